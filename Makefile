@@ -1,0 +1,36 @@
+# What a newcomer types. Every target makes .venv and installs into it first; PYTHON=python3.12 chooses the interpreter.
+# ARGS goes to pytest: make test-fast ARGS="-k codec -x"
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast check format clean
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+export PYTHON
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+install: ## .venv with the project and its tests in it (instant when nothing has changed)
+	@sh scripts/install.sh
+
+demo: install ## speech -> shards -> training -> clips you can listen to; a few minutes on two CPU cores
+	@sh scripts/demo.sh
+
+test: install ## every test but those that need a GPU
+	$(PYTEST) -m "not gpu" $(ARGS)
+
+test-fast: install ## the tests that take seconds
+	$(PYTEST) $(ARGS)
+
+check: install ## format, lint, types and house rules; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) -q tests/test_house.py tests/test_floors.py
+
+format: install ## mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove .venv and caches; data/, runs/ and clips/ stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,198 @@
+"""The reference engine draws what one full forward over the growing clip would draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from wavenet_pl.errors import BadDataError
+from wavenet_pl.generation.draw import Draw
+from wavenet_pl.generation.reference import stream
+from wavenet_pl.heads import SoftmaxHead
+from wavenet_pl.network import NetworkConfig, WaveNet
+
+CODES, SILENCE, CHANNELS = 16, 8, 3
+HEAD = SoftmaxHead(CODES)
+TINY = NetworkConfig(stacks=2, layers_per_stack=3, residual_channels=4, gate_channels=6, skip_channels=5)
+WIDE_KERNEL = replace(TINY, stacks=1, kernel_size=3)
+DRAWS = [Draw(temperature=0, clips=(0, 1)), Draw(temperature=0.8, top_p=0.9, seed=5, clips=(0, 1))]
+
+
+def build(config: NetworkConfig = TINY, condition_channels: int = 0) -> WaveNet:
+    """A float64 network whose predictions differ from sample to sample: the draws then show every error."""
+    torch.manual_seed(0)
+    network = WaveNet(
+        config,
+        quantization_channels=CODES,
+        num_parameters=CODES,
+        condition_channels=condition_channels,
+    ).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.7)
+    return network.eval()
+
+
+def generate(network: WaveNet, draw: Draw, num_samples: int = 40, **arguments: Any) -> Tensor:
+    return torch.cat(list(stream(network, HEAD, draw, num_samples, silence_code=SILENCE, **arguments)), dim=1)
+
+
+@torch.no_grad()
+def generate_by_full_forwards(
+    network: WaveNet,
+    draw: Draw,
+    num_samples: int = 40,
+    prompt_BT: Tensor | None = None,
+    condition: Tensor | None = None,
+) -> Tensor:
+    """The slow way: for each new sample one forward over silence, prompt and all samples so far; no state."""
+    batch = len(draw.clips)
+    inputs_BT = torch.full((batch, 1), SILENCE)
+    if prompt_BT is not None:
+        inputs_BT = torch.cat([inputs_BT, prompt_BT], dim=1)
+    known = inputs_BT.shape[1]
+    uniforms_BN = torch.from_numpy(draw.uniforms(0, num_samples))
+    for sample in range(num_samples):
+        time = inputs_BT.shape[1]
+        local = condition if condition is None or condition.shape[2] == 1 else condition[..., :time]
+        outputs_BKT, _ = network(inputs_BT, local)
+        codes_B = HEAD.draw(outputs_BKT[..., -1], uniforms_BN[:, sample], draw.temperature, draw.top_p)
+        inputs_BT = torch.cat([inputs_BT, codes_B[:, None]], dim=1)
+    return inputs_BT[:, known:]
+
+
+def random_prompt(time: int, batch: int = 2) -> Tensor:
+    return torch.randint(CODES, (batch, time), generator=torch.Generator().manual_seed(time))
+
+
+@pytest.mark.parametrize("config", [TINY, WIDE_KERNEL], ids=["kernel 2", "kernel 3"])
+@pytest.mark.parametrize("draw", DRAWS, ids=["greedy", "seeded"])
+def test_state_passing_agrees_with_full_forwards(config: NetworkConfig, draw: Draw) -> None:
+    network = build(config)
+    clips = generate(network, draw)
+    assert torch.equal(clips, generate_by_full_forwards(network, draw))
+    if draw.temperature:
+        assert clips.unique().numel() > 5  # or the test would prove nothing
+
+
+@pytest.mark.parametrize("draw", DRAWS, ids=["greedy", "seeded"])
+@pytest.mark.parametrize("extra", [-10, -2, -1, 0, 1, 2, 30])
+def test_prompt_of_any_length_agrees_with_full_forwards(draw: Draw, extra: int) -> None:
+    network, prompt_BT = build(), random_prompt(TINY.receptive_field + extra)
+    clips = generate(network, draw, prompt_BT=prompt_BT)
+    assert torch.equal(clips, generate_by_full_forwards(network, draw, prompt_BT=prompt_BT))
+
+
+@pytest.mark.parametrize("length", [1, 7, 25])
+@torch.no_grad()
+def test_prompt_by_one_forward_is_the_prompt_sample_by_sample(length: int) -> None:
+    network, prompt_BT = build(), random_prompt(length)
+    inputs_BT = torch.cat([torch.full((2, 1), SILENCE), prompt_BT], dim=1)
+    whole_BKT, whole_state = network(inputs_BT)
+    state = None
+    for sample in range(length + 1):
+        outputs_BKT, state = network(inputs_BT[:, sample : sample + 1], None, state)
+    torch.testing.assert_close(outputs_BKT[..., -1], whole_BKT[..., -1], rtol=0, atol=1e-12)
+    for past, whole_past in zip(state, whole_state, strict=True):
+        torch.testing.assert_close(past, whole_past, rtol=0, atol=1e-12)
+
+
+def test_empty_prompt_is_no_prompt() -> None:
+    network = build()
+    assert torch.equal(generate(network, DRAWS[1], prompt_BT=random_prompt(0)), generate(network, DRAWS[1]))
+
+
+@pytest.mark.parametrize("prompt_length", [0, 5, 50])
+@pytest.mark.parametrize("kind", ["global", "local"])
+def test_condition_agrees_with_full_forwards(kind: str, prompt_length: int) -> None:
+    network, prompt_BT = build(condition_channels=CHANNELS), random_prompt(prompt_length)
+    columns = 1 if kind == "global" else prompt_length + 40
+    condition = torch.randn(2, CHANNELS, columns, dtype=torch.float64)
+    clips = generate(network, DRAWS[1], prompt_BT=prompt_BT, condition=condition)
+    expected = generate_by_full_forwards(network, DRAWS[1], prompt_BT=prompt_BT, condition=condition)
+    assert torch.equal(clips, expected)
+
+
+def test_clips_do_not_depend_on_the_batch() -> None:
+    network = build()
+    together = generate(network, Draw(seed=1, clips=(0, 1, 2)))
+    alone = [generate(network, Draw(seed=1, clips=(clip,))) for clip in (0, 1, 2)]
+    assert torch.equal(together, torch.cat(alone))
+    assert len({tuple(clip.tolist()) for clip in together}) == 3
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 60))
+def test_chunks_do_not_change_the_clip(chunk: int) -> None:
+    network = build()
+    pieces = list(stream(network, HEAD, DRAWS[1], 40, silence_code=SILENCE, chunk=chunk))
+    assert [piece.shape[1] for piece in pieces[:-1]] == [chunk] * (len(pieces) - 1)
+    assert 0 < pieces[-1].shape[1] <= chunk
+    assert torch.equal(torch.cat(pieces, dim=1), generate(network, DRAWS[1]))
+
+
+def test_longer_clip_begins_with_the_shorter_one() -> None:
+    network = build()
+    assert torch.equal(generate(network, DRAWS[1], 60)[:, :40], generate(network, DRAWS[1], 40))
+
+
+def test_codes_are_integers_that_training_can_use() -> None:
+    network = build()
+    clips = generate(network, DRAWS[1])
+    assert clips.dtype == torch.int64
+    network(clips)[0].sum().backward()  # a tensor of inference mode would be refused
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_network_runs_in_eval_mode_and_gets_its_own_back(training: bool) -> None:
+    network = build(replace(TINY, dropout=0.5))
+    expected = generate(network, DRAWS[1])
+    network.train(training)
+    pieces: Iterator[Tensor] = stream(network, HEAD, DRAWS[1], 40, silence_code=SILENCE, chunk=20)
+    first = next(pieces)
+    assert all(module.training is training for module in network.modules())
+    assert not torch.is_inference_mode_enabled()
+    assert torch.equal(torch.cat([first, *pieces], dim=1), expected)
+
+
+def test_damaged_weights_stop_the_generation() -> None:
+    network = build()
+    with torch.no_grad():
+        network.hidden.weight[0, 0] = float("nan")
+    with pytest.raises(BadDataError, match=r"outputs are not finite .* use an earlier checkpoint"):
+        generate(network, DRAWS[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_samples": 0}, "num_samples is 0, expected 1 or more"),
+        ({"chunk": 0}, "chunk is 0, expected 1 or more"),
+        (
+            {"prompt_BT": torch.zeros(3, 5, dtype=torch.int64)},
+            r"prompt is .* expected codes of shape \(2, time\)",
+        ),
+        ({"prompt_BT": torch.zeros(5, dtype=torch.int64)}, r"prompt is .* of shape \(5,\), expected codes"),
+        ({"prompt_BT": torch.zeros(2, 5)}, r"prompt is torch.float32 .*; encode it"),
+        (
+            {"prompt_BT": torch.full((2, 5), CODES)},
+            "prompt has codes from 16 to 16, expected 0 to 15; encode it",
+        ),
+        (
+            {"condition": torch.zeros(2, CHANNELS, 39)},
+            r"condition has shape .* expected \(2, channels, 1\) or",
+        ),
+        ({"condition": torch.zeros(1, CHANNELS, 1)}, r"condition has shape .*: a row for each clip"),
+    ],
+)
+def test_mistakes_raise_before_anything_is_generated(arguments: dict, message: str) -> None:
+    network = build(condition_channels=CHANNELS if "condition" in arguments else 0)
+    with pytest.raises(ValueError, match=message):
+        stream(network, HEAD, DRAWS[1], **{"num_samples": 40, "silence_code": SILENCE, **arguments})

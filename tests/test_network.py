@@ -1,0 +1,340 @@
+"""The network sees the whole receptive field, nothing of the future, and does not mind how time is cut."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from wavenet_pl.heads import SoftmaxHead
+from wavenet_pl.network import CausalConv1d, NetworkConfig, State, WaveNet
+
+CODES, CHANNELS = 16, 3
+TINY = NetworkConfig(stacks=2, layers_per_stack=3, residual_channels=4, gate_channels=6, skip_channels=5)
+
+
+def build(config: NetworkConfig = TINY, condition_channels: int = 0, seed: int = 0) -> WaveNet:
+    """A float64 network with weights and biases far from their quiet start, so that errors show."""
+    torch.manual_seed(seed)
+    network = WaveNet(
+        config,
+        quantization_channels=CODES,
+        num_parameters=CODES,
+        condition_channels=condition_channels,
+    ).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.7)
+    return network.eval()
+
+
+def random_codes(batch: int = 2, time: int = 40) -> Tensor:
+    return torch.randint(CODES, (batch, time), generator=torch.Generator().manual_seed(1))
+
+
+def random_condition(batch: int = 2, time: int = 40) -> Tensor:
+    return torch.randn(batch, CHANNELS, time, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def random_configs(count: int) -> list[NetworkConfig]:
+    draw = random.Random(0)
+    return [
+        NetworkConfig(
+            stacks=draw.randint(1, 3),
+            layers_per_stack=draw.randint(1, 4),
+            kernel_size=draw.randint(2, 3),
+            residual_channels=draw.randint(1, 5),
+            gate_channels=2 * draw.randint(1, 4),
+            skip_channels=draw.randint(12, 16),  # with few, the ReLUs may all be off at one sample
+            bias=draw.random() < 0.5,
+            residual_scale=draw.choice([1.0, math.sqrt(0.5)]),
+            skip_scale=draw.choice([1.0, 0.3]),
+            dropout=draw.choice([0.0, 0.2]),
+        )
+        for _ in range(count)
+    ]
+
+
+def input_gradient(network: WaveNet, codes_BT: Tensor, t: int) -> Tensor:
+    """How strongly outputs[..., t] depend on each input sample (T,)."""
+    embedded: list[Tensor] = []
+
+    def keep(module: Any, inputs: Any, output: Tensor) -> None:
+        output.retain_grad()
+        embedded.append(output)
+
+    with network.embedding.register_forward_hook(keep):
+        outputs_BKT, _ = network(codes_BT)
+    # Not the plain sum: a softmax head would not see a change that is the same for all codes.
+    outputs_BKT[:, :, t].square().sum().backward()
+    assert embedded[0].grad is not None
+    return embedded[0].grad.abs().sum(dim=(0, 2))
+
+
+# --- one convolution ---
+
+
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(2, 1), (2, 4), (3, 1), (3, 5)])
+def test_causal_convolution_is_a_sum_over_delayed_inputs(kernel_size: int, dilation: int) -> None:
+    torch.manual_seed(0)
+    conv = CausalConv1d(3, 4, kernel_size, dilation).double()
+    x_BCT = torch.randn(2, 3, 20, dtype=torch.float64)
+    expected = conv.bias[:, None] * torch.ones(2, 4, 20)
+    for tap in range(kernel_size):
+        delay = (kernel_size - 1 - tap) * dilation
+        delayed = F.pad(x_BCT, (delay, 0))[..., :20]
+        expected = expected + torch.einsum("oc,bct->bot", conv.weight[:, :, tap], delayed)
+    torch.testing.assert_close(conv(x_BCT)[0], expected)
+    assert conv.context == (kernel_size - 1) * dilation
+
+
+def test_past_of_a_convolution_is_its_last_inputs() -> None:
+    conv, x_BCT = CausalConv1d(3, 4, 3, 2), torch.randn(2, 3, 20)
+    assert torch.equal(conv(x_BCT)[1], x_BCT[..., -4:])
+    short = conv(x_BCT[..., :1])[1]
+    assert torch.equal(short, F.pad(x_BCT[..., :1], (3, 0)))
+
+
+def test_past_of_a_long_input_does_not_keep_it_alive() -> None:
+    _, past = CausalConv1d(1, 1, 2, 8)(torch.randn(1, 1, 1000))
+    assert past.untyped_storage().nbytes() == 8 * past.element_size()
+
+
+# --- causality and receptive field ---
+
+
+@pytest.mark.parametrize("config", random_configs(24), ids=str)
+def test_receptive_field_is_what_gradients_say(config: NetworkConfig) -> None:
+    network = build(config)
+    time = config.receptive_field + 5
+    gradient_T = input_gradient(network, random_codes(2, time), time - 2)
+    first_seen = time - 1 - config.receptive_field
+    assert network.receptive_field == config.receptive_field
+    assert gradient_T[first_seen] > 0
+    assert gradient_T[time - 2] > 0
+    assert (gradient_T[:first_seen] == 0).all()
+    assert gradient_T[time - 1] == 0
+
+
+@pytest.mark.parametrize("config", random_configs(4), ids=str)
+def test_outputs_do_not_depend_on_the_future(config: NetworkConfig) -> None:
+    network, codes_BT = build(config), random_codes()
+    changed = codes_BT.clone()
+    changed[:, 20:] = (changed[:, 20:] + 1) % CODES
+    outputs_BKT, changed_BKT = network(codes_BT)[0], network(changed)[0]
+    torch.testing.assert_close(outputs_BKT[..., :20], changed_BKT[..., :20], rtol=0, atol=1e-12)
+    assert not torch.allclose(outputs_BKT[..., 20], changed_BKT[..., 20])
+
+
+def test_condition_is_causal_by_gradient() -> None:
+    network, condition = build(condition_channels=CHANNELS), random_condition().requires_grad_()
+    network(random_codes(), condition)[0][..., 30].square().sum().backward()
+    assert condition.grad is not None
+    gradient_T = condition.grad.abs().sum(dim=(0, 1))
+    # The first convolution takes no condition: the layers alone are in between.
+    layers_see = TINY.receptive_field - (TINY.kernel_size - 1) - (TINY.kernel_size - 1) * TINY.dilations[0]
+    assert gradient_T[30] > 0
+    assert gradient_T[31 - layers_see] > 0
+    assert (gradient_T[31:] == 0).all()
+    assert (gradient_T[: 31 - layers_see] == 0).all()
+
+
+# --- one forward for everything ---
+
+
+def in_chunks(network: WaveNet, codes_BT: Tensor, condition: Tensor | None, sizes: list[int]) -> Tensor:
+    """Outputs of one call per chunk, the state handed on."""
+    state: State | None = None
+    outputs, start = [], 0
+    for size in sizes:
+        end = start + size
+        local = condition if condition is None or condition.shape[2] == 1 else condition[..., start:end]
+        outputs_BKT, state = network(codes_BT[:, start:end], local, state)
+        outputs.append(outputs_BKT)
+        start = end
+    return torch.cat(outputs, dim=2)
+
+
+@st.composite
+def chunkings(draw: st.DrawFn, time: int = 40) -> list[int]:
+    cuts = sorted(draw(st.sets(st.integers(1, time - 1))))
+    return [end - start for start, end in zip([0, *cuts], [*cuts, time], strict=True)]
+
+
+@settings(max_examples=25)
+@given(
+    sizes=chunkings(), kernel_size=st.sampled_from([2, 3]), kind=st.sampled_from(["none", "global", "local"])
+)
+@torch.no_grad()
+def test_chunks_agree_with_whole(sizes: list[int], kernel_size: int, kind: str) -> None:
+    config = replace(TINY, kernel_size=kernel_size, residual_scale=0.7)
+    network = build(config, 0 if kind == "none" else CHANNELS)
+    condition = {"none": None, "global": random_condition(time=1), "local": random_condition()}[kind]
+    codes_BT = random_codes()
+    whole, _ = network(codes_BT, condition)
+    torch.testing.assert_close(in_chunks(network, codes_BT, condition, sizes), whole, rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_chunks_agree_with_whole_under_bfloat16_autocast() -> None:
+    network, codes_BT = build().float(), random_codes()
+    with torch.autocast("cpu", torch.bfloat16):
+        whole, _ = network(codes_BT)
+        pieces = in_chunks(network, codes_BT, None, [7, 1, 32])
+    assert whole.dtype == torch.bfloat16
+    torch.testing.assert_close(pieces.float(), whole.float(), rtol=0.05, atol=0.05 * float(whole.abs().max()))
+
+
+@torch.no_grad()
+def test_calling_leaves_the_given_state_as_it_was() -> None:
+    network, codes_BT = build(), random_codes()
+    _, state = network(codes_BT[:, :30])
+    once = network(codes_BT[:, 30:31], None, state)[0]
+    again = network(codes_BT[:, 30:31], None, state)[0]
+    assert torch.equal(once, again)
+
+
+@torch.no_grad()
+def test_before_the_beginning_is_not_silence() -> None:
+    network, codes_BT = build(), random_codes()
+    silence = torch.full((2, TINY.receptive_field), CODES // 2)
+    after_silence = network(torch.cat([silence, codes_BT], dim=1))[0][..., TINY.receptive_field :]
+    assert not torch.allclose(network(codes_BT)[0][..., 0], after_silence[..., 0])
+
+
+@torch.no_grad()
+def test_rows_of_a_batch_do_not_see_each_other() -> None:
+    network, codes_BT = build(condition_channels=CHANNELS), random_codes()
+    condition = random_condition()
+    whole = network(codes_BT, condition)[0]
+    torch.testing.assert_close(network(codes_BT[1:], condition[1:])[0], whole[1:], rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_condition_constant_in_time_is_a_global_one() -> None:
+    network, codes_BT = build(condition_channels=CHANNELS), random_codes()
+    condition = random_condition(time=1)
+    torch.testing.assert_close(
+        network(codes_BT, condition)[0],
+        network(codes_BT, condition.expand(-1, -1, 40))[0],
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+@torch.no_grad()
+def test_condition_reaches_the_outputs() -> None:
+    network, codes_BT = build(condition_channels=CHANNELS), random_codes()
+    condition = random_condition(time=1)
+    assert not torch.allclose(network(codes_BT, condition)[0], network(codes_BT, condition + 1)[0])
+
+
+# --- training ---
+
+
+@pytest.mark.parametrize("condition_channels", [0, CHANNELS])
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_every_parameter_gets_a_gradient(condition_channels: int, kernel_size: int) -> None:
+    config = replace(TINY, kernel_size=kernel_size, skip_channels=16)
+    network = WaveNet(
+        config, quantization_channels=CODES, num_parameters=CODES, condition_channels=condition_channels
+    )
+    condition = random_condition().float() if condition_channels else None
+    codes_BT = random_codes()
+    outputs_BKT, _ = network(codes_BT[:, :-1], None if condition is None else condition[..., 1:])
+    SoftmaxHead(CODES).nats(outputs_BKT, codes_BT[:, 1:]).mean().backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
+    assert not without
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY, NetworkConfig(), NetworkConfig(stacks=1, layers_per_stack=1, residual_channels=8)],
+    ids=["tiny", "default", "shallow"],
+)
+@torch.no_grad()
+def test_initial_loss_is_near_that_of_uniform_noise(config: NetworkConfig) -> None:
+    torch.manual_seed(0)
+    codes_BT = torch.randint(256, (2, 500))
+    outputs_BKT, _ = WaveNet(config)(codes_BT[:, :-1])
+    nats = SoftmaxHead(256).nats(outputs_BKT, codes_BT[:, 1:]).mean().item()
+    assert nats == pytest.approx(math.log(256), abs=0.1)
+
+
+def test_a_pattern_can_be_learned() -> None:
+    torch.manual_seed(0)
+    network, head = WaveNet(TINY, quantization_channels=CODES, num_parameters=CODES), SoftmaxHead(CODES)
+    codes_BT = (torch.arange(64) ** 2 // 3 % CODES).expand(2, -1)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(120):
+        optimizer.zero_grad()
+        nats = head.nats(network(codes_BT[:, :-1])[0], codes_BT[:, 1:]).mean()
+        nats.backward()
+        optimizer.step()
+    assert nats.item() < 0.2 * math.log(CODES)
+
+
+def test_dropout_acts_in_training_only() -> None:
+    network, codes_BT = build(replace(TINY, dropout=0.5)), random_codes()
+    with torch.no_grad():
+        assert torch.equal(network(codes_BT)[0], network(codes_BT)[0])
+        network.train()
+        assert not torch.equal(network(codes_BT)[0], network(codes_BT)[0])
+
+
+def test_options_change_what_they_say() -> None:
+    names = [name for name, _ in build(replace(TINY, bias=False)).named_parameters()]
+    assert not [name for name in names if "bias" in name]
+    codes_BT = random_codes()
+    plain = build()(codes_BT)[0]
+    for option in ("residual_scale", "skip_scale"):
+        assert not torch.allclose(build(replace(TINY, **{option: 0.5}))(codes_BT)[0], plain)
+
+
+def test_last_layer_has_no_residual_that_nothing_would_read() -> None:
+    assert [layer.residual is None for layer in build().layers] == [False] * 5 + [True]
+
+
+# --- mistakes ---
+
+
+@pytest.mark.parametrize(
+    ("codes_BT", "message"),
+    [
+        (torch.zeros(2, 5), r"codes are torch.float32 of shape \(2, 5\), expected int64"),
+        (torch.zeros(5, dtype=torch.int64), r"of shape \(5,\), expected int64 of shape \(batch, time\)"),
+        (torch.zeros(2, 0, dtype=torch.int64), "with at least one sample; encode audio"),
+        (torch.tensor([[0, 16]]), "codes go from 0 to 16, expected 0 to 15; encode audio with a codec"),
+        (torch.tensor([[-1, 3]]), "codes go from -1 to 3, expected 0 to 15"),
+    ],
+)
+def test_codes_that_do_not_fit_raise(codes_BT: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()(codes_BT)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, CHANNELS, 39), (2, CHANNELS + 1, 40), (1, CHANNELS, 40), (2, CHANNELS)]
+)
+def test_condition_of_another_shape_raises(shape: tuple[int, ...]) -> None:
+    message = r"condition is of shape \(.*\), expected shape \(2, 3, 40\) or \(2, 3, 1\); make it from"
+    with pytest.raises(ValueError, match=message):
+        build(condition_channels=CHANNELS)(random_codes(), torch.zeros(shape, dtype=torch.float64))
+
+
+def test_missing_condition_raises() -> None:
+    with pytest.raises(ValueError, match=r"condition is missing, expected shape \(2, 3, 40\)"):
+        build(condition_channels=CHANNELS)(random_codes())
+
+
+def test_condition_that_would_be_ignored_raises() -> None:
+    with pytest.raises(ValueError, match=r"condition is of shape .*, expected none; leave it out"):
+        build()(random_codes(), random_condition())

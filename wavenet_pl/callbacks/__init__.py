@@ -1,0 +1,1 @@
+"""What happens beside training: saving, stopping, averaging, clips to listen to, speed, the progress bar."""

@@ -1,0 +1,213 @@
+"""Clips of one set: their prompts, how they are generated on several ranks, and what is measured on them.
+
+Shapes: B clips, T time, K head parameters.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from wavenet_pl.config import SamplesConfig
+from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.errors import BadDataError, UserError
+from wavenet_pl.generation.draw import Draw
+from wavenet_pl.modules import WaveNetModule
+
+_log = logging.getLogger(__name__)
+
+_CHUNK = 4096  # outputs at a time: K of them per sample are a lot of memory
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The recording that a clip begins like, and is compared to."""
+
+    key: str
+    recording: int
+    """Position in the validation split."""
+    audio: npt.NDArray[np.float32]
+    """(T,) from the recording's beginning; as long as the clip, or to the recording's end."""
+
+
+@dataclass(frozen=True)
+class ClipPair:
+    """What the model makes of one prompt."""
+
+    free: npt.NDArray[np.float32]
+    """The prompt as the codec gives it back, then samples drawn from what was drawn before."""
+    forced: npt.NDArray[np.float32]
+    """Teacher-forced: every sample drawn given the recorded ones before it."""
+    bits: float
+    """Bits per sample that the recording costs under the model."""
+    entropy: float
+    """Bits per sample that the model expected it to cost."""
+    real_time_factor: float
+    """Seconds of new audio per second of computing, all clips of a rank together."""
+
+
+def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]:
+    """One prompt for each clip: the first validation recordings, in index order, longer than it.
+
+    Where there are fewer recordings than clips they are used again, and drawn differently. Recordings that
+    cannot be read are passed over with a warning.
+
+    Raises:
+        UserError: no recording is long enough.
+    """
+    wanted = round(config.seconds * data.sample_rate)
+    prompt_samples = round(config.prompt_seconds * data.sample_rate)
+    prompts: list[Prompt] = []
+    frames = data.splits["val"].frames
+    for position in np.flatnonzero(frames > prompt_samples).tolist():
+        key = data.splits["val"][position].key
+        try:
+            audio = data.read_audio("val", position, 0, min(wanted, int(frames[position])))
+        except BadDataError as error:
+            _log.warning(f"{key} is no prompt for clips: {error}")
+            continue
+        prompts.append(Prompt(key, position, audio))
+        if len(prompts) == config.count:
+            return prompts
+    if not prompts:
+        longest = max(frames.tolist(), default=0) / data.sample_rate
+        raise UserError(
+            f"samples.prompt_seconds is {config.prompt_seconds}, expected less than the longest validation "
+            f"recording, {longest:.2f} s; set a shorter one, or samples.every_n_steps=0 for no clips"
+        )
+    return [prompts[number % len(prompts)] for number in range(config.count)]
+
+
+def make_clips(
+    module: WaveNetModule, prompts: list[Prompt], config: SamplesConfig, *, rank: int = 0, world_size: int = 1
+) -> list[ClipPair]:
+    """Clips for all prompts, on all ranks: rank r makes clips r, r + world_size, ... in one batch.
+
+    Every rank calls this, and every rank gets all clips. Clip n depends on weights, prompt, seed and n alone,
+    unless the time budget cuts it short. Model and random generators are left as they were.
+    """
+    rows = -(-len(prompts) // world_size)
+    numbers = range(rank, len(prompts), world_size)
+    # Tensors of one shape on all ranks, so that nothing has to be pickled: codes (rows, free and forced, T),
+    # padded.
+    codes = torch.zeros(
+        rows, 2, round(config.seconds * module.sample_rate), dtype=torch.int64, device=module.device
+    )
+    facts = torch.zeros(rows, 5, dtype=torch.float64, device=module.device)
+    if numbers:
+        made_codes, made_facts = _make(
+            [prompts[number] for number in numbers], module, config, tuple(numbers)
+        )
+        codes[: len(numbers)], facts[: len(numbers)] = made_codes, made_facts
+    if world_size > 1:
+        codes, facts = _gather(module, codes), _gather(module, facts)
+    audio, told = module.codec.decode(codes).cpu().numpy(), facts.cpu().tolist()
+    pairs = []
+    for number in range(len(prompts)):
+        row = number % world_size * rows + number // world_size
+        free, forced, bits, entropy, factor = told[row]
+        pairs.append(
+            ClipPair(audio[row, 0, : int(free)], audio[row, 1, : int(forced)], bits, entropy, factor)
+        )
+    return pairs
+
+
+def _gather(module: WaveNetModule, rows: Tensor) -> Tensor:
+    gathered = module.all_gather(rows)  # (world_size, rows, ...)
+    assert isinstance(gathered, Tensor)
+    return gathered.flatten(0, 1)
+
+
+def _make(
+    prompts: list[Prompt], module: WaveNetModule, config: SamplesConfig, numbers: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Codes (B, 2, T), free and forced, and the five facts of each clip in the order of `ClipPair`."""
+    until = time.monotonic() + config.budget_seconds
+    length = round(config.seconds * module.sample_rate)
+    num_prompt = round(config.prompt_seconds * module.sample_rate)
+    draw = Draw(temperature=config.temperature, top_p=config.top_p, seed=config.seed, clips=numbers)
+    batch = _batch(prompts, length, module.device)
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            recorded_BT, condition = module.codec.encode(batch["audio"]), module.condition(batch)
+            frames_B = torch.tensor([len(prompt.audio) for prompt in prompts], device=module.device)
+            forced_BT, bits_B, entropy_B = _force(module, recorded_BT, frames_B, condition, draw)
+            start = time.monotonic()
+            free_BT = _run_free(module, recorded_BT, num_prompt, condition, draw, until)
+            new_seconds = free_BT[:, num_prompt:].numel() / module.sample_rate
+            factor = new_seconds / max(time.monotonic() - start, 1e-9)
+    finally:
+        module.train(was_training)
+    told = [
+        [free_BT.shape[1], frames, bits, entropy, factor]
+        for frames, bits, entropy in torch.stack([frames_B, bits_B, entropy_B], dim=1).tolist()
+    ]
+    free_BT = nn.functional.pad(free_BT, (0, length - free_BT.shape[1]))
+    return torch.stack([free_BT, forced_BT], dim=1), torch.tensor(told, dtype=torch.float64)
+
+
+def _batch(prompts: list[Prompt], length: int, device: torch.device) -> dict[str, Any]:
+    """What a conditioner may ask for, as in a batch of the datamodule."""
+    audio = np.zeros((len(prompts), length), dtype=np.float32)
+    for row, prompt in enumerate(prompts):
+        audio[row, : len(prompt.audio)] = prompt.audio
+    return {
+        "audio": torch.from_numpy(audio).to(device),
+        "recording": torch.tensor([prompt.recording for prompt in prompts], device=device),
+        "keys": [prompt.key for prompt in prompts],
+    }
+
+
+def _force(
+    module: WaveNetModule, recorded_BT: Tensor, frames_B: Tensor, condition: Tensor | None, draw: Draw
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes (B, T) drawn with the recording as the past; means (B,) of bits and entropy over each."""
+    codes_BT = torch.zeros_like(recorded_BT)
+    nats_B, entropy_B = torch.zeros_like(frames_B).double(), torch.zeros_like(frames_B).double()
+    silence_B1 = torch.full_like(recorded_BT[:, :1], module.codec.silence_code)
+    inputs_BT = torch.cat(
+        [silence_B1, recorded_BT[:, :-1]], dim=1
+    )  # one silence code precedes each recording
+    state = None
+    for start in range(0, inputs_BT.shape[1], _CHUNK):
+        piece = slice(start, min(start + _CHUNK, inputs_BT.shape[1]))
+        columns = condition if condition is None or condition.shape[2] == 1 else condition[:, :, piece]
+        outputs_BKT, state = module(inputs_BT[:, piece], columns, state)
+        uniforms_BT = torch.from_numpy(draw.uniforms(piece.start, piece.stop)).to(recorded_BT.device)
+        outputs_NK = outputs_BKT.transpose(1, 2).flatten(0, 1)
+        drawn_N = module.head.draw(outputs_NK, uniforms_BT.flatten(), draw.temperature, draw.top_p)
+        codes_BT[:, piece] = drawn_N.view_as(uniforms_BT)
+        inside_BT = torch.arange(piece.start, piece.stop, device=recorded_BT.device) < frames_B[:, None]
+        nats_B += (module.head.nats(outputs_BKT, recorded_BT[:, piece]) * inside_BT).sum(dim=1)
+        entropy_B += (module.head.entropy(outputs_BKT) * inside_BT).sum(dim=1)
+    return codes_BT, nats_B / frames_B / math.log(2), entropy_B / frames_B / math.log(2)
+
+
+def _run_free(
+    module: WaveNetModule,
+    recorded_BT: Tensor,
+    num_prompt: int,
+    condition: Tensor | None,
+    draw: Draw,
+    until: float,
+) -> Tensor:
+    """Codes (B, T), prompt first; fewer than the recording has when the time is up, but never none."""
+    prompt_BT = recorded_BT[:, :num_prompt]
+    pieces = [prompt_BT]
+    for piece_BT in module.stream(
+        recorded_BT.shape[1] - num_prompt, draw, prompt_BT if num_prompt else None, condition
+    ):
+        pieces.append(piece_BT)
+        if time.monotonic() >= until:
+            break
+    return torch.cat(pieces, dim=1)

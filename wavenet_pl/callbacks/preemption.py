@@ -1,0 +1,89 @@
+"""Stopping a run from outside: signals and the time limit only set a flag; all ranks save and leave together."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment
+
+from wavenet_pl.callbacks.checkpoints import Checkpoints
+
+REQUEUE = 85
+"""Exit code of a run that was saved and wants to be started again."""
+EXIT_CODES = {signal.SIGUSR1: REQUEUE, signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+class StopRun(Exception):
+    """The run was saved and ends now. Carries the exit code."""
+
+    def __init__(self, code: int, step: int) -> None:
+        super().__init__(f"stopped at step {step} with {code}")
+        self.code, self.step = code, step
+
+
+class StopFlag:
+    """Set by the first signal. A second one of the same kind does what it would have done without us."""
+
+    def __init__(self) -> None:
+        self.code = 0
+
+    def install(self) -> None:
+        """Answer SIGINT, SIGTERM and SIGUSR1 from now on; in the main thread only."""
+        for number in EXIT_CODES:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.code = EXIT_CODES[signal.Signals(number)]
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+class Preemption(L.Callback):
+    """After every step asks whether any rank was told to stop; then all save, wait for each other and leave.
+
+    Costs one all-reduce of one number per step.
+
+    Args:
+        flag: what the signal handlers set.
+        checkpoints: what saves.
+        stop_at: on `time.monotonic`'s clock, when to stop by itself; None for never.
+    """
+
+    def __init__(self, flag: StopFlag, checkpoints: Checkpoints, stop_at: float | None) -> None:
+        self._flag, self._checkpoints, self._stop_at = flag, checkpoints, stop_at
+        self._step = -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes the signals back from Lightning, whose handlers do their work inside the handler."""
+        self._flag.install()
+        self._step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stops only between steps: inside an accumulation there is nothing whole to save."""
+        if trainer.global_step == self._step:
+            return
+        self._step = trainer.global_step
+        code = self._flag.code
+        if not code and self._stop_at is not None and time.monotonic() >= self._stop_at:
+            code = REQUEUE
+        asked = torch.tensor(float(code), device=pl_module.device)
+        code = int(trainer.strategy.reduce(asked, reduce_op="max"))
+        if code:
+            self._checkpoints.save(trainer)
+            trainer.strategy.barrier()
+            raise StopRun(code, trainer.global_step)
+
+
+def exit_code(trainer: L.Trainer, code: int) -> int:
+    """What this process exits with. The ranks that Lightning started itself leave the code to the first one: it would
+    kill that one for any other than 0."""
+    started_by_us = isinstance(trainer.strategy.cluster_environment, LightningEnvironment) if (
+        hasattr(trainer.strategy, "cluster_environment")
+    ) else False
+    return 0 if started_by_us and not trainer.is_global_zero else code

@@ -1,0 +1,207 @@
+"""Clips to listen to while a model trains: written to the run folder and to Weights & Biases."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from wavenet_pl.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
+from wavenet_pl.callbacks.throughput import Throughput
+from wavenet_pl.config import SamplesConfig
+from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.levels import measure
+from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.plots import save_spectrograms
+from wavenet_pl.tracking.wandb_logger import RunTracker
+
+_COLUMNS = (
+    "step", "prompt", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
+    "entropy bits", "bits", "real-time factor",
+)  # fmt: skip
+
+
+class SampleLogger(L.Callback):
+    """Generates clips from fixed prompts with fixed seeds: what differs between them is the training.
+
+    Acts after every ``samples.every_n_steps`` optimizer steps, and once more where training reaches its end.
+    All ranks share the clips and wait for each other, at most about ``samples.budget_seconds`` each time;
+    then rank 0 spends a second or two on writing. The training itself is not touched: losses are the same
+    bits with and without.
+
+    For each prompt, a recording of the validation split, there are three clips: the recorded one; a
+    free-running one that goes on from its beginning; a teacher-forced one, each sample drawn given the
+    recorded ones before it. They go to FOLDER/step-000001000/ as WAV, spectrogram and clips.jsonl, and to
+    W&B as val/clips, val/spectrograms and val/clips_table. Levels are as the model made them: nothing is
+    normalised. (W&B keeps equal clips, such as the recorded ones of all steps, in one file.)
+
+    Args:
+        config: when, how many, how long, how drawn.
+        folder: where the sets go, usually RUN/clips.
+        weights: a context in which a module has the weights to generate with, such as
+            `AveragedWeights.averaged`.
+    """
+
+    def __init__(
+        self,
+        config: SamplesConfig,
+        folder: str | os.PathLike[str],
+        *,
+        weights: Callable[[WaveNetModule], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.config = config
+        self.folder = Path(folder)
+        self._weights = weights
+        self._prompts: list[Prompt] = []
+        self._step = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reads the prompts: a mistake in the settings shows at the start."""
+        self._step = trainer.global_step  # of a resumed run, whose clips are there
+        if self.config.every_n_steps:
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            assert isinstance(data, AudioDataModule)
+            self._prompts = choose_prompts(data, self.config)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Makes clips where the step is due; batches that only accumulate do not count again."""
+        step, before = trainer.global_step, self._step
+        self._step = step
+        if self._prompts and step != before and step % self.config.every_n_steps == 0:
+            self._make(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Makes clips of the finished model; a run that was stopped early has no time for them."""
+        finished = trainer.global_step >= trainer.max_steps > 0 or (
+            trainer.max_epochs is not None and trainer.current_epoch >= trainer.max_epochs > 0
+        )
+        if self._prompts and finished and trainer.global_step % self.config.every_n_steps:
+            self._make(trainer, pl_module)
+
+    def _make(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, WaveNetModule)
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        for callback in callbacks:
+            if isinstance(callback, Throughput):
+                callback.leave_out()
+        with self._weights(pl_module):
+            pairs = make_clips(
+                pl_module, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size
+            )
+        if trainer.is_global_zero:
+            step, rate = trainer.global_step, pl_module.sample_rate
+            rows = describe_clips(step, self._prompts, pairs, self.config, rate)
+            folder = write_clips(self.folder, step, rows, rate)
+            for logger in trainer.loggers:
+                if isinstance(logger, RunTracker):
+                    logger.log_media(lambda wandb: _media(wandb, folder, rows, rate), step)
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One clip and what is said about it."""
+
+    number: int
+    kind: str
+    audio: npt.NDArray[np.float32]
+    caption: str
+    facts: dict[str, Any]
+
+    @property
+    def file(self) -> str:
+        """Name of the WAV file."""
+        return f"{self.number:02d}-{self.kind}.wav"
+
+
+def describe_clips(
+    step: int, prompts: list[Prompt], pairs: list[ClipPair], config: SamplesConfig, sample_rate: int
+) -> list[ClipRow]:
+    """Three rows for each clip: recorded, teacher-forced, free-running. Equal models give equal captions."""
+    rows = []
+    for number, (prompt, pair) in enumerate(zip(prompts, pairs, strict=True)):
+        drawing = {"seed": config.seed, "clip": number, "temperature": config.temperature}
+        drawn = f"seed {config.seed}, clip {number}, temperature {config.temperature:g}"
+        drawn += f", top-p {config.top_p:g}" if config.top_p < 1 else ""
+        after = f"free-running after {config.prompt_seconds:g} s"
+        if len(pair.free) < round(config.seconds * sample_rate):
+            made = len(pair.free) / sample_rate
+            after += f", {made:.2f} of {config.seconds:g} s made in {config.budget_seconds:g} s"
+        forced_facts = {**drawing, "entropy bits": pair.entropy, "bits": pair.bits}
+        free_facts = {**drawing, "real-time factor": pair.real_time_factor}
+        for kind, audio, text, facts in (
+            ("recorded", prompt.audio, "recorded", {}),
+            ("teacher-forced", pair.forced, f"teacher-forced | {drawn}", forced_facts),
+            ("free-running", pair.free, f"{after} | {drawn}", free_facts),
+        ):
+            levels = measure(audio)
+            known = {
+                "step": step,
+                "prompt": prompt.key,
+                "kind": kind,
+                "seconds": len(audio) / sample_rate,
+                "peak dBFS": levels.peak_db if levels.peak else None,
+                "% clipped": 100 * levels.clipped,
+                **facts,
+            }
+            caption = f"step {step} | {prompt.key} | {text} | {levels.describe()}"
+            rows.append(ClipRow(number, kind, audio, caption, {name: known.get(name) for name in _COLUMNS}))
+    return rows
+
+
+def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) -> Path:
+    """Write one set to ``folder/step-000001000``, which appears when whole."""
+    place = folder / f"step-{step:09d}"
+    beside = folder / f".{place.name}.tmp"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for row in rows:
+        write_wav(beside / row.file, row.audio, sample_rate)
+    with open(beside / "clips.jsonl", "w", encoding="utf-8") as file:
+        for row in rows:
+            line = {"file": row.file, "caption": row.caption, **row.facts}
+            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+    for number in sorted({row.number for row in rows}):
+        own = [row for row in rows if row.number == number]
+        panels = [(row.kind, row.audio) for row in own]
+        title = f"step {step:,} · {own[0].facts['prompt']}"
+        save_spectrograms(beside / f"{number:02d}.png", panels, sample_rate, title)
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(beside, place)
+    return place
+
+
+def write_wav(path: Path, audio: npt.NDArray[np.float32], sample_rate: int) -> None:
+    """16-bit WAV of float audio, as loud as it is; what is over full scale is clipped."""
+    codes = np.clip(np.round(audio.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
+    soundfile.write(path, codes, sample_rate, subtype="PCM_16")
+
+
+def _media(wandb: Any, folder: Path, rows: list[ClipRow], sample_rate: int) -> dict[str, Any]:
+    def audio(row: ClipRow) -> Any:
+        return wandb.Audio(str(folder / row.file), sample_rate=sample_rate, caption=row.caption)
+
+    pictures = sorted({row.number: row.facts["prompt"] for row in rows}.items())
+    return {
+        # Beside the table: there, audio can only be reached through the table's artifact.
+        "val/clips": [audio(row) for row in rows],
+        "val/spectrograms": [
+            wandb.Image(str(folder / f"{number:02d}.png"), caption=f"step {rows[0].facts['step']} | {prompt}")
+            for number, prompt in pictures
+        ],
+        "val/clips_table": wandb.Table(
+            columns=[*_COLUMNS, "audio"],
+            data=[[*(row.facts[name] for name in _COLUMNS), audio(row)] for row in rows],
+        ),
+    }

@@ -1,0 +1,105 @@
+"""How fast a run is, and how much of its time it waits for data."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import lightning.pytorch as L
+
+
+class Throughput(L.Callback):
+    """Logs perf/samples_per_second and perf/data_wait.
+
+    Acts at every batch, with a few additions, and logs one row every ``every_n_steps`` optimizer steps. It
+    asks no device to finish its work: on a GPU a single step means little, and the sum over many steps is
+    right.
+
+    - perf/samples_per_second: audio predictions that counted in the loss, of all ranks, per second of
+      training.
+    - perf/data_wait: share of that time, 0 to 1, in which rank 0 waited for its next batch.
+
+    Steps next to a validation, a checkpoint or clips are left out (see `leave_out`): their time says nothing
+    about the data.
+
+    Args:
+        every_n_steps: optimizer steps per row.
+    """
+
+    def __init__(self, every_n_steps: int = 50) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"every_n_steps is {every_n_steps}, expected 1 or more")
+        self.every_n_steps = every_n_steps
+        self.last: dict[str, float] = {}
+        """The newest row, empty before the first."""
+        self._step = 0
+        self._mark = 0.0
+        self._disturbed = True  # until the first batch: starting the workers is no waiting for data
+        self._restart()
+
+    @property
+    def samples_per_second(self) -> float:
+        """Of the steps since the newest row, or that row where they took less than a second; NaN at first."""
+        if self._seconds >= 1 or (self._seconds > 0 and not self.last):
+            return self._predictions / self._seconds
+        return self.last.get("perf/samples_per_second", math.nan)
+
+    def leave_out(self) -> None:
+        """Something else than training takes time before the next batch; whoever causes that says so here."""
+        self._disturbed = True
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock; the first wait begins the workers and is left out."""
+        self._step = trainer.global_step
+        self._restart()
+        self.leave_out()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ends a wait for data."""
+        now = time.perf_counter()
+        if not self._disturbed:
+            self._waited += now - self._mark
+            self._seconds += now - self._mark
+        self._disturbed = False
+        self._mark = now
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Ends a step; logs where a row is due."""
+        now = time.perf_counter()
+        if not self._disturbed:
+            self._seconds += now - self._mark
+            self._predictions += batch["predictions"] / trainer.accumulate_grad_batches
+        self._mark = now
+        step = trainer.global_step
+        if step != self._step and step % self.every_n_steps == 0:
+            self._log(trainer, step)
+        self._step = step
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leaves its time out."""
+        self.leave_out()
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Leaves its time out."""
+        self.leave_out()
+
+    def _log(self, trainer: L.Trainer, step: int) -> None:
+        if self._seconds > 0:
+            self.last = {
+                "perf/samples_per_second": self._predictions / self._seconds,
+                "perf/data_wait": self._waited / self._seconds,
+            }
+            for logger in trainer.loggers:
+                logger.log_metrics(self.last, step=step)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._seconds, self._waited, self._predictions = 0.0, 0.0, 0.0
+        self._mark = time.perf_counter()

@@ -1,0 +1,129 @@
+"""The command `wavenet-pl`: finds the command's module, and turns how it ends into an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+from wavenet_pl.errors import BadDataError, UserError
+
+COMMANDS = {
+    "prepare": ("data_prep.command", "turn a corpus of recordings into shards with an index and a report"),
+    "index": ("wavenet_pl.indexing", "check shards that someone else wrote, and write their index"),
+    "train": ("wavenet_pl.train", "train a model from a config, or go on with the run it began"),
+    "generate": ("wavenet_pl.generate", "make clips to listen to from a trained model"),
+    "doctor": ("wavenet_pl.doctor", "check this machine and installation, and say what to do"),
+}
+"""Command -> module with `add_arguments(parser)` and `main(args) -> int`, and what it is for."""
+
+PROGRAM = "wavenet-pl"
+EXIT_BUG, EXIT_USER, EXIT_BAD_DATA, EXIT_INTERRUPTED, EXIT_PIPE = 1, 2, 3, 130, 141
+EPILOG = """\
+exit codes: 0 done, 1 a bug of ours, 2 a mistake in what was asked, 3 bad data or numbers,
+            85 saved: run the same command again to go on, 130 Ctrl-C, 143 terminated"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one message with the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0] if message else ""
+        options = [option for action in self._actions for option in action.option_strings]
+        if message.startswith("unrecognized arguments: ") and unknown.startswith("-"):
+            message += _did_you_mean(unknown.split("=")[0], options)
+        self.exit(EXIT_USER, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+
+    Returns:
+        The exit code. Wrong options raise SystemExit(2), as argparse does.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    program = " ".join([PROGRAM, *(argument for argument in arguments[:1] if argument in COMMANDS)])
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()  # so that a reader who left is noticed here
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
+        return EXIT_PIPE
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except UserError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return EXIT_USER
+    except BadDataError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return EXIT_BAD_DATA
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        print(f"{program}: this is a bug of ours; please report it with the lines above", file=sys.stderr)
+        return EXIT_BUG
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0].startswith("-"):
+        parser = Parser(
+            prog=PROGRAM,
+            usage=f"{PROGRAM} COMMAND ...",
+            description="WaveNet from recordings to clips. Commands:\n\n"
+            + "\n".join(f"  {name:10}{purpose}" for name, (_, purpose) in COMMANDS.items())
+            + f"\n\n`{PROGRAM} COMMAND --help` lists a command's options.",
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        parser.add_argument("--version", action="store_true", help="show the version and exit")
+        options = parser.parse_args(arguments)
+        if options.version:
+            print(f"{PROGRAM} {_version()}")
+        else:
+            parser.print_help()
+        return 0 if options.version else EXIT_USER
+    name = arguments[0]
+    if name not in COMMANDS:
+        raise UserError(
+            f"{name!r} is no command, expected one of {', '.join(COMMANDS)}{_did_you_mean(name, COMMANDS)}"
+        )
+    module_name, purpose = COMMANDS[name]
+    module = importlib.import_module(module_name)
+    purpose = purpose[0].upper() + purpose[1:] + "."
+    parser = Parser(prog=f"{PROGRAM} {name}", description=purpose, allow_abbrev=False)
+    module.add_arguments(parser)
+    code: int = module.main(_parse(parser, arguments[1:]))
+    return code
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Lets options stand between CONFIG and key=value arguments, where the command has no sub-commands."""
+    try:
+        return parser.parse_intermixed_args(arguments)
+    except TypeError:  # argparse's word for "this parser cannot"
+        return parser.parse_args(arguments)
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(PROGRAM)
+    except metadata.PackageNotFoundError:
+        return "(not installed: run `pip install -e .` in the repository)"

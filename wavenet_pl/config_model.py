@@ -1,0 +1,139 @@
+"""Settings of the model: everything that its weights depend on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wavenet_pl.config_mistakes import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Shape of the network (WaveNet, sections 2.1 to 2.4)."""
+
+    stacks: int = 3
+    """How often the cycle of dilations is repeated."""
+    layers_per_stack: int = 10
+    """Dilations in one stack are 1, 2, 4, ... 2 ** (layers_per_stack - 1)."""
+    kernel_size: int = 2
+    """Taps of every dilated convolution, the current sample's included."""
+    residual_channels: int = 64
+    """Width of the path from layer to layer."""
+    gate_channels: int = 128
+    """Width inside a layer, filter and gate together: half each, so an even number."""
+    skip_channels: int = 128
+    """Width of the sum of all layers' outputs, and of the hidden layer after it."""
+    bias: bool = True
+    """Whether the convolutions have biases."""
+    residual_scale: float = 1.0
+    """Factor on input + residual after each layer; 0.7071 keeps the variance from growing."""
+    skip_scale: float = 1.0
+    """Factor on the sum of all skips; 1 / sqrt(number of layers) keeps its variance near that of one."""
+    dropout: float = 0.0
+    """Share of each layer's input that is zeroed in training."""
+
+    def __post_init__(self) -> None:
+        for name in ("stacks", "layers_per_stack", "residual_channels", "skip_channels"):
+            check(self, name, getattr(self, name) >= 1, "1 or more")
+        check(
+            self,
+            "layers_per_stack",
+            self.layers_per_stack <= 24,
+            "24 or less: each layer doubles the dilation",
+        )
+        check(self, "kernel_size", self.kernel_size >= 2, "2 or more: with 1 no layer sees the past")
+        even = max(2, self.gate_channels // 2 * 2)
+        check(
+            self,
+            "gate_channels",
+            self.gate_channels == even,
+            f"an even number from 2 on, as filter and gate take half each; use {even}",
+        )
+        for name in ("residual_scale", "skip_scale"):
+            check(self, name, 0 < getattr(self, name) < math.inf, "a finite number above 0")
+        check(self, "dropout", 0 <= self.dropout < 1, "a share from 0 to less than 1")
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Dilation of every layer, in order."""
+        return tuple(2**layer for _ in range(self.stacks) for layer in range(self.layers_per_stack))
+
+    @property
+    def num_layers(self) -> int:
+        """How many dilated layers there are."""
+        return self.stacks * self.layers_per_stack
+
+    @property
+    def receptive_field(self) -> int:
+        """How many samples one prediction depends on, the current one included."""
+        return 1 + (self.kernel_size - 1) * (1 + sum(self.dilations))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionConfig:
+    """What the network is told beside the audio."""
+
+    channels: int = 0
+    """Width of the condition; 0 for none."""
+
+    def __post_init__(self) -> None:
+        check(self, "channels", self.channels >= 0, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """The distribution of the next code."""
+
+    kind: Literal["softmax"] = "softmax"
+    """Softmax over all codes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecConfig:
+    """How audio becomes codes."""
+
+    kind: Literal["mu-law"] = "mu-law"
+    """Mu-law companding (WaveNet, section 2.2)."""
+    quantization_channels: int = 256
+    """Number of codes."""
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            "quantization_channels",
+            2 <= self.quantization_channels <= 1024,
+            "2 to 1024: the softmax has one output for each",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The model: everything that a checkpoint's weights depend on."""
+
+    kind: Literal["unconditional", "speaker", "music"] = "unconditional"
+    """What the model is conditioned on."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """Shape of the network."""
+    condition: ConditionConfig = field(default_factory=ConditionConfig)
+    """What the network is told beside the audio."""
+    head: HeadConfig = field(default_factory=HeadConfig)
+    """The distribution of the next code."""
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    """How audio becomes codes."""
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            "kind",
+            self.kind == "unconditional",
+            "unconditional, the one kind that this version can build; set model.kind=unconditional",
+        )
+        check(
+            self,
+            "condition.channels",
+            self.condition.channels == 0,
+            f"0, as a model of kind {self.kind} has no condition; remove the setting",
+            "kind",
+        )

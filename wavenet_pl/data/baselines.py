@@ -1,0 +1,65 @@
+"""What simple models of codes reach: a network that is not clearly below them has learned nothing.
+
+All with add-one counts from training recordings, scored on validation recordings, in bits per sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Bits per sample of three models that know less and less."""
+
+    uniform: float
+    """Every code alike: log2 Q."""
+    unigram: float
+    """How often each code comes."""
+    order1: float
+    """How often each code follows the one before."""
+    train_samples: int
+    """How many samples were counted."""
+    val_samples: int
+    """How many samples were scored."""
+
+
+def measure_baselines(
+    train: Iterable[Codes], val: Iterable[Codes], *, quantization_channels: int, silence_code: int
+) -> Baselines:
+    """Count and score. One silence code precedes each recording, as for the network.
+
+    Args:
+        train: codes (frames,) of each training recording.
+        val: codes (frames,) of each validation recording.
+        quantization_channels: number of codes Q.
+        silence_code: what precedes a recording.
+    """
+    pairs = _count_pairs(train, quantization_channels, silence_code)
+    scored = _count_pairs(val, quantization_channels, silence_code)
+    singles = pairs.sum(axis=0)
+    unigram = np.log2(singles.sum() + quantization_channels) - np.log2(singles + 1)
+    order1 = np.log2(pairs.sum(axis=1, keepdims=True) + quantization_channels) - np.log2(pairs + 1)
+    num_scored = int(scored.sum())
+    return Baselines(
+        uniform=float(np.log2(quantization_channels)),
+        unigram=float((scored.sum(axis=0) * unigram).sum() / max(num_scored, 1)),
+        order1=float((scored * order1).sum() / max(num_scored, 1)),
+        train_samples=int(pairs.sum()),
+        val_samples=num_scored,
+    )
+
+
+def _count_pairs(recordings: Iterable[Codes], quantization_channels: int, silence_code: int) -> Codes:
+    """(Q, Q): how often the second code follows the first."""
+    counts = np.zeros(quantization_channels**2, dtype=np.int64)
+    for codes in recordings:
+        before = np.concatenate([[silence_code], codes[:-1]])
+        counts += np.bincount(before * quantization_channels + codes, minlength=len(counts))
+    return counts.reshape(quantization_channels, quantization_channels)

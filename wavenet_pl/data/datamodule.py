@@ -1,0 +1,175 @@
+"""Feeds a Trainer: which batches, in which order, from where on after a stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader
+
+from wavenet_pl.config import DataConfig
+from wavenet_pl.data.index import Index, load_index, shard_storage
+from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.data.pipeline import Share, Split, build_pipeline
+from wavenet_pl.errors import UserError
+
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+
+
+class CropLoader:
+    """Batches of one rank, epoch after epoch. Its whole state is (epoch, global batches consumed).
+
+    The state says nothing of ranks or workers: a run may go on with other numbers of both.
+
+    Args:
+        split: what is read.
+        plan: epoch number -> plan of that epoch. All plans have the same number of batches.
+        share: the part of each global batch that this rank takes.
+        receptive_field: samples of context before each crop.
+        num_workers: reading processes.
+        pin_memory: whether batches are put where a GPU fetches them fastest.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        plan: Callable[[int], EpochPlan],
+        share: Share,
+        *,
+        receptive_field: int,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        self._split, self._plan, self._share = split, plan, share
+        self._receptive_field, self._num_workers, self._pin_memory = receptive_field, num_workers, pin_memory
+        self._length = plan(0).num_batches * share.parts
+        self.epoch = 0
+        self._consumed = 0  # batches of this rank, in this epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if self._consumed >= self._length:
+            self.epoch, self._consumed = self.epoch + 1, 0
+        pipeline = build_pipeline(
+            self._split,
+            self._plan(self.epoch),
+            self._share,
+            first_batch=self._consumed // self._share.parts,
+            receptive_field=self._receptive_field,
+        )
+        loader: DataLoader[dict[str, Any]] = DataLoader(
+            pipeline, batch_size=None, num_workers=self._num_workers, pin_memory=self._pin_memory
+        )
+        for batch in _start_workers(loader):
+            self._consumed += 1  # before the batch is used: whoever saves afterwards has used it
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """What a checkpoint keeps."""
+        return {"epoch": self.epoch, "batches": self._consumed // self._share.parts}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.epoch, self._consumed = state["epoch"], state["batches"] * self._share.parts
+
+
+class AudioDataModule(L.LightningDataModule):
+    """Training and validation crops from a shard set.
+
+    Args:
+        config: what to read.
+        receptive_field: samples of context before each crop.
+        seed: of the order.
+
+    Raises:
+        UserError: there is no usable index, or it lacks a split.
+    """
+
+    def __init__(self, config: DataConfig, *, receptive_field: int, seed: int) -> None:
+        super().__init__()
+        self.config, self.receptive_field, self.seed = config, receptive_field, seed
+        self.index: Index = load_index(config.path)
+        storage = shard_storage(self.index, config.path)
+        self.splits = {name: Split(shards, storage) for name, shards in self.index.splits.items()}
+        for name in ("train", "val"):
+            if not self.splits.get(name):
+                raise UserError(
+                    f"{config.path} has no recording in split {name!r}, expected at least one; prepare it again "
+                    "with more recordings or a larger --val-fraction"
+                )
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of every recording."""
+        return self.index.sample_rate
+
+    def plan(self, split: str, epoch: int) -> EpochPlan:
+        """The order of one epoch over a split; shuffled for training only."""
+        return EpochPlan(
+            frames=self.splits[split].frames,
+            crop_samples=self.config.crop_samples,
+            batch_size=self.config.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            fingerprint=self.index.fingerprint,
+            shuffle=split == "train",
+        )
+
+    def train_dataloader(self) -> CropLoader:
+        """A new epoch's order each time; goes on where a checkpoint stopped."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> CropLoader:
+        """Every sample of every validation recording once."""
+        return self._loader("val")
+
+    def read_audio(
+        self, split: str, position: int, start: int = 0, stop: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Samples start to stop - 1 of a recording, float32 in [-1, 1]."""
+        return self.splits[split].read(position, start, stop)
+
+    def _loader(self, split: str) -> CropLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        parts = trainer.accumulate_grad_batches
+        check_batch_size(self.config.batch_size, trainer.world_size, parts)
+        return CropLoader(
+            self.splits[split],
+            lambda epoch: self.plan(split, epoch if split == "train" else 0),
+            Share(trainer.global_rank, trainer.world_size, parts),
+            receptive_field=self.receptive_field,
+            num_workers=self.config.num_workers,
+            pin_memory=trainer.strategy.root_device.type == "cuda",
+        )
+
+
+def check_batch_size(batch_size: int, world_size: int, parts: int) -> None:
+    """Every rank takes as many crops in every accumulated batch.
+
+    Raises:
+        UserError: the batch cannot be divided so; names the nearest sizes that can.
+    """
+    ways = world_size * parts
+    if batch_size % ways:
+        below, above = batch_size // ways * ways, -(-batch_size // ways) * ways
+        raise UserError(
+            f"data.batch_size is {batch_size}, expected a multiple of {ways}: {world_size} ranks with "
+            f"{parts} accumulated batches each; use {f'{below} or ' if below else ''}{above}"
+        )
+
+
+def _start_workers(loader: DataLoader[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Start reading with the stop signals blocked in the workers: one sent to the whole group is for us to answer."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

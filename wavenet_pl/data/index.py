@@ -1,0 +1,217 @@
+"""The index of a shard set: every recording with its place in its shard, so that any of them is one range read away."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from wavenet_pl.data.format import AUDIO_EXTENSIONS, MAX_AUDIO_BYTES, SAMPLE_RATES, check_key, sync_folder
+from wavenet_pl.data.storage import Storage
+from wavenet_pl.errors import BadDataError, UserError
+
+INDEX_NAME = "index.json"
+SPLITS = ("train", "val", "test")
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One entry of a shard."""
+
+    key: str
+    frames: int
+    speaker: int
+    """Row in the speaker table, -1 for none."""
+    tags: tuple[int, ...]
+    """Rows in the tag table."""
+    members: dict[str, tuple[int, int]]
+    """Extension -> (offset, size) in bytes of the member's content within the shard."""
+
+    @property
+    def audio(self) -> tuple[int, int]:
+        """(offset, size) of the audio member."""
+        return next(self.members[extension] for extension in AUDIO_EXTENSIONS if extension in self.members)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar."""
+
+    name: str
+    """Path below the set's folder, such as `train/shard-000000.tar`."""
+    bytes: int
+    sha256: str
+    recordings: tuple[Recording, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """What a shard set holds."""
+
+    sample_rate: int
+    splits: dict[str, tuple[Shard, ...]]
+    speakers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    base: str | None = field(default=None, compare=False)
+    """Folder or URL of the shards, where they are not beside the index."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over all that the index says (64 hex digits), but not over where the shards lie."""
+        return hashlib.sha256(_canonical(self).encode()).hexdigest()
+
+    def seconds(self, split: str) -> float:
+        """Length of a split."""
+        frames = sum(recording.frames for shard in self.splits.get(split, ()) for recording in shard.recordings)
+        return frames / self.sample_rate
+
+
+def save_index(index: Index, folder: str | os.PathLike[str]) -> Path:
+    """Write the index beside its shards: the same bytes for the same set, and never half of it."""
+    path = Path(folder) / INDEX_NAME
+    base = {} if index.base is None else {"base": index.base}
+    text = _canonical(index, fingerprint=index.fingerprint, **base)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return path
+
+
+def load_index(location: str | os.PathLike[str]) -> Index:
+    """Read and check the index of a shard set.
+
+    Args:
+        location: folder or URL of the set.
+
+    Raises:
+        UserError: there is none, it was changed or damaged, or it points outside its shards.
+    """
+    storage = Storage(os.fspath(location))
+    where = storage.path(INDEX_NAME)
+    try:
+        text = storage.read(INDEX_NAME)
+    except OSError as error:
+        raise UserError(
+            f"{where} cannot be read ({error.strerror or error}), expected the index of a shard set; "
+            "write one with `wavenet-pl prepare`, or with `wavenet-pl index` for shards made elsewhere"
+        ) from None
+    try:
+        tree = json.loads(text)
+        if not isinstance(tree, dict) or tree.get("format") != _FORMAT:
+            raise ValueError(f"its format is {tree.get('format') if isinstance(tree, dict) else '?'}, not {_FORMAT}")
+        index = _parse(tree)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, BadDataError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{where} is no index that can be used: {reason}; run `wavenet-pl index` again") from None
+    if tree.get("fingerprint") != index.fingerprint:
+        raise UserError(
+            f"{where} was changed: its fingerprint says {str(tree.get('fingerprint'))[:12]}, its content has "
+            f"{index.fingerprint[:12]}; run `wavenet-pl index` again"
+        )
+    return index
+
+
+def shard_storage(index: Index, location: str | os.PathLike[str]) -> Storage:
+    """Where the shards of an index lie that was loaded from `location`."""
+    return Storage(index.base or os.fspath(location))
+
+
+def _canonical(index: Index, **more: str) -> str:
+    """One recording a line, so that a person and a diff can read it."""
+    head = {"format": _FORMAT, "sample_rate": index.sample_rate, "speakers": index.speakers, "tags": index.tags, **more}
+    lines = [f"{json.dumps(name)}: {_dump(value)}," for name, value in head.items()]
+    lines.append('"splits": {')
+    splits = []
+    for split in sorted(index.splits):
+        shards = []
+        for shard in index.splits[split]:
+            rows = ",\n".join(
+                _dump([row.key, row.frames, row.speaker, row.tags, row.members]) for row in shard.recordings
+            )
+            shards.append(
+                f'{{"name": {_dump(shard.name)}, "bytes": {shard.bytes}, "sha256": "{shard.sha256}", '
+                f'"recordings": [\n{rows}]}}'
+            )
+        splits.append(f"{_dump(split)}: [" + ",\n".join(shards) + "]")
+    return "{" + "\n".join(lines) + "\n" + ",\n".join(splits) + "}}"
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _parse(tree: dict[str, Any]) -> Index:
+    speakers, tags = _names(tree["speakers"], "speakers"), _names(tree["tags"], "tags")
+    if tree["sample_rate"] not in SAMPLE_RATES or isinstance(tree["sample_rate"], bool):
+        raise ValueError(f"sample_rate is {tree['sample_rate']}")
+    base = tree.get("base")
+    if base is not None and not isinstance(base, str):
+        raise ValueError(f"base is {base!r}")
+    splits = {}
+    for split, shards in tree["splits"].items():
+        if split not in SPLITS:
+            raise ValueError(f"it has a split {split!r}, expected {', '.join(SPLITS)}")
+        splits[split] = tuple(_shard(shard, len(speakers), len(tags)) for shard in shards)
+        keys = [recording.key for shard in splits[split] for recording in shard.recordings]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"split {split} names a key twice")
+    return Index(sample_rate=int(tree["sample_rate"]), splits=splits, speakers=speakers, tags=tags, base=base)
+
+
+def _names(values: object, what: str) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{what} is no list of names")
+    if len(set(values)) != len(values):
+        raise ValueError(f"{what} names one twice")
+    return tuple(values)
+
+
+def _shard(tree: dict[str, Any], num_speakers: int, num_tags: int) -> Shard:
+    name = tree["name"]
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not name.endswith(".tar") or "\\" in name or ":" in name:
+        raise ValueError(f"shard {name!r} is no path below the set's folder")
+    size = _count(tree["bytes"], f"bytes of {name}", 0)
+    recordings = tuple(_recording(row, name, size, num_speakers, num_tags) for row in tree["recordings"])
+    return Shard(name, size, str(tree["sha256"]), recordings)
+
+
+def _recording(row: list[Any], shard: str, size: int, num_speakers: int, num_tags: int) -> Recording:
+    key, frames, speaker, tags, members = row
+    where = f"{key} in {shard}"
+    check_key(key, where)
+    _count(frames, f"frames of {where}", 1)
+    _count(speaker, f"speaker of {where}", -1, num_speakers)
+    for tag in tags:
+        _count(tag, f"tag of {where}", 0, num_tags)
+    places = {}
+    for extension, (offset, length) in members.items():
+        _count(offset, f"offset of {where}", 0)
+        _count(length, f"size of {where}", 0)
+        if offset + length > size:
+            raise ValueError(f"{where} points outside its shard")
+        places[extension] = (offset, length)
+    recording = Recording(key, frames, speaker, tuple(tags), places)
+    if not any(extension in places for extension in AUDIO_EXTENSIONS):
+        raise ValueError(f"{where} has no audio")
+    if recording.audio[1] > MAX_AUDIO_BYTES:
+        raise ValueError(f"{where} has {recording.audio[1]} bytes of audio, more than {MAX_AUDIO_BYTES}")
+    return recording
+
+
+def _count(value: object, what: str, lowest: int, bound: int | None = None) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest or (bound is not None and value >= bound):
+        raise ValueError(f"{what} is {value!r}")
+    return value

@@ -1,0 +1,120 @@
+"""The order of an epoch: a pure function of (seed, epoch, index fingerprint).
+
+An epoch is divided into slots, one planned crop each. Slots are shuffled and cut into global batches; ranks,
+accumulations and workers only divide what is already fixed. Nothing here knows who asks.
+
+Shapes: N recordings, M slots of any selection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from wavenet_pl import counter
+
+Integers = npt.NDArray[np.int64]
+
+PADDING = -1
+"""In the place of a slot where a global batch is not full: it counts for nothing."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What slots (M,) predict: samples start to stop - 1 of a recording. Padding has recording -1 and no samples."""
+
+    recording: Integers
+    start: Integers
+    stop: Integers
+
+    @property
+    def predictions(self) -> int:
+        """How many samples all of them predict."""
+        return int((self.stop - self.start).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class EpochPlan:
+    """One epoch over a split.
+
+    A recording has ceil(frames / crop_samples) slots, a grid over it. In training the grid is shifted anew in each
+    epoch, by as much as its last slot has room for: every sample is predicted exactly once per epoch, and the
+    crops' edges lie elsewhere each time. In validation nothing is shifted or shuffled.
+    """
+
+    frames: Integers
+    """(N,) length of each recording of the split, in index order."""
+    crop_samples: int
+    batch_size: int
+    """Slots of a global batch."""
+    seed: int
+    epoch: int
+    fingerprint: str
+    shuffle: bool
+
+    @cached_property
+    def _counts(self) -> Integers:
+        return -(-self.frames // self.crop_samples)
+
+    @cached_property
+    def _ends(self) -> Integers:
+        return np.cumsum(self._counts)
+
+    @property
+    def num_slots(self) -> int:
+        """How many crops the epoch has."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def num_batches(self) -> int:
+        """How many global batches the epoch has, the last filled up with padding."""
+        return -(-self.num_slots // self.batch_size)
+
+    @cached_property
+    def order(self) -> Integers:
+        """(num_slots,) every slot once, in the order of the epoch."""
+        slots = np.arange(self.num_slots)
+        if not self.shuffle:
+            return slots
+        # Sorting by random numbers, and not a library's shuffle: no release of numpy may change a run's order.
+        return np.argsort(counter.random_bits(self._key("order"), slots), kind="stable")
+
+    @cached_property
+    def _shifts(self) -> Integers:
+        if not self.shuffle:
+            return np.zeros_like(self.frames)
+        room = self._counts * self.crop_samples - self.frames
+        draws = counter.uniforms(self._key("shift"), np.arange(len(self.frames)))
+        return (draws * (room + 1)).astype(np.int64)
+
+    def batch(self, number: int) -> Integers:
+        """(batch_size,) slots of one global batch."""
+        assert 0 <= number < self.num_batches, (number, self.num_batches)
+        slots = self.order[number * self.batch_size : (number + 1) * self.batch_size]
+        return np.pad(slots, (0, self.batch_size - len(slots)), constant_values=PADDING)
+
+    def share(self, number: int, part: int, rank: int, *, parts: int, world_size: int) -> Integers:
+        """The slots of a global batch that one rank takes in one of its accumulation's parts."""
+        size, rest = divmod(self.batch_size, parts * world_size)
+        assert rest == 0, (self.batch_size, parts, world_size)
+        first = (part * world_size + rank) * size
+        return self.batch(number)[first : first + size]
+
+    def windows(self, slots: Integers) -> Windows:
+        """What the slots predict."""
+        padding = slots == PADDING
+        slots = np.where(padding, 0, slots)
+        recording = np.searchsorted(self._ends, slots, side="right")
+        piece = slots - (self._ends[recording] - self._counts[recording])
+        start = piece * self.crop_samples - self._shifts[recording]
+        stop = np.minimum(start + self.crop_samples, self.frames[recording])
+        start = np.maximum(start, 0)
+        return Windows(
+            np.where(padding, PADDING, recording), np.where(padding, 0, start), np.where(padding, 0, stop)
+        )
+
+    def _key(self, what: str) -> int:
+        return counter.stream_key(what, self.seed, self.epoch, self.fingerprint)

@@ -1,0 +1,17 @@
+"""The two ways a run can end that are no bug of ours."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """Something the user can put right: a setting, a path, a file. Commands exit with 2.
+
+    The message says what was found, what was expected and what to do, and is shown without a traceback.
+    """
+
+
+class BadDataError(RuntimeError):
+    """Too much bad data, or numbers that are not finite, so that the run cannot go on. Commands exit with 3.
+
+    The message says what was found, what was expected and what to do, and is shown without a traceback.
+    """

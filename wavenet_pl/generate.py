@@ -1,0 +1,178 @@
+"""The command `generate`: clips to listen to from a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wavenet_pl.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from wavenet_pl.modules import WaveNetModule
+
+_QUIET_DB, _CLIPPED = -60.0, 0.01
+_FLAT = 0.5
+"""Spectral flatness of white noise is about 0.56, and of speech and music below 0.2."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `wavenet-pl generate`."""
+    parser.add_argument("run", metavar="RUN", help="a run folder, or one checkpoint")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where WAV and PNG files go")
+    parser.add_argument("--seconds", type=_positive, default=2.0, help="new audio per clip (default: 2)")
+    parser.add_argument("--count", type=int, default=1, help="how many clips, made in one batch (default: 1)")
+    parser.add_argument("--prompt", metavar="FILE", help="audio that every clip begins with, and goes on from")
+    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 is more cautious (default: 1)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest codes only (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other clips (default: 0)")
+    parser.add_argument(
+        "--engine", choices=("auto", "reference"), default="auto", help="what computes (default: auto)"
+    )
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all cores)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Generate, write, and say what was made; returns the exit code."""
+    if args.count < 1:
+        raise UserError(f"--count is {args.count}, expected 1 or more")
+    if args.threads is not None and args.threads < 1:
+        raise UserError(f"--threads is {args.threads}, expected 1 or more")
+    import numpy as np
+    import torch
+
+    from wavenet_pl.checkpoint import load
+    from wavenet_pl.generation.draw import Draw
+
+    torch.set_num_threads(args.threads or len(os.sched_getaffinity(0)))
+    module = load(args.run)
+    try:
+        draw = Draw(temperature=args.temperature, top_p=args.top_p, seed=args.seed, clips=tuple(range(args.count)))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if args.temperature == 0:
+        print("warning: temperature 0 takes the likeliest code every time, which soon is silence", file=sys.stderr)
+    prompt = None if args.prompt is None else _read_prompt(args.prompt, module.sample_rate)
+    out = Path(args.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be made ({error.strerror}); name another folder") from None
+    codes, seconds, interrupted = _stream(module, draw, args.seconds, prompt)
+    if codes.shape[1] == 0:
+        print("interrupted before the first sample; nothing was written", file=sys.stderr)
+        return 130
+    audio = np.asarray(module.codec.decode(codes).cpu().numpy())
+    if prompt is not None:
+        audio = np.concatenate([np.tile(prompt, (args.count, 1)), audio], axis=1)
+    made = codes.shape[1] / module.sample_rate
+    facts = {
+        "run": str(args.run), "prompt": args.prompt, "temperature": args.temperature, "top_p": args.top_p,
+        "seed": args.seed, "engine": "reference", "seconds": made,
+    }  # fmt: skip
+    _write(out, audio, 0 if prompt is None else len(prompt), module.sample_rate, facts)
+    print(
+        f"{args.count} x {made:.2f} s in {seconds:.1f} s, engine reference: "
+        f"{args.count * made / max(seconds, 1e-9):.3f} times real time; clips in {out}",
+        file=sys.stderr,
+    )
+    return 130 if interrupted else 0
+
+
+def screen(audio: npt.NDArray[np.float32]) -> str:
+    """What is wrong with a clip (samples,): silence, clipping, noise, or nothing (an empty text)."""
+    import numpy as np
+
+    from wavenet_pl.levels import measure
+
+    levels = measure(audio)
+    if levels.rms_db < _QUIET_DB:
+        return f"is silence (RMS {levels.rms_db:.0f} dB)"
+    if levels.clipped > _CLIPPED:
+        return f"is clipped ({100 * levels.clipped:.0f} % of its samples)"
+    power = np.abs(np.fft.rfft(audio.astype(np.float64))[1:]) ** 2 + 1e-20
+    if math.exp(float(np.log(power).mean())) / float(power.mean()) > _FLAT:
+        return "is noise (its spectrum is flat)"
+    return ""
+
+
+def _stream(
+    module: WaveNetModule, draw: Any, seconds: float, prompt: npt.NDArray[np.float32] | None
+) -> tuple[Any, float, bool]:
+    """Codes (clips, samples) with progress; after Ctrl-C what there is. Also the time taken, and whether it was cut."""
+    import torch
+
+    count, total = len(draw.clips), max(1, round(seconds * module.sample_rate))
+    prompt_BT = None if prompt is None else module.encode_prompt(prompt, count)
+    pieces, done, interrupted, began = [torch.empty(count, 0, dtype=torch.int64)], 0, False, time.monotonic()
+    shown = began
+    try:
+        for piece in module.stream(total, draw, prompt_BT):
+            pieces.append(piece.cpu())
+            done += piece.shape[1]
+            now = time.monotonic()
+            if now - shown >= 1 or done == total:
+                shown = now
+                _show(done, total, count, now - began, module.sample_rate)
+    except KeyboardInterrupt:
+        interrupted = True
+    if done and sys.stderr.isatty():
+        print(file=sys.stderr)
+    return torch.cat(pieces, dim=1), time.monotonic() - began, interrupted
+
+
+def _show(done: int, total: int, count: int, seconds: float, sample_rate: int) -> None:
+    left = seconds / done * (total - done)
+    factor = count * done / sample_rate / max(seconds, 1e-9)
+    text = f"{100 * done / total:3.0f} %  {done / sample_rate:.2f} s of audio, {factor:.3f} times real time, {left:.0f} s left"
+    print(f"\r{text}   " if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+
+
+def _write(
+    out: Path, audio: npt.NDArray[np.float32], prompt_samples: int, sample_rate: int, facts: dict[str, Any]
+) -> None:
+    import soundfile
+
+    from wavenet_pl.levels import measure
+    from wavenet_pl.plots import save_spectrograms
+
+    for number, clip in enumerate(audio):
+        stem = out / f"clip-{facts['seed']:04d}-{number:03d}"
+        soundfile.write(stem.with_suffix(".wav"), clip, sample_rate, subtype="PCM_16")
+        save_spectrograms(stem.with_suffix(".png"), [(stem.name, clip)], sample_rate)
+        problem = screen(clip[prompt_samples:])
+        stem.with_suffix(".json").write_text(json.dumps({**facts, "clip": number, "problem": problem}) + "\n")
+        warning = f"  WARNING: this clip {problem}" if problem else ""
+        print(f"{stem.with_suffix('.wav')}  {measure(clip).describe()}{warning}")
+
+
+def _read_prompt(path: str, sample_rate: int) -> npt.NDArray[np.float32]:
+    """Mono audio at the model's sample rate."""
+    import numpy as np
+    import soundfile
+
+    from wavenet_pl.dsp import resample
+
+    try:
+        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise UserError(f"--prompt {path} cannot be read ({error}), expected an audio file") from None
+    if len(audio) == 0 or not np.isfinite(audio).all():
+        raise UserError(f"--prompt {path} is empty or not finite, expected audio")
+    mono = audio.mean(axis=1, dtype=np.float32)
+    return mono if rate == sample_rate else resample(mono, rate, sample_rate)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no length, expected a number above 0")
+    return value

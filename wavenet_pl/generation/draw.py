@@ -1,0 +1,41 @@
+"""What a clip is drawn with: temperature, top_p, and numbers that depend on seed and clip number alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wavenet_pl import counter
+from wavenet_pl.heads import check_draw
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How to draw a batch of clips. Clip number n of a seed is the same clip, whatever else is in the batch.
+
+    Raises:
+        ValueError: a field is out of range.
+    """
+
+    temperature: float = 1.0
+    """1 draws from the model, less is bolder, 0 takes the most probable code."""
+    top_p: float = 1.0
+    """Draw from the fewest codes whose probability reaches this share."""
+    seed: int = 0
+    """Another seed gives other clips."""
+    clips: tuple[int, ...] = (0,)
+    """The numbers of the clips, one for each row of the batch."""
+
+    def __post_init__(self) -> None:
+        check_draw(self.temperature, self.top_p)
+        if not self.clips:
+            raise ValueError("clips is empty, expected at least one clip number; (0,) generates one clip")
+
+    def uniforms(self, start: int, stop: int) -> npt.NDArray[np.float64]:
+        """Uniform numbers (B, stop - start) for generated samples start to stop - 1, counted from 0."""
+        samples = np.arange(start, stop, dtype=np.int64)
+        return np.stack(
+            [counter.uniforms(counter.stream_key("draw", self.seed, clip), samples) for clip in self.clips]
+        )

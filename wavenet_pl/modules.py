@@ -1,0 +1,228 @@
+"""The LightningModules: one trainer, and a model for each kind of condition.
+
+Shapes: B batch, T time, K head parameters, H condition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from wavenet_pl.codec import build_codec
+from wavenet_pl.config import ConditionConfig, Config, OptimConfig, to_plain
+from wavenet_pl.generation import reference
+from wavenet_pl.generation.draw import Draw
+from wavenet_pl.heads import build_head
+from wavenet_pl.network import State, WaveNet
+
+CHECKPOINT_KEY = "wavenet_pl"
+"""Where a checkpoint keeps what is ours: config, sample rate, fingerprint of the index."""
+
+
+class WaveNetModule(L.LightningModule):
+    """Trains a WaveNet on crops. A model overrides `build_conditioner` and nothing else.
+
+    Args:
+        config: the whole config of the run.
+        sample_rate: of the audio it is trained on, in Hz.
+        index_fingerprint: of the shard set it is trained on.
+    """
+
+    def __init__(self, config: Config, *, sample_rate: int, index_fingerprint: str = "") -> None:
+        super().__init__()
+        self.config, self.sample_rate, self.index_fingerprint = config, sample_rate, index_fingerprint
+        model = config.model
+        self.codec = build_codec(model.codec)
+        self.head = build_head(model.head, self.codec)
+        self.conditioner = self.build_conditioner(model.condition)
+        self.network = WaveNet(
+            model.network,
+            quantization_channels=self.codec.quantization_channels,
+            num_parameters=self.head.num_parameters,
+            condition_channels=model.condition.channels,
+        )
+        self._sums = _Sums()
+
+    def build_conditioner(self, config: ConditionConfig) -> nn.Module | None:
+        """What turns a batch into the condition; None for a model without one."""
+        raise NotImplementedError
+
+    def condition(self, batch: dict[str, Any]) -> Tensor | None:
+        """The condition (B, H, T) or (B, H, 1) of a batch."""
+        return None if self.conditioner is None else self.conditioner(batch)
+
+    def forward(
+        self, codes_BT: Tensor, condition: Tensor | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """As `WaveNet.forward`."""
+        outputs_BKT, state = self.network(codes_BT, condition, state)
+        return outputs_BKT, state
+
+    def nats(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Sum of nats over the batch's counted predictions, and how many these are."""
+        codes_BT = self.codec.encode(batch["audio"])
+        outputs_BKT, _ = self(codes_BT[:, :-1], self.condition(batch))
+        nats_BT = self.head.nats(outputs_BKT, codes_BT[:, 1:])
+        output_T = torch.arange(nats_BT.shape[1], device=nats_BT.device)
+        counts_BT = (batch["first"][:, None] <= output_T) & (output_T < batch["last"][:, None])
+        return nats_BT.where(counts_BT, 0.0).sum(), counts_BT.sum()
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Nats per prediction of the whole global batch, in this rank's and this accumulation's share.
+
+        The shares are summed and not averaged, so that ranks with fewer predictions weigh less. Lightning divides by
+        the accumulated batches and DDP by the ranks, which is undone here.
+        """
+        nats, count = self.nats(batch)
+        self._sums.add(nats, count)
+        ways = self.trainer.world_size * self.trainer.accumulate_grad_batches
+        self._planned = max(batch["predictions"], 1)
+        return nats * (ways / self._planned)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Mends the gradients where damaged recordings made the batch smaller than planned; logs the step."""
+        nats, count = self._sums.reduce(self.trainer)
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        if 0 < count != self._planned:
+            torch._foreach_mul_(gradients, self._planned / count)
+        loss = nats / count if count else math.nan
+        self.log("train/loss", loss)
+        self.log("train/bits", loss / math.log(2))
+        self.log("optim/lr", optimizer.param_groups[0]["lr"])
+        self.log("optim/grad_norm", nn.utils.get_total_norm(gradients))
+
+    def on_validation_epoch_start(self) -> None:
+        """Begins a new sum."""
+        self._sums = _Sums()
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Adds up; every sample of every recording counts once."""
+        self._sums.add(*self.nats(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs bits per sample over all ranks."""
+        nats, count = self._sums.reduce(self.trainer)
+        self.log("val/bits", nats / max(count, 1) / math.log(2), prog_bar=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW and the learning rate of the config, step by step."""
+        config = self.config.optim
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=config.lr, betas=tuple(config.betas), weight_decay=config.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(config, step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what `wavenet_pl.load` builds the model from."""
+        checkpoint[CHECKPOINT_KEY] = {
+            "config": to_plain(self.config),
+            "sample_rate": self.sample_rate,
+            "index_fingerprint": self.index_fingerprint,
+        }
+
+    def stream(
+        self, num_samples: int, draw: Draw, prompt_BT: Tensor | None = None, condition: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """Generates codes piece by piece; as `generation.reference.stream`."""
+        return reference.stream(
+            self.network,
+            self.head,
+            draw,
+            num_samples,
+            silence_code=self.codec.silence_code,
+            prompt_BT=prompt_BT,
+            condition=condition,
+        )
+
+    def generate(
+        self,
+        seconds: float,
+        count: int = 1,
+        *,
+        prompt: npt.ArrayLike | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> npt.NDArray[np.float32]:
+        """New audio.
+
+        Args:
+            seconds: length of each clip, without the prompt.
+            count: how many clips; clip n of a seed is the same for any count.
+            prompt: audio (samples,) in [-1, 1] at the model's sample rate that every clip goes on from.
+            temperature: 1 draws from the model, less is bolder, 0 takes the most probable code.
+            top_p: draw from the fewest codes whose probability reaches this share.
+            seed: another seed gives other clips.
+
+        Returns:
+            (count, samples) float32 in [-1, 1], without the prompt.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        num_samples = round(seconds * self.sample_rate)
+        draw = Draw(temperature=temperature, top_p=top_p, seed=seed, clips=tuple(range(count)))
+        prompt_BT = None if prompt is None else self.encode_prompt(prompt, count)
+        codes = torch.cat(list(self.stream(num_samples, draw, prompt_BT)), dim=1)
+        return np.asarray(self.codec.decode(codes).cpu().numpy())
+
+    def encode_prompt(self, audio: npt.ArrayLike, count: int) -> Tensor:
+        """Codes (count, samples) of audio (samples,), the same in each row."""
+        codes_T = self.codec.encode(torch.as_tensor(np.asarray(audio, dtype=np.float32)))
+        return codes_T.expand(count, -1)
+
+
+class UnconditionalWaveNet(WaveNetModule):
+    """Audio, given nothing but its past."""
+
+    def build_conditioner(self, config: ConditionConfig) -> None:
+        """None."""
+        return
+
+
+MODULES = {"unconditional": UnconditionalWaveNet}
+"""model.kind -> its module."""
+
+
+def build_module(config: Config, *, sample_rate: int, index_fingerprint: str = "") -> WaveNetModule:
+    """The module that the config asks for; arguments as `WaveNetModule`."""
+    return MODULES[config.model.kind](config, sample_rate=sample_rate, index_fingerprint=index_fingerprint)
+
+
+def lr_factor(config: OptimConfig, step: int) -> float:
+    """Share of optim.lr at a step, counted from 0."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "inverse_sqrt":
+        return math.sqrt(config.warmup_steps / (step + 1))
+    if config.schedule == "cosine":
+        assert config.decay_steps is not None
+        progress = min(1.0, (step - config.warmup_steps) / (config.decay_steps - config.warmup_steps))
+        return config.final_lr_fraction + (1 - config.final_lr_fraction) * (1 + math.cos(math.pi * progress)) / 2
+    return 1.0
+
+
+class _Sums:
+    """Nats and predictions of a step or of a validation, over all ranks in the end."""
+
+    def __init__(self) -> None:
+        self._sums: Tensor | None = None
+
+    def add(self, nats: Tensor, count: Tensor) -> None:
+        both = torch.stack([nats.detach().double(), count.double()])
+        self._sums = both if self._sums is None else self._sums + both
+
+    def reduce(self, trainer: L.Trainer) -> tuple[float, int]:
+        """The sums over all ranks; afterwards they begin anew."""
+        assert self._sums is not None
+        nats, count = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
+        self._sums = None
+        return nats, int(count)

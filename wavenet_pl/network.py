@@ -1,0 +1,200 @@
+"""The network: causal dilated convolutions, gates, residual and skip connections (WaveNet, sections 2.1-2.5).
+
+Shapes: B batch, C channels, T time, P past, K head parameters, R residual, G gate, S skip, H condition.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavenet_pl.config import NetworkConfig
+
+__all__ = ["CausalConv1d", "NetworkConfig", "ResidualLayer", "State", "WaveNet"]
+
+State = tuple[Tensor, ...]
+"""The past of every causal convolution, first convolution first: each (B, R, context of the convolution)."""
+
+
+class CausalConv1d(nn.Conv1d):
+    """Convolution over time that sees the present and the past, never the future.
+
+    The past is an argument: ``forward`` takes the ``context`` samples before ``x`` and returns the ones to
+    pass next time. No past means that the recording begins here: zeros. So training on a crop, absorbing a
+    prompt and generating one sample at a time are the same computation, and no buffer has to be cleared.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, dilation=dilation, bias=bias)
+        self.context = (kernel_size - 1) * dilation
+
+    def forward(  # type: ignore[override]  # a past goes in and comes out
+        self, x_BCT: Tensor, past_BCP: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        if past_BCP is None:
+            past_BCP = x_BCT.new_zeros(*x_BCT.shape[:2], self.context)
+        assert past_BCP.shape[2] == self.context, (past_BCP.shape, self.context)
+        x_BCT = torch.cat([past_BCP, x_BCT], dim=2)
+        past_BCP = x_BCT[:, :, -self.context :]
+        if x_BCT.shape[2] > 2 * self.context:
+            past_BCP = past_BCP.clone()  # a view would keep all of a long prompt alive
+        if x_BCT.shape[2] > self.context + 1:
+            return super().forward(x_BCT), past_BCP
+        # One output is one matrix product, and several times faster as such than as a dilated convolution.
+        taps_BCN = x_BCT[:, :, :: self.dilation[0]]
+        return F.linear(taps_BCN.flatten(1), self.weight.flatten(1), self.bias)[:, :, None], past_BCP
+
+
+class ResidualLayer(nn.Module):
+    """One dilated convolution with its gate, and its residual and skip outputs.
+
+    Dropout, in training only, is on what the dilated convolution reads; the residual path stays whole.
+    """
+
+    def __init__(
+        self, config: NetworkConfig, *, dilation: int, condition_channels: int = 0, last: bool = False
+    ) -> None:
+        super().__init__()
+        residual, gate, bias = config.residual_channels, config.gate_channels, config.bias
+        self.residual_scale = config.residual_scale
+        self.dropout = nn.Dropout(config.dropout)
+        self.dilated = CausalConv1d(residual, gate, config.kernel_size, dilation, bias)
+        # The dilated convolution's bias serves the condition as well.
+        self.condition = nn.Conv1d(condition_channels, gate, 1, bias=False) if condition_channels else None
+        # Nothing would read the last layer's residual: its weights would get no gradient, and DDP would stop.
+        self.residual = None if last else nn.Conv1d(gate // 2, residual, 1, bias=bias)
+        self.skip = nn.Conv1d(gate // 2, config.skip_channels, 1, bias=bias)
+
+    def forward(
+        self, x_BRT: Tensor, condition_BHT: Tensor | None, past_BRP: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The next layer's input (B, R, T), this layer's skip (B, S, T), and the past for next time."""
+        z_BGT, past_BRP = self.dilated(self.dropout(x_BRT), past_BRP)
+        if self.condition is not None:
+            z_BGT = z_BGT + self.condition(condition_BHT)  # a global condition has T = 1
+        filter_BGT, gate_BGT = z_BGT.chunk(2, dim=1)
+        z_BGT = torch.tanh(filter_BGT) * torch.sigmoid(gate_BGT)
+        if self.residual is not None:
+            x_BRT = x_BRT + self.residual(z_BGT)
+            if self.residual_scale != 1:
+                x_BRT = x_BRT * self.residual_scale
+        return x_BRT, self.skip(z_BGT), past_BRP
+
+
+class WaveNet(nn.Module):
+    """Predicts each sample from the samples before it (van den Oord et al., 2016).
+
+    Args:
+        config: shape of the stack of layers.
+        quantization_channels: number of different codes that come in.
+        num_parameters: outputs per sample (K), as many as the head that reads them wants.
+        condition_channels: channels of the condition (H); 0 for a network without one.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        *,
+        quantization_channels: int = 256,
+        num_parameters: int = 256,
+        condition_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.quantization_channels = quantization_channels
+        self.condition_channels = condition_channels
+        residual, skip = config.residual_channels, config.skip_channels
+        self.embedding = nn.Embedding(quantization_channels, residual)
+        self.first = CausalConv1d(residual, residual, config.kernel_size, bias=config.bias)
+        self.layers = nn.ModuleList(
+            ResidualLayer(
+                config,
+                dilation=dilation,
+                condition_channels=condition_channels,
+                last=number == config.num_layers,
+            )
+            for number, dilation in enumerate(config.dilations, start=1)
+        )
+        self.hidden = nn.Conv1d(skip, skip, 1, bias=config.bias)
+        self.output = nn.Conv1d(skip, num_parameters, 1, bias=config.bias)
+        self.reset_parameters()
+
+    @property
+    def receptive_field(self) -> int:
+        """How many samples one prediction depends on, the current one included."""
+        return self.config.receptive_field
+
+    def forward(
+        self, codes_BT: Tensor, condition: Tensor | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """One call for a crop, a prompt or a single sample.
+
+        Args:
+            codes_BT: integers in [0, quantization_channels). Checked on the CPU only: looking at them on an
+                accelerator would make every step wait. A codec and a head give no others.
+            condition: (B, H, T), or (B, H, 1) for one that does not change. Column t goes with
+                outputs[..., t], so it describes the sample that these predict.
+            state: what the call for the samples just before returned; None where the recording begins.
+
+        Returns:
+            outputs (B, K, T), where outputs[..., t] predicts codes[..., t + 1], and the state to go on with.
+
+        Raises:
+            ValueError: codes or condition do not fit the network.
+        """
+        self._check_codes(codes_BT)
+        self._check_condition(codes_BT, condition)
+        first_past, *pasts = state if state is not None else [None] * (1 + len(self.layers))
+        x_BRT, first_past = self.first(self.embedding(codes_BT).transpose(1, 2), first_past)
+        new_state = [first_past]
+        skips_BST = x_BRT.new_zeros(())
+        for layer, past in zip(self.layers, pasts, strict=True):
+            x_BRT, skip_BST, past = layer(x_BRT, condition, past)
+            skips_BST = skips_BST + skip_BST
+            new_state.append(past)
+        if self.config.skip_scale != 1:
+            skips_BST = skips_BST * self.config.skip_scale
+        hidden_BST = self.hidden(torch.relu(skips_BST))
+        return self.output(torch.relu(hidden_BST)), tuple(new_state)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start with small outputs, so with a loss near that of uniform noise, whatever the depth."""
+        nn.init.normal_(self.embedding.weight)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv1d):
+                # Residuals and skips are summed over the layers: the sum should have the size of one term.
+                num_terms = len(self.layers) if name.endswith((".residual", ".skip")) else 1
+                nn.init.normal_(module.weight, std=(module.weight[0].numel() * num_terms) ** -0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def _check_codes(self, codes_BT: Tensor) -> None:
+        if codes_BT.ndim != 2 or codes_BT.shape[1] == 0 or codes_BT.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"codes are {codes_BT.dtype} of shape {tuple(codes_BT.shape)}, expected int64 of shape "
+                "(batch, time) with at least one sample; encode audio with the codec first"
+            )
+        if codes_BT.is_cpu and not torch.compiler.is_compiling():
+            lowest, highest = (int(code) for code in codes_BT.aminmax())
+            if lowest < 0 or highest >= self.quantization_channels:
+                raise ValueError(
+                    f"codes go from {lowest} to {highest}, expected 0 to {self.quantization_channels - 1}; "
+                    "encode audio with a codec of as many codes as the network has"
+                )
+
+    def _check_condition(self, codes_BT: Tensor, condition: Tensor | None) -> None:
+        if condition is None and self.condition_channels == 0:
+            return
+        found = "missing" if condition is None else f"of shape {tuple(condition.shape)}"
+        if self.condition_channels == 0:
+            raise ValueError(f"condition is {found}, expected none; leave it out or set condition_channels")
+        (batch, time), channels = codes_BT.shape, self.condition_channels
+        if condition is None or tuple(condition.shape) not in {(batch, channels, time), (batch, channels, 1)}:
+            raise ValueError(
+                f"condition is {found}, expected shape ({batch}, {channels}, {time}) or "
+                f"({batch}, {channels}, 1); make it from the same batch, cut to the same samples as the codes"
+            )

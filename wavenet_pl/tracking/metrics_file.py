@@ -1,0 +1,187 @@
+"""metrics.jsonl: every number of a run, one row for each time that something was logged."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from typing_extensions import override
+
+from wavenet_pl.errors import UserError
+
+NAME = "metrics.jsonl"
+_NOT_FINITE = "not_finite"
+
+
+class MetricsFile(Logger):
+    """Appends one row to metrics.jsonl for each call, on rank 0.
+
+    A row is ``{"step": 12, "epoch": 0, "time": 1700000000.123, "train/loss": 3.25, ...}``. ``step`` counts
+    the optimizer steps that are done, so the first training row has step 1; ``time`` is in seconds since
+    1970. Several rows may have the same step: what training, validation and callbacks log is not merged. JSON
+    has no word for numbers that are not finite: they are null, and the row's ``not_finite`` says which
+    (``{"train/loss": "nan"}``).
+
+    Each row goes to the operating system as one write before the call returns: kill -9 loses none. (A machine
+    that loses power may lose the last seconds.) The file is opened at the first row, so `cut_back` goes
+    before training.
+
+    Args:
+        path: the file, usually RUN/metrics.jsonl; created with its folder when the first row comes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._file: int | None = None
+        self._trainer: L.Trainer | None = None
+
+    def attach(self, trainer: L.Trainer) -> None:
+        """Take step and epoch of each row from the trainer.
+
+        Lightning numbers the rows of training by batches before this one, so step 1 would be 0. Without a
+        trainer the step is whatever the caller says, and the epoch what its metrics say.
+        """
+        self._trainer = trainer
+
+    @override
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        values = dict(metrics)
+        epoch = values.pop("epoch", None)
+        if self._trainer is not None:
+            step, epoch = self._trainer.global_step, self._trainer.current_epoch
+        row = {"step": step, "epoch": None if epoch is None else int(epoch), "time": round(time.time(), 3)}
+        _append(self._open(), encode_row({**row, **values}))
+
+    @override
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run's settings are in its config.yaml."""
+
+    @override
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None  # a later row opens it again
+
+    @property
+    @override
+    def name(self) -> str:
+        return self.path.parent.name
+
+    @property
+    @override
+    def version(self) -> str:
+        return ""
+
+    @property
+    @override
+    def save_dir(self) -> str:
+        return str(self.path.parent)
+
+    def _open(self) -> int:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_torn_row(self.path)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        return self._file
+
+
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """One line of JSON: floats by ``repr``, so reading gives the same bits, and tensors as numbers.
+
+    Raises:
+        TypeError: a value is neither a number, text nor None.
+    """
+    out: dict[str, Any] = {}
+    not_finite = {}
+    for key, value in row.items():
+        number = value.item() if hasattr(value, "item") else value
+        if isinstance(number, float) and not math.isfinite(number):
+            not_finite[key], number = repr(number), None
+        out[key] = number
+    if not_finite:
+        out[_NOT_FINITE] = not_finite
+    return json.dumps(out, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """All rows, in the order in which they were written, numbers that are not finite as such.
+
+    A row that a kill left half written at the end is passed over.
+
+    Raises:
+        UserError: a row before the last is damaged.
+    """
+    rows = []
+    for number, line in enumerate(_whole_lines(Path(path)), start=1):
+        try:
+            row = json.loads(line)
+            row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} line {number} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
+            ) from None
+        rows.append(row)
+    return rows
+
+
+def cut_back(path: str | os.PathLike[str], step: int) -> int:
+    """Drop the rows after a step, in one stroke, so that a run resumed there logs no step twice.
+
+    Call it on one rank, before the first row of the resumed run is written.
+
+    Returns:
+        How many rows went. Where there is no file, 0.
+    """
+    path = Path(path)
+    if not path.exists():
+        return 0
+    rows, lines = read_metrics(path), _whole_lines(path)
+    kept = [line for row, line in zip(rows, lines, strict=True) if (row.get("step") or 0) <= step]
+    if len(kept) == len(rows):
+        return 0
+    beside = path.with_name(path.name + ".tmp")
+    with open(beside, "wb") as file:
+        file.writelines(line + b"\n" for line in kept)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # or a loss of power could bring the old rows back beside a new checkpoint
+    finally:
+        os.close(folder)
+    return len(rows) - len(kept)
+
+
+def _append(file: int, line: bytes) -> None:
+    written = os.write(file, line)
+    while written < len(line):  # a full disk or a signal may take a part only
+        written += os.write(file, line[written:])
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was not written to its end
+
+
+def _drop_torn_row(path: Path) -> None:
+    """Else the next row would continue the torn one, and both were lost."""
+    if not path.exists():
+        return
+    with open(path, "r+b") as file:
+        text = file.read()
+        end = text.rfind(b"\n") + 1
+        if end < len(text):
+            file.truncate(end)

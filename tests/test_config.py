@@ -6,16 +6,14 @@ import ast
 import dataclasses
 import inspect
 import json
-import math
 import subprocess
 import sys
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavenet_pl import config as config_module
@@ -86,9 +84,7 @@ def test_receptive_field_of_the_paper_is_3071_samples() -> None:
     assert network.receptive_field == 3071
 
 
-@given(
-    stacks=st.integers(1, 5), layers_per_stack=st.integers(1, 10), kernel_size=st.integers(2, 5)
-)
+@given(stacks=st.integers(1, 5), layers_per_stack=st.integers(1, 10), kernel_size=st.integers(2, 5))
 def test_receptive_field_is_what_walking_back_through_the_layers_reaches(
     stacks: int, layers_per_stack: int, kernel_size: int
 ) -> None:
@@ -138,7 +134,9 @@ def test_trainer_options_are_laid_over_each_other_name_by_name(tmp_path: Path) -
     }
 
 
-@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "data:\n# path: a\noptim:\ntrainer:\n", "{}"])
+@pytest.mark.parametrize(
+    "text", ["", "# nothing yet\n", "---\n", "data:\n# path: a\noptim:\ntrainer:\n", "{}"]
+)
 def test_a_file_or_section_that_says_nothing_changes_nothing(tmp_path: Path, text: str) -> None:
     assert load_config([write(tmp_path / "a.yaml", text)], [DATA]) == load_config([], [DATA])
 
@@ -183,7 +181,10 @@ def test_values_mean_what_they_look_like(tmp_path: Path, argument: str, expected
     key, _, text = argument.partition("=")
     section = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(key.split(".")))
     file = write(tmp_path / "a.yaml", section.rstrip("\n") + f" {text}\n")
-    for config in (load_config([], [DATA, argument]), load_config([file], [] if "data.path" in key else [DATA])):
+    for config in (
+        load_config([], [DATA, argument]),
+        load_config([file], [] if "data.path" in key else [DATA]),
+    ):
         value: Any = config
         for name in key.split("."):
             value = getattr(value, name)
@@ -195,7 +196,10 @@ def test_files_and_settings_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "lr=1.yaml", "seed: 1")
     given_arguments = ["demo", "a.yaml", "optim.lr=1", "lr=1.yaml", "data.path=x.yaml"]
-    assert split_arguments(given_arguments) == (["demo", "a.yaml", "lr=1.yaml"], ["optim.lr=1", "data.path=x.yaml"])
+    assert split_arguments(given_arguments) == (
+        ["demo", "a.yaml", "lr=1.yaml"],
+        ["optim.lr=1", "data.path=x.yaml"],
+    )
 
 
 # --- writing and reading again ---
@@ -221,7 +225,8 @@ configs = st.builds(
             "trainer": {"strategy": max_time},
         }
     ),
-    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,10}", fullmatch=True) | st.sampled_from(["1e3", "on", "007"]),
+    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,10}", fullmatch=True)
+    | st.sampled_from(["1e3", "on", "007"]),
     tags=st.lists(text_values.filter(bool) | st.sampled_from(["1e3", "on", "null", "1:00"]), max_size=3),
     entity=st.none() | text_values.filter(bool),
     lr=st.floats(1e-300, 1e300),
@@ -231,8 +236,9 @@ configs = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(config=configs)
-def test_written_and_read_again_it_is_the_same(
+def test_written_or_made_plain_and_read_again_it_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, config: Config
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "written.yaml"
@@ -240,12 +246,7 @@ def test_written_and_read_again_it_is_the_same(
     again = load_config([file])
     assert again == config
     assert to_yaml(again) == to_yaml(config)
-
-
-@given(config=configs)
-def test_plain_values_build_the_same_config(config: Config) -> None:
-    tree = to_plain(config)
-    assert from_plain(json.loads(json.dumps(tree))) == config
+    assert from_plain(json.loads(json.dumps(to_plain(config)))) == config
 
 
 def test_plain_values_are_a_copy_of_primitives_only() -> None:
@@ -314,13 +315,17 @@ def test_a_shipped_config_loads_and_says_only_what_differs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["demo", "demo.yaml", "configs/demo.yaml", Path("demo")])
-def test_a_shipped_config_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_shipped_config_is_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_config(name) == shipped_folder() / "demo.yaml"
     assert load_config([name], [DATA]).name == "demo"
 
 
-def test_a_file_of_ones_own_goes_before_a_shipped_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_ones_own_goes_before_a_shipped_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "demo.yaml", "name: mine")
     assert load_config(["demo.yaml"], [DATA]).name == "mine"
@@ -334,8 +339,3 @@ def test_trainer_options_that_lightning_knows_pass_through() -> None:
     check_trainer(config)
     trainer = build_trainer(config, logger=False, enable_checkpointing=False, max_steps=9, max_epochs=2)
     assert (trainer.max_steps, trainer.max_epochs) == (3, 2)
-
-
-def test_type_hints_of_settings_can_be_read_on_every_python() -> None:
-    assert typing.get_type_hints(config_training.TrainConfig)["stop_after"] == typing.Optional[float]  # noqa: UP045
-    assert math.isinf(float("inf"))

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST_FILE = 320
 LONGEST_CONFIG = 20
+LONGEST_COPY = 8
 LARGEST_FILE = 1_500_000
 EMBEDDED_AUDIO = 6 * 2**20
 
@@ -136,6 +137,34 @@ def test_shipped_configs_say_only_what_differs() -> None:
         if (n := len(p.read_text().splitlines())) > LONGEST_CONFIG
     }
     assert not long, f"over {LONGEST_CONFIG} lines: {long}"
+
+
+def lines_of_code(path: Path) -> list[tuple[int, str]]:
+    """Line numbers and stripped text of what a file does: no blanks, comments, docstrings or imports."""
+    tree = tree_of(path)
+    quiet: set[int] = set()
+    for node in ast.walk(tree):
+        text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if text or isinstance(node, (ast.Import, ast.ImportFrom)):
+            quiet |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(path.read_text().splitlines(), start=1)
+    stripped = [(number, line.strip()) for number, line in lines if number not in quiet]
+    return [(number, line) for number, line in stripped if line and not line.startswith("#")]
+
+
+def test_nothing_is_written_twice() -> None:
+    """Three similar lines are fine; a run of equal lines is a missing seam."""
+    seen: dict[tuple[str, ...], str] = {}
+    copies = []
+    for path in SOURCES:
+        lines = lines_of_code(path)
+        for start in range(len(lines) - LONGEST_COPY + 1):
+            window = tuple(line for _, line in lines[start : start + LONGEST_COPY])
+            where = f"{name_of(path)}:{lines[start][0]}"
+            if window in seen:
+                copies.append(f"{where} as {seen[window]}")
+            seen.setdefault(window, where)
+    assert not copies, f"{LONGEST_COPY} lines of code that stand elsewhere too: {copies}"
 
 
 # --- docstrings ---
@@ -285,7 +314,7 @@ def test_each_dependency_has_a_reason() -> None:
 def test_dependencies_are_what_the_code_imports() -> None:
     imported = {name for path in SOURCES for name in imported_names(path)}
     foreign = imported - set(sys.stdlib_module_names) - {"wavenet_pl", "data_prep"}
-    assert {"pyyaml" if name == "yaml" else name for name in foreign} == {
+    assert {"pyyaml" if name == "yaml" else name.replace("_", "-") for name in foreign} == {
         bare(r) for r in project()["project"]["dependencies"]
     }
 

@@ -108,6 +108,40 @@ def test_past_of_a_long_input_does_not_keep_it_alive() -> None:
     assert past.untyped_storage().nbytes() == 8 * past.element_size()
 
 
+# --- the paper's equations ---
+
+
+def delayed_sum(x_BCT: Tensor, conv: CausalConv1d, dilation: int) -> Tensor:
+    """A causal convolution as F.conv1d over an input padded with zeros."""
+    return F.conv1d(F.pad(x_BCT, (conv.context, 0)), conv.weight, conv.bias, dilation=dilation)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@torch.no_grad()
+def test_outputs_are_what_the_equations_of_the_paper_say(bias: bool) -> None:
+    config = replace(TINY, bias=bias, residual_scale=0.7, skip_scale=0.3)
+    network, codes_BT, h_BHT = build(config, CHANNELS), random_codes(), random_condition()
+    weights = dict(network.named_parameters())
+
+    def linear(name: str, x_BCT: Tensor) -> Tensor:
+        y_BCT = torch.einsum("oc,bct->bot", weights[f"{name}.weight"][:, :, 0], x_BCT)
+        return y_BCT + (weights[f"{name}.bias"][:, None] if bias else 0)
+
+    one_hot_BTQ = F.one_hot(codes_BT, CODES).double()
+    x_BRT = delayed_sum((one_hot_BTQ @ weights["embedding.weight"]).transpose(1, 2), network.first, 1)
+    skips_BST = torch.zeros(2, TINY.skip_channels, 40, dtype=torch.float64)
+    for number, dilation in enumerate([1, 2, 4, 1, 2, 4]):
+        name = f"layers.{number}"
+        from_condition = torch.einsum("gh,bht->bgt", weights[f"{name}.condition.weight"][:, :, 0], h_BHT)
+        z_BGT = delayed_sum(x_BRT, network.layers[number].dilated, dilation) + from_condition
+        z_BGT = z_BGT[:, :3].tanh() * z_BGT[:, 3:].sigmoid()
+        skips_BST = skips_BST + linear(f"{name}.skip", z_BGT)
+        if number < 5:
+            x_BRT = (x_BRT + linear(f"{name}.residual", z_BGT)) * 0.7
+    expected_BKT = linear("output", linear("hidden", (skips_BST * 0.3).relu()).relu())
+    torch.testing.assert_close(network(codes_BT, h_BHT)[0], expected_BKT, rtol=0, atol=1e-12)
+
+
 # --- causality and receptive field ---
 
 

@@ -168,13 +168,14 @@ def load(path: str | os.PathLike[str]) -> WaveNetModule:
     checkpoint = read_checkpoint(path)
     ours = checkpoint[CHECKPOINT_KEY]
     try:
-        module = build_module(
-            from_plain(ours["config"]),
-            sample_rate=int(ours["sample_rate"]),
-            index_fingerprint=str(ours["index_fingerprint"]),
-        )
+        with torch.device("meta"):  # a config that claims giant layers takes no memory: the weights decide
+            module = build_module(
+                from_plain(ours["config"]),
+                sample_rate=int(ours["sample_rate"]),
+                index_fingerprint=str(ours["index_fingerprint"]),
+            )
         state: Mapping[str, Any] = checkpoint["state_dict"]
-        module.load_state_dict(state)
+        module.load_state_dict(state, assign=True)
     except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path} does not hold the model that it describes: {reason}") from None

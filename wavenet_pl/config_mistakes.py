@@ -78,13 +78,15 @@ def unknown_setting(path: Sequence[str], origin: str, names: Sequence[str], path
         )
     close = nearest(path[-1], names)
     namesakes = [known for known in paths if known.split(".")[-1] == last]
-    if close is not None:
+    if key in paths:  # written with dots where it should be nested
+        guess = key
+    elif close is not None:
         guess = ".".join((*path[:-1], close))
     else:  # the right name in the wrong section, or else the most similar path
         guess = namesakes[0] if namesakes else nearest(key, paths, cutoff=0.75) or ""
     where = f"settings of {section}" if section else "sections and settings"
     advice = f"did you mean {guess}?" if guess else "options of lightning.Trainer go under trainer"
-    if guess and "." in path[-1]:
+    if "." in path[-1]:
         advice += " In a file, write one name per line, each further in than the one above"
     return f"{origin}: {key} is no setting, expected one of the {where}: {', '.join(names)}; {advice}"
 

@@ -37,6 +37,7 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         for name in ("stacks", "layers_per_stack", "residual_channels", "skip_channels"):
             check(self, name, getattr(self, name) >= 1, "1 or more")
+        check(self, "stacks", self.stacks <= 1000, "1000 or less: each layer is built and listed")
         check(
             self,
             "layers_per_stack",

@@ -13,7 +13,17 @@ import yaml
 from wavenet_pl.errors import UserError
 
 MAX_BYTES = 65536  # a config is a short text; more is a data file given by mistake
+MAX_DEPTH = 20
+TOO_DEEP = f"lists or mappings nested too deeply, expected {MAX_DEPTH} levels at most; write them flat"
 COMMAND_LINE = "command line"
+
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +92,12 @@ def read_yaml(text: str, where: str, *, lines: bool = True) -> Given:
     def origin(mark: yaml.Mark) -> str:
         return f"{where}:{mark.line + 1}" if lines else where
 
-    loader = _Loader(text)
+    depth = 0
     try:
         for token in yaml.scan(text):
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if depth > MAX_DEPTH:
+                raise UserError(f"{origin(token.start_mark)}: {TOO_DEEP}")
             if isinstance(token, yaml.TagToken):
                 raise UserError(
                     f"{origin(token.start_mark)}: found a YAML tag (!...), expected plain values; "
@@ -95,6 +108,7 @@ def read_yaml(text: str, where: str, *, lines: bool = True) -> Given:
                     f"{origin(token.start_mark)}: found a YAML anchor or alias (& or *), expected plain "
                     "values; write the value out, or put it in quotes if it is text"
                 )
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return Given(value=None, text=None, origin=where)
@@ -112,10 +126,6 @@ def read_yaml(text: str, where: str, *, lines: bool = True) -> Given:
             f"{where}: found the character {error.character!r} at position {error.position}, "
             "expected text; remove it"
         ) from None
-    except RecursionError:
-        raise UserError(f"{where}: lists or mappings nested too deeply, expected a few levels") from None
-    finally:
-        loader.dispose()
 
 
 def _given(loader: _Loader, node: yaml.Node, place: str, origin: Any) -> Given:
@@ -210,8 +220,8 @@ def read_plain(value: Any, origin: str, depth: int = 0) -> Given:
     Raises:
         UserError: any other type, a name that is not text, or nesting without end.
     """
-    if depth > 20:
-        raise UserError(f"{origin}: lists or mappings nested too deeply, expected a few levels")
+    if depth > MAX_DEPTH:
+        raise UserError(f"{origin}: {TOO_DEEP}")
     if isinstance(value, Mapping):
         for name in value:
             if not isinstance(name, str):

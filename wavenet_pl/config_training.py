@@ -75,7 +75,7 @@ class OptimConfig:
         check(self, "final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "a share from 0 to 1")
         if self.schedule == "cosine":
             expected = (
-                f"more than warmup_steps, which is {self.warmup_steps}: the step at which the cosine ends"
+                f"the step at which the cosine ends, more than warmup_steps, which is {self.warmup_steps}"
             )
             end = self.decay_steps or 0
             check(self, "decay_steps", end > self.warmup_steps, expected, "schedule", "warmup_steps")

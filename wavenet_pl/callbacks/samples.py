@@ -167,7 +167,7 @@ def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) 
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     for row in rows:
-        write_wav(beside / row.file, row.audio, sample_rate)
+        soundfile.write(beside / row.file, to_int16(row.audio), sample_rate, subtype="PCM_16")
     with open(beside / "clips.jsonl", "w", encoding="utf-8") as file:
         for row in rows:
             line = {"file": row.file, "caption": row.caption, **row.facts}
@@ -182,15 +182,14 @@ def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) 
     return place
 
 
-def write_wav(path: Path, audio: npt.NDArray[np.float32], sample_rate: int) -> None:
-    """16-bit WAV of float audio, as loud as it is; what is over full scale is clipped."""
-    codes = np.clip(np.round(audio.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
-    soundfile.write(path, codes, sample_rate, subtype="PCM_16")
+def to_int16(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """16-bit samples of float audio, as loud as it is; what is over full scale is clipped."""
+    return np.clip(np.round(audio.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
 
 
 def _media(wandb: Any, folder: Path, rows: list[ClipRow], sample_rate: int) -> dict[str, Any]:
     def audio(row: ClipRow) -> Any:
-        return wandb.Audio(str(folder / row.file), sample_rate=sample_rate, caption=row.caption)
+        return wandb.Audio(to_int16(row.audio), sample_rate=sample_rate, caption=row.caption)
 
     pictures = sorted({row.number: row.facts["prompt"] for row in rows}.items())
     return {

@@ -9,7 +9,6 @@ from typing import Any
 import lightning.pytorch as L
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch.utils.data import DataLoader
 
 from wavenet_pl.config import DataConfig
@@ -33,6 +32,7 @@ class CropLoader:
         receptive_field: samples of context before each crop.
         num_workers: reading processes.
         pin_memory: whether batches are put where a GPU fetches them fastest.
+        goes_on: whether an epoch that was left in the middle goes on from there. If not, each iteration begins anew.
     """
 
     def __init__(
@@ -44,10 +44,12 @@ class CropLoader:
         receptive_field: int,
         num_workers: int = 0,
         pin_memory: bool = False,
+        goes_on: bool = True,
     ) -> None:
         self._split, self._plan, self._share = split, plan, share
         self._receptive_field, self._num_workers, self._pin_memory = receptive_field, num_workers, pin_memory
         self._length = plan(0).num_batches * share.parts
+        self._goes_on = goes_on
         self.epoch = 0
         self._consumed = 0  # batches of this rank, in this epoch
 
@@ -55,7 +57,9 @@ class CropLoader:
         return self._length
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        if self._consumed >= self._length:
+        if not self._goes_on:
+            self._consumed = 0
+        elif self._consumed >= self._length:
             self.epoch, self._consumed = self.epoch + 1, 0
         pipeline = build_pipeline(
             self._split,
@@ -148,6 +152,7 @@ class AudioDataModule(L.LightningDataModule):
             receptive_field=self.receptive_field,
             num_workers=self.config.num_workers,
             pin_memory=trainer.strategy.root_device.type == "cuda",
+            goes_on=split == "train",
         )
 
 

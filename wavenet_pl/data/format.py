@@ -90,7 +90,7 @@ class ShardWriter:
         from webdataset.writer import TarWriter
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._temporary, "w+b")  # noqa: SIM115: closed in __exit__
+        self._file = open(self._temporary, "w+b")  # noqa: SIM115 - closed in __exit__
         self._tar = TarWriter(self._file, encoder=False, mtime=0, format=tarfile.USTAR_FORMAT)
         return self
 
@@ -159,7 +159,7 @@ def audio_info(data: bytes, where: str) -> AudioInfo:
             info = AudioInfo(file.frames, file.samplerate, file.channels)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:  # what it raises for bytes that are no audio
         raise BadDataError(
-            f"{where} cannot be read as audio ({error}), expected FLAC, WAV, OGG or MP3; replace or remove it"
+            f"{where} cannot be read as audio ({_reason(error)}), expected FLAC, WAV, OGG or MP3; replace or remove it"
         ) from None
     if info.sample_rate not in SAMPLE_RATES:
         raise BadDataError(
@@ -189,7 +189,7 @@ def decode_audio(
             file.seek(start)
             audio = file.read(stop - start, dtype="float32")
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
-        raise BadDataError(f"{where} cannot be decoded ({error}); replace or remove it") from None
+        raise BadDataError(f"{where} cannot be decoded ({_reason(error)}); replace or remove it") from None
     if len(audio) != stop - start:
         raise BadDataError(
             f"{where} ends at sample {start + len(audio)}, expected {stop}; it is cut short: replace or remove it"
@@ -212,6 +212,11 @@ def read_metadata(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise BadDataError(f"{where} has JSON that is a {type(metadata).__name__}, expected an object; replace it")
     return metadata
+
+
+def _reason(error: Exception) -> str:
+    """What the library says, less the address of the object that it read from: a message is the same every time."""
+    return str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
 
 
 def _describe(file: Any) -> WrittenShard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,8 @@ from wavenet_pl.errors import BadDataError, UserError
 INDEX_NAME = "index.json"
 SPLITS = ("train", "val", "test")
 _FORMAT = 1
+_LARGEST = 2**60  # of any count: sums of them still fit 64 bits
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,19 @@ def load_index(location: str | os.PathLike[str]) -> Index:
         ) from None
     try:
         tree = json.loads(text)
-        if not isinstance(tree, dict) or tree.get("format") != _FORMAT:
-            raise ValueError(f"its format is {tree.get('format') if isinstance(tree, dict) else '?'}, not {_FORMAT}")
+        if not isinstance(tree, dict):
+            raise ValueError(f"it is a {type(tree).__name__}, expected an object")
+        if tree.get("format") != _FORMAT:
+            raise ValueError(f"its format is {_short(tree.get('format'))}, expected {_FORMAT}")
         index = _parse(tree)
+        fingerprint = index.fingerprint
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, BadDataError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{where} is no index that can be used: {reason}; run `wavenet-pl index` again") from None
-    if tree.get("fingerprint") != index.fingerprint:
+    if tree.get("fingerprint") != fingerprint:
         raise UserError(
-            f"{where} was changed: its fingerprint says {str(tree.get('fingerprint'))[:12]}, its content has "
-            f"{index.fingerprint[:12]}; run `wavenet-pl index` again"
+            f"{where} was changed: its fingerprint says {_short(tree.get('fingerprint'))}, its content has "
+            f"{fingerprint}; run `wavenet-pl index` again"
         )
     return index
 
@@ -155,14 +161,14 @@ def _dump(value: object) -> str:
 def _parse(tree: dict[str, Any]) -> Index:
     speakers, tags = _names(tree["speakers"], "speakers"), _names(tree["tags"], "tags")
     if tree["sample_rate"] not in SAMPLE_RATES or isinstance(tree["sample_rate"], bool):
-        raise ValueError(f"sample_rate is {tree['sample_rate']}")
+        raise ValueError(f"sample_rate is {_short(tree['sample_rate'])}")
     base = tree.get("base")
     if base is not None and not isinstance(base, str):
-        raise ValueError(f"base is {base!r}")
+        raise ValueError(f"base is {_short(base)}")
     splits = {}
     for split, shards in tree["splits"].items():
         if split not in SPLITS:
-            raise ValueError(f"it has a split {split!r}, expected {', '.join(SPLITS)}")
+            raise ValueError(f"it has a split {_short(split)}, expected {', '.join(SPLITS)}")
         splits[split] = tuple(_shard(shard, len(speakers), len(tags)) for shard in shards)
         keys = [recording.key for shard in splits[split] for recording in shard.recordings]
         if len(set(keys)) != len(keys):
@@ -181,16 +187,19 @@ def _names(values: object, what: str) -> tuple[str, ...]:
 def _shard(tree: dict[str, Any], num_speakers: int, num_tags: int) -> Shard:
     name = tree["name"]
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not name.endswith(".tar") or "\\" in name or ":" in name:
-        raise ValueError(f"shard {name!r} is no path below the set's folder")
+    foreign = "\\" in name or ":" in name or not name.isprintable()
+    if path.is_absolute() or ".." in path.parts or not name.endswith(".tar") or foreign:
+        raise ValueError(f"shard {_short(name)} is no path below the set's folder")
+    if not _SHA256.fullmatch(tree["sha256"]):
+        raise ValueError(f"sha256 of {name} is {_short(tree['sha256'])}")
     size = _count(tree["bytes"], f"bytes of {name}", 0)
     recordings = tuple(_recording(row, name, size, num_speakers, num_tags) for row in tree["recordings"])
-    return Shard(name, size, str(tree["sha256"]), recordings)
+    return Shard(name, size, tree["sha256"], recordings)
 
 
 def _recording(row: list[Any], shard: str, size: int, num_speakers: int, num_tags: int) -> Recording:
     key, frames, speaker, tags, members = row
-    where = f"{key} in {shard}"
+    where = f"{_short(key)} in {shard}"
     check_key(key, where)
     _count(frames, f"frames of {where}", 1)
     _count(speaker, f"speaker of {where}", -1, num_speakers)
@@ -211,7 +220,13 @@ def _recording(row: list[Any], shard: str, size: int, num_speakers: int, num_tag
     return recording
 
 
-def _count(value: object, what: str, lowest: int, bound: int | None = None) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < lowest or (bound is not None and value >= bound):
-        raise ValueError(f"{what} is {value!r}")
+def _count(value: object, what: str, lowest: int, bound: int = _LARGEST) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < bound:
+        raise ValueError(f"{what} is {_short(value)}")
     return value
+
+
+def _short(value: object) -> str:
+    """What stands in the file, on one line whatever it is."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import OrderedDict
-from typing import Any
+from typing import Any, BinaryIO
 
 from wavenet_pl.errors import UserError
 
 _MAX_OPEN_FILES = 64
+_CHUNK = 2**23
 
 
 class Storage:
@@ -71,9 +73,58 @@ class Storage:
             return bytes(self._remote().cat_file(self.path(name), start=offset, end=offset + size))
         return os.pread(self._descriptor(name), size, offset)
 
+    def size(self, name: str) -> int:
+        """Length of a file in bytes.
+
+        Raises:
+            OSError: it is not there, or the server does not say.
+        """
+        if not self._is_url:
+            return os.stat(self.path(name)).st_size
+        size = self._remote().size(self.path(name))
+        if size is None:
+            raise OSError(f"the server does not say how long {self.path(name)} is")
+        return int(size)
+
+    def open(self, name: str) -> BinaryIO:
+        """A whole file for reading from end to end; one that is far away is copied to a temporary file first.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if not self._is_url:
+            return open(self.path(name), "rb")
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        size = self.size(name)
+        for at in range(0, size, _CHUNK):
+            copy.write(self.read_range(name, at, min(_CHUNK, size - at)))
+        if copy.tell() != size:
+            raise OSError(f"{copy.tell()} of its {size} bytes came")
+        copy.seek(0)
+        return copy
+
+    def names(self) -> list[str]:
+        """Names of all files in the folder and in the folders directly below it, sorted.
+
+        Raises:
+            OSError: there is no such folder, or it cannot be listed.
+        """
+        if self._is_url:
+            remote = self._remote()
+            root = remote._strip_protocol(self.location).rstrip("/")
+            return sorted(path[len(root) :].lstrip("/") for path in remote.find(root, maxdepth=2))
+        found = []
+        for entry in os.scandir(self.location):
+            below = os.listdir(entry.path) if entry.is_dir() else None
+            found += [entry.name] if below is None else [f"{entry.name}/{name}" for name in below]
+        return sorted(name for name in found if not os.path.isdir(self.path(name)))
+
+    def _keep_to_process(self) -> None:
+        if self._owner != os.getpid():  # forked: what is open belongs to the parent, threads of a client died
+            self._files, self._owner, self._filesystem = OrderedDict(), os.getpid(), None
+
     def _descriptor(self, name: str) -> int:
-        if self._owner != os.getpid():  # forked: the parent closes its own
-            self._files, self._owner = OrderedDict(), os.getpid()
+        self._keep_to_process()
         if name not in self._files:
             if len(self._files) >= _MAX_OPEN_FILES:
                 os.close(self._files.popitem(last=False)[1])
@@ -82,6 +133,7 @@ class Storage:
         return self._files[name]
 
     def _remote(self) -> Any:
+        self._keep_to_process()
         if self._filesystem is None:
             import fsspec
 

@@ -104,6 +104,7 @@ def _import_wandb(run_dir: Path) -> Any:
     os.environ.setdefault("WANDB_CACHE_DIR", str(run_dir.absolute() / "wandb" / "cache"))
     import wandb
 
+    wandb.setup(wandb.Settings(silent=True))  # one line of ours says what there is to say
     return wandb
 
 
@@ -124,7 +125,7 @@ def _init(
         x_transaction_log_flush_interval=2.0,  # seconds of rows that kill -9 may cost
         reinit="finish_previous",  # an earlier training in the same notebook
         allow_val_change=True,  # a resumed run may have another config
-        silent=True,  # one line of ours says where the run is
+        silent=True,
         # What could carry a key, a password or a machine's name out of here.
         console="off",
         disable_code=True,

@@ -1,0 +1,35 @@
+"""A model and a config that train in seconds, for tests of what is around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavenet_pl.config import Config, load_config
+from wavenet_pl.modules import WaveNetModule, build_module
+
+SETTINGS = (
+    "data.crop_samples=1000",
+    "data.batch_size=4",
+    "data.num_workers=0",
+    "model.network.stacks=1",
+    "model.network.layers_per_stack=5",
+    "model.network.residual_channels=16",
+    "model.network.gate_channels=32",
+    "model.network.skip_channels=16",
+    "optim.warmup_steps=5",
+    "samples.every_n_steps=0",
+    "wandb.mode=disabled",
+    "train.threads=1",
+    "trainer.accelerator=cpu",
+)
+"""33 samples of receptive field, 17 thousand weights."""
+
+
+def small_config(path: str | Path, *settings: str) -> Config:
+    """The small config on a shard set, with more settings."""
+    return load_config(overrides=[f"data.path={path}", *SETTINGS, *settings])
+
+
+def small_module(*settings: str, sample_rate: int = 8_000) -> WaveNetModule:
+    """A small untrained model."""
+    return build_module(small_config("nowhere", *settings), sample_rate=sample_rate)

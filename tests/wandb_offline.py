@@ -1,0 +1,119 @@
+"""Reads an offline W&B run back: history, captions, config, artifacts, exit code.
+
+wandb no longer has a reader of its own, so this parses run-ID.wandb: a 7-byte header, then LevelDB log
+records in blocks of 32 KiB (u32 crc, u16 length, u8 kind: 1 whole, 2 first, 3 middle, 4 last), whose payloads
+are protobuf Records. A run that was killed has a torn tail: reading ends there without error.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_BLOCK, _HEADER = 32768, 7
+
+
+@dataclass
+class OfflineRun:
+    """What one offline folder holds."""
+
+    run_id: str = ""
+    project: str = ""
+    group: str = ""
+    host: str = ""
+    name: str = ""
+    tags: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    """name, type, aliases, metadata, used (whether the run read it), files, references."""
+    exit_code: int | None = None
+    """None for a run that never finished."""
+
+    def steps(self, key: str) -> list[int]:
+        """The optimizer steps at which a key was logged. (W&B's own _step counts calls.)"""
+        return [row["trainer/global_step"] for row in self.history if key in row]
+
+
+def offline_folders(run_dir: Path) -> list[Path]:
+    """The offline folders below RUN, oldest first: one for each start of the run."""
+    return sorted((run_dir / "wandb").glob("offline-run-*"))
+
+
+def read_offline_run(folder: Path) -> OfflineRun:
+    """Read RUN/wandb/offline-run-DATE-ID. Paths of media are below its subfolder files."""
+    run = OfflineRun()
+    for record in _records(folder):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            run.run_id, run.project, run.group = record.run.run_id, record.run.project, record.run.run_group
+            run.host, run.name, run.tags = record.run.host, record.run.display_name, list(record.run.tags)
+            _merge(run.config, record.run.config.update)
+        elif kind == "config":
+            _merge(run.config, record.config.update)
+        elif kind == "history":
+            run.history.append(_merge({}, record.history.item))
+        elif kind == "artifact":
+            run.artifacts.append(_artifact(record.artifact))
+        elif kind == "exit":
+            run.exit_code = record.exit.exit_code
+    return run
+
+
+def _artifact(record: Any) -> dict[str, Any]:
+    contents = list(record.manifest.contents)
+    return {
+        "name": record.name,
+        "type": record.type,
+        "aliases": list(record.aliases),
+        "metadata": json.loads(record.metadata or "{}"),
+        "used": record.use_after_commit,
+        "files": [entry.path for entry in contents if not entry.ref],
+        "references": [entry.ref for entry in contents if entry.ref],
+    }
+
+
+def _merge(into: dict[str, Any], items: Iterable[Any]) -> dict[str, Any]:
+    """Nested values arrive flattened (nested_key = ["val/clips", "captions"]); put them together again."""
+    for item in items:
+        *parents, last = list(item.nested_key) or [item.key]
+        place = into
+        for key in parents:
+            if not isinstance(place.get(key), dict):
+                place[key] = {}
+            place = place[key]
+        place[last] = json.loads(item.value_json)
+    return into
+
+
+def _records(folder: Path) -> Iterator[Any]:
+    from wandb.proto import wandb_internal_pb2
+
+    (path,) = folder.glob("*.wandb")
+    for payload in _payloads(path.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(payload)
+        yield record
+
+
+def _payloads(data: bytes) -> Iterator[bytes]:
+    assert data[:4] == b":W&B", "no .wandb file"
+    position, parts = _HEADER, []
+    while position + _HEADER <= len(data):
+        left = _BLOCK - position % _BLOCK
+        if left < _HEADER:  # the end of a block is padded
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        payload = data[position + _HEADER : position + _HEADER + length]
+        if kind == 0 or len(payload) < length:
+            return
+        position += _HEADER + length
+        parts.append(payload)
+        if kind in (1, 4):
+            yield b"".join(parts)
+            parts = []

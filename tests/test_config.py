@@ -1,4 +1,4 @@
-"""Defaults, files, key=value: what a config says after it was loaded, and that it can be written and read again."""
+"""Defaults, files, key=value: what a loaded config says, and that it can be written and read again."""
 
 from __future__ import annotations
 
@@ -207,12 +207,15 @@ def test_files_and_settings_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
 text_values = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=12).filter(
     lambda text: "${" not in text and text != "???"
 )
+looks_like_a_value = st.sampled_from(
+    ["1e-3", "010", "12:30:00", "on", "null", "~", "0x10", "1_0", ".5", "+1", "2024-01-01", "="]
+)
+numbers = st.integers(-(10**17), 10**17) | st.floats(allow_nan=False)
 options = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats(allow_nan=False) | text_values
-    | st.sampled_from(["1e-3", "010", "12:30:00", "on", "null", "~", "0x10", "1_0", ".5", "+1", "2024-01-01", "="]),
+    st.none() | st.booleans() | numbers | text_values | looks_like_a_value,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text_values, inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 configs = st.builds(
     lambda name, tags, entity, lr, seed, stop_after, max_time: from_plain(
         {

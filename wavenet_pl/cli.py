@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadDataError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return EXIT_BAD_DATA
-    except Exception:
+    except Exception:  # noqa: BLE001  # the last resort: whatever it was, it is told
         import traceback
 
         traceback.print_exc()

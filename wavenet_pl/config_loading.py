@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import omegaconf
@@ -52,12 +53,17 @@ def _fields(cls: Any) -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(cls) if field.init]
 
 
+@cache
+def _schema(cls: type) -> Any:
+    """OmegaConf's view of a class; each value is read back right after it was set, so one is enough."""
+    return OmegaConf.structured(cls)
+
+
 class _Reader:
     """Collects values, places and mistakes while the sources are read."""
 
     def __init__(self, root: type) -> None:
         self.hints: dict[type, dict[str, Any]] = {}
-        self.schemas: dict[type, Any] = {}
         self.values: dict[tuple[str, ...], Any] = {}
         self.origins: dict[str, str] = {}
         self.mistakes: list[str] = []
@@ -122,9 +128,7 @@ class _Reader:
             value = field.metadata["read"](value)
         if hint is bool and not isinstance(value, bool):
             raise ValueError(value)  # OmegaConf takes any number for true
-        if cls not in self.schemas:
-            self.schemas[cls] = OmegaConf.structured(cls)
-        schema = self.schemas[cls]
+        schema = _schema(cls)
         with omegaconf.read_write(schema):
             OmegaConf.update(schema, field.name, value, merge=False)
         converted = schema[field.name]

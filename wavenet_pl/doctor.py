@@ -59,7 +59,7 @@ def examine(folder: str) -> Iterator[Finding]:
     for subject, check in checks:
         try:
             yield from check()
-        except Exception as error:  # one broken library must not hide the other lines
+        except Exception as error:  # noqa: BLE001  # one broken library must not hide the other lines
             found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             yield Finding("fail", subject, found, f"install the project again: {versions.REINSTALL}")
 

@@ -1,4 +1,4 @@
-"""The command `index`: checks shards that someone else wrote, names what is damaged, and writes their index."""
+"""The command `index`: checks shards that someone else wrote, names all damage, writes their index."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wavenet_pl.data.scan import Damage, ScannedShard
     from wavenet_pl.data.storage import Storage
 
+_VAL_FRACTION = 0.05
 _COLUMNS = ("shard", "recording", "damage", "found", "what to do")
 _WIDEST = 120  # characters of one cell: names come from files that anyone may have written
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "location",
         metavar="LOCATION",
-        help="folder or URL (s3://..., https://...) of the shards: *.tar, or train/*.tar, val/*.tar, test/*.tar",
+        help="folder or URL (s3://...) of the shards: *.tar, or train/*.tar, val/*.tar, test/*.tar",
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write index.json (default: LOCATION)")
     parser.add_argument(
@@ -35,9 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--val-fraction",
         type=float,
-        default=0.05,
         metavar="F",
-        help="share of the recordings for validation where there is no val/ (default: %(default)s)",
+        help=f"share of the recordings for validation where there is no val/ (default: {_VAL_FRACTION})",
     )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="shards read at the same time (default: %(default)s)"
@@ -54,10 +54,9 @@ def main(args: argparse.Namespace) -> int:
     from wavenet_pl.data.storage import Storage
     from wavenet_pl.data.survey import build_index, divide, find_shards, same_content, survey
 
-    if not 0 < args.val_fraction < 1:
-        raise UserError(
-            f"--val-fraction is {args.val_fraction}, expected a number between 0 and 1, like 0.05"
-        )
+    val_fraction = _VAL_FRACTION if args.val_fraction is None else args.val_fraction
+    if not 0 < val_fraction < 1:
+        raise UserError(f"--val-fraction is {val_fraction}, expected a number between 0 and 1, like 0.05")
     if args.jobs < 1:
         raise UserError(f"--jobs is {args.jobs}, expected at least 1")
     storage = Storage(args.location)
@@ -65,6 +64,8 @@ def main(args: argparse.Namespace) -> int:
     names, aside = find_shards(storage)
     for name in aside:
         print(f"not read: {name}, which is in no folder of a split", file=sys.stderr)
+    if "val" in names and args.val_fraction is not None:
+        raise UserError(f"{storage.location} has val/, expected no --val-fraction; leave it out")
     older = _older_index(out, args.location)
     scanned = scan_all(storage, [name for some in names.values() for name in some], args.jobs)
     sound, damage = survey({split: [scanned[name] for name in some] for split, some in names.items()}, older)
@@ -72,15 +73,12 @@ def main(args: argparse.Namespace) -> int:
         print("\n".join(damage_table(damage)), end="\n\n")
         if not args.skip_damaged:
             raise UserError(
-                f"{storage.location} has {_count(damage)}, listed above; mend the shards, or leave these out with "
-                "--skip-damaged"
+                f"{storage.location} has {_count(damage)}, listed above; mend the shards, or leave these out "
+                "with --skip-damaged"
             )
-    divided = divide(sound, args.val_fraction)
-    index = build_index(divided, base)
+    index = build_index(divide(sound, val_fraction), base)
     if "val" not in names:
-        print(
-            f"there is no val/: it was taken by a hash of the recordings (--val-fraction {args.val_fraction})"
-        )
+        print(f"there is no val/: its recordings were taken by a hash (--val-fraction {val_fraction})")
     for split in sorted(index.splits):
         recordings = sum(len(shard.recordings) for shard in index.splits[split])
         print(f"{split}: {recordings} recordings, {_duration(index.seconds(split))}")
@@ -208,9 +206,8 @@ def _printable(text: str) -> str:
 def _count(damage: Sequence[Damage]) -> str:
     keys = len({(row.shard, row.key) for row in damage if row.key})
     places = sum(not row.key for row in damage)
-    counts = [f"{keys} damaged recordings"] if keys or not places else []
-    if places:
-        counts.append(f"{places} places where what is lost has no name")
+    counts = [f"{keys} damaged recording{'s' * (keys != 1)}"] if keys else []
+    counts += [f"{places} place{'s' * (places != 1)} where what is lost has no name"] if places else []
     return " and ".join(counts)
 
 

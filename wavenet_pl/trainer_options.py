@@ -19,6 +19,7 @@ OWNED = {
     "log_every_n_steps": "metrics.jsonl has every step; set wandb.log_every_n_steps for what W&B sees",
     "use_distributed_sampler": "the data module divides the data over the ranks itself",
     "reload_dataloaders_every_n_epochs": "the loader keeps its own place in the epoch",
+    "num_sanity_val_steps": "the run validates when trained, never before; set trainer.val_check_interval",
     "overfit_batches": "it would replace the order of the data; set data.path to a small set of shards",
     "fast_dev_run": "it drops checkpoints and logs; set trainer.max_steps=5 for a short run",
     "barebones": "it drops checkpoints and logs; leave it out",

@@ -32,7 +32,7 @@ class CropLoader:
         receptive_field: samples of context before each crop.
         num_workers: reading processes.
         pin_memory: whether batches are put where a GPU fetches them fastest.
-        goes_on: whether an epoch that was left in the middle goes on from there. If not, each iteration begins anew.
+        goes_on: whether an epoch that was left in the middle goes on; if not, each iteration begins anew.
     """
 
     def __init__(

@@ -70,7 +70,9 @@ class Index:
 
     def seconds(self, split: str) -> float:
         """Length of a split."""
-        frames = sum(recording.frames for shard in self.splits.get(split, ()) for recording in shard.recordings)
+        frames = sum(
+            recording.frames for shard in self.splits.get(split, ()) for recording in shard.recordings
+        )
         return frames / self.sample_rate
 
 
@@ -120,7 +122,9 @@ def load_index(location: str | os.PathLike[str]) -> Index:
         fingerprint = index.fingerprint
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, BadDataError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{where} is no index that can be used: {reason}; run `wavenet-pl index` again") from None
+        raise UserError(
+            f"{where} is no index that can be used: {reason}; run `wavenet-pl index` again"
+        ) from None
     if tree.get("fingerprint") != fingerprint:
         raise UserError(
             f"{where} was changed: its fingerprint says {_short(tree.get('fingerprint'))}, its content has "
@@ -136,7 +140,13 @@ def shard_storage(index: Index, location: str | os.PathLike[str]) -> Storage:
 
 def _canonical(index: Index, **more: str) -> str:
     """One recording a line, so that a person and a diff can read it."""
-    head = {"format": _FORMAT, "sample_rate": index.sample_rate, "speakers": index.speakers, "tags": index.tags, **more}
+    head = {
+        "format": _FORMAT,
+        "sample_rate": index.sample_rate,
+        "speakers": index.speakers,
+        "tags": index.tags,
+        **more,
+    }
     lines = [f"{json.dumps(name)}: {_dump(value)}," for name, value in head.items()]
     lines.append('"splits": {')
     splits = []

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from wavenet_pl.data.containers import missing_end
 from wavenet_pl.data.format import (
@@ -242,7 +242,8 @@ def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
     except BadDataError as error:
         found = str(error).removeprefix(where).split("; ")[0].strip()
         return Damage(shard, run.key, kind, found)
-    speaker, tags, source = metadata.get("speaker"), metadata.get("tags") or [], metadata.get("source")
+    speaker: Any = metadata.get("speaker")
+    tags, source = metadata.get("tags") or [], metadata.get("source")
     if isinstance(speaker, int) and not isinstance(speaker, bool):
         speaker = str(speaker)
     if not (speaker is None or _is_name(speaker)):

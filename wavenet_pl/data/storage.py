@@ -50,7 +50,9 @@ class Storage:
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of this name."""
-        return bool(self._remote().exists(self.path(name))) if self._is_url else os.path.isfile(self.path(name))
+        return (
+            bool(self._remote().exists(self.path(name))) if self._is_url else os.path.isfile(self.path(name))
+        )
 
     def read(self, name: str) -> bytes:
         """The whole file.
@@ -140,5 +142,7 @@ class Storage:
             try:
                 self._filesystem = fsspec.core.url_to_fs(self.location)[0]
             except (ImportError, ValueError) as error:
-                raise UserError(f"{self.location} cannot be opened: {error}; expected a folder or a URL") from None
+                raise UserError(
+                    f"{self.location} cannot be opened: {error}; expected a folder or a URL"
+                ) from None
         return self._filesystem

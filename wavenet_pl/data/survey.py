@@ -29,7 +29,8 @@ def find_shards(storage: Storage) -> tuple[dict[str, list[str]], list[str]]:
         names = [name for name in storage.names() if not name.rpartition("/")[2].startswith(".")]
     except OSError as error:
         raise UserError(
-            f"{storage.location} cannot be listed ({error.strerror or error}), expected a folder or URL of shards"
+            f"{storage.location} cannot be listed ({error.strerror or error}), "
+            "expected a folder or URL of shards; is it spelled right?"
         ) from None
     shards = [name for name in names if name.endswith(".tar")]
     splits: dict[str, list[str]] = {}
@@ -66,7 +67,8 @@ def _instead(names: list[str], aside: list[str]) -> str:
 def survey(scanned: Splits, older: Index | None) -> tuple[Splits, list[Damage]]:
     """Find what is wrong only beside the rest of the set, or beside what an older index says of it.
 
-    That is half a recording, another sample rate, a key twice in a split, a recording gone or shorter than it was.
+    That is half a recording, another sample rate, a key twice in a split, a recording gone or shorter than
+    it was.
 
     Returns:
         The splits with sound recordings only, and all damage, that of the single shards included.
@@ -124,7 +126,7 @@ def _unlike(row: ScannedRecording, rate: int, usual: set[str]) -> tuple[str, str
 
 
 def divide(splits: Splits, val_fraction: float) -> Splits:
-    """Take recordings for validation where there are none: by a hash of their source, at least one, never all.
+    """Take recordings for validation where there are none: by a hash of their source, at least one, not all.
 
     Raises:
         UserError: there are too few.
@@ -137,8 +139,8 @@ def divide(splits: Splits, val_fraction: float) -> Splits:
     sources = sorted({row.source for shard in shards for row in shard.recordings}, key=_hash)
     if len(sources) < 2:
         raise UserError(
-            f"found {len(sources)} sound recordings, expected at least 2: one to train on, one for validation; "
-            "add more"
+            f"found {len(sources)} sound recordings, expected at least 2: one to train on and one for "
+            "validation; add more"
         )
     chosen = sum(_hash(source) < val_fraction * 2**64 for source in sources)
     val = set(sources[: min(max(chosen, 1), len(sources) - 1)])

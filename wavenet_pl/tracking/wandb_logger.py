@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from wavenet_pl.config import WandbConfig
 from wavenet_pl.redaction import redact
-from wavenet_pl.tracking.wandb_session import STEP, begin_run, how_to_send, one_line
+from wavenet_pl.tracking.wandb_session import STEP, begin_run, end_session, how_to_send, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -193,6 +193,7 @@ class RunTracker(WandbLogger):
             run.finish(exit_code=exit_code)
         except Exception as error:  # noqa: BLE001 - wandb raises whatever it likes
             _log.warning(f"W&B did not get everything ({one_line(error)}); {how_to_send(run)}")
+            end_session()
         if self.failures:
             _log.warning(f"W&B failed {self.failures} times to take what it was given; metrics.jsonl has all")
 

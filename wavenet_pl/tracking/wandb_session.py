@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def begin_run(
                 return run
             except Exception as error:  # noqa: BLE001 - wandb raises whatever it likes
                 reason = one_line(error)
-                wandb.teardown()  # else the next init finds the run id in use
+                end_session()  # else the next init finds the run id in use
             run = _init(wandb, "offline", config, run_dir, run_id, name, run_config)
             _log.warning(f"W&B cannot be reached ({reason}): this run is tracked offline; {how_to_send(run)}")
             return run
@@ -75,6 +76,14 @@ def key_is_set() -> bool:
     except Exception as error:  # noqa: BLE001 - wandb raises whatever it likes
         _log.warning(f"W&B credentials cannot be read ({one_line(error)}); type `wandb login`")
         return False
+
+
+def end_session() -> None:
+    """Give up wandb's background process, which may have died: at exit it would be missed with a traceback."""
+    import wandb
+
+    with contextlib.suppress(Exception):
+        wandb.teardown()
 
 
 def how_to_send(run: Any) -> str:

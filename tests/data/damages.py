@@ -1,0 +1,103 @@
+"""Ways to damage a shard, and shards as other programs write them."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from tests.data.shards import SAMPLE_RATE, make_audio
+
+BLOCK = 512
+
+
+def audio_bytes(
+    frames: int = 1_000, extension: str = "wav", *, rate: int = SAMPLE_RATE, channels: int = 1, seed: int = 0
+) -> bytes:
+    """A made recording as a file."""
+    audio = make_audio(frames, rate, seed)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.stack([audio] * channels, axis=1), rate, format=extension.upper())
+    return buffer.getvalue()
+
+
+def metadata_bytes(**metadata: object) -> bytes:
+    """A JSON member."""
+    return json.dumps(metadata).encode()
+
+
+def write_tar(
+    path: Path, members: Iterable[tuple[str | tarfile.TarInfo, bytes]], format: int = tarfile.USTAR_FORMAT
+) -> Path:
+    """A tar of (name or header, content), as a foreign program might write it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=format) as tar:
+        for name, content in members:
+            header = tarfile.TarInfo(name) if isinstance(name, str) else name
+            if isinstance(name, str):
+                header.size = len(content)
+            tar.addfile(header, io.BytesIO(content))
+    return path
+
+
+def headers(path: Path) -> dict[str, int]:
+    """Member name -> the byte at which its header begins."""
+    with tarfile.open(path) as tar:
+        return {member.name: member.offset for member in tar}
+
+
+def break_header(path: Path) -> set[str]:
+    """Overwrite the header of the second recording's audio, name and all."""
+    places = headers(path)
+    name = sorted(places)[2]
+    data = bytearray(path.read_bytes())
+    data[places[name] : places[name] + BLOCK] = b"\xff" * BLOCK
+    path.write_bytes(data)
+    return {name.split(".")[0]}
+
+
+def cut_at_member(path: Path) -> set[str]:
+    """Keep two recordings and the audio of the third, to the last byte of its last block."""
+    places = headers(path)
+    names = sorted(places)
+    path.write_bytes(path.read_bytes()[: places[names[5]]])
+    return {name.split(".")[0] for name in names[4:]}
+
+
+def cut_between_recordings(path: Path) -> set[str]:
+    """Keep two whole recordings: nothing in the shard itself shows what is gone."""
+    places = headers(path)
+    names = sorted(places)
+    path.write_bytes(path.read_bytes()[: places[names[4]]])
+    return {name.split(".")[0] for name in names[4:]}
+
+
+def cut_payload(path: Path) -> set[str]:
+    """Cut in the middle of the third recording's audio."""
+    places = headers(path)
+    names = sorted(places)
+    path.write_bytes(path.read_bytes()[: places[names[4]] + BLOCK + 700])
+    return {name.split(".")[0] for name in names[4:]}
+
+
+def interleave(path: Path) -> set[str]:
+    """The same members, all audio first: `0.flac 1.flac 0.json 1.json`."""
+    with tarfile.open(path) as tar:
+        members = [(member.name, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+    write_tar(path, sorted(members, key=lambda member: member[0].split(".")[1]))
+    return {name.split(".")[0] for name, _ in members}
+
+
+DAMAGES: dict[str, Callable[[Path], set[str]]] = {
+    "broken header": break_header,
+    "cut at a member": cut_at_member,
+    "cut between recordings": cut_between_recordings,
+    "cut payload": cut_payload,
+    "interleaved": interleave,
+}
+"""Name -> function that damages a shard of four recordings in place and returns the keys that are not whole any more."""

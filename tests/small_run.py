@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,15 @@ import lightning.pytorch as L
 import torch
 
 from tests.data.shards import write_shard_set
-from wavenet_pl.config import Config, DataConfig, ModelConfig, NetworkConfig, SamplesConfig, WandbConfig, to_plain
+from wavenet_pl.config import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    NetworkConfig,
+    SamplesConfig,
+    WandbConfig,
+    to_plain,
+)
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.modules import WaveNetModule, build_module
 from wavenet_pl.tracking.metrics_file import MetricsFile
@@ -49,13 +57,15 @@ def build_data_and_module(config: Config) -> tuple[AudioDataModule, WaveNetModul
     return data, build_module(config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint)
 
 
-def build_loggers(config: Config, run_dir: Path, fingerprint: str) -> tuple[MetricsFile, RunTracker | None]:
+def build_loggers(
+    config: Config, run_dir: Path, fingerprint: str, facts: Mapping[str, Any] | None = None
+) -> tuple[MetricsFile, RunTracker | None]:
     """metrics.jsonl, and W&B where the config asks for it."""
     tracker = build_wandb_logger(
         config.wandb,
         run_dir=run_dir,
         run_id=RUN_ID,
-        run_config={**to_plain(config), "parameters": 1234},
+        run_config={**to_plain(config), **(facts or {})},
         index_fingerprint=fingerprint,
     )
     return MetricsFile(run_dir / "metrics.jsonl"), tracker
@@ -66,12 +76,13 @@ def train(
     run_dir: Path,
     callbacks: Sequence[L.Callback] = (),
     *,
+    facts: Mapping[str, Any] | None = None,
     ckpt_path: Path | None = None,
     **options: Any,
 ) -> L.Trainer:
     """Fit as the config says on one CPU process, and finish the trackers."""
     data, module = build_data_and_module(config)
-    metrics, tracker = build_loggers(config, run_dir, data.index.fingerprint)
+    metrics, tracker = build_loggers(config, run_dir, data.index.fingerprint, facts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Lightning thinks of few workers and the like
         trainer = L.Trainer(

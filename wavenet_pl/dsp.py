@@ -1,4 +1,7 @@
-"""Signal processing: the one door to torchaudio, resampling and loudness."""
+"""Signal processing: the one door to torchaudio, resampling and loudness.
+
+Shape letters: G groups of samples, D samples of a group that go in, U samples that come out, K filter length.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,9 @@ import numpy.typing as npt
 _EXTENSION = "torchaudio._extension"
 _LOAD_FAILED = "Could not load this library"
 
-_LONGEST_TERM = 2000
-"""Ratios of rates with a larger numerator or denominator are rounded to one without, if their kernel is too large."""
-_LARGEST_KERNEL = 2**22
-"""Numbers in a resampling kernel, 32 MiB. 44,099 Hz to 16,000 Hz would have 700 million."""
-_BLOCK = 8192
+_LARGEST_FILTER = 2**22
+"""Numbers in a resampling filter, 32 MiB. 44,099 Hz to 16,000 Hz would have 700 million."""
+_BLOCK = 4096
 """Samples made at a time, about."""
 
 
@@ -95,99 +96,107 @@ def resample(audio: npt.NDArray[np.float32], from_rate: int, to_rate: int) -> np
 class Resampler:
     """`resample` for audio that comes in blocks: the samples do not depend on how it was cut.
 
-    Computes in float64 on one thread, so that 16-bit results are the same on every machine.
-    Memory is for the block that is pushed, however long the whole is.
+    The filter is torchaudio's. It is applied here, in float64, because torchaudio's own convolution takes memory
+    for the whole recording times the filter's length.
     """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         if from_rate < 1 or to_rate < 1:
             raise ValueError(f"sample rates are {from_rate} and {to_rate}, expected numbers above 0")
+        self._rates = from_rate, to_rate
         self._up, self._down = _ratio(from_rate, to_rate)
+        self._same = self._up == self._down
         self._taken = self._made = 0
-        self._waiting = np.zeros(0, np.float32)
-        if self._up == self._down:
-            return
-        kernel = _kernel(self._down, self._up)
-        span = 2 * kernel.width + self._down
-        # Groups of `down` samples in give `up` samples out; one group's kernel reads `span` samples.
-        self._groups = max(1, min(_BLOCK // self._up, 2**21 // span))
-        self._context = -(-kernel.width // self._down) + 1
-        self._waiting = np.zeros(self._context * self._down, np.float32)  # silence before the beginning
+        self._waiting = np.zeros(0 if self._same else _filter(self._up, self._down)[0], np.float32)
 
     def push(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The samples that can be made by now; `audio` is what comes next."""
         self._taken += len(audio)
-        if self._up == self._down:
+        if self._same:
             return np.asarray(audio, np.float32)
         self._waiting = np.concatenate([self._waiting, audio])
         return self._drain()
 
     def finish(self) -> npt.NDArray[np.float32]:
         """The samples that were waiting for what comes next: nothing does."""
-        total = -(-self._taken * self._up // self._down)
-        if self._up == self._down:
+        if self._same:
             return np.zeros(0, np.float32)
-        missing = total - self._made
-        groups = -(-missing // (self._up * self._groups)) * self._groups
-        wanted = (groups + 2 * self._context) * self._down
+        from_rate, to_rate = self._rates
+        missing = max(0, -(-self._taken * to_rate // from_rate) - self._made)
+        groups = -(-missing // self._up)
+        blocks = -(-groups // self._groups)
+        wanted = self._length + (blocks - 1) * self._groups * self._down
         self._waiting = np.pad(self._waiting, (0, max(0, wanted - len(self._waiting))))
         return self._drain()[:missing]
 
+    @property
+    def _groups(self) -> int:
+        """In one block. A group is `down` samples in, `up` samples out."""
+        return max(1, _BLOCK // self._up)
+
+    @property
+    def _length(self) -> int:
+        """Samples that a block reads."""
+        return (self._groups + len(_filter(self._up, self._down)[1]) - 1) * self._down
+
     def _drain(self) -> npt.NDArray[np.float32]:
-        step = self._groups * self._down
-        length = step + 2 * self._context * self._down
         made = [np.zeros(0, np.float32)]
-        start = 0
+        start, step, length = 0, self._groups * self._down, self._length
         while len(self._waiting) - start >= length:
-            made.append(self._convolve(self._waiting[start : start + length]))
+            made.append(self._filtered(self._waiting[start : start + length]))
             start += step
         self._waiting = self._waiting[start:]
         result = np.concatenate(made)
         self._made += len(result)
         return result
 
-    def _convolve(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _filtered(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         import torch
 
-        kernel = _kernel(self._down, self._up)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the order of the additions is part of the result
         try:
-            with torch.inference_mode():
-                made = kernel(torch.from_numpy(block.astype(np.float64)))
+            samples_GD = torch.from_numpy(block.astype(np.float64).reshape(-1, self._down))
+            made_GU = torch.zeros(self._groups, self._up, dtype=torch.float64)
+            for tap, phases_DU in enumerate(_filter(self._up, self._down)[1]):
+                made_GU.addmm_(samples_GD[tap : tap + self._groups], phases_DU)
         finally:
             torch.set_num_threads(threads)
-        skip = self._context * self._up
-        return np.asarray(made[skip : skip + self._groups * self._up].numpy().astype(np.float32))
+        return np.asarray(made_GU.numpy().astype(np.float32).reshape(-1))
 
 
 def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
     """(up, down): how many samples come out for how many that go in."""
     ratio = Fraction(to_rate, from_rate)
-    up, down = ratio.numerator, ratio.denominator
-    if up * (down + 128 * max(1, down // up)) > _LARGEST_KERNEL:
-        # Odd rates of old or drifting hardware: less than a thousandth of a per cent off their own clock.
-        if up < down:
-            ratio = 1 / (1 / ratio).limit_denominator(max(1, _LONGEST_TERM * up // down))
-        else:
-            ratio = ratio.limit_denominator(max(1, _LONGEST_TERM * down // up))
+    steep = max(ratio, 1 / ratio)
+    # Odd rates, of old or drifting hardware, would need a filter per sample: less than its clock's error is given
+    # away. A filter has some small**2 * steep + 128 * small * steep numbers, where small is the lesser term.
+    largest = max(1, math.isqrt(int(64**2 + _LARGEST_FILTER / steep)) - 64)
+    if min(ratio.numerator, ratio.denominator) > largest:
+        ratio = 1 / (1 / ratio).limit_denominator(largest) if ratio < 1 else ratio.limit_denominator(largest)
     return ratio.numerator, ratio.denominator
 
 
 @lru_cache(maxsize=8)
-def _kernel(from_rate: int, to_rate: int) -> Any:
-    """torchaudio's resampler, with the settings its authors name for the quality of resampy's `kaiser_best`."""
+def _filter(up: int, down: int) -> tuple[int, Any]:
+    """Torchaudio's windowed sinc: how many samples it looks back, and its taps (taps, down, up), a matrix for each group.
+
+    The settings are those that its authors name for the quality of resampy's `kaiser_best`.
+    """
     import torch
 
-    return torchaudio().transforms.Resample(
-        from_rate,
-        to_rate,
+    made = torchaudio().transforms.Resample(
+        down,
+        up,
         lowpass_filter_width=64,
         rolloff=0.9475937167399596,
         resampling_method="sinc_interp_kaiser",
         beta=14.769656459379492,
         dtype=torch.float64,
     )
+    kernel_UK = made.kernel[:, 0]
+    padded_UK = torch.nn.functional.pad(kernel_UK, (0, -kernel_UK.shape[1] % down))
+    return int(made.width), padded_UK.reshape(up, -1, down).permute(1, 2, 0).contiguous()
 
 
 def loudness(audio: npt.NDArray[np.float32], sample_rate: int) -> float:
@@ -200,12 +209,12 @@ def loudness(audio: npt.NDArray[np.float32], sample_rate: int) -> float:
         return -math.inf
     step = max(1, round(0.1 * sample_rate))
     energies = _k_weighted_energies(audio, sample_rate, step)
-    if len(energies) < 4:
+    whole = len(audio) // step  # a last step that is not full belongs to no block
+    if whole < 4:
         blocks = np.array([energies.sum() * step / len(audio)])
     else:  # four steps make a block, which overlaps the next by three quarters
         total = np.concatenate([[0.0], np.cumsum(energies)])
-        whole = len(audio) // step  # a last step that is not full belongs to no block
-        blocks = (total[4 : whole + 1] - total[: whole - 3]) / 4 if whole >= 4 else energies.mean(keepdims=True)
+        blocks = (total[4 : whole + 1] - total[: whole - 3]) / 4
     loud = blocks[_lufs(blocks) > -70.0]
     if len(loud) == 0:
         return -math.inf

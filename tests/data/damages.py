@@ -100,4 +100,4 @@ DAMAGES: dict[str, Callable[[Path], set[str]]] = {
     "cut payload": cut_payload,
     "interleaved": interleave,
 }
-"""Name -> function that damages a shard of four recordings in place and returns the keys that are not whole any more."""
+"""Name -> function that damages a shard of four recordings in place and returns the keys that are lost."""

@@ -16,7 +16,7 @@ SAMPLE_RATE = 8_000
 
 
 def make_audio(frames: int, sample_rate: int = SAMPLE_RATE, seed: int = 0) -> npt.NDArray[np.int16]:
-    """(frames,): a voice-like sum of harmonics that swells and fades, with a little noise; no two seeds alike."""
+    """(frames,): a voice-like sum of harmonics that swells and fades, with some noise; no two seeds alike."""
     random = np.random.Generator(np.random.Philox(seed))
     seconds = np.arange(frames) / sample_rate
     pitch = random.uniform(80, 250) * (1 + 0.05 * np.sin(2 * np.pi * random.uniform(2, 6) * seconds))
@@ -50,8 +50,8 @@ def write_shard_set(
         recordings_per_shard: the last shard of a split may have fewer.
         speakers: taken in turn; empty for recordings without a speaker.
         tags: one for each recording, in turn; empty for none.
-        seed: of the audio. Recording n of a set has ``make_audio(frames, sample_rate, 1000 * seed + n)``, counted
-            over train, val and test in this order, and the key ``rec-`` and n in five digits.
+        seed: of the audio. Recording n of a set, counted over train, val and test in this order, has
+            ``make_audio(frames, sample_rate, 1000 * seed + n)`` and the key ``rec-`` and n in five digits.
 
     Returns:
         The folder.

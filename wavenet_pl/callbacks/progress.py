@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import lightning.pytorch as L
@@ -30,12 +31,19 @@ class RunProgress(ProgressBar):
     Args:
         stream: where to draw; standard error by default, which leaves standard output to a command's results.
         line_seconds: between two lines in a log.
+        clock: seconds from any beginning.
     """
 
-    def __init__(self, stream: TextIO | None = None, line_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        line_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
         self._console = Console(file=stream or sys.stderr, soft_wrap=True, highlight=False)
         self._line_seconds = line_seconds
+        self._clock = clock
         self._enabled = True
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -68,7 +76,7 @@ class RunProgress(ProgressBar):
         self._throughput = next((c for c in callbacks if isinstance(c, Throughput)), None)
         steps = trainer.estimated_stepping_batches
         self._total = int(steps) if math.isfinite(steps) and steps > 0 else None
-        self._began = self._looked = self._wrote = time.monotonic()
+        self._began = self._looked = self._wrote = self._clock()
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
@@ -86,9 +94,9 @@ class RunProgress(ProgressBar):
         if trainer.global_step != self._step and self._step == self._first_step:
             # The first step starts workers and compiles: no measure of the others.
             self._step = self._first_step = trainer.global_step
-            self._began = time.monotonic()
+            self._began = self._clock()
         self._step = trainer.global_step
-        now = time.monotonic()
+        now = self._clock()
         if self._bar is not None:
             if now - self._looked >= _REFRESH:
                 self._look(trainer, now)
@@ -107,7 +115,7 @@ class RunProgress(ProgressBar):
         dataloader_idx: int = 0,
     ) -> None:
         """Shows how far a validation is."""
-        now = time.monotonic()
+        now = self._clock()
         if self._bar is not None and now - self._looked >= _REFRESH:
             self._looked = now
             self._draw(f"validation {batch_idx + 1}/{sum(trainer.num_val_batches)}", now)
@@ -153,7 +161,7 @@ class RunProgress(ProgressBar):
         return "   ".join(facts)
 
     def _show(self, trainer: L.Trainer) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self._look(trainer, now)
         if self._bar is not None:
             self._draw("training", now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as L
@@ -25,12 +26,14 @@ class Throughput(L.Callback):
 
     Args:
         every_n_steps: optimizer steps per row.
+        clock: seconds from any beginning.
     """
 
-    def __init__(self, every_n_steps: int = 50) -> None:
+    def __init__(self, every_n_steps: int = 50, clock: Callable[[], float] = time.perf_counter) -> None:
         if every_n_steps < 1:
             raise ValueError(f"every_n_steps is {every_n_steps}, expected 1 or more")
         self.every_n_steps = every_n_steps
+        self._clock = clock
         self.last: dict[str, float] = {}
         """The newest row, empty before the first."""
         self._step = 0
@@ -59,7 +62,7 @@ class Throughput(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Ends a wait for data."""
-        now = time.perf_counter()
+        now = self._clock()
         if not self._disturbed:
             self._waited += now - self._mark
             self._seconds += now - self._mark
@@ -70,7 +73,7 @@ class Throughput(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Ends a step; logs where a row is due."""
-        now = time.perf_counter()
+        now = self._clock()
         if not self._disturbed:
             self._seconds += now - self._mark
             self._predictions += batch["predictions"] / trainer.accumulate_grad_batches
@@ -102,4 +105,4 @@ class Throughput(L.Callback):
 
     def _restart(self) -> None:
         self._seconds, self._waited, self._predictions = 0.0, 0.0, 0.0
-        self._mark = time.perf_counter()
+        self._mark = self._clock()

@@ -59,38 +59,42 @@ def read_members(file: BinaryIO, size: int) -> Iterator[Member | Fault]:
     """
     at = 0
     said: dict[str, str] = {}  # by an extended header, of the next member
+    last: Member | None = None  # held back until the header behind it is where it should be
     while True:
         block = _read(file, at, BLOCK)
+        header = _header(block)
         if len(block) < BLOCK:
+            yield from (last,) if last else ()
             yield _cut(at, size)
             return
-        if block == _ZEROS:
-            following = _find_header(file, at + BLOCK, size)
-            if following is None:
-                yield from _trailing(file, at + BLOCK, size)
-                return
-            found = f"an end mark at byte {at}, and members behind it, which other readers never see"
-            yield Fault("hidden", "", found, at, following)
-            at, said = following, {}
-            continue
-        header = _header(block)
         if header is None:
-            fault: Fault | None = Fault(
-                "broken header", _name_in(block), f"no valid tar header at byte {at}", at, size
-            )
-        else:
-            name, length = said.get("path", header.name), int(said.get("size", header.size))
-            start = at + BLOCK
-            fault = _fault(header, name, length, at, size, sparse="sparse" in said)
-        if fault is not None:
-            following = _find_header(file, at + BLOCK, size)
+            following = _find_header(file, last.offset if last else at + 1, size)
+            if last and _is_shifted(at, following, size):
+                found = "bytes are missing from it or were added to it"
+                yield Fault("cut member", last.name, found, last.offset, following or size)
+            else:
+                yield from (last,) if last else ()
+                if block == _ZEROS and following is None:
+                    yield from _after_end(file, at + BLOCK, size)
+                else:
+                    yield _broken(block, at, size if following is None else following)
             if following is None:
-                yield replace(fault, stop=size, found=f"{fault.found}, and nothing behind it can be read")
+                return
+            at, said, last = following, {}, None
+            continue
+        yield from (last,) if last else ()
+        last = None
+        name, length = said.get("path", header.name), int(said.get("size", header.size))
+        start = at + BLOCK
+        fault = _fault(header, name, length, at, size, sparse="sparse" in said)
+        if fault is not None:
+            following = _find_header(file, start, size)
+            if following is None:
+                yield replace(fault, found=f"{fault.found}, and nothing behind it can be read")
                 return
             yield replace(fault, stop=following)
             at, said = following, {}
             continue
-        assert header is not None
         at = start + (0 if header.isdir() else -(-length // BLOCK) * BLOCK)
         if header.type in _EXTENDED:
             try:
@@ -105,7 +109,20 @@ def read_members(file: BinaryIO, size: int) -> Iterator[Member | Fault]:
         if name.startswith("/") or ".." in name.split("/") or "\0" in name:
             yield Fault("outside", name, "a path that leads out of the shard", start, at)
         elif not header.isdir():
-            yield Member(name, start, length)
+            last = Member(name, start, length)
+
+
+def _is_shifted(at: int, following: int | None, size: int) -> bool:
+    """Whether what comes next, a header or the end, is not whole blocks behind `at`."""
+    following = size if following is None else following
+    return following < at or (following - at) % BLOCK != 0
+
+
+def _broken(block: bytes, at: int, stop: int) -> Fault:
+    if block == _ZEROS:
+        found = f"an end mark at byte {at}, and members behind it, which other readers never see"
+        return Fault("hidden", "", found, at, stop)
+    return Fault("broken header", _name_in(block), f"no valid tar header at byte {at}", at, stop)
 
 
 def _fault(
@@ -158,8 +175,8 @@ def _cut(at: int, size: int) -> Fault:
     return Fault("cut shard", "", found, min(at, size), size)
 
 
-def _trailing(file: BinaryIO, at: int, size: int) -> Iterator[Fault]:
-    """Whatever other than zeros follows the end mark: a header that became zeros looks like this."""
+def _after_end(file: BinaryIO, at: int, size: int) -> Iterator[Fault]:
+    """Whatever other than zeros follows the end mark; a header that became zeros looks like this."""
     for place in range(at, size, 2**20):
         if _read(file, place, min(2**20, size - place)).strip(b"\0"):
             yield Fault("hidden", "", f"more than zeros after the end mark before byte {at}", at, size)

@@ -211,10 +211,8 @@ class RunTracker(WandbLogger):
             artifact = wandb.Artifact(f"index-{self.index_fingerprint[:12]}", "dataset", metadata=index)
             # The fingerprint itself is the reference: equal data is the same version wherever it lies.
             artifact.add_reference(f"wavenet-index:{self.index_fingerprint}", name="index", checksum=False)
-            if run.offline:
-                run._log_artifact(artifact, use_after_commit=True)  # use_artifact refuses to, offline
-            else:
-                run.use_artifact(artifact)
+            # What use_artifact does, which refuses to offline, and online waits for the server.
+            run._log_artifact(artifact, use_after_commit=True)
             self._index_used = True
         artifact = wandb.Artifact(f"model-{self.run_id}", "model", metadata=redact({**metadata, **index}))
         artifact.add_file(str(path), name=path.name, skip_cache=True)

@@ -79,7 +79,7 @@ def key_is_set() -> bool:
 
 
 def end_session() -> None:
-    """Give up wandb's background process, which may have died: at exit it would be missed with a traceback."""
+    """Give up wandb's background process; one that died would be missed at exit, with a traceback."""
     import wandb
 
     with contextlib.suppress(Exception):

@@ -1,0 +1,205 @@
+"""Shards as they are written, and single audio files as they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import webdataset
+
+from tests.data.damages import audio_bytes
+from tests.data.shards import make_audio
+from wavenet_pl.data.format import (
+    Entry,
+    ShardWriter,
+    audio_info,
+    check_key,
+    decode_audio,
+    encode_audio,
+    read_metadata,
+)
+from wavenet_pl.errors import BadDataError
+
+
+def entries(count: int = 3) -> list[Entry]:
+    return [
+        Entry(
+            key=f"speaker/rec-{n}",
+            audio=make_audio(1_000 + n, seed=n),
+            sample_rate=8000,
+            metadata={"speaker": "Ünal", "text": 'a "b" \u2028 c', "tags": ["x"], "start": n},
+        )
+        for n in range(count)
+    ]
+
+
+def write(path: Path, rows: list[Entry]) -> ShardWriter:
+    with ShardWriter(path) as writer:
+        for row in rows:
+            writer.write(row)
+    return writer
+
+
+@pytest.mark.parametrize("audio", [make_audio(5_000), np.arange(-32768, 32768, dtype=np.int16)])
+def test_audio_comes_back_to_the_bit(audio: np.ndarray) -> None:
+    data = encode_audio(audio, 16_000)
+    info = audio_info(data, "a")
+    assert (info.frames, info.sample_rate, info.channels) == (len(audio), 16_000, 1)
+    back = decode_audio(data)
+    assert back.dtype == np.float32
+    assert np.array_equal(back * 32768, audio)
+    assert -1 <= back.min() <= back.max() < 1
+
+
+@pytest.mark.parametrize("extension", ["flac", "wav", "ogg", "mp3"])
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1), (0, 9_000), (4_321, 4_322), (4_000, 8_999), (8_999, 9_000)]
+)
+def test_a_range_is_that_part_of_the_whole(extension: str, start: int, stop: int) -> None:
+    data = audio_bytes(9_000, extension)
+    whole = decode_audio(data, 0, 9_000)
+    assert np.allclose(decode_audio(data, start, stop), whole[start:stop], atol=1e-6)
+
+
+def test_shard_opens_with_tar_and_with_webdataset(tmp_path: Path) -> None:
+    write(tmp_path / "a.tar", entries())
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        names = tar.getnames()
+        assert all(member.mtime == 0 and member.isreg() for member in tar)
+    assert names == [f"speaker/rec-{n}.{extension}" for n in range(3) for extension in ("flac", "json")]
+    samples = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False))
+    assert len(samples) == 3
+    for sample, entry in zip(samples, entries(), strict=True):
+        audio, rate = soundfile.read(io.BytesIO(sample["flac"]), dtype="int16")
+        assert sample["__key__"] == entry.key
+        assert rate == 8000
+        assert np.array_equal(audio, entry.audio)
+        metadata = json.loads(sample["json"])
+        assert metadata == {**entry.metadata, "frames": len(entry.audio), "sample_rate": 8000}
+
+
+def test_same_entries_give_the_same_bytes_and_a_true_description(tmp_path: Path) -> None:
+    writers = [write(tmp_path / folder / "a.tar", entries()) for folder in ("one", "two")]
+    data = (tmp_path / "one/a.tar").read_bytes()
+    assert data == (tmp_path / "two/a.tar").read_bytes()
+    written = writers[0].written
+    assert written == writers[1].written
+    assert (written.bytes, written.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    for members, entry in zip(written.members, entries(), strict=True):
+        offset, size = members["flac"]
+        assert data[offset : offset + size] == encode_audio(entry.audio, 8000)
+        offset, size = members["json"]
+        assert json.loads(data[offset : offset + size])["start"] == entry.metadata["start"]
+
+
+def test_shard_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="stopped"), ShardWriter(tmp_path / "a.tar") as writer:
+        writer.write(entries()[0])
+        assert not (tmp_path / "a.tar").exists()
+        raise RuntimeError("stopped")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_leaves_the_older_shard_as_it_was(tmp_path: Path) -> None:
+    write(tmp_path / "a.tar", entries(1))
+    before = (tmp_path / "a.tar").read_bytes()
+    with pytest.raises(BadDataError, match="is there twice"):
+        write(tmp_path / "a.tar", [*entries(2), entries(1)[0]])
+    assert (tmp_path / "a.tar").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_empty_shard_is_a_tar_without_members(tmp_path: Path) -> None:
+    assert write(tmp_path / "a.tar", []).written.members == ()
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getnames() == []
+
+
+@pytest.mark.parametrize("key", ["a", "A-b_9", "p225/001", "a/b/c"])
+def test_good_keys_pass(key: str) -> None:
+    check_key(key, "here")
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a.b", "../a", "/a", "a/", "a//b", "a b", "ä", "a\n", "a\0", "a\\b", ".", "a/./b", "pipe:x"]
+)
+def test_keys_that_readers_trip_over_are_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(BadDataError, match="expected letters, digits, _ and -"):
+        check_key(key, "here")
+    with pytest.raises(BadDataError, match="rename it"):
+        write(tmp_path / "a.tar", [Entry(key=key, audio=make_audio(10), sample_rate=8000)])
+    assert not (tmp_path / "a.tar").exists()
+
+
+def test_metadata_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write(
+            tmp_path / "a.tar",
+            [Entry(key="a", audio=make_audio(10), sample_rate=8000, metadata={"x": float("nan")})],
+        )
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"<html></html>", bytes(5_000), b"fLaC" + b"\xff" * 500])
+def test_bytes_that_are_no_audio_name_the_recording(data: bytes) -> None:
+    with pytest.raises(
+        BadDataError, match="utt3 in a.tar cannot be read as audio .*replace or remove it"
+    ) as caught:
+        audio_info(data, "utt3 in a.tar")
+    assert " at 0x" not in str(caught.value)
+    with pytest.raises(BadDataError, match="utt3 in a.tar cannot be decoded"):
+        decode_audio(data, 0, 10, "utt3 in a.tar")
+
+
+def test_header_of_one_hertz_is_refused() -> None:
+    with pytest.raises(BadDataError, match="utt3 has sample rate 1, expected 1000 to 768000 Hz"):
+        audio_info(audio_bytes(rate=1), "utt3")
+
+
+def test_stereo_is_refused() -> None:
+    with pytest.raises(BadDataError, match="utt3 has 2 channels, expected 1; run `wavenet-pl prepare`"):
+        decode_audio(audio_bytes(channels=2), where="utt3")
+
+
+def test_audio_that_ends_early_is_refused() -> None:
+    with pytest.raises(BadDataError, match="utt3 ends at sample 1000, expected 1001; it is cut short"):
+        decode_audio(audio_bytes(1_000), 10, 1_001, "utt3")
+    with pytest.raises(BadDataError, match="utt3 cannot be decoded"):
+        decode_audio(audio_bytes(1_000), 2_000, 2_001, "utt3")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_samples_that_are_no_numbers_are_refused(wrong: float) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.array([0.0, wrong, 0.0]), 8000, format="WAV", subtype="FLOAT")
+    with pytest.raises(BadDataError, match="utt3 has samples that are no numbers"):
+        decode_audio(buffer.getvalue(), where="utt3")
+
+
+@pytest.mark.parametrize("position", range(60, 3_000, 117))
+def test_any_flipped_bit_of_a_flac_is_noticed(position: int) -> None:
+    """Both the frame headers and the frames have checksums."""
+    data = bytearray(encode_audio(make_audio(3_000), 8000))
+    first_frame = 4 + 38 + data[4 + 38 + 1 + 2] + 4 if data[4] < 128 else 42
+    data[max(first_frame, position)] ^= 4
+    with pytest.raises(BadDataError, match="cannot be decoded"):
+        decode_audio(bytes(data), 0, 3_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{", "broken JSON"),
+        (b"\xff", "broken JSON"),
+        (b"[" * 10**5, "broken JSON"),
+        (b"[]", "JSON that is a list"),
+    ],
+)
+def test_metadata_that_is_no_object_names_the_recording(data: bytes, message: str) -> None:
+    with pytest.raises(BadDataError, match=f"utt3 has {message}"):
+        read_metadata(data, "utt3")

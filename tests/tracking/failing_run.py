@@ -1,0 +1,38 @@
+"""A program: 20 rows through the loggers, with something going wrong in the middle.
+
+Run as ``python -m tests.tracking.failing_run FOLDER``. It writes READY after 10 rows and waits for a line on
+its input.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from wavenet_pl.config import WandbConfig
+from wavenet_pl.tracking.metrics_file import MetricsFile
+from wavenet_pl.tracking.wandb_logger import build_wandb_logger
+
+
+def main(run_dir: Path) -> None:
+    """Log."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    config = WandbConfig(log_every_n_steps=1, init_timeout=2, finish_timeout=2)
+    tracker = build_wandb_logger(
+        config, run_dir=run_dir, run_id="r1", run_config={"a": 1}, index_fingerprint="f" * 64
+    )
+    assert tracker is not None
+    loggers = [MetricsFile(run_dir / "metrics.jsonl"), tracker]
+    for step in range(1, 21):
+        for logger in loggers:
+            logger.log_metrics({"train/loss": 1 / step}, step=step)
+        if step == 10:
+            print("READY", flush=True)
+            sys.stdin.readline()
+    tracker.finish(85)
+    print("DONE", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -23,10 +23,9 @@ test-fast: install ## the tests that take seconds
 	$(PYTEST) $(ARGS)
 
 check: install ## format, lint, types and house rules; changes nothing
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(PYTEST) -q tests/test_house.py tests/test_floors.py
+	@failed=0; for step in "ruff format --check ." "ruff check ." "mypy" \
+	    "python -m pytest -q tests/test_house.py tests/test_floors.py"; do \
+	    echo "$$step"; $(BIN)/$$step || failed=1; done; exit $$failed
 
 format: install ## mend what ruff can mend
 	$(BIN)/ruff format .

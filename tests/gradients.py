@@ -1,6 +1,6 @@
 """A script: trains some steps on any number of ranks and saves the first rank's last gradients and its slots.
 
-    python -m tests.gradients DATA OUT DEVICES PRECISION STEPS [key=value ...]
+python -m tests.gradients DATA OUT DEVICES PRECISION STEPS [key=value ...]
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class Recorder(L.Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         rows = zip(batch["recording"].tolist(), batch["first"].tolist(), batch["last"].tolist(), strict=True)
-        self.seen.append([(*row, batch["audio"][i].double().sum().item()) for i, row in enumerate(rows) if row[0] >= 0])
+        self.seen.append(
+            [(*row, batch["audio"][i].double().sum().item()) for i, row in enumerate(rows) if row[0] >= 0]
+        )
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if "train/loss" not in trainer.callback_metrics:
@@ -32,7 +34,11 @@ class Recorder(L.Callback):
         # after the step, when the module has mended the gradients; AdamW does not change them
         gradients = {name: parameter.grad.clone() for name, parameter in pl_module.named_parameters()}
         torch.save(
-            {"gradients": gradients, "seen": self.seen, "loss": trainer.callback_metrics["train/loss"].item()},
+            {
+                "gradients": gradients,
+                "seen": self.seen,
+                "loss": trainer.callback_metrics["train/loss"].item(),
+            },
             self.out.with_suffix(f".{trainer.global_rank}"),
         )
 
@@ -51,7 +57,9 @@ def main() -> None:
         accumulate_grad_batches=int(config.trainer.get("accumulate_grad_batches", 1)),
     )  # fmt: skip
     seed = config.seed
-    trainer.fit(module, AudioDataModule(config.data, receptive_field=config.model.network.receptive_field, seed=seed))
+    trainer.fit(
+        module, AudioDataModule(config.data, receptive_field=config.model.network.receptive_field, seed=seed)
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -92,10 +93,13 @@ def test_a_checkpoint_of_a_step_is_written_once(tmp_path):
 def test_a_write_that_fails_leaves_the_earlier_file_and_no_other(tmp_path):
     path = save(RunFolder(tmp_path), 10)
     later = checkpoints.checkpoint_path(RunFolder(tmp_path), 20)
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises((AttributeError, pickle.PicklingError)):
         IO.save_checkpoint({"state": lambda: None}, later)
     assert checkpoints.problem(path) is None
-    assert sorted(file.name for file in path.parent.iterdir()) == ["step-000000010.ckpt", "step-000000010.ckpt.sha256"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "step-000000010.ckpt",
+        "step-000000010.ckpt.sha256",
+    ]
 
 
 class Hostile:
@@ -118,7 +122,12 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"config": {"model": {"network": {"stacks": 10**9}}}}, {"config": "x"}, {"sample_rate": "fast"}, {"config": None}],
+    [
+        {"config": {"model": {"network": {"stacks": 10**9}}}},
+        {"config": "x"},
+        {"sample_rate": "fast"},
+        {"config": None},
+    ],
 )
 def test_a_checkpoint_that_describes_nonsense_is_one_message(tmp_path, change):
     path = save(RunFolder(tmp_path), 10)
@@ -155,9 +164,13 @@ def test_kill_9_while_saving_leaves_valid_checkpoints_only(tmp_path):
     )
     run = RunFolder(tmp_path)
     for trial in range(10):
-        first = 1 + max((checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run)), default=0)
+        first = 1 + max(
+            (checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run)), default=0
+        )
         process = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path), str(first)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+            [sys.executable, "-c", script, str(tmp_path), str(first)],
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[1],
         )
         assert process.stdout is not None
         process.stdout.readline()

@@ -37,7 +37,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_writes_a_wav_a_picture_and_facts_for_each_clip(run, tmp_path, capsys):
-    arguments = ["generate", str(run), "--out", str(tmp_path), "--seconds", "0.05", "--count", "2", "--threads", "1"]
+    arguments = [
+        "generate",
+        str(run),
+        "--out",
+        str(tmp_path),
+        "--seconds",
+        "0.05",
+        "--count",
+        "2",
+        "--threads",
+        "1",
+    ]
     assert cli.main(arguments) == 0
     for number in (0, 1):
         stem = tmp_path / f"clip-0000-{number:03d}"
@@ -54,7 +65,9 @@ def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):
     prompt = tmp_path / "prompt.wav"
     soundfile.write(prompt, np.sin(np.arange(3_200) / 10)[:, None].repeat(2, axis=1) * 0.5, 16_000)
     out = tmp_path / "out"
-    assert cli.main(["generate", str(run), "--out", str(out), "--seconds", "0.05", "--prompt", str(prompt)]) == 0
+    assert (
+        cli.main(["generate", str(run), "--out", str(out), "--seconds", "0.05", "--prompt", str(prompt)]) == 0
+    )
     audio, _ = soundfile.read(out / "clip-0000-000.wav")
     assert len(audio) == 1_600 + 400
     expected = np.sin(np.arange(1_600) / 5) * 0.5

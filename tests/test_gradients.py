@@ -17,12 +17,25 @@ from wavenet_pl.data.index import load_index
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def train(tmp_path: Path, name: str, data: Path, devices: int, precision: str, *settings: str, steps: int = 2) -> Any:
+def train(
+    tmp_path: Path, name: str, data: Path, devices: int, precision: str, *settings: str, steps: int = 2
+) -> Any:
     """What each rank saw and the gradients of rank 0 after some steps."""
     out = tmp_path / name
-    command = [sys.executable, "-m", "tests.gradients", str(data), str(out), str(devices), precision, str(steps)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.gradients",
+        str(data),
+        str(out),
+        str(devices),
+        precision,
+        str(steps),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *settings], env=environment, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run(
+        [*command, *settings], env=environment, capture_output=True, text=True, timeout=300, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(out.with_suffix(f".{rank}")) for rank in range(devices)]
 
@@ -46,7 +59,9 @@ def test_two_ranks_have_the_gradients_of_one(tmp_path, precision, bound):
 
 @pytest.mark.slow
 def test_ranks_with_nothing_to_count_agree_too(tmp_path):
-    data = write_shard_set(tmp_path / "set", train=1, frames=1_500)  # two slots in a batch of eight: rank 1 has padding
+    data = write_shard_set(
+        tmp_path / "set", train=1, frames=1_500
+    )  # two slots in a batch of eight: rank 1 has padding
     settings = ("data.batch_size=8",)
     [one] = train(tmp_path, "one", data, 1, "64-true", *settings)
     two = train(tmp_path, "two", data, 2, "64-true", *settings)

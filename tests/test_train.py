@@ -31,7 +31,16 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(shards: Path, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """`wavenet-pl train` in a process of its own, in a session of its own."""
-    command = [sys.executable, "-m", "wavenet_pl", "train", f"data.path={shards}", *SETTINGS, "--runs", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "wavenet_pl",
+        "train",
+        f"data.path={shards}",
+        *SETTINGS,
+        "--runs",
+        str(folder),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
@@ -129,9 +138,13 @@ def test_two_ranks_learn_what_one_learns_and_go_on_after_a_stop(shards, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 85)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 85)]
+)
 @pytest.mark.parametrize("devices", [1, 2])
-def test_a_signal_to_the_whole_group_saves_and_the_same_command_goes_on(shards, tmp_path, number, code, devices):
+def test_a_signal_to_the_whole_group_saves_and_the_same_command_goes_on(
+    shards, tmp_path, number, code, devices
+):
     settings = ("trainer.max_steps=100000", f"trainer.devices={devices}", "data.num_workers=1")
     process = start(shards, tmp_path, *settings)
     wait_for_step(tmp_path, 15, process)
@@ -164,7 +177,9 @@ def test_a_fresh_run_sets_the_earlier_one_aside(shards, tmp_path):
 
 @pytest.mark.slow
 def test_the_run_folder_says_what_was_run(shards, tmp_path):
-    text = train(shards, tmp_path, "trainer.max_epochs=2", "train.checkpoint_every_n_steps=4", "train.keep_last=1")
+    text = train(
+        shards, tmp_path, "trainer.max_epochs=2", "train.checkpoint_every_n_steps=4", "train.keep_last=1"
+    )
     run = the_run(tmp_path)
     baselines = json.loads(run.baselines.read_text())
     rows = read_metrics(run.metrics)

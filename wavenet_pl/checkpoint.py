@@ -42,7 +42,9 @@ class AtomicCheckpointIO(CheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            _write_checksum(path, _sha256(temporary))  # before the file has its name: no file without a checksum
+            _write_checksum(
+                path, _sha256(temporary)
+            )  # before the file has its name: no file without a checksum
             os.replace(temporary, path)
             sync_folder(path.parent)
         finally:
@@ -79,7 +81,9 @@ def checksum_path(path: Path) -> Path:
 
 def list_checkpoints(run: RunFolder) -> list[Path]:
     """Every checkpoint of a run by step, valid or not."""
-    return sorted((path for path in run.checkpoints.glob("*.ckpt") if _NAME.fullmatch(path.name)), key=checkpoint_step)
+    return sorted(
+        (path for path in run.checkpoints.glob("*.ckpt") if _NAME.fullmatch(path.name)), key=checkpoint_step
+    )
 
 
 def problem(path: Path) -> str | None:
@@ -99,7 +103,7 @@ def newest_valid(run: RunFolder) -> tuple[Path | None, list[str]]:
     Raises:
         UserError: there are checkpoints, and none can be trusted.
     """
-    passed_over = []
+    passed_over: list[str] = []
     for path in reversed(list_checkpoints(run)):
         reason = problem(path)
         if reason is None:
@@ -150,12 +154,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} cannot be loaded ({reason}), expected a checkpoint that `wavenet-pl train` wrote"
         ) from None
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
-        raise UserError(f"{path} is no checkpoint of this project, expected one that `wavenet-pl train` wrote")
+        raise UserError(
+            f"{path} is no checkpoint of this project, expected one that `wavenet-pl train` wrote"
+        )
     return checkpoint
 
 
 def load(path: str | os.PathLike[str]) -> WaveNetModule:
-    """The model of a run (its best val/bits; averaged weights where it trained them) or of one checkpoint, in eval mode.
+    """The model of a run (its best val/bits; averaged weights where trained) or of one checkpoint, in eval mode.
 
     Raises:
         UserError: there is none, or it is damaged.

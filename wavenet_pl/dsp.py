@@ -66,7 +66,9 @@ def _stub() -> types.ModuleType:
 
     def fail_if_no_align(function: Callable[..., Any]) -> Callable[..., NoReturn]:
         def fail(*args: Any, **kwargs: Any) -> NoReturn:
-            raise RuntimeError(f"torchaudio's {function.__name__} needs its compiled extension, which is not loaded")
+            raise RuntimeError(
+                f"torchaudio's {function.__name__} needs its compiled extension, which is not loaded"
+            )
 
         return fail
 

@@ -30,9 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="where WAV and PNG files go")
     parser.add_argument("--seconds", type=_positive, default=2.0, help="new audio per clip (default: 2)")
     parser.add_argument("--count", type=int, default=1, help="how many clips, made in one batch (default: 1)")
-    parser.add_argument("--prompt", metavar="FILE", help="audio that every clip begins with, and goes on from")
-    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 is more cautious (default: 1)")
-    parser.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest codes only (default: 1)")
+    parser.add_argument(
+        "--prompt", metavar="FILE", help="audio that every clip begins with, and goes on from"
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, help="below 1 is more cautious (default: 1)"
+    )
+    parser.add_argument(
+        "--top-p", type=float, default=1.0, help="draw from the likeliest codes only (default: 1)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other clips (default: 0)")
     parser.add_argument(
         "--engine", choices=("auto", "reference"), default="auto", help="what computes (default: auto)"
@@ -55,11 +61,16 @@ def main(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads or len(os.sched_getaffinity(0)))
     module = load(args.run)
     try:
-        draw = Draw(temperature=args.temperature, top_p=args.top_p, seed=args.seed, clips=tuple(range(args.count)))
+        draw = Draw(
+            temperature=args.temperature, top_p=args.top_p, seed=args.seed, clips=tuple(range(args.count))
+        )
     except ValueError as error:
         raise UserError(str(error)) from None
     if args.temperature == 0:
-        print("warning: temperature 0 takes the likeliest code every time, which soon is silence", file=sys.stderr)
+        print(
+            "warning: temperature 0 takes the likeliest code every time, which soon is silence",
+            file=sys.stderr,
+        )
     prompt = None if args.prompt is None else _read_prompt(args.prompt, module.sample_rate)
     out = Path(args.out)
     try:
@@ -132,8 +143,10 @@ def _stream(
 def _show(done: int, total: int, count: int, seconds: float, sample_rate: int) -> None:
     left = seconds / done * (total - done)
     factor = count * done / sample_rate / max(seconds, 1e-9)
-    text = f"{100 * done / total:3.0f} %  {done / sample_rate:.2f} s of audio, {factor:.3f} times real time, {left:.0f} s left"
-    print(f"\r{text}   " if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+    share, made = 100 * done / total, done / sample_rate
+    text = f"{share:3.0f} %  {made:.2f} s of audio, {factor:.3f} times real time, {left:.0f} s left"
+    start, end = ("\r", "   ") if sys.stderr.isatty() else ("", "\n")
+    print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
 
 
 def _write(

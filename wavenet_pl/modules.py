@@ -13,6 +13,7 @@ import lightning.pytorch as L
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from wavenet_pl.codec import build_codec
@@ -111,11 +112,11 @@ class WaveNetModule(L.LightningModule):
         nats, count = self._sums.reduce(self.trainer)
         self.log("val/bits", nats / max(count, 1) / math.log(2), prog_bar=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and the learning rate of the config, step by step."""
         config = self.config.optim
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=config.lr, betas=tuple(config.betas), weight_decay=config.weight_decay
+            self.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(config, step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -206,7 +207,9 @@ def lr_factor(config: OptimConfig, step: int) -> float:
     if config.schedule == "cosine":
         assert config.decay_steps is not None
         progress = min(1.0, (step - config.warmup_steps) / (config.decay_steps - config.warmup_steps))
-        return config.final_lr_fraction + (1 - config.final_lr_fraction) * (1 + math.cos(math.pi * progress)) / 2
+        return (
+            config.final_lr_fraction + (1 - config.final_lr_fraction) * (1 + math.cos(math.pi * progress)) / 2
+        )
     return 1.0
 
 

@@ -99,7 +99,9 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
     """
     run = RunFolder(Path(path))
     if not run.checkpoints.is_dir():
-        raise UserError(f"{path} is no run folder, expected one with checkpoints/ in it, such as runs/demo-1a2b3c")
+        raise UserError(
+            f"{path} is no run folder, expected one with checkpoints/ in it, such as runs/demo-1a2b3c"
+        )
     return run
 
 

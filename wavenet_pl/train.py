@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavenet_pl.config import Config, check_trainer, load_config, split_arguments, to_plain
+from wavenet_pl.config import Config, build_trainer, check_trainer, load_config, split_arguments, to_plain
+from wavenet_pl.data.index import Index, load_index
 from wavenet_pl.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where run folders lie (default: runs)")
     parser.add_argument(
-        "--fresh", action="store_true", help="start over; an earlier run of this experiment is set aside, not deleted"
+        "--fresh",
+        action="store_true",
+        help="start over; an earlier run of this experiment is set aside, not deleted",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and write nothing")
 
@@ -55,16 +58,17 @@ def main(args: argparse.Namespace) -> int:
             "nothing says how long to train, expected one of trainer.max_steps, trainer.max_epochs, trainer.max_time "
             "or train.stop_after; add trainer.max_steps=100000, for instance"
         )
+    index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
     _quieten()
     from wavenet_pl.callbacks.preemption import StopFlag
 
     flag = StopFlag()
     flag.install()  # before anything takes time: a signal must find its handler
     check_trainer(config)
-    return _train(args, config, flag, began)
+    return _train(args, config, index, flag, began)
 
 
-def _train(args: argparse.Namespace, config: Config, flag: StopFlag, began: float) -> int:
+def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFlag, began: float) -> int:
     import lightning.pytorch as L
     import torch
 
@@ -76,7 +80,7 @@ def _train(args: argparse.Namespace, config: Config, flag: StopFlag, began: floa
     from wavenet_pl.run import run_folder
 
     receptive_field = config.model.network.receptive_field
-    data = AudioDataModule(config.data, receptive_field=receptive_field, seed=config.seed)
+    data = AudioDataModule(config.data, receptive_field=receptive_field, seed=config.seed, index=index)
     run = run_folder(config, data.index.fingerprint, args.runs)
     L.seed_everything(config.seed, workers=True, verbose=False)
     module = build_module(config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint)
@@ -94,7 +98,9 @@ def _train(args: argparse.Namespace, config: Config, flag: StopFlag, began: floa
     tracker = _prepare_rank_zero(args, run, config, data, module, trainer, resume, passed_over)
     code = 0
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume), weights_only=True)
+        trainer.fit(
+            module, datamodule=data, ckpt_path=None if resume is None else str(resume), weights_only=True
+        )
     except StopRun as stop:
         code = exit_code(trainer, stop.code)
         if trainer.is_global_zero:
@@ -115,39 +121,31 @@ def _train(args: argparse.Namespace, config: Config, flag: StopFlag, began: floa
 
 def _build_trainer(run: RunFolder, config: Config, callbacks: list[L.Callback]) -> L.Trainer:
     """A Trainer with the config's own options and what is ours."""
-    import lightning.pytorch as L
-
     from wavenet_pl.callbacks.ema import AveragedWeights
     from wavenet_pl.callbacks.progress import RunProgress
     from wavenet_pl.callbacks.samples import SampleLogger
     from wavenet_pl.callbacks.throughput import Throughput
     from wavenet_pl.checkpoint import AtomicCheckpointIO
 
-    options: dict[str, Any] = {"enable_model_summary": False, "max_epochs": -1, **config.trainer}
-    if "max_steps" not in options and config.trainer.get("max_epochs") is None:
-        options["max_epochs"] = -1
     average = AveragedWeights(config.optim.ema_decay) if config.optim.ema_decay else None
     ours: list[L.Callback] = [Throughput()] + ([average] if average else [])
     if config.samples.every_n_steps:
         weights = {"weights": average.averaged} if average else {}
         ours.append(SampleLogger(config.samples, run.path / "clips", **weights))
-    if options.get("enable_progress_bar", True):
+    if config.trainer.get("enable_progress_bar", True):
         ours.append(RunProgress())
-    try:
-        return L.Trainer(
-            **options,
-            callbacks=ours + callbacks,
-            plugins=[AtomicCheckpointIO()],
-            logger=False,
-            default_root_dir=str(run.path),
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            log_every_n_steps=1,
-        )
-    except (ValueError, TypeError, L.utilities.exceptions.MisconfigurationException) as error:
-        raise UserError(
-            f"lightning.Trainer refuses the settings under trainer: {error}; see `trainer` in {run.config}"
-        ) from None
+    return build_trainer(
+        config,
+        callbacks=ours + callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        default_root_dir=str(run.path),
+        enable_model_summary=False,
+        max_epochs=-1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=1,
+    )
 
 
 def _prepare_rank_zero(
@@ -160,7 +158,7 @@ def _prepare_rank_zero(
     resume: Path | None,
     passed_over: list[str],
 ) -> RunTracker | None:
-    """The run folder, what is known of data and model, and the loggers. Other ranks only get loggers that do nothing."""
+    """The run folder, what is known of data and model, and the loggers, which do nothing on other ranks."""
     from wavenet_pl.checkpoint import checkpoint_step
     from wavenet_pl.tracking.metrics_file import MetricsFile, cut_back
     from wavenet_pl.tracking.wandb_logger import build_wandb_logger

@@ -7,9 +7,11 @@ import json
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from tests.data.shards import SAMPLE_RATE, make_audio
 
@@ -43,6 +45,12 @@ def write_tar(
                 header.size = len(content)
             tar.addfile(header, io.BytesIO(content))
     return path
+
+
+def webdataset_samples(path: Path) -> list[dict[str, Any]]:
+    """What the webdataset library makes of a shard. (Its own opener leaves the file to the garbage collector.)"""
+    with open(path, "rb") as file:
+        return list(group_by_keys(tar_file_expander([{"url": str(path), "stream": file}])))
 
 
 def headers(path: Path) -> dict[str, int]:

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import webdataset
 
-from tests.data.damages import audio_bytes
+from tests.data.damages import audio_bytes, webdataset_samples
 from tests.data.shards import make_audio
 from wavenet_pl.data.format import (
     Entry,
@@ -73,7 +72,7 @@ def test_shard_opens_with_tar_and_with_webdataset(tmp_path: Path) -> None:
         names = tar.getnames()
         assert all(member.mtime == 0 and member.isreg() for member in tar)
     assert names == [f"speaker/rec-{n}.{extension}" for n in range(3) for extension in ("flac", "json")]
-    samples = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False))
+    samples = webdataset_samples(tmp_path / "a.tar")
     assert len(samples) == 3
     for sample, entry in zip(samples, entries(), strict=True):
         audio, rate = soundfile.read(io.BytesIO(sample["flac"]), dtype="int16")
@@ -99,10 +98,14 @@ def test_same_entries_give_the_same_bytes_and_a_true_description(tmp_path: Path)
 
 
 def test_shard_appears_only_when_it_is_whole(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="stopped"), ShardWriter(tmp_path / "a.tar") as writer:
-        writer.write(entries()[0])
-        assert not (tmp_path / "a.tar").exists()
-        raise RuntimeError("stopped")
+    def stop_half_way() -> None:
+        with ShardWriter(tmp_path / "a.tar") as writer:
+            writer.write(entries()[0])
+            assert not (tmp_path / "a.tar").exists()
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        stop_half_way()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -119,7 +119,7 @@ def test_seconds_are_those_of_the_recordings(shard_set: Path) -> None:
     assert index.seconds("nothing") == 0
 
 
-@pytest.mark.parametrize("old, new", [(4_000, 4_001), ('"anna"', '"anne"'), ("rec-00003", "rec-00099")])
+@pytest.mark.parametrize(("old", "new"), [(4_000, 4_001), ('"anna"', '"anne"'), ("rec-00003", "rec-00099")])
 def test_a_changed_index_is_refused(shard_set: Path, tmp_path: Path, old: object, new: object) -> None:
     text = (shard_set / INDEX_NAME).read_text()
     assert str(old) in text

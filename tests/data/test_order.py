@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def windows_by_hand(plan: EpochPlan) -> list[tuple[int, int, int]]:
         shift = int(uniform * (room + 1)) if plan.shuffle else 0
         edges = [slot * plan.crop_samples - shift for slot in range(slots + 1)]
         clipped = [min(max(edge, 0), frames) for edge in edges]
-        rows += [(recording, *pair) for pair in zip(clipped, clipped[1:], strict=False)]
+        rows += [(recording, *pair) for pair in pairwise(clipped)]
     return rows
 
 
@@ -123,8 +124,9 @@ def test_ranks_and_parts_share_each_global_batch_without_rest(
             for rank in range(world_size)
         ]
         assert all(len(share) == size for share in shares)
-        assert sum(shares, []) == plan.batch(number).tolist(), "the global batch knows no ranks"
-        slots += sum(shares, [])
+        together = [slot for share in shares for slot in share]
+        assert together == plan.batch(number).tolist(), "the global batch knows no ranks"
+        slots += together
     assert sorted(slot for slot in slots if slot != PADDING) == list(range(plan.num_slots))
     assert slots[: plan.num_slots] == plan.order.tolist()
     assert set(slots[plan.num_slots :]) <= {PADDING}, "padding stands at the end of the epoch only"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ class Done:
 
 @contextmanager
 def program(module: str, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    started = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         env={**os.environ, **variables},
@@ -43,12 +44,11 @@ def program(module: str, *arguments: str, **variables: str) -> Iterator[subproce
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 def fail_in_the_middle(run_dir: Path, variables: dict[str, str], fail: Callable[[int], Any]) -> Done:
@@ -97,7 +97,9 @@ def test_a_server_that_does_not_serve_at_the_start_makes_the_run_offline(tmp_pat
     with WandbServer("ok" if mode == "refused" else mode) as server:
         variables = server.env()
         if mode == "refused":
-            variables["WANDB_BASE_URL"] = "http://127.0.0.1:9"  # discard: nobody listens
+            with socket.create_server(("127.0.0.1", 0)) as nobody:
+                port = nobody.getsockname()[1]
+            variables["WANDB_BASE_URL"] = f"http://127.0.0.1:{port}"
         done = fail_in_the_middle(tmp_path, variables, lambda pid: None)
     assert done.returncode == 0
     (folder,) = offline_folders(tmp_path)
@@ -154,8 +156,6 @@ def test_a_killed_run_has_its_rows_until_seconds_before(tmp_path: Path) -> None:
         assert started.stdout is not None
         assert started.stdout.readline() == "READY\n"
         time.sleep(4)
-        started.kill()
-        started.wait()
     (folder,) = offline_folders(tmp_path)
     assert read_offline_run(folder).steps("train/loss") == list(range(1, 11))
 

@@ -81,9 +81,10 @@ class Preemption(L.Callback):
 
 
 def exit_code(trainer: L.Trainer, code: int) -> int:
-    """What this process exits with. The ranks that Lightning started itself leave the code to the first one: it would
-    kill that one for any other than 0."""
-    started_by_us = isinstance(trainer.strategy.cluster_environment, LightningEnvironment) if (
-        hasattr(trainer.strategy, "cluster_environment")
-    ) else False
-    return 0 if started_by_us and not trainer.is_global_zero else code
+    """What this process exits with.
+
+    The ranks that Lightning started itself leave the code to the first one, which it would kill for any other than 0.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    started_by_lightning = isinstance(environment, LightningEnvironment) and not trainer.is_global_zero
+    return 0 if started_by_lightning else code

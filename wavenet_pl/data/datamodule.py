@@ -91,15 +91,18 @@ class AudioDataModule(L.LightningDataModule):
         config: what to read.
         receptive_field: samples of context before each crop.
         seed: of the order.
+        index: of the shard set, where the caller has loaded it already.
 
     Raises:
         UserError: there is no usable index, or it lacks a split.
     """
 
-    def __init__(self, config: DataConfig, *, receptive_field: int, seed: int) -> None:
+    def __init__(
+        self, config: DataConfig, *, receptive_field: int, seed: int, index: Index | None = None
+    ) -> None:
         super().__init__()
         self.config, self.receptive_field, self.seed = config, receptive_field, seed
-        self.index: Index = load_index(config.path)
+        self.index = load_index(config.path) if index is None else index
         storage = shard_storage(self.index, config.path)
         self.splits = {name: Split(shards, storage) for name, shards in self.index.splits.items()}
         for name in ("train", "val"):

@@ -67,7 +67,7 @@ def check_key(key: str, where: str) -> None:
     """
     if not _KEY.fullmatch(key):
         raise BadDataError(
-            f"{where} has the key {key!r}, expected letters, digits, _ and -, with / between; a dot would merge "
+            f"{where} has the key {key!r:.80}, expected letters, digits, _ and -, with / between; a dot would merge "
             "recordings: rename it"
         )
 
@@ -108,7 +108,11 @@ class ShardWriter:
         metadata = {**entry.metadata, "frames": len(entry.audio), "sample_rate": entry.sample_rate}
         text = json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False)
         self._tar.write(
-            {"__key__": entry.key, "flac": encode_audio(entry.audio, entry.sample_rate), "json": text.encode()}
+            {
+                "__key__": entry.key,
+                "flac": encode_audio(entry.audio, entry.sample_rate),
+                "json": text.encode(),
+            }
         )
 
     def __exit__(
@@ -157,7 +161,11 @@ def audio_info(data: bytes, where: str) -> AudioInfo:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             info = AudioInfo(file.frames, file.samplerate, file.channels)
-    except (soundfile.SoundFileError, TypeError, ValueError) as error:  # what it raises for bytes that are no audio
+    except (
+        soundfile.SoundFileError,
+        TypeError,
+        ValueError,
+    ) as error:  # what it raises for bytes that are no audio
         raise BadDataError(
             f"{where} cannot be read as audio ({_reason(error)}), expected FLAC, WAV, OGG or MP3; replace or remove it"
         ) from None
@@ -195,7 +203,9 @@ def decode_audio(
             f"{where} ends at sample {start + len(audio)}, expected {stop}; it is cut short: replace or remove it"
         )
     if not np.isfinite(audio).all():
-        raise BadDataError(f"{where} has samples that are no numbers, expected finite audio; replace or remove it")
+        raise BadDataError(
+            f"{where} has samples that are no numbers, expected finite audio; replace or remove it"
+        )
     return np.asarray(audio)
 
 
@@ -208,9 +218,13 @@ def read_metadata(data: bytes, where: str) -> dict[str, Any]:
     try:
         metadata = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise BadDataError(f"{where} has broken JSON ({error}), expected an object; replace or remove it") from None
+        raise BadDataError(
+            f"{where} has broken JSON ({error}), expected an object; replace or remove it"
+        ) from None
     if not isinstance(metadata, dict):
-        raise BadDataError(f"{where} has JSON that is a {type(metadata).__name__}, expected an object; replace it")
+        raise BadDataError(
+            f"{where} has JSON that is a {type(metadata).__name__}, expected an object; replace it"
+        )
     return metadata
 
 

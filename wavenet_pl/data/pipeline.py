@@ -90,9 +90,13 @@ class Split:
         try:
             data = self.storage.read_range(shard, offset, size)
         except OSError as error:
-            raise BadDataError(f"{where} cannot be read ({error}); is {self.storage.path(shard)} there?") from None
+            raise BadDataError(
+                f"{where} cannot be read ({error}); is {self.storage.path(shard)} there?"
+            ) from None
         if len(data) != size:
-            raise BadDataError(f"{where} has {len(data)} bytes, expected {size}; the shard is cut: copy it again")
+            raise BadDataError(
+                f"{where} has {len(data)} bytes, expected {size}; the shard is cut: copy it again"
+            )
         return decode_audio(data, start, recording.frames if stop is None else stop, where)
 
 
@@ -121,7 +125,9 @@ def planned(plan: EpochPlan, share: Share, first_batch: int) -> Iterator[Slot]:
         windows = plan.windows(
             plan.share(number, part, share.rank, parts=share.parts, world_size=share.world_size)
         )
-        for row in zip(windows.recording.tolist(), windows.start.tolist(), windows.stop.tolist(), strict=True):
+        for row in zip(
+            windows.recording.tolist(), windows.start.tolist(), windows.stop.tolist(), strict=True
+        ):
             yield Slot(*row, batch_predictions=predictions)
 
 

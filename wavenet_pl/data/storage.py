@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import OrderedDict
+from contextlib import ExitStack
 from typing import Any, BinaryIO
 
 from wavenet_pl.errors import UserError
@@ -96,14 +97,16 @@ class Storage:
         """
         if not self._is_url:
             return open(self.path(name), "rb")
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         size = self.size(name)
-        for at in range(0, size, _CHUNK):
-            copy.write(self.read_range(name, at, min(_CHUNK, size - at)))
-        if copy.tell() != size:
-            raise OSError(f"{copy.tell()} of its {size} bytes came")
-        copy.seek(0)
-        return copy
+        with ExitStack() as stack:
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            for at in range(0, size, _CHUNK):
+                copy.write(self.read_range(name, at, min(_CHUNK, size - at)))
+            if copy.tell() != size:
+                raise OSError(f"{copy.tell()} of its {size} bytes came")
+            copy.seek(0)
+            stack.pop_all()  # the caller closes it
+            return copy
 
     def names(self) -> list[str]:
         """Names of all files in the folder and in the folders directly below it, sorted.

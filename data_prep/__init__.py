@@ -1,0 +1,1 @@
+"""From corpora of recordings to shards: what `wavenet-pl prepare` does."""

@@ -1,0 +1,136 @@
+"""From a file to mono audio at one sample rate, in blocks: what a header claims is never believed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from wavenet_pl.data.format import SAMPLE_RATES
+from wavenet_pl.dsp import Resampler
+
+MAX_SOURCE_SECONDS = 4 * 3600.0
+"""A longer source is refused: an hour at 16 kHz takes 230 MB while it is worked on."""
+_BLOCK = 2**18
+_UNKNOWN_SIZE = 0x7FFF_F000  # what programs write into a WAV header when they cannot go back and mend it
+
+
+class Unreadable(Exception):
+    """A source that cannot be taken, why, and how many seconds of it were read."""
+
+    def __init__(self, reason: str, seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason, self.seconds = reason, seconds
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One source, read."""
+
+    audio: npt.NDArray[np.float32]
+    """(samples,) at the wanted rate."""
+    seconds: float
+    """Length by the source's own clock."""
+    sample_rate: int
+    """Of the source."""
+    channels: int
+
+
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """Reads straight on: soundfile seeks after every block, which fails in FLAC streams of unknown length."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def decode_source(path: str, sample_rate: int) -> Decoded:
+    """A file as mono float32 at `sample_rate`; channels are averaged.
+
+    Raises:
+        Unreadable: it is no audio, is cut short, is longer than `MAX_SOURCE_SECONDS`, or its header is absurd.
+    """
+    seconds = 0.0
+    try:
+        with _Sequential(os.fsencode(path)) as file:
+            _check_header(file)
+            resampler = Resampler(file.samplerate, sample_rate)
+            blocks, frames = [], 0
+            while len(block := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)):
+                frames += len(block)
+                seconds = frames / file.samplerate
+                if seconds > MAX_SOURCE_SECONDS:
+                    limit = MAX_SOURCE_SECONDS / 3600
+                    raise Unreadable(f"longer than {limit:g} hours: cut it in several files", seconds)
+                with np.errstate(all="ignore"):  # what is not finite is dropped by its own rule
+                    mono = block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
+                    blocks.append(resampler.push(mono))
+            _check_length(file, frames)
+            with np.errstate(all="ignore"):
+                blocks.append(resampler.finish())
+            return Decoded(np.concatenate(blocks), seconds, file.samplerate, file.channels)
+    except soundfile.SoundFileError as error:
+        raise Unreadable(_reason(path, error), seconds) from None
+    except OSError as error:
+        raise Unreadable(str(error.strerror or error), seconds) from None
+    except (TypeError, ValueError, MemoryError) as error:  # what soundfile makes of a header that is absurd
+        raise Unreadable(f"cannot be decoded: {error}", seconds) from None
+
+
+def hash_file(path: str) -> str:
+    """sha256 of a file's content: to notice later that it has changed.
+
+    Raises:
+        Unreadable: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    except OSError as error:
+        raise Unreadable(str(error.strerror or error)) from None
+    return digest.hexdigest()
+
+
+def _check_header(file: soundfile.SoundFile) -> None:
+    if file.samplerate not in SAMPLE_RATES:
+        raise Unreadable(
+            f"its header says {file.samplerate} Hz, expected {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1}"
+        )
+    if file.format == "WAV":
+        # libsndfile takes what is there without a word; its log knows that the header promised more.
+        sizes = re.search(r"^data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, flags=re.MULTILINE)
+        if sizes and int(sizes[2]) + 16 < int(sizes[1]) < _UNKNOWN_SIZE:
+            raise Unreadable(f"cut short: its header says {sizes[1]} bytes of audio, {sizes[2]} are there")
+
+
+def _check_length(file: soundfile.SoundFile, frames: int) -> None:
+    if frames == 0:
+        raise Unreadable("no samples in it")
+    missing = (file.frames - frames) / file.samplerate
+    # A FLAC says how long it is, or nothing (a huge number); an MP3 says about how long.
+    known = file.frames < 2**62
+    if known and (
+        (file.format == "FLAC" and missing > 0) or missing > 0.25 + 0.05 * frames / file.samplerate
+    ):
+        raise Unreadable(
+            f"cut short: its header says {file.frames / file.samplerate:.2f} s, {frames / file.samplerate:.2f} s are there",
+            frames / file.samplerate,
+        )
+
+
+def _reason(path: str, error: soundfile.SoundFileError) -> str:
+    """What libsndfile says, without the path."""
+    text = str(getattr(error, "error_string", "") or error).strip().rstrip(".")
+    if not os.path.exists(path):
+        return "no such file"
+    if not os.access(path, os.R_OK):
+        return "may not be read"
+    if os.path.getsize(path) == 0:
+        return "empty file"
+    return f"cannot be decoded: {text}"

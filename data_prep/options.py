@@ -1,0 +1,126 @@
+"""What a user may ask of `prepare`: the settings that the bytes of the result depend on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from wavenet_pl.errors import UserError
+
+CORPORA = ("folder", "two_sines", "demo")
+MAX_SAMPLE_RATE = 192_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleOptions:
+    """What is done to every recording."""
+
+    sample_rate: int = 16_000
+    trim: float | None = None
+    """Silence at both ends is cut where it is so many dB below the recording's own level."""
+    loudness: float | None = None
+    """LUFS that every recording is brought to."""
+    rms: float | None = None
+    """The same in dBFS RMS; one of the two."""
+    min_seconds: float = 0.1
+    """Shorter recordings are dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """Which recordings are for training, validation and test."""
+
+    val_fraction: float | None = None
+    """None: 0.05."""
+    test_fraction: float | None = None
+    """None: 0.05, or 0 where speakers are held out for test."""
+    holdout_speakers: tuple[str, ...] = ()
+    """All that they say goes to `holdout_split`."""
+    holdout_split: str = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SineOptions:
+    """The corpus `two_sines`."""
+
+    frequencies: tuple[float, float] = (440.0, 660.0)
+    amplitude: float = 0.4
+    recordings: int = 200
+    seconds: float = 2.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """All of it."""
+
+    corpus: str
+    rules: RuleOptions = RuleOptions()
+    splits: SplitOptions = SplitOptions()
+    sines: SineOptions = SineOptions()
+    tag_columns: tuple[str, ...] = ()
+    """Columns of metadata.csv, beside `tags`, whose values are tags."""
+    recordings_per_shard: int = 128
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON: for the plan's fingerprint and the report."""
+        described = asdict(self)
+        if self.corpus != "two_sines":
+            del described["sines"]
+        return described
+
+    def check(self) -> None:
+        """Refuse what is out of range, or would be ignored.
+
+        Raises:
+            UserError: names the option.
+        """
+        rules, splits = self.rules, self.splits
+        _within("--sample-rate", rules.sample_rate, 1000, MAX_SAMPLE_RATE, "Hz")
+        _within("--min-seconds", rules.min_seconds, 0, 60, "seconds")
+        _within("--trim", rules.trim, 1, 120, "dB below the recording's own level")
+        _within("--loudness", rules.loudness, -60, -1, "LUFS")
+        _within("--rms", rules.rms, -60, -1, "dBFS")
+        _within("--val-fraction", splits.val_fraction, 0, 0.9, "of the recordings")
+        _within("--test-fraction", splits.test_fraction, 0, 0.9, "of the recordings")
+        _within("--recordings-per-shard", self.recordings_per_shard, 1, 1_000_000, "recordings")
+        if (splits.val_fraction or 0) + (splits.test_fraction or 0) > 0.95:
+            raise UserError("--val-fraction and --test-fraction leave less than 0.05 to train on; lower them")
+        if rules.loudness is not None and rules.rms is not None:
+            raise UserError(
+                "--loudness and --rms are both set, expected one level to bring recordings to; drop one"
+            )
+        fraction = splits.test_fraction if splits.holdout_split == "test" else splits.val_fraction
+        if splits.holdout_speakers and fraction:
+            raise UserError(
+                f"--holdout-speakers makes {splits.holdout_split} a split of speakers that nobody trains on, and "
+                f"--{splits.holdout_split}-fraction {fraction:g} would put others among them; drop one of the two"
+            )
+        if self.tag_columns and self.corpus != "folder":
+            raise UserError(
+                f"--tag-columns is for metadata.csv of a folder, and {self.corpus} has none; drop it"
+            )
+        if self.corpus == "two_sines":
+            self._check_sines()
+
+    def _check_sines(self) -> None:
+        sines = self.sines
+        nyquist = self.rules.sample_rate / 2
+        for frequency in sines.frequencies:
+            if not 0 < frequency < nyquist:
+                raise UserError(
+                    f"--frequencies has {frequency:g} Hz, expected above 0 and below {nyquist:g}, half of --sample-rate"
+                )
+        if not 0 < sines.amplitude <= 0.5:
+            raise UserError(
+                f"--amplitude is {sines.amplitude:g}, expected above 0 and at most 0.5: two sines add up"
+            )
+        _within("--recordings", sines.recordings, 2, 1_000_000, "recordings")
+        _within("--seconds", sines.seconds, 0.1, 3600, "seconds")
+        if self.splits.holdout_speakers:
+            raise UserError("--holdout-speakers is set, and two_sines has no speakers; drop it")
+
+
+def _within(option: str, value: float | None, lowest: float, highest: float, unit: str) -> None:
+    if value is not None and not lowest <= value <= highest:  # nan is outside, too
+        raise UserError(f"{option} is {value:g}, expected {lowest:g} to {highest:g} {unit}")

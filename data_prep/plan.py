@@ -1,0 +1,151 @@
+"""The plan: which recordings go into which shard, fixed before the first one is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_prep.folder import Corpus
+from data_prep.options import Options
+from data_prep.sources import Source, with_keys
+from data_prep.splits import assign_splits
+from wavenet_pl.data.format import sync_folder
+from wavenet_pl.data.index import SPLITS
+from wavenet_pl.errors import UserError
+
+RECORDS = ".prepare"
+"""Folder in DEST with the plan, and with a record for each finished shard."""
+_FORMAT = 1
+"""Goes up when the same options would give other bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPlan:
+    """A fixed run of sources. Those that the rules drop leave gaps; nothing moves up."""
+
+    name: str
+    sources: tuple[Source, ...] = ()
+    """Empty where the plan was read back: records know their sources."""
+    num_sources: int
+
+    @property
+    def split(self) -> str:
+        """The split that the shard belongs to."""
+        return self.name.split("/")[0]
+
+    @property
+    def record(self) -> str:
+        """Path of the shard's record below DEST."""
+        return f"{RECORDS}/{self.name.removesuffix('.tar')}.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All shards, in the order of the index."""
+
+    fingerprint: str
+    """sha256 over the options and all that is known of the sources: shards of different plans never mix."""
+    options: Mapping[str, Any]
+    """As JSON."""
+    shards: tuple[ShardPlan, ...]
+    left_alone: Mapping[str, int] = field(default_factory=dict)
+    unlisted: int = 0
+
+    @property
+    def num_sources(self) -> int:
+        """Sources of all shards."""
+        return sum(shard.num_sources for shard in self.shards)
+
+    def num_of(self, split: str) -> int:
+        """Sources of one split."""
+        return sum(shard.num_sources for shard in self.shards if shard.split == split)
+
+
+def build_plan(corpus: Corpus, options: Options) -> Plan:
+    """The plan for a corpus: a pure function of what the corpus says and of the options.
+
+    Raises:
+        UserError: the splits cannot be made.
+    """
+    sources = with_keys(corpus.sources)
+    splits = assign_splits(sources, options.splits)
+    shards = []
+    for split in SPLITS:
+        members = [source for source in sources if splits[source.name] == split]
+        for number, start in enumerate(range(0, len(members), options.recordings_per_shard)):
+            run = tuple(members[start : start + options.recordings_per_shard])
+            shards.append(
+                ShardPlan(name=f"{split}/shard-{number:06d}.tar", sources=run, num_sources=len(run))
+            )
+    described = json.loads(json.dumps(options.describe()))  # as `load_plan` gives it
+    digest = hashlib.sha256()
+    for part in (
+        [_FORMAT, described],
+        *([shard.name, source.describe()] for shard in shards for source in shard.sources),
+    ):
+        digest.update(json.dumps(part, sort_keys=True).encode() + b"\n")
+    return Plan(
+        fingerprint=digest.hexdigest(),
+        options=described,
+        shards=tuple(shards),
+        left_alone=dict(corpus.left_alone),
+        unlisted=corpus.unlisted,
+    )
+
+
+def save_plan(plan: Plan, folder: Path) -> None:
+    """Write the plan below DEST, for the record and for `merge`."""
+    tree = {
+        "format": _FORMAT,
+        "fingerprint": plan.fingerprint,
+        "options": plan.options,
+        "left_alone": plan.left_alone,
+        "unlisted": plan.unlisted,
+        "shards": [[shard.name, shard.num_sources] for shard in plan.shards],
+    }
+    write_durably(folder / RECORDS / "plan.json", json.dumps(tree, sort_keys=True, indent=1) + "\n")
+
+
+def load_plan(folder: Path) -> Plan | None:
+    """The plan that DEST was begun with, without its sources; None where there is none.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    path = folder / RECORDS / "plan.json"
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        if tree["format"] != _FORMAT:
+            raise ValueError(f"its format is {tree['format']}, not {_FORMAT}")
+        return Plan(
+            fingerprint=tree["fingerprint"],
+            options=tree["options"],
+            shards=tuple(ShardPlan(name=name, num_sources=count) for name, count in tree["shards"]),
+            left_alone=tree["left_alone"],
+            unlisted=tree["unlisted"],
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be used ({error}); start over with --overwrite") from None
+
+
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is never there in part, and stays when the power goes."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)

@@ -1,0 +1,178 @@
+"""The rules that every recording goes through, in order; each one says what it kept, dropped and changed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.decoding import Unreadable, decode_source
+from data_prep.options import RuleOptions
+from data_prep.sources import Source
+from wavenet_pl.dsp import loudness
+
+RULES = {
+    "decode": "read the whole file",
+    "mono": "average the channels",
+    "resample": "bring to one sample rate",
+    "finite": "drop what has samples that are no numbers",
+    "trim": "cut silence at both ends",
+    "silence": "drop what is silent all over",
+    "level": "bring to one loudness",
+    "peak": "turn down what passes full scale",
+    "length": "drop what is too short",
+    "cut": "cut what is over a minute into parts",
+}
+"""Rule -> what it does."""
+
+SILENT_PEAK = 2.0**-12
+"""Audio that stays below, -72 dBFS, is silence: 8 steps of 16 bits, and about the first step of 8-bit mu-law."""
+MAX_PART_SECONDS = 60.0
+_CEILING = 32767 / 32768
+_FRAME_SECONDS = 0.02
+_LOUDEST_FRAMES = 5  # the level that a tenth of a second keeps up: a click is shorter
+_MARGIN_SECONDS = 0.1  # kept beside what is loud: the onset of an f, the end of a breath
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one rule did to one recording."""
+
+    rule: str
+    kept: float
+    """Seconds."""
+    dropped: float = 0.0
+    """Seconds."""
+    changed: bool = False
+    reason: str = ""
+    """Why the recording is dropped; empty where it goes on."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of a recording, ready to be written."""
+
+    start: int
+    """Samples from the beginning of the source, at the set's rate."""
+    audio: npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A recording after all rules."""
+
+    steps: tuple[Step, ...]
+    parts: tuple[Part, ...]
+    """None where a rule dropped the recording; the last step says which and why."""
+
+
+def apply_rules(source: Source, options: RuleOptions) -> Outcome:
+    """Read one source and take it through the rules."""
+    steps, audio = _read(source, options.sample_rate)
+    start = 0
+    if audio is None:
+        return Outcome(tuple(steps), ())
+    rate = options.sample_rate
+    for rule in ("finite", "trim", "silence", "level", "peak", "length"):
+        seconds = len(audio) / rate
+        step = Step(rule, seconds)
+        if rule == "finite" and not np.isfinite(audio).all():
+            step = Step(rule, 0.0, seconds, reason="samples that are no numbers")
+        elif rule == "trim" and options.trim is not None:
+            first, last = find_sound(audio, rate, options.trim)
+            start, audio = first, audio[first:last]
+            step = Step(
+                rule, len(audio) / rate, seconds - len(audio) / rate, changed=len(audio) / rate < seconds
+            )
+        elif rule == "silence" and is_silent(audio):
+            step = Step(
+                rule, 0.0, seconds, reason=f"silent: nothing above {20 * math.log10(SILENT_PEAK):.0f} dBFS"
+            )
+        elif rule == "level":
+            gain = find_gain(audio, options)
+            audio = audio if gain == 1 else audio * np.float32(gain)
+            step = Step(rule, seconds, changed=gain != 1)
+        elif rule == "peak" and (peak := float(np.abs(audio).max())) > 1:
+            audio = audio * np.float32(_CEILING / peak)
+            step = Step(rule, seconds, changed=True)
+        elif rule == "length" and seconds < options.min_seconds:
+            step = Step(rule, 0.0, seconds, reason=f"{seconds:.3f} s, shorter than {options.min_seconds:g} s")
+        steps.append(step)
+        if step.reason:
+            return Outcome(tuple(steps), ())
+    parts = cut(quantize(audio), rate, start)
+    steps.append(Step("cut", len(audio) / rate, changed=len(parts) > 1))
+    return Outcome(tuple(steps), parts)
+
+
+def _read(source: Source, sample_rate: int) -> tuple[list[Step], npt.NDArray[np.float32] | None]:
+    if source.made is not None:
+        audio = source.made.audio(sample_rate)
+        seconds = len(audio) / sample_rate
+        return [Step(rule, seconds) for rule in ("decode", "mono", "resample")], audio
+    try:
+        if not source.exists:
+            raise Unreadable(
+                "metadata.csv names it, and there is no such file" if not source.path else "no file"
+            )
+        decoded = decode_source(source.path, sample_rate)
+    except Unreadable as error:
+        return [Step("decode", 0.0, error.seconds, reason=error.reason)], None
+    return [
+        Step("decode", decoded.seconds),
+        Step("mono", decoded.seconds, changed=decoded.channels > 1),
+        Step("resample", len(decoded.audio) / sample_rate, changed=decoded.sample_rate != sample_rate),
+    ], decoded.audio
+
+
+def find_sound(audio: npt.NDArray[np.float32], sample_rate: int, decibels: float) -> tuple[int, int]:
+    """Where the sound begins and ends, as samples (first, last + 1), with a tenth of a second around it.
+
+    Silence is what lies `decibels` below the recording's own level, the one that its loudest tenth of a second keeps
+    up. So something is always left, however quiet the whole is; audio without any sound is left as it is.
+    """
+    size = max(1, round(_FRAME_SECONDS * sample_rate))
+    centred = audio - audio.mean(dtype=np.float64).astype(np.float32)  # an offset is not sound
+    padded = np.pad(centred, (0, -len(audio) % size)).reshape(-1, size)
+    power = np.square(padded, dtype=np.float32).mean(axis=1, dtype=np.float64)
+    level = np.sort(power)[-min(_LOUDEST_FRAMES, len(power))]
+    loud = np.flatnonzero(power >= max(level * 10 ** (-decibels / 10), 1e-30))
+    if len(loud) == 0:
+        return 0, len(audio)
+    margin = round(_MARGIN_SECONDS * sample_rate)
+    return max(0, int(loud[0]) * size - margin), min(len(audio), (int(loud[-1]) + 1) * size + margin)
+
+
+def is_silent(audio: npt.NDArray[np.float32]) -> bool:
+    """Whether nothing moves: a constant is silence, too."""
+    return len(audio) == 0 or float(np.ptp(audio)) < 2 * SILENT_PEAK
+
+
+def find_gain(audio: npt.NDArray[np.float32], options: RuleOptions) -> float:
+    """What to multiply with for the wanted level: never so much that a peak would be clipped.
+
+    1 where no level is wanted, or the recording is too quiet to be measured.
+    """
+    if options.loudness is not None:
+        gap = options.loudness - loudness(audio, options.sample_rate)
+    elif options.rms is not None:
+        rms = math.sqrt(float(np.mean(np.square(audio, dtype=np.float64))))
+        gap = options.rms - 20 * math.log10(rms) if rms > 0 else math.inf
+    else:
+        return 1.0
+    peak = float(np.abs(audio).max())
+    return min(10 ** (gap / 20), _CEILING / peak) if math.isfinite(gap) and peak > 0 else 1.0
+
+
+def quantize(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """16 bits, to the nearest step; what lies outside stays at the end of the scale. 16-bit sources come back exactly."""
+    return np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype(np.int16)
+
+
+def cut(audio: npt.NDArray[np.int16], sample_rate: int, start: int = 0) -> tuple[Part, ...]:
+    """Equal parts of a minute at most."""
+    count = max(1, math.ceil(len(audio) / (MAX_PART_SECONDS * sample_rate)))
+    edges = [round(number * len(audio) / count) for number in range(count + 1)]
+    return tuple(Part(start + a, audio[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True))

@@ -1,0 +1,120 @@
+"""A source: one file of a corpus, or one sound to be made, with what is known about it before it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from data_prep.sines import Sines
+
+_LONGEST_KEY = 80  # a tar header has room for 100 bytes of file name
+_PART = re.compile(r"--\d+$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What becomes one recording, or several parts of one."""
+
+    name: str
+    """Path below the corpus with `/` between parts: who the source is, wherever the corpus lies."""
+    key: str = ""
+    """Name in the shard; see `with_keys`."""
+    speaker: str | None = None
+    text: str | None = None
+    tags: tuple[str, ...] = ()
+    midi: str | None = None
+    """File with the notes, as metadata.csv names it."""
+    split: str | None = None
+    """Split that the corpus asks for."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """More that goes into the JSON of the recording, such as a licence."""
+    size: int | None = None
+    """Bytes of the file; None where metadata.csv names a file that is not there, and for what is made."""
+    path: str = field(default="", compare=False)
+    """Where the file lies on this machine; part of nothing that is written."""
+    made: Sines | None = None
+    """How to make the sound, where there is no file."""
+
+    @property
+    def order(self) -> str:
+        """Sources stand in the order of this hash: mixed, and the same on every machine."""
+        return hashlib.sha256(self.name.encode()).hexdigest()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something to read."""
+        return self.size is not None or self.made is not None
+
+    def describe(self) -> list[object]:
+        """All that the shards depend on, as JSON: for the plan's fingerprint."""
+        made = self.made and self.made.describe()
+        facts = dict(sorted(self.facts.items()))
+        return [
+            self.name,
+            self.key,
+            self.speaker,
+            self.text,
+            list(self.tags),
+            self.midi,
+            self.split,
+            facts,
+            self.size,
+            made,
+        ]
+
+
+def printable(path: str) -> str:
+    """A path as text: what is no UTF-8 is spelled out, so that it can be written to JSON and the report."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def with_keys(sources: Iterable[Source]) -> list[Source]:
+    """The sources in the order of the corpus, each with a key of its own.
+
+    A key is the source's path without extension. Where that has other signs than letters, digits, `_`, `-` and `/`, is
+    too long, or is taken, it is made simple and gets a piece of the name's hash.
+    """
+    ordered = sorted(sources, key=lambda source: source.order)
+    plain = {source.name: _stem(source.name) for source in ordered}
+    # Keys that differ in case only would be one file where somebody unpacks them on a Mac.
+    taken = Counter(key.lower() for key in plain.values())
+    return [
+        replace(source, key=_key(source, unique=taken[plain[source.name].lower()] == 1)) for source in ordered
+    ]
+
+
+def _stem(name: str) -> str:
+    folder, _, file = name.rpartition("/")
+    stem = file.rpartition(".")[0] or file
+    return f"{folder}/{stem}" if folder else stem
+
+
+def _key(source: Source, unique: bool) -> str:
+    stem = _stem(source.name)
+    parts = [_simple(part) for part in stem.split("/")]
+    key = "/".join(parts)
+    if key == stem and unique and len(key) <= _LONGEST_KEY and not _PART.search(key):
+        return key
+    digest = source.order[:10]
+    head = key[: _LONGEST_KEY - len(digest) - 1].strip("-/") or "recording"
+    return f"{head}-{digest}"
+
+
+def _simple(part: str) -> str:
+    letters = unicodedata.normalize("NFKD", part).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]*[^A-Za-z0-9_-]+[^A-Za-z0-9_]*", "-", letters).strip("-") or "x"
+
+
+def part_key(key: str, part: int, parts: int) -> str:
+    """The key of one part of a recording; no source has a key that ends so."""
+    return key if parts == 1 else f"{key}--{part:03d}"
+
+
+def speakers_of(sources: Sequence[Source]) -> list[str]:
+    """Names of all speakers, sorted."""
+    return sorted({source.speaker for source in sources if source.speaker is not None})

@@ -118,10 +118,8 @@ def _check_length(file: soundfile.SoundFile, frames: int) -> None:
     if known and (
         (file.format == "FLAC" and missing > 0) or missing > 0.25 + 0.05 * frames / file.samplerate
     ):
-        raise Unreadable(
-            f"cut short: its header says {file.frames / file.samplerate:.2f} s, {frames / file.samplerate:.2f} s are there",
-            frames / file.samplerate,
-        )
+        claimed, found = file.frames / file.samplerate, frames / file.samplerate
+        raise Unreadable(f"cut short: its header says {claimed:.2f} s, {found:.2f} s are there", found)
 
 
 def _reason(path: str, error: soundfile.SoundFileError) -> str:

@@ -9,6 +9,7 @@ from wavenet_pl.errors import UserError
 
 CORPORA = ("folder", "two_sines", "demo")
 MAX_SAMPLE_RATE = 192_000
+DEFAULT_FRACTION = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +32,19 @@ class SplitOptions:
     """Which recordings are for training, validation and test."""
 
     val_fraction: float | None = None
-    """None: 0.05."""
+    """None: 0.05, or 0 where it is the split of the held-out speakers, who are alone there."""
     test_fraction: float | None = None
-    """None: 0.05, or 0 where speakers are held out for test."""
+    """The same."""
     holdout_speakers: tuple[str, ...] = ()
     """All that they say goes to `holdout_split`."""
     holdout_split: str = "test"
+
+    def fraction(self, split: str) -> float:
+        """Share of the recordings that goes to `val` or `test` by chance."""
+        value = self.val_fraction if split == "val" else self.test_fraction
+        if value is not None:
+            return value
+        return 0.0 if self.holdout_speakers and self.holdout_split == split else DEFAULT_FRACTION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,8 @@ class Options:
     def describe(self) -> dict[str, Any]:
         """As JSON: for the plan's fingerprint and the report."""
         described = asdict(self)
+        for split in ("val", "test"):  # the default and the same in so many words are one plan
+            described["splits"][f"{split}_fraction"] = self.splits.fraction(split)
         if self.corpus != "two_sines":
             del described["sines"]
         return described

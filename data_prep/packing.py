@@ -46,7 +46,8 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
     dropped: list[dict[str, Any]] = []
     hashes: dict[str, str | None] = {}
     tallies: dict[str, dict[str, float]] = {
-        rule: {"kept": 0.0, "dropped": 0.0, "recordings_dropped": 0, "recordings_changed": 0} for rule in RULES
+        rule: {"kept": 0.0, "dropped": 0.0, "recordings_dropped": 0, "recordings_changed": 0}
+        for rule in RULES
     }
     with ExitStack() as stack:
         writer: ShardWriter | None = None
@@ -57,7 +58,12 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
                 _count(tallies[step.rule], step)
                 if step.reason:
                     dropped.append(
-                        {"source": source.name, "rule": step.rule, "reason": step.reason, "seconds": step.dropped}
+                        {
+                            "source": source.name,
+                            "rule": step.rule,
+                            "reason": step.reason,
+                            "seconds": step.dropped,
+                        }
                     )
             for number, part in enumerate(outcome.parts):
                 key = part_key(source.key, number, len(outcome.parts))
@@ -99,11 +105,13 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
         "rules": tallies,
         "sources": hashes,
     }
-    write_durably(task.folder / task.shard.record, json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n")
+    write_durably(
+        task.folder / task.shard.record, json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n"
+    )
 
 
 def read_record(folder: Path, shard: ShardPlan, fingerprint: str) -> dict[str, Any] | None:
-    """The record of a finished shard; None where there is none, it belongs to another plan, or its shard is not there."""
+    """The record of a finished shard; None where there is none, or it belongs to another plan, or its shard is gone."""
     try:
         record: dict[str, Any] = json.loads((folder / shard.record).read_text(encoding="utf-8"))
         if record["plan"] != fingerprint or record["shard"] != shard.name:

@@ -65,7 +65,7 @@ def _pack_in_processes(tasks: Sequence[ShardTask], jobs: int, show: Callable[[in
         waiting = _submit(pool, tasks)
         while waiting:
             finished, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            show(count.value)
+            show(count.get_obj().value)  # without the lock: a process may have died with it
             for future in finished:
                 future.result()
     except BrokenProcessPool:

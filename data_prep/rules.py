@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -167,7 +168,7 @@ def find_gain(audio: npt.NDArray[np.float32], options: RuleOptions) -> float:
 
 
 def quantize(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """16 bits, to the nearest step; what lies outside stays at the end of the scale. 16-bit sources come back exactly."""
+    """16 bits, to the nearest step, ending where the scale ends; 16-bit sources come back exactly."""
     return np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype(np.int16)
 
 
@@ -175,4 +176,4 @@ def cut(audio: npt.NDArray[np.int16], sample_rate: int, start: int = 0) -> tuple
     """Equal parts of a minute at most."""
     count = max(1, math.ceil(len(audio) / (MAX_PART_SECONDS * sample_rate)))
     edges = [round(number * len(audio) / count) for number in range(count + 1)]
-    return tuple(Part(start + a, audio[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    return tuple(Part(start + a, audio[a:b]) for a, b in pairwise(edges))

@@ -10,26 +10,19 @@ from data_prep.sources import Source, speakers_of
 from wavenet_pl.counter import stream_key
 from wavenet_pl.errors import UserError
 
-DEFAULT_FRACTION = 0.05
-
 
 def assign_splits(sources: Sequence[Source], options: SplitOptions) -> dict[str, str]:
     """Split of every source, by name.
 
-    Held-out speakers go first, then what the corpus says, then chance: a hash of the name, so that a recording keeps its
-    split while a corpus grows. Where no recording is for validation by then, it takes its share of
-    those for training, at least one; so does test, in a corpus of three recordings and more.
+    Held-out speakers go first, then what the corpus says, then chance: a hash of the name, so that a recording keeps
+    its split while a corpus grows. Where no recording is for validation by then, it takes its share of those for
+    training, at least one; so does test, in a corpus of three recordings and more that names no splits.
 
     Raises:
         UserError: nothing is left to train on or to validate on, or nobody is called like a held-out speaker.
     """
     _check_speakers(sources, options)
-    # A split of held-out speakers has nobody else in it.
-    held = options.holdout_split if options.holdout_speakers else None
-    fractions = {
-        "val": _fraction(options.val_fraction, held == "val"),
-        "test": _fraction(options.test_fraction, held == "test"),
-    }
+    fractions = {split: options.fraction(split) for split in ("val", "test")}
     chosen: dict[str, str] = {}
     asked = {source.split for source in sources if source.exists}
     for source in sources:
@@ -56,8 +49,8 @@ def assign_splits(sources: Sequence[Source], options: SplitOptions) -> dict[str,
     }
     if not counts["train"] or (not counts["val"] and fractions["val"]):
         raise UserError(
-            f"of {len(present)} recordings {counts['train']} are for training and {counts['val']} for validation, expected "
-            "at least one each; add recordings, cut long ones in files of their own, or change the split options"
+            f"of {len(present)} recordings {counts['train']} are for training and {counts['val']} for validation, "
+            "expected at least one each; add recordings, cut long ones into several files, or change the split options"
         )
     return chosen
 
@@ -71,12 +64,6 @@ def _share(sources: Sequence[Source], fraction: float) -> Iterable[Source]:
     """A fraction of the sources, at least one, and never all."""
     count = min(max(1, round(fraction * len(sources))), len(sources) - 1)
     return sorted(sources, key=lambda source: (chance(source), source.name))[: max(0, count)]
-
-
-def _fraction(value: float | None, held: bool) -> float:
-    if value is not None:
-        return value
-    return 0.0 if held else DEFAULT_FRACTION
 
 
 def _check_speakers(sources: Sequence[Source], options: SplitOptions) -> None:

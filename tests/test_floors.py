@@ -27,6 +27,7 @@ FLOORS = {
     "dsp": 1,
     "levels": 1,
     "run": 1,
+    "signals": 1,
     "versions": 1,
     "data.containers": 1,
     "data.format": 1,

@@ -29,7 +29,8 @@ _BLOCK = 4096
 def torchaudio() -> types.ModuleType:
     """The module torchaudio, also where its CUDA-linked wheel stands beside a CPU build of torch.
 
-    Its x86-64 Linux wheel then raises OSError for its compiled extension, of which nothing is used here: a stub takes its place.
+    Its x86-64 Linux wheel then raises OSError for its compiled extension, of which nothing is used here: a stub takes
+    its place.
 
     Raises:
         ImportError: it cannot be loaded for another reason. The message says what to install.
@@ -181,7 +182,7 @@ def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=8)
 def _filter(up: int, down: int) -> tuple[int, Any]:
-    """Torchaudio's windowed sinc: how many samples it looks back, and its taps (taps, down, up), a matrix for each group.
+    """Torchaudio's windowed sinc: how many samples it looks back, and its taps, a (D, U) matrix for each group.
 
     The settings are those that its authors name for the quality of resampy's `kaiser_best`.
     """
@@ -251,7 +252,7 @@ def _k_weighted_energies(
 
 @lru_cache(maxsize=8)
 def _k_weighting(sample_rate: int, size: int) -> npt.NDArray[np.complex128]:
-    """Frequency response of BS.1770's two filters, made for any rate from the analogue prototypes of its 48 kHz ones."""
+    """Frequency response of BS.1770's two filters, for any rate: its 48 kHz ones, traced back to the analogue."""
     z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     k, q, high = _prewarp(1681.974450955533, sample_rate), 0.7071752369554196, 10 ** (3.999843853973347 / 20)
     band = high**0.4996667741545416

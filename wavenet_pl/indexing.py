@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from wavenet_pl.errors import UserError
 
@@ -100,7 +100,7 @@ def _destination(location: str, out: str | None) -> tuple[str, str | None]:
         raise UserError(f"{location} is a URL, where nothing is written; add --out FOLDER for its index")
     folder = location if out is None else out
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise UserError(f"{folder} is a file, expected a folder")
+        raise UserError(f"{folder} is a file, expected a folder; give the one that it is in")
     if os.path.realpath(folder) == os.path.realpath(location):
         return folder, None
     return folder, location.rstrip("/") if is_url else os.path.abspath(location)
@@ -130,7 +130,7 @@ def scan_all(storage: Storage, names: Sequence[str], jobs: int) -> dict[str, Sca
     """
     from wavenet_pl.data.scan import scan_shard
 
-    progress = _Progress(sum(_sizes(storage, names)))
+    progress = Progress(sum(_sizes(storage, names)), sys.stderr)
     if jobs == 1 or len(names) == 1:
         scanned = {name: scan_shard(storage, name, progress.advance) for name in names}
     else:
@@ -159,30 +159,37 @@ def _sizes(storage: Storage, names: Sequence[str]) -> Iterator[int]:
             yield 0
 
 
-class _Progress:
-    """A line on stderr: on a terminal it is written anew twice a second, elsewhere every 30 seconds."""
+class Progress:
+    """Lines of how much was done and how long the rest takes: on a terminal one that changes, in a log some.
 
-    def __init__(self, total: int) -> None:
+    Args:
+        total: bytes that there are to do.
+        stream: where to write.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, total: int, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._total, self._done = total, 0
-        self._terminal = sys.stderr.isatty()
-        self._begun = self._told = time.monotonic()
+        self._stream, self._clock = stream, clock
+        self._terminal = stream.isatty()
+        self._begun = self._told = clock()
 
     def advance(self, size: int) -> None:
         """So many bytes were done."""
         self._done += size
-        now = time.monotonic()
+        now = self._clock()
         if now - self._told < (0.5 if self._terminal else 30):
             return
         self._told = now
         left = (now - self._begun) * (self._total - self._done) / max(self._done, 1)
         line = f"checked {self._done / 1e6:.0f} of {self._total / 1e6:.0f} MB, {_duration(left)} left"
-        sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
-        sys.stderr.flush()
+        self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
+        self._stream.flush()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._terminal:
-            sys.stderr.write("\r\x1b[K")
+            self._stream.write("\r\x1b[K")
 
 
 def damage_table(damage: Sequence[Damage]) -> list[str]:

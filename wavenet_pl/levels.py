@@ -36,7 +36,7 @@ class Levels:
         """For people: ``peak -3.1 dBFS, RMS -21.4 dB, 0.02 % clipped``."""
         if self.peak == 0:
             return "digital silence"
-        clipped = f", {100 * self.clipped:.2g} % clipped" if self.clipped else ""
+        clipped = f", {100 * self.clipped:.3g} % clipped" if self.clipped else ""
         return f"peak {self.peak_db:.1f} dBFS, RMS {self.rms_db:.1f} dB{clipped}"
 
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from wavenet_pl.config import Config, build_trainer, check_trainer, load_config, split_arguments, to_plain
 from wavenet_pl.data.index import Index, load_index
 from wavenet_pl.errors import UserError
+from wavenet_pl.signals import StopFlag
 
 if TYPE_CHECKING:
     import lightning.pytorch as L
 
-    from wavenet_pl.callbacks.preemption import StopFlag
     from wavenet_pl.data.baselines import Baselines
     from wavenet_pl.data.datamodule import AudioDataModule
     from wavenet_pl.modules import WaveNetModule
@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train until a limit, a signal or Ctrl-C; returns the exit code."""
     began = time.monotonic()
+    flag = StopFlag()
+    flag.install()  # before anything takes time: a signal must find its handler
     files, overrides = split_arguments(args.settings)
     config = load_config(files, overrides)
     if not config.train.stop_after and not any(config.trainer.get(name) is not None for name in _LIMITS):
@@ -60,10 +62,6 @@ def main(args: argparse.Namespace) -> int:
         )
     index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
     _quieten()
-    from wavenet_pl.callbacks.preemption import StopFlag
-
-    flag = StopFlag()
-    flag.install()  # before anything takes time: a signal must find its handler
     check_trainer(config)
     return _train(args, config, index, flag, began)
 
@@ -272,6 +270,8 @@ def _say_end(run: RunFolder, trainer: L.Trainer) -> None:
 
 def _quieten() -> None:
     """What the libraries below say that is no news to the user."""
+    import lightning.pytorch  # noqa: F401 - it sets the levels of its loggers when it is imported
+
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in (
@@ -283,6 +283,7 @@ def _quieten() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*This DataLoader will create.*",
         ".*mid-epoch checkpoint.*",
+        ".*all_gather is deprecated.*",
         ".*recommended to use `self.log.*sync_dist=True.*",  # val/bits is reduced already
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -8,6 +8,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -208,10 +212,29 @@ def test_mode_gradients_and_random_numbers_are_left_alone(
     data: AudioDataModule, module: WaveNetModule, training: bool
 ) -> None:
     module.train(training)
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
     make_clips(module, choose_prompts(data, SAMPLES), SAMPLES)
     assert all(part.training == training for part in module.modules())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in module.parameters())
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert np.array_equal(np.random.get_state()[1], numpy_state)
+    assert random.getstate() == python_state
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.slow
+def test_two_ranks_make_the_clips_that_one_makes(tmp_path: Path) -> None:
+    write_shard_set(tmp_path / "data")  # before there are two processes
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.callbacks.two_ranks", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(re.findall(r"rank \d agrees", done.stdout)) == ["rank 0 agrees", "rank 1 agrees"]
+    assert sorted(place.name for place in (tmp_path / "clips").iterdir()) == [
+        "step-000000002",
+        "step-000000004",
+    ]

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.data.damages import audio_bytes, webdataset_samples
+from tests.data.damages import audio_bytes, webdataset_samples, write_tar
 from tests.data.shards import make_audio
 from wavenet_pl.data.format import (
     Entry,
     ShardWriter,
     audio_info,
     check_key,
+    check_member,
     decode_audio,
     encode_audio,
     read_metadata,
@@ -206,3 +207,30 @@ def test_any_flipped_bit_of_a_flac_is_noticed(position: int) -> None:
 def test_metadata_that_is_no_object_names_the_recording(data: bytes, message: str) -> None:
     with pytest.raises(BadDataError, match=f"utt3 has {message}"):
         read_metadata(data, "utt3")
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize(
+    "name", ["a.wav", "./a.wav", "d/e/a.WAV", "x" * 90 + "/" + "y" * 90 + ".wav", "z" * 300 + ".WAV"]
+)
+def test_members_are_recognised_by_their_header(tmp_path: Path, name: str, format: int) -> None:
+    if len(name) > 255 and format == tarfile.USTAR_FORMAT:
+        return  # it cannot be written
+    path = write_tar(tmp_path / "a.tar", [(name, b"x" * 700)], format)
+    with tarfile.open(path) as tar:
+        (member,) = tar
+    header = path.read_bytes()[member.offset_data - 512 : member.offset_data]
+    key = name.removeprefix("./").partition(".")[0]
+    check_member(header, key, "wav", 700, "here")
+    for wrong in ((f"{key[:3]}q", "wav", 700), (key, "ogg", 700), (key, "wav", 701)):
+        if wrong[1] == "wav" or len(name) < 100:
+            with pytest.raises(
+                BadDataError, match="here is not where the index says.*`wavenet-pl index` again"
+            ):
+                check_member(header, *wrong, "here")
+
+
+@pytest.mark.parametrize("header", [b"", bytes(512), b"\xff" * 512, b"RIFF" * 128])
+def test_what_is_no_header_is_not_recognised(header: bytes) -> None:
+    with pytest.raises(BadDataError, match="found no tar header before it, expected 'a.wav' with 3 bytes"):
+        check_member(header, "a", "wav", 3, "here")

@@ -41,15 +41,15 @@ def indexes(draw: st.DrawFn) -> Index:
         keys = iter(draw(st.lists(KEYS, max_size=6, unique=True)))
         shards = []
         for number in range(draw(st.integers(0, 2))):
-            size = draw(st.integers(10, 2**40))
+            size = draw(st.integers(600, 2**40))
             rows = []
             for key in (key for _, key in zip(range(3), keys, strict=False)):
-                offset = draw(st.integers(0, size - 1))
+                offset = draw(st.integers(512, size - 1))
                 place = (offset, draw(st.integers(0, min(size - offset, 2**28))))
                 chosen = draw(st.lists(st.sampled_from(range(len(tags))), max_size=2)) if tags else []
                 speaker = draw(st.integers(-1, len(speakers) - 1))
                 extension = draw(st.sampled_from(["flac", "wav", "ogg", "mp3"]))
-                members = {extension: place, "json": (0, 3)}
+                members = {extension: place, "json": (512, 3)}
                 rows.append(Recording(key, draw(st.integers(1, 2**40)), speaker, tuple(chosen), members))
             shards.append(Shard(f"{split}/{number}.tar", size, f"{number:064x}", tuple(rows)))
         splits[split] = tuple(shards)
@@ -94,7 +94,7 @@ def test_fingerprint_is_over_everything_but_the_place(shard_set: Path) -> None:
         with_row(frames=row.frames + 1),
         with_row(speaker=-1),
         with_row(tags=()),
-        with_row(members={**row.members, "json": (0, 1)}),
+        with_row(members={**row.members, "json": (512, 1)}),
         with_shard(name="train/other.tar"),
         with_shard(bytes=shard.bytes + 1),
         with_shard(sha256="f" * 64),
@@ -261,15 +261,16 @@ EVIL: dict[str, Callable[[dict[str, Any]], None]] = {
     "tags text": change(*ROW, 3, to="x"),
     "members list": change(*ROW, 4, to=[]),
     "members empty": change(*ROW, 4, to={}),
-    "no audio": change(*ROW, 4, to={"json": [0, 1]}),
+    "no audio": change(*ROW, 4, to={"json": [512, 1]}),
     "offset outside": change(*ROW, 4, "flac", to=[10_000, 900]),
     "offset negative": change(*ROW, 4, "flac", to=[-1, 900]),
     "offset huge": change(*ROW, 4, "flac", to=[2**70, 1]),
+    "offset before any header": change(*ROW, 4, "flac", to=[511, 900]),
     "offset bool": change(*ROW, 4, "flac", to=[True, 900]),
-    "size negative": change(*ROW, 4, "flac", to=[5, -3]),
+    "size negative": change(*ROW, 4, "flac", to=[512, -3]),
     "size giant": lambda tree: (
         change(*SHARD, "bytes", to=2**40)(tree),
-        change(*ROW, 4, "flac", to=[0, 2**29])(tree),
+        change(*ROW, 4, "flac", to=[512, 2**29])(tree),
     )[0],
     "place short": change(*ROW, 4, "flac", to=[5]),
     "place number": change(*ROW, 4, "flac", to=5),

@@ -29,7 +29,7 @@ class Checkpoints(Checkpoint):
         if step == self._saved_step:
             return
         self._saved_step = step
-        trainer.save_checkpoint(checkpoint_path(self._run, step))
+        trainer.save_checkpoint(checkpoint_path(self._run, step), weights_only=False)
         if trainer.is_global_zero:
             self._prune(trainer)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from types import FrameType
 from typing import Any
 
 import lightning.pytorch as L
@@ -12,10 +10,7 @@ import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from wavenet_pl.callbacks.checkpoints import Checkpoints
-
-REQUEUE = 85
-"""Exit code of a run that was saved and wants to be started again."""
-EXIT_CODES = {signal.SIGUSR1: REQUEUE, signal.SIGTERM: 143, signal.SIGINT: 130}
+from wavenet_pl.signals import REQUEUE, StopFlag
 
 
 class StopRun(Exception):
@@ -24,22 +19,6 @@ class StopRun(Exception):
     def __init__(self, code: int, step: int) -> None:
         super().__init__(f"stopped at step {step} with {code}")
         self.code, self.step = code, step
-
-
-class StopFlag:
-    """Set by the first signal. A second one of the same kind does what it would have done without us."""
-
-    def __init__(self) -> None:
-        self.code = 0
-
-    def install(self) -> None:
-        """Answer SIGINT, SIGTERM and SIGUSR1 from now on; in the main thread only."""
-        for number in EXIT_CODES:
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.code = EXIT_CODES[signal.Signals(number)]
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 class Preemption(L.Callback):

@@ -44,39 +44,41 @@ class RunProgress(ProgressBar):
         self._console = Console(file=stream or sys.stderr, soft_wrap=True, highlight=False)
         self._line_seconds = line_seconds
         self._clock = clock
-        self._enabled = True
+        self.is_enabled = True
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total: int | None = None
-        self._step = self._first_step = 0
+        self._step = 0
+        self._written_step = -1
+        self._pace_from: tuple[int, float] | None = None  # (step, time) after the first step
         self._bits = self._val_bits = math.nan
         self._throughput: Throughput | None = None
-        self._began = self._looked = self._wrote = 0.0
+        self._looked = self._wrote = 0.0
 
     def enable(self) -> None:
         """Show it."""
-        self._enabled = True
+        self.is_enabled = True
 
     def disable(self) -> None:
         """Show nothing."""
-        self._enabled = False
+        self.is_enabled = False
         self._close()
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Write a line above the bar."""
-        if self._enabled:
+        if self.is_enabled:
             self._console.print(*args, markup=False)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Opens the bar where the run, perhaps resumed, stands."""
-        if not self._enabled:
+        if not self.is_enabled:
             return
-        self._step = self._first_step = trainer.global_step
+        self._step = trainer.global_step
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         self._throughput = next((c for c in callbacks if isinstance(c, Throughput)), None)
         steps = trainer.estimated_stepping_batches
         self._total = int(steps) if math.isfinite(steps) and steps > 0 else None
-        self._began = self._looked = self._wrote = self._clock()
+        self._looked = self._wrote = self._clock()
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
@@ -89,14 +91,13 @@ class RunProgress(ProgressBar):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts; looks and draws when it is time."""
-        if not self._enabled:
+        if not self.is_enabled:
             return
-        if trainer.global_step != self._step and self._step == self._first_step:
-            # The first step starts workers and compiles: no measure of the others.
-            self._step = self._first_step = trainer.global_step
-            self._began = self._clock()
-        self._step = trainer.global_step
         now = self._clock()
+        if self._pace_from is None and trainer.global_step != self._step:
+            # The first step starts workers and compiles: no measure of the others.
+            self._pace_from = (trainer.global_step, now)
+        self._step = trainer.global_step
         if self._bar is not None:
             if now - self._looked >= _REFRESH:
                 self._look(trainer, now)
@@ -122,16 +123,17 @@ class RunProgress(ProgressBar):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Shows the new bits."""
-        if not self._enabled or trainer.sanity_checking or trainer.state.fn != "fit":
+        if not self.is_enabled or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self._val_bits = _number(trainer, "val/bits")
         self._show(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Shows the end."""
-        if not self._enabled:
+        if not self.is_enabled:
             return
-        self._show(trainer)
+        if self._bar is not None or self._written_step != self._step:
+            self._show(trainer)
         self._close()
 
     def on_exception(
@@ -154,9 +156,9 @@ class RunProgress(ProgressBar):
         rate = math.nan if self._throughput is None else self._throughput.samples_per_second
         if math.isfinite(rate):
             facts.append(f"{rate:,.0f} samples/s")
-        done = self._step - self._first_step
-        if self._total is not None and done > 0:
-            left = (now - self._began) / done * max(self._total - self._step, 0)
+        step, then = self._pace_from or (self._step, now)
+        if self._total is not None and self._step > step:
+            left = (now - then) / (self._step - step) * max(self._total - self._step, 0)
             facts.append(f"{_clock(left)} left")
         return "   ".join(facts)
 
@@ -179,7 +181,7 @@ class RunProgress(ProgressBar):
             self._bar.refresh()
 
     def _write(self, now: float) -> None:
-        self._wrote = now
+        self._wrote, self._written_step = now, self._step
         share = f" ({100 * self._step / self._total:.0f} %)" if self._total else ""
         of = f"/{self._total:,}" if self._total else ""
         self._console.print(f"step {self._step:,}{of}{share}   {self.describe(now)}", markup=False)

@@ -16,8 +16,7 @@ from wavenet_pl.data.index import Index, load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.pipeline import Share, Split, build_pipeline
 from wavenet_pl.errors import UserError
-
-_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+from wavenet_pl.signals import EXIT_CODES
 
 
 class CropLoader:
@@ -176,7 +175,7 @@ def check_batch_size(batch_size: int, world_size: int, parts: int) -> None:
 
 def _start_workers(loader: DataLoader[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Start reading with the stop signals blocked in the workers: one sent to the whole group is for us to answer."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
     try:
         return iter(loader)
     finally:

@@ -22,6 +22,10 @@ AUDIO_EXTENSIONS = ("flac", "wav", "ogg", "mp3")
 """What a shard may hold as audio. `prepare` writes the first; the others are read from shards made elsewhere."""
 MAX_AUDIO_BYTES = 2**28
 """A member larger than this is no recording of a minute: refused before it is read."""
+BLOCK = 512
+"""Bytes of a tar header, which stands before the content of its member."""
+LONGEST_NAME = 100
+"""Longer names may stand elsewhere: in front of this header, or in two parts."""
 SAMPLE_RATES = range(1_000, 768_001)
 """Sample rates that are audio in Hz. A header that says 1 Hz would turn seconds into hours."""
 
@@ -90,7 +94,7 @@ class ShardWriter:
         from webdataset.writer import TarWriter
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._temporary, "w+b")  # noqa: SIM115 - closed in __exit__
+        self._file = open(self._temporary, "w+b")
         self._tar = TarWriter(self._file, encoder=False, mtime=0, format=tarfile.USTAR_FORMAT)
         return self
 
@@ -138,6 +142,35 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_member(header: bytes, key: str, extension: str, size: int, where: str) -> None:
+    """Whether the block before a member's content is the tar header that belongs there.
+
+    An index that is older than its shard would otherwise point at other recordings, or at parts of them.
+
+    Raises:
+        BadDataError: it is not.
+    """
+    try:
+        member = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        name, found = "", "no tar header"
+    else:
+        name, found = member.name, f"{member.name!r:.80} with {member.size} bytes"
+        while name.startswith("./"):
+            name = name[2:].lstrip("/")
+    stem, _, last = name.partition(".")
+    wanted = f"{key}.{extension}"
+    # Where a name is too long for this header, another one before it has the rest.
+    fits = (stem, last.lower()) == (key, extension)
+    if len(wanted) > LONGEST_NAME:
+        fits = wanted.lower().startswith(name.lower())
+    if not name or not fits or member.size != size:
+        raise BadDataError(
+            f"{where} is not where the index says: found {found} before it, expected {wanted!r:.80} with {size} "
+            "bytes; the shard was damaged or written anew: run `wavenet-pl index` again"
+        )
 
 
 def encode_audio(audio: npt.NDArray[np.int16], sample_rate: int) -> bytes:

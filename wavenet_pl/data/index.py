@@ -11,7 +11,14 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from wavenet_pl.data.format import AUDIO_EXTENSIONS, MAX_AUDIO_BYTES, SAMPLE_RATES, check_key, sync_folder
+from wavenet_pl.data.format import (
+    AUDIO_EXTENSIONS,
+    BLOCK,
+    MAX_AUDIO_BYTES,
+    SAMPLE_RATES,
+    check_key,
+    sync_folder,
+)
 from wavenet_pl.data.storage import Storage
 from wavenet_pl.errors import BadDataError, UserError
 
@@ -36,9 +43,9 @@ class Recording:
     """Extension -> (offset, size) in bytes of the member's content within the shard."""
 
     @property
-    def audio(self) -> tuple[int, int]:
-        """(offset, size) of the audio member."""
-        return next(self.members[extension] for extension in AUDIO_EXTENSIONS if extension in self.members)
+    def audio(self) -> tuple[str, int, int]:
+        """Extension, offset and size of the audio member."""
+        return next((name, *self.members[name]) for name in AUDIO_EXTENSIONS if name in self.members)
 
 
 @dataclass(frozen=True)
@@ -217,7 +224,7 @@ def _recording(row: list[Any], shard: str, size: int, num_speakers: int, num_tag
         _count(tag, f"tag of {where}", 0, num_tags)
     places = {}
     for extension, (offset, length) in members.items():
-        _count(offset, f"offset of {where}", 0)
+        _count(offset, f"offset of {where}", BLOCK)
         _count(length, f"size of {where}", 0)
         if offset + length > size:
             raise ValueError(f"{where} points outside its shard")
@@ -225,8 +232,8 @@ def _recording(row: list[Any], shard: str, size: int, num_speakers: int, num_tag
     recording = Recording(key, frames, speaker, tuple(tags), places)
     if not any(extension in places for extension in AUDIO_EXTENSIONS):
         raise ValueError(f"{where} has no audio")
-    if recording.audio[1] > MAX_AUDIO_BYTES:
-        raise ValueError(f"{where} has {recording.audio[1]} bytes of audio, more than {MAX_AUDIO_BYTES}")
+    if (size := recording.audio[2]) > MAX_AUDIO_BYTES:
+        raise ValueError(f"{where} has {size} bytes of audio, more than {MAX_AUDIO_BYTES}")
     return recording
 
 

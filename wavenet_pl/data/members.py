@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-BLOCK = 512
+from wavenet_pl.data.format import BLOCK
+
 _ZEROS = bytes(BLOCK)
 _MAGIC, _MAGIC_AT = b"ustar", 257
 _MAX_EXTENDED = 2**16

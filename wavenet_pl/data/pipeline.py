@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 import webdataset
 
-from wavenet_pl.data.format import decode_audio
+from wavenet_pl.data.format import BLOCK, check_member, decode_audio
 from wavenet_pl.data.index import Recording, Shard
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.storage import Storage
@@ -86,18 +86,19 @@ class Split:
         """
         shard, recording = self.places[position]
         where = f"{recording.key} in {shard}"
-        offset, size = recording.audio
+        extension, offset, size = recording.audio
         try:
-            data = self.storage.read_range(shard, offset, size)
+            data = self.storage.read_range(shard, offset - BLOCK, BLOCK + size)
         except OSError as error:
             raise BadDataError(
                 f"{where} cannot be read ({error}); is {self.storage.path(shard)} there?"
             ) from None
-        if len(data) != size:
+        if len(data) != BLOCK + size:
             raise BadDataError(
-                f"{where} has {len(data)} bytes, expected {size}; the shard is cut: copy it again"
+                f"{where} has {max(len(data) - BLOCK, 0)} bytes, expected {size}; the shard is cut: copy it again"
             )
-        return decode_audio(data, start, recording.frames if stop is None else stop, where)
+        check_member(data[:BLOCK], recording.key, extension, size, where)
+        return decode_audio(data[BLOCK:], start, recording.frames if stop is None else stop, where)
 
 
 def build_pipeline(

@@ -11,9 +11,11 @@ from typing import Any, BinaryIO
 from wavenet_pl.data.containers import missing_end
 from wavenet_pl.data.format import (
     AUDIO_EXTENSIONS,
+    BLOCK,
     MAX_AUDIO_BYTES,
     audio_info,
     check_key,
+    check_member,
     decode_audio,
     read_metadata,
 )
@@ -51,7 +53,7 @@ REMEDIES = {
 
 MAX_SECONDS = 3_600
 """A recording longer than this is no recording but a bomb, or should be cut: refused before it is decoded."""
-_BLOCK = 2**22  # bytes read, or samples decoded, at a time
+_CHUNK = 2**22  # bytes read, or samples decoded, at a time
 _MAX_JSON = 2**24
 _EXTENSION = re.compile(r"[a-z0-9_\-]+(\.[a-z0-9_\-]+)*")
 
@@ -108,7 +110,7 @@ def scan_shard(
     try:
         with storage.open(name) as file:
             digest = hashlib.sha256()
-            while block := file.read(_BLOCK):
+            while block := file.read(_CHUNK):
                 digest.update(block)
             size = file.tell()
             recordings, damage = _scan(file, size, name, progress)
@@ -222,7 +224,9 @@ def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
         if not extension:
             return Damage(shard, run.key, "no audio", f"only {', '.join(sorted(run.members))}")
         kind = "audio"
-        data = _read(file, run.members[extension], MAX_AUDIO_BYTES)
+        offset, size = run.members[extension]
+        check_member(_read(file, (offset - BLOCK, BLOCK), BLOCK), run.key, extension, size, where)
+        data = _read(file, (offset, size), MAX_AUDIO_BYTES)
         info = audio_info(data, where)
         if info.channels != 1:
             return Damage(shard, run.key, "channels", f"{info.channels} channels")
@@ -233,8 +237,8 @@ def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
             return Damage(shard, run.key, "audio", "no samples")
         if end := missing_end(data):
             return Damage(shard, run.key, "cut audio", end)
-        for start in range(0, info.frames, _BLOCK):
-            decode_audio(data, start, min(start + _BLOCK, info.frames), where)
+        for start in range(0, info.frames, _CHUNK):
+            decode_audio(data, start, min(start + _CHUNK, info.frames), where)
         kind = "broken JSON"
         metadata = {}
         if "json" in run.members:

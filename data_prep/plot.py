@@ -1,0 +1,139 @@
+"""report.png: lengths, speakers, levels and rules in four panels; the same bytes for the same corpus."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+
+from data_prep.report import decibels
+from data_prep.results import Result
+from wavenet_pl.data.index import SPLITS
+
+_COLOURS = {"train": "#5b2a86", "val": "#2a9d8f", "test": "#e9a23b"}
+_INK, _FAINT, _DROPPED = "#22223b", "#6c6c80", "#c1403d"
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
+    "font.size": 9.0,
+    "text.color": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _INK,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.color": _FAINT,
+    "ytick.color": _FAINT,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a dollar in a name is a dollar
+}
+_MOST_SPEAKERS = 16
+_LONGEST_NAME = 24
+
+
+def draw_report(result: Result) -> bytes:
+    """A PNG."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    plain: dict[Any, Any] = {
+        key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")
+    }
+    with matplotlib.rc_context({**plain, **_STYLE}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that the font lacks
+        figure = Figure(figsize=(10.5, 7.2), dpi=110, facecolor="white", layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(2, 2)
+        _draw_lengths(panels[0][0], result)
+        _draw_speakers(panels[0][1], result)
+        _draw_levels(panels[1][0], result)
+        _draw_rules(panels[1][1], result)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _draw_lengths(axes: Any, result: Result) -> None:
+    lengths = {split: [row["frames"] / result.sample_rate for row in result.rows(split)] for split in SPLITS}
+    axes.set_title("Lengths")
+    axes.set(xlabel="seconds", ylabel="recordings")
+    everything = [length for split in SPLITS for length in lengths[split]]
+    if not everything:
+        return
+    edges = np.linspace(0, max(everything), 31)
+    axes.hist(
+        [lengths[split] for split in SPLITS],
+        bins=edges,
+        stacked=True,
+        color=[_COLOURS[split] for split in SPLITS],
+        label=[f"{split}, {len(lengths[split])}" for split in SPLITS],
+    )
+    axes.set_xlim(0, edges[-1])
+    axes.legend()
+
+
+def _draw_speakers(axes: Any, result: Result) -> None:
+    speakers = result.speakers
+    axes.set_title(f"Speakers: {sum(name != '(none)' for name in speakers)}")
+    axes.set_xlabel("minutes")
+    size = {name: sum(frames for _, frames in splits.values()) for name, splits in speakers.items()}
+    ordered = sorted(size, key=lambda name: (-size[name], name))
+    shown = ordered if len(ordered) <= _MOST_SPEAKERS else ordered[: _MOST_SPEAKERS - 1]
+    labels = [_short(name) for name in shown]
+    if others := ordered[len(shown) :]:
+        labels.append(f"{len(others)} others")
+    places, left = np.arange(len(labels)), np.zeros(len(labels))
+    for split in SPLITS:
+        frames = [speakers[name][split][1] for name in shown]
+        if others:
+            frames.append(sum(speakers[name][split][1] for name in others))
+        widths = np.array(frames) / result.sample_rate / 60
+        axes.barh(places, widths, left=left, color=_COLOURS[split], height=0.72)
+        left += widths
+    axes.set_yticks(places, labels)
+    axes.set_ylim(max(len(labels), 4) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_levels(axes: Any, result: Result) -> None:
+    axes.set_title("Levels")
+    axes.set(xlabel="dBFS", ylabel="recordings")
+    rows = list(result.rows())
+    if not rows:
+        return
+    peaks, means = ([decibels(row[name]) for row in rows] for name in ("peak", "rms"))
+    edges = np.arange(np.floor(min(means)) - 1, 1.5, 1.0)
+    axes.hist(means, bins=edges, color=_COLOURS["train"], alpha=0.85, label="RMS")
+    axes.hist(peaks, bins=edges, color=_COLOURS["test"], alpha=0.75, label="peak")
+    axes.set_xlim(edges[0], 1)
+    axes.legend(loc="upper left")
+
+
+def _draw_rules(axes: Any, result: Result) -> None:
+    rules = result.rules
+    names = list(rules)
+    dropped = np.array([rules[name]["dropped"] for name in names])
+    axes.set_title("Dropped by each rule")
+    axes.set_xlabel("seconds")
+    axes.barh(np.arange(len(names)), dropped, color=_DROPPED, height=0.72)
+    for place, name in enumerate(names):
+        count = int(rules[name]["recordings_dropped"])
+        text = f"{dropped[place]:.1f} s" + (f", {count} recordings" if count else "")
+        axes.text(
+            dropped[place], place, f"  {text}", va="center", color=_INK if dropped[place] or count else _FAINT
+        )
+    axes.set_yticks(np.arange(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(0, max(dropped.max(), 1e-9) * 1.45 if dropped.max() else 1)
+    axes.tick_params(axis="y", length=0)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

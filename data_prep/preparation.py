@@ -1,0 +1,182 @@
+"""`prepare` from end to end: plan, pack what is not done yet, then index and report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.corpora import read_corpus
+from data_prep.destination import claim, done_in, sweep, working_in
+from data_prep.options import Options
+from data_prep.packing import ShardTask
+from data_prep.plan import RECORDS, Plan, ShardPlan, build_plan, load_plan, write_durably
+from data_prep.plot import draw_report
+from data_prep.processes import pack_shards
+from data_prep.progress import Progress
+from data_prep.report import PLOT_NAME, REPORT_NAME, hours, rule_lines, write_report
+from data_prep.results import Result, collect
+from wavenet_pl.data.index import INDEX_NAME, SPLITS, save_index
+from wavenet_pl.errors import BadDataError, UserError
+
+_DONE = f"{RECORDS}/done.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One command."""
+
+    options: Options
+    source: Path | None
+    folder: Path
+    """DEST."""
+    jobs: int = 1
+    slice: tuple[int, int] | None = None
+    """(i, n), i from 1 to n: only every n-th shard, without index and report."""
+    overwrite: bool = False
+    dry_run: bool = False
+
+
+def prepare(request: Request) -> None:
+    """Do what the command asks; what an earlier run has finished is not done again.
+
+    Raises:
+        UserError: in the request, the corpus or DEST.
+        BadDataError: the rules dropped everything that a split had.
+        KeyboardInterrupt: Ctrl-C; the same command goes on.
+    """
+    request.options.check()
+    plan = build_plan(read_corpus(request.options, request.source, request.folder), request.options)
+    if request.dry_run:
+        print("\n".join(_describe(plan)))
+        return
+    with working_in(request.folder, alone=request.slice is None):
+        claim(request.folder, plan, request.overwrite)
+        shards = _slice(plan, request.slice)
+        finished = [shard for shard in shards if done_in(request.folder, plan, shard) is not None]
+        if request.slice is None and len(finished) == len(shards) and _is_done(request.folder, plan):
+            print(f"{request.folder} is prepared already: nothing to do")
+            return
+        waiting = [shard for shard in shards if shard not in finished]
+        _pack(request, plan, waiting, done=sum(shard.num_sources for shard in finished))
+        if request.slice is None:
+            _finish(request.folder, plan)
+        else:
+            number, slices = request.slice
+            print(
+                f"slice {number} of {slices}: its {len(shards)} of {len(plan.shards)} shards are done; "
+                f"after all slices, run `wavenet-pl prepare merge {request.folder}`"
+            )
+
+
+def merge(folder: Path) -> None:
+    """Index and report for a set whose slices are all done.
+
+    Raises:
+        UserError: DEST was never begun, or shards are missing.
+        BadDataError: the rules dropped everything that a split had.
+    """
+    if not folder.is_dir() or (plan := load_plan(folder)) is None:
+        raise UserError(
+            f"DEST {folder} has no {RECORDS}/plan.json, expected a folder that `prepare --slice` wrote to"
+        )
+    with working_in(folder, alone=True):
+        result = collect(plan, folder)
+        if _is_done(folder, plan):
+            print(f"{folder} is merged already: nothing to do")
+            return
+        _finish(folder, plan, result)
+
+
+def _slice(plan: Plan, part: tuple[int, int] | None) -> list[ShardPlan]:
+    if part is None:
+        return list(plan.shards)
+    number, slices = part
+    return list(plan.shards[number - 1 :: slices])
+
+
+def _pack(request: Request, plan: Plan, shards: list[ShardPlan], done: int) -> None:
+    tasks = [
+        ShardTask(
+            folder=request.folder, shard=shard, rules=request.options.rules, fingerprint=plan.fingerprint
+        )
+        for shard in shards
+    ]
+    if done and shards:
+        print(f"prepare: goes on after {done} recordings that were done before", file=sys.stderr)
+    with Progress(done + sum(shard.num_sources for shard in shards), done) as progress:
+        pack_shards(tasks, request.jobs, lambda count: progress.show(done + count))
+
+
+def _finish(folder: Path, plan: Plan, result: Result | None = None) -> None:
+    """Index and report, and a note of what they were: a run that finds them unchanged has nothing to do."""
+    result = result or collect(plan, folder)
+    sweep(folder)
+    _write(folder / REPORT_NAME, write_report(result).encode())
+    _write(folder / PLOT_NAME, draw_report(result))
+    empty = [
+        split
+        for split in ("train", "val")
+        if plan.num_of(split) and not any(True for _ in result.rows(split))
+    ]
+    if empty or not any(True for _ in result.rows()):
+        first = next((row for row in result.dropped if not empty or row["split"] in empty), None)
+        example = f", such as {first['source']}: {first['reason']}" if first else ""
+        raise BadDataError(
+            f"every recording of {' and '.join(empty) or 'the corpus'} was dropped{example}, expected some to be left; "
+            f"{folder / REPORT_NAME} lists each with the rule that dropped it: mend them or change the rules"
+        )
+    save_index(result.build_index(), folder)
+    write_durably(folder / _DONE, json.dumps(_results(folder, plan), sort_keys=True, indent=1) + "\n")
+    print("\n".join(_summary(folder, result)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    if not path.exists() or path.read_bytes() != data:
+        write_durably(path, data)
+
+
+def _results(folder: Path, plan: Plan) -> dict[str, Any]:
+    hashes = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in (INDEX_NAME, REPORT_NAME, PLOT_NAME)
+    }
+    return {"plan": plan.fingerprint, **hashes}
+
+
+def _is_done(folder: Path, plan: Plan) -> bool:
+    try:
+        return bool(json.loads((folder / _DONE).read_text()) == _results(folder, plan))
+    except (OSError, ValueError):
+        return False
+
+
+def _describe(plan: Plan) -> list[str]:
+    """The plan, for `--dry-run`."""
+    lines = [
+        f"{plan.num_sources} sources in {len(plan.shards)} shards; hours are not known before they are decoded"
+    ]
+    for split in SPLITS:
+        shards = [shard for shard in plan.shards if shard.split == split]
+        sizes = sum(source.size or 0 for shard in shards for source in shard.sources)
+        size = f", {sizes / 2**20:.1f} MiB of files" if sizes else ""
+        lines.append(f"  {split:5} {plan.num_of(split):7} sources in {len(shards):4} shards{size}")
+    missing = sum(not source.exists for shard in plan.shards for source in shard.sources)
+    if missing:
+        lines.append(f"  {missing} sources are named in metadata.csv and are not there: they will be dropped")
+    lines.append("nothing was written: leave --dry-run out to do it")
+    return lines
+
+
+def _summary(folder: Path, result: Result) -> list[str]:
+    count = sum(1 for _ in result.rows())
+    splits = [f"{s} {hours(result.seconds(s))}" for s in SPLITS if result.plan.num_of(s)]
+    return [
+        *rule_lines(result),
+        f"{folder}: {count} recordings, {hours(result.seconds())} ({', '.join(splits)})",
+        f"{len(result.dropped)} of {result.plan.num_sources} sources dropped",
+        f"report: {folder / REPORT_NAME}   next: wavenet-pl train configs/unconditional.yaml data.path={folder}",
+    ]

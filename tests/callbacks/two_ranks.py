@@ -1,0 +1,51 @@
+"""A program: clips of two gloo ranks against those of one, inside of a real training.
+
+Run as ``python -m tests.callbacks.two_ranks FOLDER``. Lightning starts the second rank by the same command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+
+from tests.small_run import small_config, train
+from wavenet_pl.callbacks.clips import choose_prompts, make_clips
+from wavenet_pl.callbacks.samples import SampleLogger
+from wavenet_pl.config import SamplesConfig, WandbConfig
+
+
+class Compare(L.Callback):
+    """Makes sets of 1, 2, 3 and 5 clips both ways, on every rank."""
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Compares them."""
+        module: Any = pl_module
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        assert trainer.world_size == 2
+        for count in (1, 2, 3, 5):
+            config = SamplesConfig(count=count, seconds=0.03, prompt_seconds=0.01)
+            prompts = choose_prompts(data, config)
+            shared = make_clips(module, prompts, config, rank=trainer.global_rank, world_size=2)
+            alone = make_clips(module, prompts, config)
+            for one, other in zip(shared, alone, strict=True):
+                assert np.array_equal(one.free, other.free)
+                assert np.array_equal(one.forced, other.forced)
+                assert np.allclose((one.bits, one.entropy), (other.bits, other.entropy), rtol=1e-6)
+        print(f"rank {trainer.global_rank} agrees", flush=True)
+
+
+def main(folder: Path) -> None:
+    """Train."""
+    config = small_config(folder, wandb=WandbConfig(mode="disabled"))
+    config = dataclasses.replace(config, samples=dataclasses.replace(config.samples, count=3))
+    callbacks = [SampleLogger(config.samples, folder / "clips"), Compare()]
+    train(config, folder / "run", callbacks, devices=2, strategy="ddp")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,408 @@
+"""From a plan to batches: the right samples, each once, the same for any number of ranks and workers.
+
+Shapes: B crops of a batch, T = receptive_field + crop_samples.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from tests.data.damages import DAMAGES
+from tests.data.shards import make_audio, write_shard_set
+from wavenet_pl.data.index import load_index, shard_storage
+from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.data.pipeline import Crop, Share, Slot, Split, build_pipeline, cropped, planned
+from wavenet_pl.data.scan import scan_shard
+from wavenet_pl.data.storage import Storage
+from wavenet_pl.data.survey import build_index
+from wavenet_pl.errors import BadDataError
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
+
+LENGTHS = (4_000, 7_000, 2_500, 5_501)  # of the recordings in turn, as shards.py has them
+CROP, RECEPTIVE_FIELD = 900, 150
+
+
+def split_of(folder: Path, name: str = "train") -> Split:
+    index = load_index(folder)
+    return Split(index.splits[name], shard_storage(index, folder))
+
+
+def plan_of(split: Split, *, batch_size: int = 4, shuffle: bool = True, **changes: Any) -> EpochPlan:
+    options = {"seed": 3, "epoch": 1, "crop_samples": CROP, "fingerprint": "f", **changes}
+    return EpochPlan(frames=split.frames, batch_size=batch_size, shuffle=shuffle, **options)
+
+
+def audio_of(position: int) -> np.ndarray:
+    """The samples of training recording `position` as they were made."""
+    return make_audio(LENGTHS[position % 4], seed=position).astype(np.float32) / 32768
+
+
+def batches(
+    split: Split,
+    plan: EpochPlan,
+    share: Share | None = None,
+    *,
+    workers: int = 0,
+    start: str = "fork",
+    first_batch: int = 0,
+) -> list[dict[str, Any]]:
+    """What one rank gets, through real worker processes."""
+    pipeline = build_pipeline(
+        split, plan, share or Share(), first_batch=first_batch, receptive_field=RECEPTIVE_FIELD
+    )
+    context = start if workers else None
+    return list(DataLoader(pipeline, batch_size=None, num_workers=workers, multiprocessing_context=context))
+
+
+def rows(batch: dict[str, Any]) -> Iterator[tuple[int, int, int, bytes]]:
+    """(recording, first, last, samples) of each crop."""
+    for recording, first, last, audio in zip(
+        batch["recording"].tolist(),
+        batch["first"].tolist(),
+        batch["last"].tolist(),
+        batch["audio"],
+        strict=True,
+    ):
+        yield recording, first, last, audio.numpy().tobytes()
+
+
+def global_batches(shares: dict[tuple[int, int], list[dict[str, Any]]], parts: int) -> list[Counter[Any]]:
+    """The crops of each global batch, from what every (rank, world size) got."""
+    length = {len(got) for got in shares.values()}
+    assert len(length) == 1, "every rank makes the same number of steps"
+    return [
+        Counter(row for got in shares.values() for batch in got[at : at + parts] for row in rows(batch))
+        for at in range(0, length.pop(), parts)
+    ]
+
+
+@pytest.fixture(scope="module")
+def split(shard_set: Path) -> Split:
+    """Eight recordings in two shards."""
+    return split_of(shard_set)
+
+
+# --- one crop ---
+
+
+def check_crop(crop: Crop, audio: np.ndarray, receptive_field: int, crop_samples: int) -> None:
+    """A crop against the recording, sample by sample, as the network will use it."""
+    slot = crop.slot
+    recording = np.concatenate([[0.0], audio]).astype(
+        np.float32
+    )  # recording[p + 1] is sample p; p = -1 is silence
+    assert crop.audio.shape == (receptive_field + crop_samples,)
+    assert crop.last - crop.first == slot.stop - slot.start
+    begins_early = slot.start - receptive_field <= -1
+    for place in range(slot.stop - slot.start):
+        output, target = crop.first + place, slot.start + place
+        assert crop.audio[output + 1] == recording[target + 1], "output t predicts sample t + 1"
+        context = crop.audio[max(output - receptive_field + 1, 0) : output + 1]
+        wanted = recording[max(target - receptive_field, -1) + 1 : target + 1]
+        if begins_early:
+            assert crop.audio[0] == 0, "the crop begins with the silence before the recording"
+            wanted = recording[: target + 1][-min(output + 1, receptive_field) :]
+            assert output == target, "all that came before is there, and nothing before that"
+        else:
+            assert len(wanted) == receptive_field
+        assert np.array_equal(context, wanted)
+    assert not crop.audio[crop.last + 1 :].any(), "nothing behind the last counted sample"
+
+
+@given(data=st.data())
+@settings(max_examples=25)
+def test_counted_outputs_see_their_whole_receptive_field_or_the_true_beginning(
+    split: Split, data: st.DataObject
+) -> None:
+    crop_samples = data.draw(st.integers(1, 1_500), "crop_samples")
+    receptive_field = data.draw(st.integers(1, 2_000), "receptive_field")
+    position = data.draw(st.integers(0, 7), "recording")
+    frames = split[position].frames
+    start = data.draw(st.integers(0, frames - 1) | st.integers(0, min(3, frames - 1)), "start")
+    stop = data.draw(st.integers(start + 1, min(start + crop_samples, frames)), "stop")
+    (crop,) = cropped(split, receptive_field, crop_samples, [Slot(position, start, stop, 1)])
+    check_crop(crop, audio_of(position), receptive_field, crop_samples)
+    assert crop.key == f"rec-{position:05d}"
+
+
+@pytest.mark.parametrize(("receptive_field", "crop_samples"), [(1, 1), (64, 5_000), (8_000, 1_000)])
+def test_every_slot_of_an_epoch_is_cut_right(split: Split, receptive_field: int, crop_samples: int) -> None:
+    plan = plan_of(split, crop_samples=crop_samples, batch_size=64)
+    slots = list(planned(plan, Share(), 0))[:64]
+    for crop in cropped(split, receptive_field, crop_samples, slots):
+        if crop.slot.recording >= 0:
+            check_crop(crop, audio_of(crop.slot.recording), receptive_field, crop_samples)
+
+
+def test_outputs_of_the_network_on_a_crop_are_those_on_the_whole_recording(split: Split) -> None:
+    """The first of a recording's predictions have the zeros before it, the others their whole receptive field."""
+    from wavenet_pl.codec import MuLawCodec
+    from wavenet_pl.network import NetworkConfig, WaveNet
+
+    torch.manual_seed(0)
+    config = NetworkConfig(
+        stacks=1, layers_per_stack=4, residual_channels=4, gate_channels=8, skip_channels=4
+    )
+    network, codec = WaveNet(config).double().eval(), MuLawCodec()
+    silence = torch.zeros(1)
+    with torch.inference_mode():
+        whole_KT = network(codec.encode(torch.cat([silence, torch.from_numpy(audio_of(0))]))[None, :-1])[0][0]
+        slots = [Slot(0, 0, 30, 1), Slot(0, 5, 90, 1), Slot(0, 16, 20, 1), Slot(0, 3_950, 4_000, 1)]
+        for crop in cropped(split, config.receptive_field, 90, slots):
+            outputs_KT = network(codec.encode(torch.from_numpy(crop.audio))[None, :-1])[0][0]
+            counted = outputs_KT[:, crop.first : crop.last]
+            torch.testing.assert_close(counted, whole_KT[:, crop.slot.start : crop.slot.stop])
+
+
+def test_only_what_a_crop_needs_is_decoded(tmp_path: Path) -> None:
+    """The end of a recording is broken: crops of its beginning never notice."""
+    folder = write_shard_set(tmp_path, train=1, val=0, frames=40_000)
+    split = split_of(folder)
+    _, offset, size = split[0].audio
+    path = folder / "train/shard-000000.tar"
+    data = bytearray(path.read_bytes())
+    data[offset + size - 500 : offset + size] = bytes(500)
+    path.write_bytes(data)
+    first, last = cropped(split, 100, 500, [Slot(0, 0, 500, 1), Slot(0, 39_500, 40_000, 1)])
+    assert not first.bad
+    assert "rec-00000 in train/shard-000000.tar cannot be decoded" in last.bad
+
+
+# --- batches ---
+
+
+def test_batches_have_their_fields_and_exact_counts(split: Split) -> None:
+    plan = plan_of(split)
+    got = batches(split, plan)
+    assert len(got) == plan.num_batches
+    for number, batch in enumerate(got):
+        assert set(batch) >= {"audio", "first", "last", "recording", "predictions", "keys"}
+        assert batch["audio"].shape == (4, RECEPTIVE_FIELD + CROP)
+        assert batch["audio"].dtype == torch.float32
+        assert batch["first"].dtype == batch["last"].dtype == batch["recording"].dtype == torch.int64
+        assert batch["predictions"] == int((batch["last"] - batch["first"]).sum())
+        assert batch["recording"].tolist() == plan.windows(plan.batch(number)).recording.tolist()
+        names = [
+            f"rec-{recording:05d}" if recording >= 0 else "" for recording in batch["recording"].tolist()
+        ]
+        assert batch["keys"] == names
+        assert batch["bad"] == []
+    assert sum(batch["predictions"] for batch in got) == int(split.frames.sum())
+
+
+def test_padding_counts_for_nothing(split: Split) -> None:
+    plan = plan_of(split, batch_size=64)
+    (batch,) = batches(split, plan)
+    padding = batch["recording"] == -1
+    assert int(padding.sum()) == 64 - plan.num_slots
+    assert not batch["audio"][padding].any()
+    assert not batch["first"][padding].any()
+    assert not batch["last"][padding].any()
+    assert batch["predictions"] == int(split.frames.sum())
+
+
+def test_every_validation_sample_is_predicted_exactly_once_in_order(shard_set: Path) -> None:
+    split = split_of(shard_set, "val")
+    plan = plan_of(split, shuffle=False)
+    predicted: list[list[np.ndarray]] = [[], []]
+    for batch in batches(split, plan):
+        for row, recording in enumerate(batch["recording"].tolist()):
+            if recording >= 0:
+                counted = batch["audio"][row, 1:][batch["first"][row] : batch["last"][row]]
+                predicted[recording].append(counted.numpy())
+    for position, pieces in enumerate(predicted):
+        assert np.array_equal(np.concatenate(pieces), split.read(position))
+
+
+def test_every_training_sample_is_predicted_exactly_once_per_epoch(split: Split) -> None:
+    for epoch in range(3):
+        plan = plan_of(split, epoch=epoch)
+        seen = [np.zeros(frames, dtype=int) for frames in split.frames]
+        for number, batch in enumerate(batches(split, plan)):
+            windows = plan.windows(plan.batch(number))
+            for row, recording in enumerate(batch["recording"].tolist()):
+                if recording >= 0:
+                    start, stop = windows.start[row], windows.stop[row]
+                    counted = batch["audio"][row, 1:][batch["first"][row] : batch["last"][row]]
+                    assert np.array_equal(counted.numpy(), audio_of(recording)[start:stop])
+                    seen[recording][start:stop] += 1
+        assert all((row == 1).all() for row in seen)
+
+
+# --- ranks, accumulation, workers ---
+
+
+def check_split_of_work(
+    split: Split, plan: EpochPlan, world_size: int, parts: int, workers: int, start: str
+) -> None:
+    whole = global_batches({(0, 1): batches(split, plan)}, parts=1)
+    shares = {
+        (rank, world_size): batches(split, plan, Share(rank, world_size, parts), workers=workers, start=start)
+        for rank in range(world_size)
+    }
+    assert global_batches(shares, parts) == whole, "the same global batch at every step"
+    predictions = [[got[at]["predictions"] for at in range(0, len(got), parts)] for got in shares.values()]
+    assert all(row == predictions[0] for row in predictions)
+    seen = Counter(row for batch in whole for row in batch.elements() if row[0] >= 0)
+    assert len(seen) == plan.num_slots
+    assert set(seen.values()) == {1}, "every slot exactly once"
+
+
+@pytest.mark.parametrize(
+    ("world_size", "parts", "workers"), [(1, 1, 1), (1, 3, 0), (2, 1, 0), (2, 2, 2), (3, 1, 0), (4, 3, 0)]
+)
+def test_ranks_and_workers_read_each_slot_once(
+    split: Split, world_size: int, parts: int, workers: int
+) -> None:
+    check_split_of_work(split, plan_of(split, batch_size=12), world_size, parts, workers, "fork")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world_size", range(1, 9))
+@pytest.mark.parametrize("workers", range(5))
+@pytest.mark.parametrize("recordings_per_shard", [1, 16])
+def test_ranks_and_forked_workers_read_each_slot_once_for_all_numbers(
+    tmp_path: Path, world_size: int, workers: int, recordings_per_shard: int
+) -> None:
+    folder = write_shard_set(
+        tmp_path, train=16, val=0, frames=LENGTHS, recordings_per_shard=recordings_per_shard
+    )
+    split = split_of(folder)
+    check_split_of_work(split, plan_of(split, batch_size=2 * world_size), world_size, 2, workers, "fork")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("world_size", "workers"), [(1, 4), (2, 1), (2, 3), (3, 2)])
+def test_ranks_and_spawned_workers_read_each_slot_once(split: Split, world_size: int, workers: int) -> None:
+    check_split_of_work(split, plan_of(split, batch_size=12), world_size, 1, workers, "spawn")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_change_neither_the_batches_nor_their_order(split: Split, workers: int) -> None:
+    plan = plan_of(split)
+    alone, together = batches(split, plan), batches(split, plan, workers=workers)
+    assert [list(rows(batch)) for batch in together] == [list(rows(batch)) for batch in alone]
+
+
+def test_reading_can_begin_at_any_global_batch(split: Split) -> None:
+    plan = plan_of(split, batch_size=6)
+    whole = batches(split, plan)
+    for first in range(plan.num_batches + 1):
+        for world_size, parts, workers in ((1, 1, 0), (2, 1, 0), (3, 2, 0)):
+            shares = {
+                (rank, world_size): batches(
+                    split, plan, Share(rank, world_size, parts), first_batch=first, workers=workers
+                )
+                for rank in range(world_size)
+            }
+            tail = global_batches({(0, 1): whole[first:]}, parts=1)
+            assert global_batches(shares, parts) == tail
+    assert [list(rows(batch)) for batch in batches(split, plan, first_batch=3, workers=2)] == [
+        list(rows(batch)) for batch in whole[3:]
+    ]
+
+
+# --- damage ---
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_after_indexing_is_counted_and_never_trained_on(tmp_path: Path, damage: str) -> None:
+    folder = write_shard_set(tmp_path, train=8, val=0)
+    split = split_of(folder)
+    lost = DAMAGES[damage](folder / "train/shard-000000.tar")
+    plan = plan_of(split)
+    whole_keys, bad_keys = set(), set()
+    got = batches(split, plan)
+    for number, batch in enumerate(got):
+        windows = plan.windows(plan.batch(number))
+        assert batch["predictions"] == windows.predictions, "the plan does not change"
+        broken = [message.split(" ")[0] for message in batch["bad"]]
+        assert all(" in train/shard-000000.tar " in message for message in batch["bad"])
+        for row, recording in enumerate(batch["recording"].tolist()):
+            if recording < 0:
+                continue
+            key, first, last = batch["keys"][row], int(batch["first"][row]), int(batch["last"][row])
+            if first == last == 0:
+                assert key in broken
+                assert not batch["audio"][row].any(), "nothing of it reaches the network"
+                bad_keys.add(key)
+                continue
+            start, stop = windows.start[row], windows.stop[row]
+            assert np.array_equal(batch["audio"][row, 1:][first:last], audio_of(recording)[start:stop])
+            assert last - first == stop - start
+            whole_keys.add(key)
+    assert len(got) == plan.num_batches, "the stream is not shifted"
+    assert bad_keys <= {f"rec-{number:05d}" for number in range(4)}
+    assert whole_keys >= {f"rec-{number:05d}" for number in range(4, 8)}
+    if damage.startswith("cut"):
+        assert bad_keys
+        assert bad_keys <= lost
+    elif damage == "broken header":
+        assert bad_keys == lost
+    else:
+        assert bad_keys == lost - {"rec-00000"}, "the first member alone is where it was"
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac"])
+def test_a_repacked_shard_gives_no_wrong_audio(tmp_path: Path, extension: str) -> None:
+    """An older index on a shard with other members in other places."""
+    path = tmp_path / "train/a.tar"
+    path.parent.mkdir()
+
+    def pack(numbers: list[int]) -> None:
+        with tarfile.open(path, "w") as tar:
+            for number in numbers:
+                buffer = io.BytesIO()
+                soundfile.write(
+                    buffer, make_audio(1_000 + 9 * number, seed=number), 8000, format=extension.upper()
+                )
+                header = tarfile.TarInfo(f"k{number}.{extension}")
+                header.size = len(buffer.getvalue())
+                tar.addfile(header, io.BytesIO(buffer.getvalue()))
+
+    pack([0, 1, 2, 3, 4])
+    index = build_index({"train": [scan_shard(Storage(str(tmp_path)), "train/a.tar")]}, None)
+    pack([0, 2, 4, 1, 3])
+    split = Split(index.splits["train"], Storage(str(tmp_path)))
+    assert np.array_equal(split.read(0), make_audio(1_000, seed=0).astype(np.float32) / 32768)
+    for position in range(1, 5):
+        with pytest.raises(BadDataError, match=f"k{position} in train/a.tar"):
+            split.read(position)
+
+
+def test_a_missing_shard_is_counted_and_named(tmp_path: Path) -> None:
+    folder = write_shard_set(tmp_path, train=8, val=0)
+    split = split_of(folder)
+    (folder / "train/shard-000001.tar").unlink()
+    got = batches(split, plan_of(split))
+    bad = [message for batch in got for message in batch["bad"]]
+    assert {message.split(" cannot")[0] for message in bad} == {
+        f"rec-{number:05d} in train/shard-000001.tar" for number in range(4, 8)
+    }
+    assert all("No such file" in message and str(folder) in message for message in bad)
+    counted = sum(int((batch["last"] - batch["first"]).sum()) for batch in got)
+    assert counted == int(split.frames[:4].sum())
+
+
+def test_messages_about_bad_recordings_come_through_worker_processes(tmp_path: Path) -> None:
+    folder = write_shard_set(tmp_path, train=8, val=0)
+    split = split_of(folder)
+    DAMAGES["cut payload"](folder / "train/shard-000000.tar")
+    plan = plan_of(split)
+    assert [batch["bad"] for batch in batches(split, plan, workers=2)] == [
+        batch["bad"] for batch in batches(split, plan)
+    ]

@@ -3,50 +3,42 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from data_prep.options import SplitOptions
 from data_prep.sources import Source, speakers_of
 from wavenet_pl.counter import stream_key
+from wavenet_pl.data.index import SPLITS
 from wavenet_pl.errors import UserError
 
 
 def assign_splits(sources: Sequence[Source], options: SplitOptions) -> dict[str, str]:
     """Split of every source, by name.
 
-    Held-out speakers go first, then what the corpus says, then chance: a hash of the name, so that a recording keeps
-    its split while a corpus grows. Where no recording is for validation by then, it takes its share of those for
-    training, at least one; so does test, in a corpus of three recordings and more that names no splits.
+    Held-out speakers go first, then what the corpus says. Of the others every speaker gives the same share, those
+    with the lowest hashes of their names. Where no recording is for validation then, it takes its share of
+    those for training, at least one; so does test, in a corpus of three recordings and more that names no splits.
 
     Raises:
         UserError: nothing is left to train on or to validate on, or nobody is called like a held-out speaker.
     """
     _check_speakers(sources, options)
     fractions = {split: options.fraction(split) for split in ("val", "test")}
-    chosen: dict[str, str] = {}
-    asked = {source.split for source in sources if source.exists}
+    chosen = {source.name: source.split or "train" for source in sources}
     for source in sources:
         if source.speaker is not None and source.speaker in options.holdout_speakers:
             chosen[source.name] = options.holdout_split
-        elif source.split:
-            chosen[source.name] = source.split
-        elif chance(source) < fractions["val"]:
-            chosen[source.name] = "val"
-        elif chance(source) < fractions["val"] + fractions["test"]:
-            chosen[source.name] = "test"
-        else:
-            chosen[source.name] = "train"
     present = [source for source in sources if source.exists]
-    for split in ("val", "test"):
-        wanted = fractions[split] > 0 and (
-            split == "val" or (len(present) >= 3 and not asked & {"val", "test"})
-        )
+    free = [s for s in present if not s.split and s.speaker not in options.holdout_speakers]
+    _share_by_speaker(free, fractions, chosen)
+    named = {source.split for source in present}
+    for split, fraction in fractions.items():
+        wanted = fraction > 0 and (split == "val" or (len(present) >= 3 and named == {None}))
         if wanted and not any(chosen[source.name] == split for source in present):
-            for source in _share([s for s in present if chosen[s.name] == "train"], fractions[split]):
-                chosen[source.name] = split
-    counts = {
-        split: sum(chosen[source.name] == split for source in present) for split in ("train", "val", "test")
-    }
+            training = _by_chance([source for source in present if chosen[source.name] == "train"])
+            count = min(max(1, round(fraction * len(training))), len(training) - 1)
+            chosen.update((source.name, split) for source in training[: max(0, count)])
+    counts = {split: sum(chosen[source.name] == split for source in present) for split in SPLITS}
     if not counts["train"] or (not counts["val"] and fractions["val"]):
         raise UserError(
             f"of {len(present)} recordings {counts['train']} are for training and {counts['val']} for validation, "
@@ -55,15 +47,26 @@ def assign_splits(sources: Sequence[Source], options: SplitOptions) -> dict[str,
     return chosen
 
 
-def chance(source: Source) -> float:
-    """A number in [0, 1) that belongs to the name."""
-    return stream_key("split", source.name) / 2**64
+def _share_by_speaker(sources: Sequence[Source], fractions: dict[str, float], chosen: dict[str, str]) -> None:
+    """Let every speaker give its share; what rounding takes from one, another makes up for."""
+    owed = dict.fromkeys(fractions, 0.0)
+    speakers: dict[str, list[Source]] = {}
+    for source in sources:
+        speakers.setdefault(source.speaker or "", []).append(source)
+    for _, own in sorted(speakers.items()):
+        waiting = _by_chance(own)
+        for split, fraction in fractions.items():
+            owed[split] += fraction * len(own)
+            # One recording stays to train on; only a speaker without a second one may be missing there, and rarely.
+            due = round(owed[split]) if len(own) > 1 else int(owed[split])
+            count = max(0, min(due, len(waiting) - (len(own) > 1)))
+            owed[split] -= count
+            chosen.update((source.name, split) for source in waiting[:count])
+            waiting = waiting[count:]
 
 
-def _share(sources: Sequence[Source], fraction: float) -> Iterable[Source]:
-    """A fraction of the sources, at least one, and never all."""
-    count = min(max(1, round(fraction * len(sources))), len(sources) - 1)
-    return sorted(sources, key=lambda source: (chance(source), source.name))[: max(0, count)]
+def _by_chance(sources: Sequence[Source]) -> list[Source]:
+    return sorted(sources, key=lambda source: (stream_key("split", source.name), source.name))
 
 
 def _check_speakers(sources: Sequence[Source], options: SplitOptions) -> None:

@@ -17,6 +17,7 @@ from wavenet_pl.dsp import Resampler
 MAX_SOURCE_SECONDS = 4 * 3600.0
 """A longer source is refused: an hour at 16 kHz takes 230 MB while it is worked on."""
 _BLOCK = 2**18
+_LONGEST_PAGE = 65_307  # bytes, of Ogg
 _UNKNOWN_SIZE = 0x7FFF_F000  # what programs write into a WAV header when they cannot go back and mend it
 
 
@@ -57,7 +58,7 @@ def decode_source(path: str, sample_rate: int) -> Decoded:
     seconds = 0.0
     try:
         with _Sequential(os.fsencode(path)) as file:
-            _check_header(file)
+            _check_header(file, path)
             resampler = Resampler(file.samplerate, sample_rate)
             blocks, frames = [], 0
             while len(block := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)):
@@ -97,7 +98,7 @@ def hash_file(path: str) -> str:
     return digest.hexdigest()
 
 
-def _check_header(file: soundfile.SoundFile) -> None:
+def _check_header(file: soundfile.SoundFile, path: str) -> None:
     if file.samplerate not in SAMPLE_RATES:
         raise Unreadable(
             f"its header says {file.samplerate} Hz, expected {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1}"
@@ -107,6 +108,17 @@ def _check_header(file: soundfile.SoundFile) -> None:
         sizes = re.search(r"^data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, flags=re.MULTILINE)
         if sizes and int(sizes[2]) + 16 < int(sizes[1]) < _UNKNOWN_SIZE:
             raise Unreadable(f"cut short: its header says {sizes[1]} bytes of audio, {sizes[2]} are there")
+    if file.format == "OGG" and not _ends(path):
+        raise Unreadable("cut short: its last page is not the end of the stream")
+
+
+def _ends(path: str) -> bool:
+    """Whether an Ogg stream says that it is over (RFC 3533: bit 2 of the last page's flags), or breaks off."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - _LONGEST_PAGE))
+        tail = file.read()
+    page = tail.rfind(b"OggS")
+    return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 4)
 
 
 def _check_length(file: soundfile.SoundFile, frames: int) -> None:

@@ -76,10 +76,10 @@ def clear(folder: Path) -> None:
     """Remove what `prepare` writes, and nothing else."""
     for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / RECORDS, ignore_errors=True)
     for path in _shards(folder):
         path.unlink(missing_ok=True)
     sweep(folder)
+    shutil.rmtree(folder / RECORDS, ignore_errors=True)  # last: without the plan, the rest would be nobody's
 
 
 def sweep(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from data_prep.folder import Corpus
 from data_prep.options import Options
+from data_prep.rules import apply_rules
 from data_prep.sources import Source, with_keys
 from data_prep.splits import assign_splits
 from wavenet_pl.data.format import sync_folder
@@ -67,13 +68,15 @@ class Plan:
 
 
 def build_plan(corpus: Corpus, options: Options) -> Plan:
-    """The plan for a corpus: a pure function of what the corpus says and of the options.
+    """The plan for a corpus: a pure function of the corpus and the options.
 
     Raises:
         UserError: the splits cannot be made.
     """
     sources = with_keys(corpus.sources)
-    splits = assign_splits(sources, options.splits)
+    splits = assign_splits(
+        sources, options.splits, lambda source: bool(apply_rules(source, options.rules).parts)
+    )
     shards = []
     for split in SPLITS:
         members = [source for source in sources if splits[source.name] == split]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data_prep.options import SplitOptions
 from data_prep.sources import Source, speakers_of
@@ -11,13 +11,24 @@ from wavenet_pl.counter import stream_key
 from wavenet_pl.data.index import SPLITS
 from wavenet_pl.errors import UserError
 
+_FEW = 8
+"""In a split as small as this, it is made sure that something is left after the rules."""
 
-def assign_splits(sources: Sequence[Source], options: SplitOptions) -> dict[str, str]:
+
+def assign_splits(
+    sources: Sequence[Source], options: SplitOptions, usable: Callable[[Source], bool]
+) -> dict[str, str]:
     """Split of every source, by name.
 
     Held-out speakers go first, then what the corpus says. Of the others every speaker gives the same share, those
     with the lowest hashes of their names. Where no recording is for validation then, it takes its share of
     those for training, at least one; so does test, in a corpus of three recordings and more that names no splits.
+    If all of the few that came to one of them by chance are no good, another takes their place.
+
+    Args:
+        sources: all of the corpus.
+        options: what the user asked for.
+        usable: whether something is left of a source after the rules; asked of few.
 
     Raises:
         UserError: nothing is left to train on or to validate on, or nobody is called like a held-out speaker.
@@ -38,6 +49,7 @@ def assign_splits(sources: Sequence[Source], options: SplitOptions) -> dict[str,
             training = _by_chance([source for source in present if chosen[source.name] == "train"])
             count = min(max(1, round(fraction * len(training))), len(training) - 1)
             chosen.update((source.name, split) for source in training[: max(0, count)])
+        _replace_useless(split, free, chosen, usable)
     counts = {split: sum(chosen[source.name] == split for source in present) for split in SPLITS}
     if not counts["train"] or (not counts["val"] and fractions["val"]):
         raise UserError(
@@ -63,6 +75,20 @@ def _share_by_speaker(sources: Sequence[Source], fractions: dict[str, float], ch
             owed[split] -= count
             chosen.update((source.name, split) for source in waiting[:count])
             waiting = waiting[count:]
+
+
+def _replace_useless(
+    split: str, free: Sequence[Source], chosen: dict[str, str], usable: Callable[[Source], bool]
+) -> None:
+    members = [name for name, value in chosen.items() if value == split]
+    drawn = _by_chance([source for source in free if chosen[source.name] == split])
+    if not 0 < len(members) == len(drawn) <= _FEW or any(usable(source) for source in drawn):
+        return
+    others = _by_chance([source for source in free if chosen[source.name] == "train"])
+    good = next((source for source in others if usable(source)), None)
+    if good is not None:
+        chosen.update((name, "train") for name in members)
+        chosen[good.name] = split
 
 
 def _by_chance(sources: Sequence[Source]) -> list[Source]:

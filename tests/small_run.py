@@ -11,6 +11,7 @@ import lightning.pytorch as L
 import torch
 
 from tests.data.shards import write_shard_set
+from wavenet_pl.callbacks.steps import StepMetrics
 from wavenet_pl.config import (
     Config,
     DataConfig,
@@ -89,7 +90,7 @@ def train(
             **{**config.trainer, **options},
             enable_progress_bar=any(isinstance(callback, L.callbacks.ProgressBar) for callback in callbacks),
             accelerator="cpu",
-            callbacks=list(callbacks),
+            callbacks=[StepMetrics(), *callbacks],
             logger=[metrics] if tracker is None else [metrics, tracker],
             enable_checkpointing=False,
             enable_model_summary=False,

@@ -87,6 +87,24 @@ def test_a_lost_index_comes_back_to_the_byte(prepared: Path, capsys: pytest.Capt
     assert (prepared / INDEX_NAME).read_bytes() == before
 
 
+@pytest.mark.slow
+def test_the_index_of_what_prepare_wrote_is_the_one_that_it_wrote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(7):
+        path = tmp_path / f"source/voice {number % 2}/take.{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(audio_bytes(9_000 + number, seed=number))
+    assert (
+        cli.main(["prepare", "folder", str(tmp_path / "source"), str(tmp_path / "set"), "--jobs", "1"]) == 0
+    )
+    before = (tmp_path / "set" / INDEX_NAME).read_bytes()
+    assert "nothing was changed" in run(capsys, tmp_path / "set")[1]
+    (tmp_path / "set" / INDEX_NAME).unlink()
+    assert run(capsys, tmp_path / "set")[0] == 0
+    assert (tmp_path / "set" / INDEX_NAME).read_bytes() == before
+
+
 def test_an_index_that_cannot_be_read_is_said_and_replaced(
     prepared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

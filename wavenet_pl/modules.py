@@ -50,6 +50,8 @@ class WaveNetModule(L.LightningModule):
             condition_channels=model.condition.channels,
         )
         self._sums = _Sums()
+        self.step_metrics: dict[str, float] = {}
+        """Numbers of the newest optimizer step."""
 
     def build_conditioner(self, config: ConditionConfig) -> nn.Module | None:
         """What turns a batch into the condition; None for a model without one."""
@@ -94,10 +96,13 @@ class WaveNetModule(L.LightningModule):
         if 0 < count != self._planned:
             torch._foreach_mul_(gradients, self._planned / count)
         loss = nats / count if count else math.nan
-        self.log("train/loss", loss)
-        self.log("train/bits", loss / math.log(2))
-        self.log("optim/lr", optimizer.param_groups[0]["lr"])
-        self.log("optim/grad_norm", nn.utils.get_total_norm(gradients))
+        self.step_metrics = {
+            "train/loss": loss,
+            "train/bits": loss / math.log(2),
+            "optim/lr": optimizer.param_groups[0]["lr"],
+            "optim/grad_norm": nn.utils.get_total_norm(gradients).item(),
+        }
+        self.log("train/loss", loss, logger=False)  # for callbacks; `StepMetrics` writes the row
 
     def on_validation_epoch_start(self) -> None:
         """Begins a new sum."""
@@ -130,7 +135,12 @@ class WaveNetModule(L.LightningModule):
         }
 
     def stream(
-        self, num_samples: int, draw: Draw, prompt_BT: Tensor | None = None, condition: Tensor | None = None
+        self,
+        num_samples: int,
+        draw: Draw,
+        prompt_BT: Tensor | None = None,
+        condition: Tensor | None = None,
+        chunk: int = 200,
     ) -> Iterator[Tensor]:
         """Generates codes piece by piece; as `generation.reference.stream`."""
         return reference.stream(
@@ -141,6 +151,7 @@ class WaveNetModule(L.LightningModule):
             silence_code=self.codec.silence_code,
             prompt_BT=prompt_BT,
             condition=condition,
+            chunk=chunk,
         )
 
     def generate(

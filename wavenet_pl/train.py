@@ -111,8 +111,9 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
         raise
     finally:
         if tracker is not None:
+            _keep_models(run, tracker)
             tracker.finish(code)
-    if code == 0 and trainer.is_global_zero and not flag.code:
+    if code == 0 and trainer.is_global_zero:
         _say_end(run, trainer)
     return code
 
@@ -122,11 +123,12 @@ def _build_trainer(run: RunFolder, config: Config, callbacks: list[L.Callback]) 
     from wavenet_pl.callbacks.ema import AveragedWeights
     from wavenet_pl.callbacks.progress import RunProgress
     from wavenet_pl.callbacks.samples import SampleLogger
+    from wavenet_pl.callbacks.steps import StepMetrics
     from wavenet_pl.callbacks.throughput import Throughput
     from wavenet_pl.checkpoint import AtomicCheckpointIO
 
     average = AveragedWeights(config.optim.ema_decay) if config.optim.ema_decay else None
-    ours: list[L.Callback] = [Throughput()] + ([average] if average else [])
+    ours: list[L.Callback] = [StepMetrics(), Throughput()] + ([average] if average else [])
     if config.samples.every_n_steps:
         weights = {"weights": average.averaged} if average else {}
         ours.append(SampleLogger(config.samples, run.path / "clips", **weights))
@@ -250,6 +252,20 @@ def _show_baselines(run: RunFolder, baselines: Baselines) -> None:
     )
 
 
+def _keep_models(run: RunFolder, tracker: RunTracker) -> None:
+    """The best and the last checkpoint as model artifacts, where wandb.artifacts asks for them."""
+    from wavenet_pl.checkpoint import best_checkpoint, checkpoint_step, list_checkpoints, validation_bits
+
+    if not tracker.config.artifacts or not list_checkpoints(run):
+        return
+    bits = validation_bits(run)
+    aliases: dict[Path, list[str]] = {best_checkpoint(run): ["best"]}
+    aliases.setdefault(list_checkpoints(run)[-1], []).append("last")
+    for path, names in aliases.items():
+        step = checkpoint_step(path)
+        tracker.log_model(path, names, {"step": step, "val/bits": bits.get(step)})
+
+
 def _say_end(run: RunFolder, trainer: L.Trainer) -> None:
     """What came out, beside what simple models reach, and what to type next."""
     from wavenet_pl.checkpoint import validation_bits
@@ -272,6 +288,8 @@ def _quieten() -> None:
     """What the libraries below say that is no news to the user."""
     import lightning.pytorch  # noqa: F401 - it sets the levels of its loggers when it is imported
 
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("wavenet_pl").setLevel(logging.INFO)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in (

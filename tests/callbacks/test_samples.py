@@ -95,7 +95,7 @@ def test_losses_are_the_same_bits_with_and_without_clips(tmp_path: Path, one_thr
     network = NetworkConfig(
         stacks=1, layers_per_stack=4, residual_channels=8, gate_channels=8, skip_channels=8, dropout=0.2
     )
-    every = SamplesConfig(every_n_steps=1, count=2, seconds=0.05, prompt_seconds=0.02)
+    every = SamplesConfig(every_n_steps=1, count=1, seconds=0.05, prompt_seconds=0.02)
     config = small_config(tmp_path, wandb=OFF, model=ModelConfig(network=network), samples=every)
     states, losses = [], []
     for name, callbacks in (("with", [SampleLogger(every, tmp_path / "clips")]), ("without", [])):

@@ -263,6 +263,7 @@ EVIL: dict[str, Callable[[dict[str, Any]], None]] = {
     "members empty": change(*ROW, 4, to={}),
     "no audio": change(*ROW, 4, to={"json": [512, 1]}),
     "offset outside": change(*ROW, 4, "flac", to=[10_000, 900]),
+    "end one byte behind": change(*ROW, 4, "flac", to=[10_240 - 900 + 1, 900]),
     "offset negative": change(*ROW, 4, "flac", to=[-1, 900]),
     "offset huge": change(*ROW, 4, "flac", to=[2**70, 1]),
     "offset before any header": change(*ROW, 4, "flac", to=[511, 900]),
@@ -296,6 +297,10 @@ def test_small_tree_is_an_index(tmp_path: Path) -> None:
     (tmp_path / INDEX_NAME).write_text(json.dumps(seal(small_tree())))
     index = load_index(tmp_path)
     assert [row.key for row in index.splits["train"][0].recordings] == ["a", "b"]
+    tree = small_tree()
+    change(*ROW, 4, "flac", to=[10_240 - 900, 900])(tree)
+    (tmp_path / INDEX_NAME).write_text(json.dumps(seal(tree)))
+    assert load_index(tmp_path).splits["train"][0].recordings[0].audio == ("flac", 9_340, 900)
 
 
 @pytest.mark.parametrize("evil", EVIL)

@@ -30,7 +30,10 @@ from wavenet_pl.data.storage import Storage
 from wavenet_pl.data.survey import build_index
 from wavenet_pl.errors import BadDataError
 
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),  # more workers than cores
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+]
 
 LENGTHS = (4_000, 7_000, 2_500, 5_501)  # of the recordings in turn, as shards.py has them
 CROP, RECEPTIVE_FIELD = 900, 150
@@ -286,7 +289,7 @@ def test_ranks_and_forked_workers_read_each_slot_once_for_all_numbers(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("world_size", "workers"), [(1, 4), (2, 1), (2, 3), (3, 2)])
+@pytest.mark.parametrize(("world_size", "workers"), [(1, 3), (2, 2), (3, 1)])
 def test_ranks_and_spawned_workers_read_each_slot_once(split: Split, world_size: int, workers: int) -> None:
     check_split_of_work(split, plan_of(split, batch_size=12), world_size, 1, workers, "spawn")
 

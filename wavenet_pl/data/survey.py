@@ -167,7 +167,8 @@ def build_index(splits: Splits, base: str | None) -> Index:
 
     def recording(row: ScannedRecording) -> Recording:
         speaker = -1 if row.speaker is None else speaker_rows[row.speaker]
-        return Recording(row.key, row.frames, speaker, tuple(tag_rows[tag] for tag in row.tags), row.members)
+        tags = tuple(sorted({tag_rows[tag] for tag in row.tags}))
+        return Recording(row.key, row.frames, speaker, tags, row.members)
 
     return Index(
         sample_rate=everything[0].sample_rate,
@@ -197,7 +198,7 @@ def _plain(index: Index) -> dict[str, Any]:
                 row.key,
                 row.frames,
                 index.speakers[row.speaker] if row.speaker >= 0 else None,
-                [index.tags[tag] for tag in row.tags],
+                {index.tags[tag] for tag in row.tags},
                 row.members,
             )
             for shard in shards

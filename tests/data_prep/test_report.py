@@ -1,0 +1,94 @@
+"""The report: the numbers of the shards, and the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from tests.data_prep.corpus import entries, make_corpus, noise, prepare, write, write_table
+
+
+def table(report: str, title: str) -> list[list[str]]:
+    """The cells of the table under a heading, without its head."""
+    section = report.split(f"## {title}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = make_corpus(tmp_path_factory.mktemp("src"), speakers=("ann", "bob"), each=12, seconds=1.0)
+    write(source / "cleo/x.wav", noise(3.0, seed=5, level=0.01))
+    write(source / "cleo/y.wav", noise(0.02))
+    write_table(source, ["file", "tags"], ["ann/take0.wav", "loud"], ["ann/take1.wav", "loud;long"])
+    (source / "notes.txt").write_text("x")
+    out = tmp_path_factory.mktemp("out")
+    assert prepare("folder", source, out) == 0
+    return out
+
+
+def test_lengths_agree_with_the_shards(folder: Path) -> None:
+    report, found = (folder / "report.md").read_text(), entries(folder)
+    splits = {row[0]: row[1:] for row in table(report, "Splits")}
+    for split, cells in splits.items():
+        own = [entry for entry in found.values() if entry["split"] == split]
+        assert int(cells[1]) == len(own)
+        assert cells[2] == f"{sum(entry['frames'] for entry in own) / 16_000 / 60:.2f} min"
+    speakers = {row[0]: row[1:] for row in table(report, "Speakers")}
+    assert {name: cells[:2] for name, cells in speakers.items()} == {
+        "ann": ["12", "0.20"],
+        "bob": ["12", "0.20"],
+        "cleo": ["1", "0.05"],
+    }
+    assert [row[:2] for row in table(report, "Tags")] == [["long", "1"], ["loud", "2"]]
+
+
+def test_levels_agree_with_the_shards(folder: Path) -> None:
+    rows = {row[0]: row[1:] for row in table((folder / "report.md").read_text(), "Lengths and levels")}
+    audio = [entry["audio"] / 32768 for entry in entries(folder).values()]
+    peaks = [20 * np.log10(np.abs(samples).max()) for samples in audio]
+    means = [10 * np.log10(np.mean(samples**2)) for samples in audio]
+    lengths = [len(samples) / 16_000 for samples in audio]
+    for name, values in (("peak, dBFS", peaks), ("RMS, dBFS", means), ("length, s", lengths)):
+        expected = [np.percentile(values, share) for share in (0, 5, 50, 95, 100)]
+        np.testing.assert_allclose([float(cell) for cell in rows[name]], expected, atol=0.02)
+
+
+def test_what_was_not_read_is_said(folder: Path) -> None:
+    report = (folder / "report.md").read_text()
+    assert "Files of other kinds were left alone: 1 .txt." in report
+    assert "24 sources are not in metadata.csv." in report
+    assert table(report, "Dropped")[0][0] == "cleo/y.wav"
+    assert table(report, "Dropped")[0][2:] == ["length", "0.020 s, shorter than 0.1 s", "0.02"]
+
+
+def test_the_picture_is_a_picture(folder: Path) -> None:
+    picture = image.imread(io.BytesIO((folder / "report.png").read_bytes()))
+    assert picture.shape[0] > 500
+    assert picture.shape[1] > 800
+    assert picture[..., :3].std() > 0.05
+
+
+def test_names_stay_text_in_tables(tmp_path: Path) -> None:
+    source = make_corpus(tmp_path / "src")
+    for speaker in ("a|b", "$x_1$", "<b>", "日本", "very " * 20):
+        write(source / speaker / "1.wav", noise(0.3, seed=len(speaker)))
+    (source / "a|b" / "`x`|.wav").write_text("no audio")
+    assert prepare("folder", source, tmp_path / "out", "--test-fraction", 0) == 0
+    report = (tmp_path / "out/report.md").read_text()
+    assert "| a\\|b |" in report
+    assert "| \\<b\\> |" in report
+    assert "| a\\|b/\\`x\\`\\|.wav |" in report
+    assert (tmp_path / "out/report.png").stat().st_size > 10_000
+
+
+def test_many_speakers_fit_into_the_picture(tmp_path: Path) -> None:
+    source = make_corpus(
+        tmp_path / "src", speakers=[f"p{number}" for number in range(40)], each=2, seconds=0.15
+    )
+    assert prepare("folder", source, tmp_path / "out") == 0
+    assert len(table((tmp_path / "out/report.md").read_text(), "Speakers")) == 40

@@ -102,7 +102,8 @@ class WaveNetModule(L.LightningModule):
             "optim/lr": optimizer.param_groups[0]["lr"],
             "optim/grad_norm": nn.utils.get_total_norm(gradients).item(),
         }
-        self.log("train/loss", loss, logger=False)  # for callbacks; `StepMetrics` writes the row
+        for name in ("train/loss", "train/bits"):  # for callbacks; `StepMetrics` writes the row
+            self.log(name, self.step_metrics[name], logger=False)
 
     def on_validation_epoch_start(self) -> None:
         """Begins a new sum."""

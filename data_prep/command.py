@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument("--sample-rate", type=int, default=16_000, metavar="HZ", help="of the shards (16000)")
     rules.add_argument(
         "--trim",
-        type=float,
+        type=_decibels,
         nargs="?",
         const=40.0,
         metavar="DB",
@@ -186,6 +186,13 @@ def _run(args: argparse.Namespace) -> int:
 def _merge(args: argparse.Namespace) -> int:
     if len(args.paths) != 1:
         raise UserError(f"merge got {len(args.paths)} paths, expected one: DEST")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    plain = vars(parser.parse_args(["merge", *args.paths]))
+    if ignored := [name for name in plain if getattr(args, name) != plain[name]]:
+        raise UserError(
+            f"--{ignored[0].replace('_', '-')} would be ignored: the slices have decided it; drop it"
+        )
     from data_prep.preparation import merge
 
     merge(Path(args.paths[0]))
@@ -213,6 +220,15 @@ def _paths(args: argparse.Namespace) -> tuple[Path | None, Path]:
 def _cores() -> int:
     """Those that this process may use: a job's share of a node, not the node."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _decibels(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of dB, expected such as 40; put --trim after the paths to give none"
+        ) from None
 
 
 def _names(text: str) -> tuple[str, ...]:

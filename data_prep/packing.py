@@ -19,6 +19,9 @@ from data_prep.rules import RULES, Step, apply_rules
 from data_prep.sources import Source, part_key
 from wavenet_pl.data.format import Entry, ShardWriter
 
+TALLIES = ("kept", "dropped", "recordings_dropped", "recordings_changed", "recordings_limited")
+"""What is counted for each rule: seconds, then recordings."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
@@ -45,10 +48,7 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
     rows: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     hashes: dict[str, str | None] = {}
-    tallies: dict[str, dict[str, float]] = {
-        rule: {"kept": 0.0, "dropped": 0.0, "recordings_dropped": 0, "recordings_changed": 0}
-        for rule in RULES
-    }
+    tallies: dict[str, dict[str, float]] = {rule: dict.fromkeys(TALLIES, 0.0) for rule in RULES}
     with ExitStack() as stack:
         writer: ShardWriter | None = None
         for source in task.shard.sources:
@@ -135,6 +135,7 @@ def _count(tally: dict[str, float], step: Step) -> None:
     tally["dropped"] += step.dropped
     tally["recordings_dropped"] += bool(step.reason)
     tally["recordings_changed"] += step.changed
+    tally["recordings_limited"] += step.limited
 
 
 def _metadata(source: Source, start: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.report import decibels
+from data_prep.report import count_of, decibels
 from data_prep.results import Result
 from wavenet_pl.data.index import SPLITS
 
@@ -48,9 +48,10 @@ def draw_report(result: Result) -> bytes:
     }
     with matplotlib.rc_context({**plain, **_STYLE}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that the font lacks
-        figure = Figure(figsize=(10.5, 7.2), dpi=110, facecolor="white", layout="constrained")
+        figure = Figure(figsize=(10.5, 7.2), dpi=110, facecolor="white")
         FigureCanvasAgg(figure)
         panels = figure.subplots(2, 2)
+        figure.subplots_adjust(left=0.07, right=0.98, top=0.96, bottom=0.07, hspace=0.27, wspace=0.44)
         _draw_lengths(panels[0][0], result)
         _draw_speakers(panels[0][1], result)
         _draw_levels(panels[1][0], result)
@@ -113,7 +114,7 @@ def _draw_levels(axes: Any, result: Result) -> None:
     axes.hist(means, bins=edges, color=_COLOURS["train"], alpha=0.85, label="RMS")
     axes.hist(peaks, bins=edges, color=_COLOURS["test"], alpha=0.75, label="peak")
     axes.set_xlim(edges[0], 1)
-    axes.legend(loc="upper left")
+    axes.legend(loc="upper center")
 
 
 def _draw_rules(axes: Any, result: Result) -> None:
@@ -124,14 +125,14 @@ def _draw_rules(axes: Any, result: Result) -> None:
     axes.set_xlabel("seconds")
     axes.barh(np.arange(len(names)), dropped, color=_DROPPED, height=0.72)
     for place, name in enumerate(names):
-        count = int(rules[name]["recordings_dropped"])
-        text = f"{dropped[place]:.1f} s" + (f", {count} recordings" if count else "")
+        count = rules[name]["recordings_dropped"]
+        text = f"{dropped[place]:.1f} s" + (f", {count_of(count)}" if count else "")
         axes.text(
             dropped[place], place, f"  {text}", va="center", color=_INK if dropped[place] or count else _FAINT
         )
     axes.set_yticks(np.arange(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(0, max(dropped.max(), 1e-9) * 1.45 if dropped.max() else 1)
+    axes.set_xlim(0, max(dropped.max(), 1e-9) * 1.6 if dropped.max() else 1)
     axes.tick_params(axis="y", length=0)
 
 

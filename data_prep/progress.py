@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -16,11 +17,12 @@ class Progress:
     Args:
         total: recordings there are.
         done: those that were done by an earlier run.
+        clock: seconds, from any beginning.
     """
 
-    def __init__(self, total: int, done: int = 0) -> None:
-        self.total, self._first = total, done
-        self._began = self._spoke = time.monotonic()
+    def __init__(self, total: int, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self._first, self._clock = total, done, clock
+        self._began = self._spoke = clock()
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
@@ -46,7 +48,7 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
             return
-        now = time.monotonic()
+        now = self._clock()
         if now - self._spoke >= _LINE_EVERY_SECONDS and done > self._first:
             self._spoke = now
             left = (now - self._began) / (done - self._first) * (self.total - done)

@@ -47,8 +47,11 @@ def rule_lines(result: Result) -> Iterator[str]:
     """One line a rule, for the terminal."""
     for rule, tally in result.rules.items():
         effects = [
-            f"{int(tally['recordings_dropped'])} recordings dropped" if tally["recordings_dropped"] else "",
-            f"{int(tally['recordings_changed'])} changed" if tally["recordings_changed"] else "",
+            f"{count_of(tally['recordings_dropped'])} dropped" if tally["recordings_dropped"] else "",
+            f"{count_of(tally['recordings_changed'])} changed" if tally["recordings_changed"] else "",
+            f"{count_of(tally['recordings_limited'])} limited by peaks"
+            if tally["recordings_limited"]
+            else "",
         ]
         note = ", ".join(effect for effect in effects if effect) or (
             "off" if _off(result, rule) else "nothing to do"
@@ -120,6 +123,8 @@ def _rules(result: Result) -> str:
         "recordings changed",
     ]
     note = "\n\nWhat cannot be decoded has the seconds that were read of it until then."
+    if limited := result.rules["level"]["recordings_limited"]:
+        note += f" {count_of(limited)} stayed below the wanted level, because peaks would have been clipped."
     return _table(heads, table) + note
 
 
@@ -196,6 +201,11 @@ def _setting(value: object) -> str:
 
 def _minutes(frames: int, result: Result) -> str:
     return f"{frames / result.sample_rate / 60:.2f}"
+
+
+def count_of(recordings: float) -> str:
+    """A number of recordings, for people."""
+    return f"{int(recordings)} recording{'' if recordings == 1 else 's'}"
 
 
 def hours(seconds: float) -> str:

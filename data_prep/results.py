@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data_prep.packing import read_record
+from data_prep.packing import TALLIES, read_record
 from data_prep.plan import Plan
 from data_prep.rules import RULES
 from wavenet_pl.data.index import SPLITS, Index, Recording, Shard
@@ -51,12 +51,9 @@ class Result:
 
     @cached_property
     def rules(self) -> dict[str, dict[str, float]]:
-        """For each rule: seconds kept and dropped, recordings dropped and changed."""
+        """For each rule, its tallies."""
         return {
-            rule: {
-                name: sum(record["rules"][rule][name] for record in self.records)
-                for name in ("kept", "dropped", "recordings_dropped", "recordings_changed")
-            }
+            rule: {name: sum(record["rules"][rule][name] for record in self.records) for name in TALLIES}
             for rule in RULES
         }
 

@@ -47,6 +47,8 @@ class Step:
     dropped: float = 0.0
     """Seconds."""
     changed: bool = False
+    limited: bool = False
+    """The wanted level was not reached: a peak would have been clipped."""
     reason: str = ""
     """Why the recording is dropped; empty where it goes on."""
 
@@ -92,9 +94,9 @@ def apply_rules(source: Source, options: RuleOptions) -> Outcome:
                 rule, 0.0, seconds, reason=f"silent: nothing above {20 * math.log10(SILENT_PEAK):.0f} dBFS"
             )
         elif rule == "level":
-            gain = find_gain(audio, options)
+            gain, limited = find_gain(audio, options)
             audio = audio if gain == 1 else audio * np.float32(gain)
-            step = Step(rule, seconds, changed=gain != 1)
+            step = Step(rule, seconds, changed=gain != 1, limited=limited)
         elif rule == "peak" and (peak := float(np.abs(audio).max())) > 1:
             audio = audio * np.float32(_CEILING / peak)
             step = Step(rule, seconds, changed=True)
@@ -151,8 +153,8 @@ def is_silent(audio: npt.NDArray[np.float32]) -> bool:
     return len(audio) == 0 or float(np.ptp(audio)) < 2 * SILENT_PEAK
 
 
-def find_gain(audio: npt.NDArray[np.float32], options: RuleOptions) -> float:
-    """What to multiply with for the wanted level: never so much that a peak would be clipped.
+def find_gain(audio: npt.NDArray[np.float32], options: RuleOptions) -> tuple[float, bool]:
+    """What to multiply with for the wanted level, and whether it is less than that because a peak would be clipped.
 
     1 where no level is wanted, or the recording is too quiet to be measured.
     """
@@ -162,9 +164,12 @@ def find_gain(audio: npt.NDArray[np.float32], options: RuleOptions) -> float:
         rms = math.sqrt(float(np.mean(np.square(audio, dtype=np.float64))))
         gap = options.rms - 20 * math.log10(rms) if rms > 0 else math.inf
     else:
-        return 1.0
+        return 1.0, False
     peak = float(np.abs(audio).max())
-    return min(10 ** (gap / 20), _CEILING / peak) if math.isfinite(gap) and peak > 0 else 1.0
+    if not math.isfinite(gap) or peak == 0:
+        return 1.0, False
+    wanted, most = 10 ** (gap / 20), _CEILING / peak
+    return min(wanted, most), wanted > most
 
 
 def quantize(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:

@@ -50,7 +50,8 @@ def write_table(folder: Path, columns: Sequence[str], *rows: Sequence[str]) -> P
 
 def prepare(*arguments: object, jobs: int = 1) -> int:
     """`wavenet-pl prepare ...` in this process; the exit code."""
-    return main(["prepare", *map(str, arguments), "--jobs", str(jobs)])
+    work = [] if arguments[0] == "merge" else ["--jobs", str(jobs)]
+    return main(["prepare", *map(str, arguments), *work])
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -64,7 +65,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 def entries(folder: Path, split: str | None = None) -> dict[str, dict[str, Any]]:
     """Key -> JSON of every recording, read with tarfile; `split` and `audio` (int16) are added."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob(f"{split or '*'}/shard-*.tar")):
         with tarfile.open(path) as tar:
             for member in tar:

@@ -34,7 +34,7 @@ def claim_frames(flac: bytearray, frames: int) -> bytearray:
     return flac[:18] + value.to_bytes(8, "big") + flac[26:]
 
 
-def save(folder: Path, name: str, data: bytes) -> str:
+def save(folder: Path, name: str, data: bytes | bytearray) -> str:
     (folder / name).write_bytes(data)
     return str(folder / name)
 

@@ -111,7 +111,8 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
         raise
     finally:
         if tracker is not None:
-            _keep_models(run, tracker)
+            if code != 1:  # else what failed is the message, and not what cannot be kept of it
+                _keep_models(run, tracker)
             tracker.finish(code)
     if code == 0 and trainer.is_global_zero:
         _say_end(run, trainer)

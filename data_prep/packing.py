@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from data_prep.decoding import Unreadable, hash_file
 from data_prep.options import RuleOptions
-from data_prep.plan import ShardPlan, write_durably
+from data_prep.plan import ShardPlan
 from data_prep.rules import RULES, Step, apply_rules
 from data_prep.sources import Source, part_key
 from wavenet_pl.data.format import Entry, ShardWriter
+from wavenet_pl.durable import write_durably
 
 TALLIES = ("kept", "dropped", "recordings_dropped", "recordings_changed", "recordings_limited")
 """What is counted for each rule: seconds, then recordings."""
@@ -47,6 +48,7 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
     path = task.folder / task.shard.name
     rows: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
+    flaws: list[dict[str, str]] = []
     hashes: dict[str, str | None] = {}
     tallies: dict[str, dict[str, float]] = {rule: dict.fromkeys(TALLIES, 0.0) for rule in RULES}
     with ExitStack() as stack:
@@ -65,6 +67,9 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
                             "seconds": step.dropped,
                         }
                     )
+            flaws += [
+                {"source": source.name, "flaw": flaw, "found": found} for flaw, found in outcome.flaws.items()
+            ]
             for number, part in enumerate(outcome.parts):
                 key = part_key(source.key, number, len(outcome.parts))
                 if writer is None:
@@ -102,6 +107,7 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
         "sha256": sha256,
         "recordings": rows,
         "dropped": dropped,
+        "flaws": flaws,
         "rules": tallies,
         "sources": hashes,
     }
@@ -156,5 +162,4 @@ def _levels(audio: npt.NDArray[np.int16]) -> dict[str, float]:
     return {
         "peak": round(float(np.abs(samples).max()), 6),
         "rms": round(float(np.sqrt(np.mean(samples**2))), 6),
-        "clipped": int(np.count_nonzero((audio == 32767) | (audio == -32768))),
     }

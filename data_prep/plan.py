@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +14,13 @@ from data_prep.options import Options
 from data_prep.rules import apply_rules
 from data_prep.sources import Source, with_keys
 from data_prep.splits import assign_splits
-from wavenet_pl.data.format import sync_folder
 from wavenet_pl.data.index import SPLITS
+from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
 
 RECORDS = ".prepare"
 """Folder in DEST with the plan, and with a record for each finished shard."""
-_FORMAT = 1
+_FORMAT = 2
 """Goes up when the same options would give other bytes."""
 
 
@@ -136,19 +135,3 @@ def load_plan(folder: Path) -> Plan | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be used ({error}); start over with --overwrite") from None
-
-
-def write_durably(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is never there in part, and stays when the power goes."""
-    data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)

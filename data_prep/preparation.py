@@ -13,13 +13,14 @@ from data_prep.corpora import read_corpus
 from data_prep.destination import claim, done_in, sweep, working_in
 from data_prep.options import Options
 from data_prep.packing import ShardTask
-from data_prep.plan import RECORDS, Plan, ShardPlan, build_plan, load_plan, write_durably
+from data_prep.plan import RECORDS, Plan, ShardPlan, build_plan, load_plan
 from data_prep.plot import draw_report
 from data_prep.processes import pack_shards
 from data_prep.progress import Progress
-from data_prep.report import PLOT_NAME, REPORT_NAME, hours, rule_lines, write_report
+from data_prep.report import PLOT_NAME, REPORT_NAME, count_of, flaw_counts, hours, rule_lines, write_report
 from data_prep.results import Result, collect
 from wavenet_pl.data.index import INDEX_NAME, SPLITS, save_index
+from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import BadDataError, UserError
 
 _DONE = f"{RECORDS}/done.json"
@@ -178,5 +179,6 @@ def _summary(folder: Path, result: Result) -> list[str]:
         *rule_lines(result),
         f"{folder}: {count} recordings, {hours(result.seconds())} ({', '.join(splits)})",
         f"{len(result.dropped)} of {result.plan.num_sources} sources dropped",
+        *(f"{count_of(count)} kept with a flaw: {flaw}" for flaw, count in flaw_counts(result).items()),
         f"report: {folder / REPORT_NAME}   next: wavenet-pl train configs/unconditional.yaml data.path={folder}",
     ]

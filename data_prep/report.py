@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from data_prep.results import Result
-from data_prep.rules import RULES
+from data_prep.rules import FLAWS, RULES
 from wavenet_pl.data.index import SPLITS
 
 REPORT_NAME, PLOT_NAME = "report.md", "report.png"
@@ -37,6 +38,7 @@ def write_report(result: Result) -> str:
         "## Speakers\n\n" + _speakers(result),
         *(["## Tags\n\n" + tags] if (tags := _tags(result)) else []),
         "## Dropped\n\n" + _dropped(result),
+        "## Flaws\n\n" + _flaws(result),
         "## Settings\n\n" + _settings(result),
         *(["## Licences\n\n" + _DEMO_LICENCES] if result.plan.options["corpus"] == "demo" else []),
     ]
@@ -57,6 +59,12 @@ def rule_lines(result: Result) -> Iterator[str]:
             "off" if _off(result, rule) else "nothing to do"
         )
         yield f"  {rule:9} kept {tally['kept']:10.1f} s  dropped {tally['dropped']:8.1f} s  {note}"
+
+
+def flaw_counts(result: Result) -> dict[str, int]:
+    """Flaw -> how many sources have it, of those that some have."""
+    counts = Counter(row["flaw"] for row in result.flaws)
+    return {flaw: counts[flaw] for flaw in FLAWS if counts[flaw]}
 
 
 def _off(result: Result, rule: str) -> bool:
@@ -142,10 +150,7 @@ def _distributions(result: Result) -> str:
         [name, *(f"{np.percentile(numbers, share):.2f}" for share in shares)]
         for name, numbers in values.items()
     ]
-    clipped = sum(row["clipped"] for row in rows)
-    touched = sum(1 for row in rows if row["clipped"])
-    note = f"\n\n{clipped} samples in {touched} recordings stand at full scale."
-    return _table(["", "least", "5 %", "median", "95 %", "most"], table) + note
+    return _table(["", "least", "5 %", "median", "95 %", "most"], table)
 
 
 def _speakers(result: Result) -> str:
@@ -181,6 +186,16 @@ def _dropped(result: Result) -> str:
     return (
         _table(["source", "split", "rule", "reason", "seconds"], table) if table else "Nothing was dropped."
     )
+
+
+def _flaws(result: Result) -> str:
+    """What was kept as it is, and may have to be looked at."""
+    counts = flaw_counts(result)
+    if not counts:
+        return "No source has one."
+    told = [f"{count} x {flaw}: {FLAWS[flaw]}." for flaw, count in counts.items()]
+    table = [[_cell(row["source"]), row["split"], row["flaw"], _cell(row["found"])] for row in result.flaws]
+    return f"Kept as they are. {' '.join(told)}\n\n" + _table(["source", "split", "flaw", "found"], table)
 
 
 def _settings(result: Result) -> str:

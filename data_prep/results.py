@@ -11,6 +11,7 @@ from typing import Any
 from data_prep.packing import TALLIES, read_record
 from data_prep.plan import Plan
 from data_prep.rules import RULES
+from wavenet_pl.data.format import Place
 from wavenet_pl.data.index import SPLITS, Index, Recording, Shard
 from wavenet_pl.errors import UserError
 
@@ -42,12 +43,12 @@ class Result:
     @cached_property
     def dropped(self) -> list[Row]:
         """Sources of which nothing is left: source, split, rule, reason, seconds; by name."""
-        found = [
-            {**row, "split": shard.split}
-            for shard, record in zip(self.plan.shards, self.records, strict=True)
-            for row in record["dropped"]
-        ]
-        return sorted(found, key=lambda row: str(row["source"]))
+        return self._by_source("dropped")
+
+    @cached_property
+    def flaws(self) -> list[Row]:
+        """What is told of sources that were kept: source, split, flaw, found; by name."""
+        return self._by_source("flaws")
 
     @cached_property
     def rules(self) -> dict[str, dict[str, float]]:
@@ -68,6 +69,14 @@ class Result:
                 found[name][split] = count + 1, frames + row["frames"]
         return dict(sorted(found.items()))
 
+    def _by_source(self, what: str) -> list[Row]:
+        found = [
+            {**row, "split": shard.split}
+            for shard, record in zip(self.plan.shards, self.records, strict=True)
+            for row in record[what]
+        ]
+        return sorted(found, key=lambda row: str(row["source"]))
+
     def build_index(self) -> Index:
         """The index of the shards that are there."""
         speakers = sorted({row["speaker"] for row in self.rows() if row["speaker"] is not None})
@@ -87,7 +96,7 @@ class Result:
                             frames=row["frames"],
                             speaker=speaker_rows.get(row["speaker"], -1),
                             tags=tuple(sorted(tag_rows[tag] for tag in row["tags"])),
-                            members={name: (place[0], place[1]) for name, place in row["members"].items()},
+                            members={name: Place(*place) for name, place in row["members"].items()},
                         )
                         for row in record["recordings"]
                     ),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.decoding import Unreadable, decode_source
+from data_prep.decoding import CLIPPED_RUN, Unreadable, decode_source
 from data_prep.options import RuleOptions
 from data_prep.sources import Source
 from wavenet_pl.dsp import loudness
@@ -27,6 +27,14 @@ RULES = {
     "cut": "cut what is over a minute into parts",
 }
 """Rule -> what it does."""
+
+LARGE_OFFSET = 0.01
+"""Of full scale."""
+FLAWS = {
+    "clipped": f"{CLIPPED_RUN} samples in a row and more stand at full scale in the source",
+    "offset": f"the mean is {LARGE_OFFSET:.0%} of full scale or more away from zero",
+}
+"""Flaw that is told of a recording, which is kept and left as it is -> what it means."""
 
 SILENT_PEAK = 2.0**-12
 """Audio that stays below, -72 dBFS, is silence: 8 steps of 16 bits, and about the first step of 8-bit mu-law."""
@@ -69,11 +77,13 @@ class Outcome:
     steps: tuple[Step, ...]
     parts: tuple[Part, ...]
     """None where a rule dropped the recording; the last step says which and why."""
+    flaws: dict[str, str] = field(default_factory=dict)
+    """Of `FLAWS`, with what was found."""
 
 
 def apply_rules(source: Source, options: RuleOptions) -> Outcome:
     """Read one source and take it through the rules."""
-    steps, audio = _read(source, options.sample_rate)
+    steps, audio, clipped = _read(source, options.sample_rate)
     start = 0
     if audio is None:
         return Outcome(tuple(steps), ())
@@ -107,14 +117,24 @@ def apply_rules(source: Source, options: RuleOptions) -> Outcome:
             return Outcome(tuple(steps), ())
     parts = cut(quantize(audio), rate, start)
     steps.append(Step("cut", len(audio) / rate, changed=len(parts) > 1))
-    return Outcome(tuple(steps), parts)
+    return Outcome(tuple(steps), parts, _flaws(clipped, float(audio.mean(dtype=np.float64))))
 
 
-def _read(source: Source, sample_rate: int) -> tuple[list[Step], npt.NDArray[np.float32] | None]:
+def _flaws(clipped: float, offset: float) -> dict[str, str]:
+    found = {}
+    if clipped:
+        found["clipped"] = f"{100 * clipped:.3g} % of its samples"
+    if abs(offset) >= LARGE_OFFSET:
+        found["offset"] = f"{offset:+.3f} of full scale"
+    return found
+
+
+def _read(source: Source, sample_rate: int) -> tuple[list[Step], npt.NDArray[np.float32] | None, float]:
+    """Steps, audio, and which share of it is clipped."""
     if source.made is not None:
         audio = source.made.audio(sample_rate)
         seconds = len(audio) / sample_rate
-        return [Step(rule, seconds) for rule in ("decode", "mono", "resample")], audio
+        return [Step(rule, seconds) for rule in ("decode", "mono", "resample")], audio, 0.0
     try:
         if not source.exists:
             raise Unreadable(
@@ -122,12 +142,13 @@ def _read(source: Source, sample_rate: int) -> tuple[list[Step], npt.NDArray[np.
             )
         decoded = decode_source(source.path, sample_rate)
     except Unreadable as error:
-        return [Step("decode", 0.0, error.seconds, reason=error.reason)], None
-    return [
+        return [Step("decode", 0.0, error.seconds, reason=error.reason)], None, 0.0
+    steps = [
         Step("decode", decoded.seconds),
         Step("mono", decoded.seconds, changed=decoded.channels > 1),
         Step("resample", len(decoded.audio) / sample_rate, changed=decoded.sample_rate != sample_rate),
-    ], decoded.audio
+    ]
+    return steps, decoded.audio, decoded.clipped
 
 
 def find_sound(audio: npt.NDArray[np.float32], sample_rate: int, decibels: float) -> tuple[int, int]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 from wavenet_pl.data.index import SPLITS
 from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import open_file
 
 METADATA = "metadata.csv"
 COLUMNS = ("file", "speaker", "text", "tags", "midi", "split")
+_LONGEST_LINE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +46,8 @@ def read_table(path: Path, tag_columns: Sequence[str], fact_columns: Sequence[st
     """
     rows: dict[str, Row] = {}
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
+        with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(_lines(file), strict=True)
             columns = list(reader.fieldnames or ())
             _check_columns(path, columns, tag_columns)
             for cells in reader:
@@ -63,6 +67,14 @@ def read_table(path: Path, tag_columns: Sequence[str], fact_columns: Sequence[st
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); mend its rights") from None
     return rows
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a table; one without end would be read into memory as a whole."""
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise csv.Error(f"a line of more than {_LONGEST_LINE} characters")
+        yield line
 
 
 def _check_columns(path: Path, columns: list[str], tag_columns: Sequence[str]) -> None:

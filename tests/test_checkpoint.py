@@ -17,6 +17,7 @@ from tests.small import small_config, small_module
 from wavenet_pl import checkpoint as checkpoints
 from wavenet_pl.errors import UserError
 from wavenet_pl.run import RunFolder
+from wavenet_pl.tracking.metrics_file import encode_row
 
 IO = checkpoints.AtomicCheckpointIO()
 
@@ -78,6 +79,14 @@ def test_a_run_loads_its_best_validation_and_else_its_newest(tmp_path):
     assert checkpoints.best_checkpoint(run) == paths[1]
     paths[1].write_bytes(b"broken")
     assert checkpoints.best_checkpoint(run) == paths[2]
+
+
+def test_a_validation_that_is_no_number_is_never_the_best(tmp_path):
+    run = RunFolder(tmp_path)
+    paths = [save(run, step) for step in (10, 20)]
+    encoded = [encode_row({"step": 10, "val/bits": 3.0}), encode_row({"step": 20, "val/bits": float("nan")})]
+    run.metrics.write_bytes(b"".join(encoded))
+    assert checkpoints.best_checkpoint(run) == paths[0]
 
 
 def test_a_checkpoint_of_a_step_is_written_once(tmp_path):
@@ -183,3 +192,14 @@ def test_kill_9_while_saving_leaves_valid_checkpoints_only(tmp_path):
     paths = checkpoints.list_checkpoints(run)
     assert len(paths) > 10
     assert [path for path in paths if checkpoints.problem(path)] == []
+
+
+def test_weights_of_a_lower_precision_become_what_the_model_computes_with(tmp_path):
+    """As a run with trainer.precision=bf16-true keeps them."""
+    module = small_module().bfloat16()
+    content = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "half.ckpt")
+    loaded = checkpoints.load(tmp_path / "half.ckpt").state_dict()
+    assert all(tensor.dtype == torch.float32 for tensor in loaded.values())
+    assert all(torch.equal(loaded[name].bfloat16(), tensor) for name, tensor in module.state_dict().items())

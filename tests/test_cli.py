@@ -167,6 +167,14 @@ def test_a_named_error_is_its_message_alone(
     assert capsys.readouterr().err == "wavenet-pl small: error: found 1, expected 2; write 2\n"
 
 
+def test_a_message_shows_no_password_and_obeys_no_name(
+    capsys: pytest.CaptureFixture[str], command: ModuleType
+) -> None:
+    ends_with(command, UserError("https://me:word@host/\x1b[2K is wrong\nhttps://host is right"))
+    said = capsys.readouterr().err.removeprefix("wavenet-pl small: error: ")
+    assert said == "https://[redacted]@host/\\x1b[2K is wrong\nhttps://host is right\n"
+
+
 @pytest.mark.parametrize("error", [ValueError("plain"), RuntimeError("x"), OSError("x"), AssertionError()])
 def test_anything_else_is_a_bug_with_a_traceback(
     capsys: pytest.CaptureFixture[str], command: ModuleType, error: Exception

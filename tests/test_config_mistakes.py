@@ -136,6 +136,23 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
     "threads": ("train: {threads: 0}", 1, ["train.threads is 0, expected 1 or more, or null"]),
     "stop-after": ("train: {stop_after: 0}", 1, ["train.stop_after is 0.0, expected a time above 0"]),
     "keep-last": ("train: {keep_last: 0}", 1, ["train.keep_last is 0, expected 1 or more"]),
+    "hang-after": ("train: {hang_after: 0}", 1, ["train.hang_after is 0.0, expected a time above 0"]),
+    "hang-after-clips": (
+        "train: {hang_after: 60}",
+        1,
+        ["train.hang_after is 60.0, expected more than samples.budget_seconds, which is 120.0"],
+    ),
+    "skipped-steps": (
+        "train: {max_skipped_steps: 0}",
+        1,
+        ["train.max_skipped_steps is 0, expected 1 or more"],
+    ),
+    "failed-save": ("train: {failed_save: goon}", 1, ["train.failed_save is 'goon'", "did you mean go_on?"]),
+    "worker-start": (
+        "data: {path: x, num_workers: 0, worker_start: spawn}",
+        1,
+        ["data.worker_start is 'spawn', expected null, as data.num_workers is 0"],
+    ),
     "keep-best": ("train: {keep_best: -1}", 1, ["train.keep_best is -1, expected 0 or more"]),
     "checkpoints": ("train: {checkpoint_every_n_steps: 0}", 1, ["a stopped run is lost"]),
     "project": ("wandb: {project: a/b}", 1, ["wandb.project is 'a/b'"]),

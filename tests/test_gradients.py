@@ -95,7 +95,7 @@ def test_a_damaged_recording_counts_for_nothing(tmp_path, devices):
     whole = write_shard_set(tmp_path / "whole", train=2, frames=900)
     damaged = write_shard_set(tmp_path / "damaged", train=2, frames=900)
     shard = load_index(damaged).splits["train"][0]
-    _, offset, size = shard.recordings[1].audio
+    _, (offset, size, _) = shard.recordings[1].audio
     with open(damaged / shard.name, "r+b") as file:
         file.seek(offset)
         file.write(bytes(size))

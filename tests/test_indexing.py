@@ -16,10 +16,10 @@ import pytest
 from tests.data.damages import DAMAGES, audio_bytes, metadata_bytes, write_tar
 from tests.data.shards import make_audio, write_shard_set
 from wavenet_pl import cli
+from wavenet_pl.data.damage import REMEDIES
 from wavenet_pl.data.index import INDEX_NAME, load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.pipeline import Share, Split, build_pipeline
-from wavenet_pl.data.scan import REMEDIES
 from wavenet_pl.indexing import Progress
 
 
@@ -127,7 +127,7 @@ def test_foreign_shards_get_an_index_that_reads_every_recording(
     assert index.speakers == ("p0", "p1")
     read = {}
     for shards in index.splits.values():
-        split = Split(shards, shard_storage(index, foreign))
+        split = Split(shards, shard_storage(index, foreign), index.sample_rate)
         read.update({split[position].key: split.read(position) for position in range(len(split))})
     assert sorted(read) == [f"clip{number:03d}" for number in range(12)]
     for number in range(12):
@@ -144,6 +144,16 @@ def test_jobs_change_nothing(foreign: Path, tmp_path: Path, capsys: pytest.Captu
     assert indexes[0] == indexes[1]
 
 
+@pytest.mark.parametrize("url", ["https://user:pass@host/set", "https://host/set?token=planted"])
+def test_a_url_with_a_password_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    code, _, err = run(capsys, url, "--out", tmp_path)
+    assert code == 2
+    assert "a user, a password or a key in it, which the index would keep" in err
+    assert "pass@" not in err and "planted" not in err
+
+
 def test_the_index_of_a_url_lies_in_a_folder_and_points_back(
     foreign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,7 +167,7 @@ def test_the_index_of_a_url_lies_in_a_folder_and_points_back(
         assert run(capsys, "memory://remote/set", "--out", tmp_path / "out")[0] == 0
         index = load_index(tmp_path / "out")
         assert index.base == "memory://remote/set"
-        split = Split(index.splits["train"], shard_storage(index, tmp_path / "out"))
+        split = Split(index.splits["train"], shard_storage(index, tmp_path / "out"), index.sample_rate)
         assert split.read(0).any()
         assert "nothing was changed" in run(capsys, "memory://remote/set/", "--out", tmp_path / "out")[1]
     finally:
@@ -216,7 +226,7 @@ def test_each_recording_lost_is_named_and_the_rest_trains(
     assert f"left out: {len(lost) if knows_before else ''}" in out
     index = load_index(prepared)
     everything = {f"rec-{number:05d}" for number in range(8)}
-    split = Split(index.splits["train"], shard_storage(index, prepared))
+    split = Split(index.splits["train"], shard_storage(index, prepared), index.sample_rate)
     assert {split[position].key for position in range(len(split))} == everything - lost
     plan = EpochPlan(split.frames, 900, 4, 0, 0, index.fingerprint, True)
     for number, batch in enumerate(build_pipeline(split, plan, Share(), receptive_field=100)):
@@ -246,7 +256,7 @@ def test_a_missing_shard_names_each_of_its_recordings(
     code, out, _ = run(capsys, prepared)
     assert code == 2
     assert table(out) == {
-        ("train/shard-000001.tar", f"rec-{number:05d}"): "missing" for number in range(4, 8)
+        ("train/shard-000001.tar", f"rec-{number:05d}"): "missing shard" for number in range(4, 8)
     }
 
 
@@ -304,7 +314,7 @@ def test_hostile_members_are_listed_and_leave_no_trace(
             ("../out.wav", audio_bytes()),
             (f"{tmp_path}/abs.wav", audio_bytes()),
             ("code.wav", audio_bytes()),
-            ("code.json", b"{}"),
+            ("code.json", metadata_bytes(speaker="p0")),
             ("code.pyd", pickled),
         ],
     )

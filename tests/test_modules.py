@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tests.small import small_config, small_module
-from wavenet_pl.modules import lr_factor
 
 
 def batch_of(audio, first, last):
@@ -63,7 +62,7 @@ def test_a_prompt_changes_what_follows_and_is_not_handed_out(torch_seed):
     ],
 )
 def test_learning_rate_follows_the_formula(settings, step, expected):
-    assert lr_factor(small_config("x", *settings).optim, step) == pytest.approx(expected)
+    assert small_config("x", *settings).optim.lr_factor(step) == pytest.approx(expected)
 
 
 def test_every_parameter_gets_a_gradient(torch_seed):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wavenet_pl.config import Config, DataConfig, to_plain
-from wavenet_pl.redaction import REDACTED, is_secret_name, redact, secret_values
+from wavenet_pl.redaction import REDACTED, is_secret_name, redact, redact_text, secret_values
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,32 @@ def test_known_values_go_wherever_they_stand() -> None:
 )
 def test_urls_lose_their_secrets_only(text: str, left: str) -> None:
     assert redact(text, frozenset()) == left
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ('+API_KEY = "planted-value"', f'+API_KEY = "{REDACTED}"'),
+        ("+export HF_TOKEN=planted-value", f"+export HF_TOKEN={REDACTED}"),
+        ('+  {"password": "planted-value", "n": 1}', f'+  {{"password": "{REDACTED}", "n": 1}}'),
+        ("-db_password: planted-value # old", f"-db_password: {REDACTED} # old"),
+        (f"+note: hf_{'a1' * 12}", f"+note: {REDACTED}"),
+        (f"+AKIA{'A1' * 8} is used", f"+{REDACTED} is used"),
+        ("+url = https://user:pass@host/x", f"+url = https://{REDACTED}@host/x"),
+        ("+known-value-of-the-environment", f"+{REDACTED}"),
+    ],
+)
+def test_a_text_loses_its_secrets(line: str, left: str) -> None:
+    assert redact_text(f" a\n{line}\n b", frozenset({"known-value-of-the-environment"})) == f" a\n{left}\n b"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["+num_tokens = 512000", "+tokenizer = build_tokenizer()", "+for key in sorted(shards):", "+max_tokens: 1000000",
+     "+keys = list(table)", "+index 0123456789abcdef0123456789abcdef01234567", "+monkey = 'capuchin'"],
+)  # fmt: skip
+def test_a_text_keeps_what_is_no_secret(line: str) -> None:
+    assert redact_text(line, frozenset()) == line
 
 
 def test_the_environment_s_secrets_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

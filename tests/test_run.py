@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.small import small_config
 from wavenet_pl.config import load_config
 from wavenet_pl.errors import UserError
-from wavenet_pl.run import open_run, run_folder, signature
+from wavenet_pl.run import RunFolder, open_run, run_folder, signature
 
 PRINT = "f" * 64
 
@@ -52,6 +54,53 @@ def test_an_earlier_run_is_set_aside_and_not_deleted(tmp_path):
         aside = run.set_aside()
         assert aside is not None and (aside / "mark").read_text() == str(number)
     assert not run.path.exists() and run.set_aside() is None
+
+
+def test_a_run_keeps_its_id_over_restarts_and_moves_and_a_fresh_one_has_another(tmp_path):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    assert run.run_id == ""
+    run.create(small_config("x"))
+    first = run.run_id
+    run.create(small_config("x"))
+    aside = run.set_aside()
+    assert first.startswith(f"{run.name}-") and aside is not None and RunFolder(aside).run_id == first
+    run.create(small_config("x"))
+    assert run.run_id not in ("", first)
+
+
+@pytest.mark.parametrize("content", [b"../../evil", b"", b"a b", b"x" * 200, b"\xff"])
+def test_an_id_that_was_changed_is_refused(tmp_path, content):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    run.create(small_config("x"))
+    (run.path / "run_id").write_bytes(content)
+    with pytest.raises(
+        UserError, match="run_id holds .*, expected letters, digits, . _ and -; remove the file"
+    ):
+        run.create(small_config("x"))
+
+
+def test_no_secret_is_in_what_a_run_writes_down(tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    for arguments in (
+        ["init", "-q", str(repository)],
+        ["-C", str(repository), "config", "user.email", "a@b"],
+    ):
+        subprocess.run(["git", *arguments], check=True)
+    monkeypatch.chdir(repository)
+    (repository / "settings.py").write_text("API_KEY = ''\nnum_tokens = 5\n")
+    for arguments in (["add", "."], ["-c", "user.name=a", "commit", "-qm", "first"]):
+        subprocess.run(["git", *arguments], check=True)
+    (repository / "settings.py").write_text("API_KEY = 'planted-in-the-diff'\nnum_tokens = 512000\n")
+    monkeypatch.setenv("HF_TOKEN", "planted-in-the-environment")
+    config = small_config(
+        "https://user:planted-in-the-url@host/set?token=planted-in-the-query", "wandb.group=group-a"
+    )
+    run = run_folder(config, PRINT, tmp_path / "runs")
+    run.create(config)
+    texts = [path.read_text() for path in run.path.rglob("*") if path.is_file()]
+    assert len(texts) >= 4 and not [text for text in texts if "planted" in text]
+    assert "num_tokens = 512000" in (run.path / "git.diff").read_text()
+    assert load_config([run.config]).wandb.group == "group-a"
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

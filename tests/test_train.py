@@ -8,81 +8,21 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from tests.data.shards import write_shard_set
 from tests.small import SETTINGS
+from tests.training import ROOT, losses, start, the_run, train, wait_for_step, weights
 from wavenet_pl import cli
-from wavenet_pl.run import RunFolder
 from wavenet_pl.tracking.metrics_file import read_metrics
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shard_set(tmp_path_factory.mktemp("train") / "set", train=10, val=3)
-
-
-def start(shards: Path, folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`wavenet-pl train` in a process of its own, in a session of its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "wavenet_pl",
-        "train",
-        f"data.path={shards}",
-        *SETTINGS,
-        "--runs",
-        str(folder),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def train(shards: Path, folder: Path, *arguments: str, code: int = 0) -> str:
-    """Run to the end; returns all that was printed."""
-    process = start(shards, folder, *arguments)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == code, err[-3000:]
-    assert "Traceback" not in err
-    return out + err
-
-
-def the_run(folder: Path) -> RunFolder:
-    [path] = [path for path in folder.iterdir() if path.name.startswith("wavenet-")]
-    return RunFolder(path)
-
-
-def losses(folder: Path) -> dict[int, float]:
-    rows = [row for row in read_metrics(the_run(folder).metrics) if "train/loss" in row]
-    steps = [row["step"] for row in rows]
-    assert steps == list(range(1, len(steps) + 1)), "each step once, in order"
-    return {row["step"]: row["train/loss"] for row in rows}
-
-
-def weights(folder: Path) -> dict[str, Any]:
-    path = max(the_run(folder).checkpoints.glob("*.ckpt"))
-    return torch.load(path, weights_only=True)["state_dict"]
-
-
-def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
-        rows = list(folder.glob("wavenet-*/metrics.jsonl"))
-        if rows and any(row["step"] >= step for row in read_metrics(rows[0])):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no step {step} within two minutes")
 
 
 def test_a_dry_run_writes_nothing(shards, tmp_path, monkeypatch, capsys):
@@ -115,13 +55,13 @@ def test_a_mistake_is_one_message_and_2(shards, tmp_path, monkeypatch, capsys, s
 
 @pytest.mark.slow
 def test_a_run_in_two_parts_has_the_losses_and_weights_of_one(shards, tmp_path):
-    """Stopped in the middle of an epoch, with workers, averaged weights and another number of workers afterwards."""
+    """Stopped in the middle of an epoch, with workers, averages, dropout and another number of workers afterwards."""
     (tmp_path / "parts").mkdir(), (tmp_path / "whole").mkdir()
-    ema = "optim.ema_decay=0.99"
-    train(shards, tmp_path / "parts", "trainer.max_steps=17", "data.num_workers=2", ema)
-    text = train(shards, tmp_path / "parts", "trainer.max_steps=30", ema)
+    settings = ("optim.ema_decay=0.99", "model.network.dropout=0.1")
+    train(shards, tmp_path / "parts", "trainer.max_steps=17", "data.num_workers=2", *settings)
+    text = train(shards, tmp_path / "parts", "trainer.max_steps=30", *settings)
     assert "going on from step-000000017.ckpt" in text
-    train(shards, tmp_path / "whole", "trainer.max_steps=30", ema)
+    train(shards, tmp_path / "whole", "trainer.max_steps=30", *settings)
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
     one, other = weights(tmp_path / "parts"), weights(tmp_path / "whole")
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
@@ -135,6 +75,46 @@ def test_two_ranks_learn_what_one_learns_and_go_on_after_a_stop(shards, tmp_path
     train(shards, tmp_path / "two", "trainer.max_steps=20", "trainer.devices=2", "data.num_workers=1")
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert one.keys() == two.keys() and all(two[step] == pytest.approx(one[step], rel=1e-5) for step in one)
+
+
+@pytest.mark.slow
+def test_torchrun_trains_what_one_process_trains_in_one_run_folder(shards, tmp_path):
+    (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
+    settings = (f"data.path={shards}", *SETTINGS, "trainer.max_steps=12", "wandb.mode=offline", "--runs", ".")
+    train(shards, tmp_path / "one", "trainer.max_steps=12")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launch, "-m", "wavenet_pl", "train", *settings, "trainer.devices=2"],
+        capture_output=True, text=True, timeout=240, cwd=tmp_path / "two", check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert one.keys() == two.keys() and all(two[step] == pytest.approx(one[step], rel=1e-5) for step in one)
+    assert len(list((the_run(tmp_path / "two").path / "wandb").glob("offline-run-*"))) == 1
+    assert done.stdout.count("finished at step 12") == 1
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same_and_its_checkpoints_are_like_any(shards, tmp_path):
+    (tmp_path / "plain").mkdir(), (tmp_path / "compiled").mkdir()
+    train(shards, tmp_path / "plain", "trainer.max_steps=6")
+    train(shards, tmp_path / "compiled", "trainer.max_steps=6", "train.compile=true")
+    plain, compiled = losses(tmp_path / "plain"), losses(tmp_path / "compiled")
+    assert all(compiled[step] == pytest.approx(plain[step], rel=1e-4) for step in plain)
+    assert weights(tmp_path / "compiled").keys() == weights(tmp_path / "plain").keys()
+    assert "going on" in train(shards, tmp_path / "compiled", "trainer.max_steps=8")
+
+
+@pytest.mark.slow
+def test_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(shards, tmp_path):
+    (tmp_path / "float32").mkdir(), (tmp_path / "bfloat16").mkdir()
+    train(shards, tmp_path / "float32", "trainer.max_steps=12")
+    train(shards, tmp_path / "bfloat16", "trainer.max_steps=12", "trainer.precision=bf16-mixed")
+    float32, bfloat16 = losses(tmp_path / "float32"), losses(tmp_path / "bfloat16")
+    assert all(bfloat16[step] == pytest.approx(float32[step], rel=0.01) for step in float32)
+    assert bfloat16 != float32
+    assert {weight.dtype for weight in weights(tmp_path / "bfloat16").values()} == {torch.float32}
 
 
 @pytest.mark.slow

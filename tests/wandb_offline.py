@@ -1,20 +1,14 @@
-"""Reads an offline W&B run back: history, captions, config, artifacts, exit code.
-
-wandb no longer has a reader of its own, so this parses run-ID.wandb: a 7-byte header, then LevelDB log
-records in blocks of 32 KiB (u32 crc, u16 length, u8 kind: 1 whole, 2 first, 3 middle, 4 last), whose payloads
-are protobuf Records. A run that was killed has a torn tail: reading ends there without error.
-"""
+"""Reads an offline W&B run back: history, captions, config, artifacts, exit code."""
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_BLOCK, _HEADER = 32768, 7
+from wavenet_pl.tracking.wandb_log import read_log
 
 
 @dataclass
@@ -47,7 +41,7 @@ def offline_folders(run_dir: Path) -> list[Path]:
 def read_offline_run(folder: Path) -> OfflineRun:
     """Read RUN/wandb/offline-run-DATE-ID. Paths of media are below its subfolder files."""
     run = OfflineRun()
-    for record in _records(folder):
+    for record in read_log(folder):
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run.run_id, run.project, run.group = record.run.run_id, record.run.project, record.run.run_group
@@ -88,32 +82,3 @@ def _merge(into: dict[str, Any], items: Iterable[Any]) -> dict[str, Any]:
             place = place[key]
         place[last] = json.loads(item.value_json)
     return into
-
-
-def _records(folder: Path) -> Iterator[Any]:
-    from wandb.proto import wandb_internal_pb2
-
-    (path,) = folder.glob("*.wandb")
-    for payload in _payloads(path.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(payload)
-        yield record
-
-
-def _payloads(data: bytes) -> Iterator[bytes]:
-    assert data[:4] == b":W&B", "no .wandb file"
-    position, parts = _HEADER, []
-    while position + _HEADER <= len(data):
-        left = _BLOCK - position % _BLOCK
-        if left < _HEADER:  # the end of a block is padded
-            position += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, position)
-        payload = data[position + _HEADER : position + _HEADER + length]
-        if kind == 0 or len(payload) < length:
-            return
-        position += _HEADER + length
-        parts.append(payload)
-        if kind in (1, 4):
-            yield b"".join(parts)
-            parts = []

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-import pickle
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from wavenet_pl.config import from_plain
-from wavenet_pl.data.format import sync_folder
+from wavenet_pl.durable import replacing, write_durably
 from wavenet_pl.errors import UserError
-from wavenet_pl.modules import CHECKPOINT_KEY, WaveNetModule, build_module
+from wavenet_pl.foreign import read_file
+from wavenet_pl.modules import CHECKPOINT_KEY, WaveNetModule
 from wavenet_pl.run import RunFolder
 from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.weights import build_trained, is_export, load_export, read_archive
 
 _NAME = re.compile(r"step-(\d{9,})\.ckpt")
 
@@ -29,26 +32,36 @@ class AtomicCheckpointIO(CheckpointIO):
     Lightning's own writes to the temporary folder and moves, which across file systems is a copy that can be cut.
     """
 
+    failure: str = ""
+    """Why the newest save did not succeed, and what to do; empty where it did."""
+
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
     ) -> None:
-        """Write the checkpoint and its checksum. One of this step that is already there and valid stays."""
-        path = Path(path)
+        """Write the checkpoint and its checksum. One of this step that is already there and valid stays.
+
+        Where the disk refuses, nothing is raised on this one rank, for which the others would wait: see `failure`.
+        """
+        path, self.failure = Path(path), ""
         if problem(path) is None:
             return
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            with open(temporary, "wb") as file:
+            self._write(checkpoint, path)
+        except OSError as error:
+            self.failure = (
+                f"{path} could not be written ({error.strerror or error}): it takes {_size(checkpoint):,} bytes, and "
+                f"{shutil.disk_usage(path.parent).free:,} are free; make room. Earlier checkpoints are as they were"
+            )
+
+    def _write(self, checkpoint: dict[str, Any], path: Path) -> None:
+        with replacing(path) as file:
+            try:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            _write_checksum(
-                path, _sha256(temporary)
-            )  # before the file has its name: no file without a checksum
-            os.replace(temporary, path)
-            sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+            except RuntimeError as error:  # what torch makes of a disk that is full
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+            file.seek(0)
+            # Before the file has its name: no checkpoint is ever there without its checksum.
+            write_durably(checksum_path(path), f"{_sha256(file)}  {path.name}\n")
 
     def load_checkpoint(
         self, path: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None
@@ -91,10 +104,12 @@ def problem(path: Path) -> str | None:
     if not path.is_file():
         return "is not there"
     try:
-        expected = checksum_path(path).read_text(encoding="utf-8").split()[0]
+        expected = read_file(checksum_path(path), 1024).decode().split()[0]
     except (OSError, UnicodeDecodeError, IndexError):
         return "has no checksum beside it"
-    return None if _sha256(path) == expected else "does not have the bytes that its checksum says"
+    with open(path, "rb") as file:
+        same = _sha256(file) == expected
+    return None if same else "does not have the bytes that its checksum says"
 
 
 def newest_valid(run: RunFolder) -> tuple[Path | None, list[str]]:
@@ -134,10 +149,19 @@ def best_checkpoint(run: RunFolder) -> Path:
 
 
 def validation_bits(run: RunFolder) -> dict[int, float]:
-    """step -> val/bits, from metrics.jsonl."""
-    if not run.metrics.exists():
-        return {}
-    return {row["step"]: row["val/bits"] for row in read_metrics(run.metrics) if "val/bits" in row}
+    """step -> val/bits, from metrics.jsonl, where it is a number.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    rows = read_metrics(run.metrics) if run.metrics.exists() else []
+    validated = [row for row in rows if "val/bits" in row]
+    for row in validated:
+        if type(row.get("step")) is not int or type(row["val/bits"]) not in (int, float):
+            raise UserError(
+                f"{run.metrics} has the row {row!s:.80}, expected numbers as step and val/bits; remove it"
+            )
+    return {row["step"]: row["val/bits"] for row in validated if math.isfinite(row["val/bits"])}
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -146,14 +170,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         UserError: it is damaged, or holds anything else.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(
-            f"{path} cannot be loaded ({reason}), expected a checkpoint that `wavenet-pl train` wrote"
-        ) from None
-    if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
+    checkpoint = read_archive(path)
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(CHECKPOINT_KEY), dict):
         raise UserError(
             f"{path} is no checkpoint of this project, expected one that `wavenet-pl train` wrote"
         )
@@ -161,46 +179,35 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def load(path: str | os.PathLike[str]) -> WaveNetModule:
-    """The model of a run (its best val/bits; averaged weights where trained) or of one checkpoint, in eval mode.
+    """The model of a run (its best val/bits; averaged weights where trained), a checkpoint or an export, in eval mode.
 
     Raises:
         UserError: there is none, or it is damaged.
     """
     path = Path(path)
+    if is_export(path):
+        return load_export(path)
     if path.is_dir():
         path = best_checkpoint(RunFolder(path))
     elif checksum_path(path).exists() and (reason := problem(path)) is not None:
         raise UserError(f"{path} {reason}; it is damaged: use another checkpoint")
     checkpoint = read_checkpoint(path)
     ours = checkpoint[CHECKPOINT_KEY]
-    try:
-        with torch.device("meta"):  # a config that claims giant layers takes no memory: the weights decide
-            module = build_module(
-                from_plain(ours["config"]),
-                sample_rate=int(ours["sample_rate"]),
-                index_fingerprint=str(ours["index_fingerprint"]),
-            )
-        state: Mapping[str, Any] = checkpoint["state_dict"]
-        module.load_state_dict(state, assign=True)
-    except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{path} does not hold the model that it describes: {reason}") from None
-    return module.eval()
+    return build_trained(
+        from_plain(ours.get("config"), str(path)), ours, checkpoint.get("state_dict", {}), path
+    )
 
 
-def _write_checksum(path: Path, digest: str) -> None:
-    target = checksum_path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(f"{digest}  {path.name}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, target)
+def _size(tree: Any) -> int:
+    """Bytes of all tensors in nested dicts and lists."""
+    if isinstance(tree, torch.Tensor):
+        return tree.numel() * tree.element_size()
+    items = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, (list, tuple)) else ()
+    return sum(map(_size, items))
 
 
-def _sha256(path: Path) -> str:
+def _sha256(file: BinaryIO) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**22):
-            digest.update(block)
+    while block := file.read(2**22):
+        digest.update(block)
     return digest.hexdigest()

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
+from wavenet_pl import signals
 from wavenet_pl.errors import BadDataError, UserError
+from wavenet_pl.foreign import printable
+from wavenet_pl.redaction import redact
 
 COMMANDS = {
     "prepare": ("data_prep.command", "turn a corpus of recordings into shards with an index and a report"),
     "index": ("wavenet_pl.indexing", "check shards that someone else wrote, and write their index"),
     "train": ("wavenet_pl.train", "train a model from a config, or go on with the run it began"),
     "generate": ("wavenet_pl.generate", "make clips to listen to from a trained model"),
+    "export": (
+        "wavenet_pl.export",
+        "write a trained model as safetensors with a model card, to give to others",
+    ),
     "doctor": ("wavenet_pl.doctor", "check this machine and installation, and say what to do"),
 }
 """Command -> module with `add_arguments(parser)` and `main(args) -> int`, and what it is for."""
 
 PROGRAM = "wavenet-pl"
 EXIT_BUG, EXIT_USER, EXIT_BAD_DATA, EXIT_INTERRUPTED, EXIT_PIPE = 1, 2, 3, 130, 141
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""Errors that say something of the machine and nothing of us: full, over quota, read-only, too large."""
 EPILOG = """\
 exit codes: 0 done, 1 a bug of ours, 2 a mistake in what was asked, 3 bad data or numbers,
             85 saved: run the same command again to go on, 130 Ctrl-C, 143 terminated"""
@@ -49,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. Wrong options raise SystemExit(2), as argparse does.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["train"]:
+        signals.hold()  # first thing in the process: the handlers come with the command
     program = " ".join([PROGRAM, *(argument for argument in arguments[:1] if argument in COMMANDS)])
     try:
         code = _run(arguments)
@@ -60,18 +72,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except UserError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
+    except (UserError, BadDataError) as error:
+        # It may name what comes from a file that anyone has written, and URLs with passwords.
+        lines = map(printable, redact(str(error)).split("\n"))
+        print(f"{program}: error: " + "\n".join(lines), file=sys.stderr)
+        return EXIT_USER if isinstance(error, UserError) else EXIT_BAD_DATA
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            return _bug(program)
+        place = f" {error.filename}" if error.filename else ""
+        print(
+            f"{program}: error: cannot write{place} ({error.strerror}); make room or mend that, and run the same "
+            "command again",
+            file=sys.stderr,
+        )
         return EXIT_USER
-    except BadDataError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        return EXIT_BAD_DATA
     except Exception:  # noqa: BLE001  # the last resort: whatever it was, it is told
-        import traceback
+        return _bug(program)
 
-        traceback.print_exc()
-        print(f"{program}: this is a bug of ours; please report it with the lines above", file=sys.stderr)
-        return EXIT_BUG
+
+def _bug(program: str) -> int:
+    import traceback
+
+    traceback.print_exc()
+    print(f"{program}: this is a bug of ours; please report it with the lines above", file=sys.stderr)
+    return EXIT_BUG
 
 
 def _run(arguments: list[str]) -> int:

@@ -81,6 +81,14 @@ class Config:
             f"set data.crop_samples={max(16000, 4 * field_)}, or a smaller model.network",
             *(f"model.network.{name}" for name in ("stacks", "layers_per_stack", "kernel_size")),
         )
+        hang_after, budget = self.train.hang_after, self.samples.budget_seconds
+        check(
+            self,
+            "train.hang_after",
+            hang_after is None or self.samples.every_n_steps == 0 or hang_after > budget,
+            f"more than samples.budget_seconds, which is {budget}: a set of clips is no step, and may take so long",
+            "samples.budget_seconds",
+        )
         trainer_options.check_owned(self.trainer)
 
 
@@ -153,13 +161,17 @@ def to_plain(config: Config) -> dict[str, Any]:
     return plain(config)
 
 
-def from_plain(tree: Mapping[str, Any]) -> Config:
+def from_plain(tree: Mapping[str, Any], origin: str = "stored config") -> Config:
     """The config that `to_plain` gave this tree for; strict, and safe for a tree from anywhere.
+
+    Args:
+        tree: dicts, lists, numbers, text and None.
+        origin: what messages say about where it stands.
 
     Raises:
         UserError: an unknown name, a wrong type or a value out of range.
     """
-    return _build([config_source.read_plain(tree, "stored config")])
+    return _build([config_source.read_plain(tree, origin)])
 
 
 def to_yaml(config: Config) -> str:

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from wavenet_pl.config_mistakes import SettingError, advice, expected, scalars, shown, unknown_setting
 from wavenet_pl.config_source import COMMAND_LINE, Given
 from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import printable
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ class _Reader:
 
     def stop_on_mistakes(self) -> None:
         if self.mistakes:
-            raise UserError("\n".join(dict.fromkeys(self.mistakes)))
+            raise UserError("\n".join(map(printable, dict.fromkeys(self.mistakes))))  # a line for each
 
     def read(self, cls: type, given: Given, at: tuple[str, ...]) -> None:
         if given.value is None and given.origin != COMMAND_LINE:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union
 
 from wavenet_pl.config_source import Given
 from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import printable
 from wavenet_pl.redaction import is_secret_name
 
 
@@ -33,10 +34,11 @@ class SettingError(UserError):
         paths = [f"{section}.{name}" if section else name for name in self.settings]
         given = [path for path in paths if path in origins]
         if not given:
-            return f"{paths[0]} {self.problem}"
+            return printable(f"{paths[0]} {self.problem}")
         first = given[0]
         rest = [f"{path}: {origins[path]}" for path in given[1:] if origins[path] != origins[first]]
-        return f"{origins[first]}: {paths[0]} {self.problem}" + (f" ({'; '.join(rest)})" if rest else "")
+        also = f" ({'; '.join(rest)})" if rest else ""
+        return printable(f"{origins[first]}: {paths[0]} {self.problem}{also}")
 
 
 def check(settings: Any, setting: str, holds: bool, expected: str, *others: str) -> None:

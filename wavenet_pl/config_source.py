@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import yaml
 
 from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import open_file, printable
 
 MAX_BYTES = 65536  # a config is a short text; more is a data file given by mistake
 MAX_DEPTH = 20
@@ -137,7 +138,7 @@ def _given(loader: _Loader, node: yaml.Node, place: str, origin: Any) -> Given:
                 raise UserError(f"{where}: found a list or mapping as a name, expected `name: value`")
             if key.value in items:
                 raise UserError(
-                    f"{where}: {key.value} is given twice, first at {items[key.value].origin}; "
+                    f"{where}: {printable(key.value)} is given twice, first at {items[key.value].origin}; "
                     "keep one of the two"
                 )
             items[key.value] = _given(loader, value, where, origin)
@@ -159,7 +160,7 @@ def read_file(path: Path) -> Given:
         UserError: no such file, not a text file, or not a mapping.
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             data = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         raise UserError(
@@ -214,25 +215,34 @@ def _relabel(given: Given, origin: str) -> Given:
     return Given(value=value, text=given.text, origin=origin)
 
 
-def read_plain(value: Any, origin: str, depth: int = 0) -> Given:
+def read_plain(value: Any, origin: str) -> Given:
     """Marks plain Python values (dicts, lists, numbers, text, None), as a checkpoint stores them.
 
     Raises:
-        UserError: any other type, a name that is not text, or nesting without end.
+        UserError: any other type, a name that is not text, or values without end.
     """
-    if depth > MAX_DEPTH:
-        raise UserError(f"{origin}: {TOO_DEEP}")
-    if isinstance(value, Mapping):
-        for name in value:
-            if not isinstance(name, str):
-                raise UserError(f"{origin}: found the name {name!r}, expected text")
-        value = {name: read_plain(item, origin, depth + 1) for name, item in value.items()}
+    # A pickle can hold one list ten times in another, and that ten times again: bytes do not bound what is in them.
+    left = iter(range(MAX_BYTES))
+
+    def read(value: Any, depth: int) -> Given:
+        if depth > MAX_DEPTH:
+            raise UserError(f"{origin}: {TOO_DEEP}")
+        if next(left, None) is None:
+            raise UserError(f"{origin}: more than {MAX_BYTES} values, expected a short tree of settings")
+        if isinstance(value, Mapping):
+            for name in value:
+                if not isinstance(name, str):
+                    raise UserError(f"{origin}: found the name {name!r:.80}, expected text")
+            value = {name: read(item, depth + 1) for name, item in value.items()}
+        elif isinstance(value, (list, tuple)):
+            value = [read(item, depth + 1) for item in value]
+        elif not (value is None or type(value) in (bool, int, float, str)):
+            raise UserError(
+                f"{origin}: found a {type(value).__name__}, expected numbers, text, lists and mappings"
+            )
         return Given(value=value, text=None, origin=origin)
-    if isinstance(value, (list, tuple)):
-        return Given(value=[read_plain(item, origin, depth + 1) for item in value], text=None, origin=origin)
-    if value is None or type(value) in (bool, int, float, str):
-        return Given(value=value, text=None, origin=origin)
-    raise UserError(f"{origin}: found a {type(value).__name__}, expected numbers, text, lists and mappings")
+
+    return read(value, 0)
 
 
 def write_yaml(tree: dict[str, Any]) -> str:

@@ -23,6 +23,10 @@ def read_seconds(value: object) -> float:
     return float(value)  # type: ignore[arg-type]  # text that is no number raises ValueError, as it should
 
 
+DURATION = {"read": read_seconds, "expected": "HH:MM:SS, a number of seconds or null"}
+"""Metadata of a field that is a duration or null."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """What is read and how much at once."""
@@ -35,13 +39,19 @@ class DataConfig:
     """Predictions per crop; the loader adds the context before them."""
     num_workers: int = 2
     """DataLoader processes per rank; 0 reads in the training process."""
+    worker_start: Literal["fork", "spawn", "forkserver"] | None = None
+    """How worker processes are started; null for the way of this Python."""
     max_bad_fraction: float = 0.01
-    """The run stops when more than this share of the recordings cannot be read."""
+    """The run stops when more than this share of a split's recordings cannot be read."""
 
     def __post_init__(self) -> None:
         check(self, "batch_size", self.batch_size >= 1, "1 or more")
         check(self, "crop_samples", self.crop_samples >= 1, "1 or more")
         check(self, "num_workers", self.num_workers >= 0, "0 or more")
+        expected = "null, as data.num_workers is 0 and there are none to start; remove it"
+        check(
+            self, "worker_start", self.num_workers > 0 or self.worker_start is None, expected, "num_workers"
+        )
         check(self, "max_bad_fraction", 0 <= self.max_bad_fraction <= 1, "a share from 0 to 1")
 
 
@@ -87,6 +97,19 @@ class OptimConfig:
             expected = "1 or more: schedule inverse_sqrt falls from the end of the warm-up on"
             check(self, "warmup_steps", self.warmup_steps >= 1, expected, "schedule")
 
+    def lr_factor(self, step: int) -> float:
+        """Share of lr at a step, counted from 0."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.schedule == "inverse_sqrt":
+            return math.sqrt(self.warmup_steps / (step + 1))
+        if self.schedule == "cosine":
+            assert self.decay_steps is not None
+            progress = min(1.0, (step - self.warmup_steps) / (self.decay_steps - self.warmup_steps))
+            left = (1 + math.cos(math.pi * progress)) / 2
+            return self.final_lr_fraction + (1 - self.final_lr_fraction) * left
+        return 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesConfig:
@@ -129,9 +152,7 @@ class TrainConfig:
 
     threads: int | None = None
     """CPU threads per rank; null shares the cores between the ranks of a node."""
-    stop_after: float | None = field(
-        default=None, metadata={"read": read_seconds, "expected": "HH:MM:SS, a number of seconds or null"}
-    )
+    stop_after: float | None = field(default=None, metadata=DURATION)
     """Save and exit with 85 after this time, as HH:MM:SS or in seconds; null for never."""
     compile: bool = False
     """Whether torch.compile prepares the network."""
@@ -141,12 +162,21 @@ class TrainConfig:
     """How many of the newest checkpoints stay."""
     keep_best: int = 1
     """How many checkpoints of the lowest val/bits stay beside those."""
+    failed_save: Literal["go_on", "stop"] = "go_on"
+    """What follows when a checkpoint cannot be written, as on a full disk: train on to the next one, or exit with 3."""
+    max_skipped_steps: int = 10
+    """The run stops, exit 3, after so many steps in a row whose loss or gradient is not finite; each is skipped."""
+    hang_after: float | None = field(default=1800.0, metadata=DURATION)
+    """After this time without a step every rank writes down its stacks and exits with 85; null for never."""
 
     def __post_init__(self) -> None:
-        threads, stop_after = self.threads, self.stop_after
+        threads = self.threads
         check(self, "threads", threads is None or threads >= 1, "1 or more, or null to share the cores")
         expected = "a time above 0, as HH:MM:SS or in seconds, or null for never"
-        check(self, "stop_after", stop_after is None or 0 < stop_after < math.inf, expected)
+        for name in ("stop_after", "hang_after"):
+            seconds = getattr(self, name)
+            check(self, name, seconds is None or 0 < seconds < math.inf, expected)
+        check(self, "max_skipped_steps", self.max_skipped_steps >= 1, "1 or more")
         for name in ("checkpoint_every_n_steps", "keep_last"):
             check(
                 self, name, getattr(self, name) >= 1, "1 or more: without checkpoints a stopped run is lost"

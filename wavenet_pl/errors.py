@@ -14,4 +14,13 @@ class BadDataError(RuntimeError):
     """Too much bad data, or numbers that are not finite, so that the run cannot go on. Commands exit with 3.
 
     The message says what was found, what was expected and what to do, and is shown without a traceback.
+
+    Args:
+        message: what is shown.
+        kind: where one recording is meant, a key of `wavenet_pl.data.damage.REMEDIES`. Then the message says only what
+            was found and expected; whoever knows the recording adds its name, and the remedy.
     """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind

@@ -25,7 +25,7 @@ _FLAT = 0.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl generate`."""
-    parser.add_argument("run", metavar="RUN", help="a run folder, or one checkpoint")
+    parser.add_argument("run", metavar="RUN", help="a run folder, one checkpoint, or an export")
     parser.add_argument("--out", required=True, metavar="DIR", help="where WAV and PNG files go")
     parser.add_argument("--seconds", type=_positive, default=2.0, help="new audio per clip (default: 2)")
     parser.add_argument("--count", type=int, default=1, help="how many clips, made in one batch (default: 1)")

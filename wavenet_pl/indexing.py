@@ -11,10 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import printable
+from wavenet_pl.redaction import redact
 
 if TYPE_CHECKING:
+    from wavenet_pl.data.damage import Damage
     from wavenet_pl.data.index import Index
-    from wavenet_pl.data.scan import Damage, ScannedShard
+    from wavenet_pl.data.scan import ScannedShard
     from wavenet_pl.data.storage import Storage
 
 _VAL_FRACTION = 0.05
@@ -96,6 +99,11 @@ def main(args: argparse.Namespace) -> int:
 def _destination(location: str, out: str | None) -> tuple[str, str | None]:
     """The folder of the index, and what it has to say of where its shards are."""
     is_url = "://" in location
+    if redact(location) != location:
+        raise UserError(
+            "LOCATION has a user, a password or a key in it, which the index would keep, expected a plain URL; "
+            "give credentials to fsspec in its own settings or the environment"
+        )
     if is_url and out is None:
         raise UserError(f"{location} is a URL, where nothing is written; add --out FOLDER for its index")
     folder = location if out is None else out
@@ -194,7 +202,7 @@ class Progress:
 
 def damage_table(damage: Sequence[Damage]) -> list[str]:
     """One line for each damage, below a line of headings."""
-    from wavenet_pl.data.scan import REMEDIES
+    from wavenet_pl.data.damage import REMEDIES
 
     rows = [_COLUMNS] + [
         (row.shard, row.key or "?", row.kind, row.found, REMEDIES[row.kind]) for row in damage
@@ -206,7 +214,7 @@ def damage_table(damage: Sequence[Damage]) -> list[str]:
 
 def _printable(text: str) -> str:
     """No name in a hostile file moves the cursor or fills the screen."""
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:_WIDEST])
+    text = printable(text[:_WIDEST])
     return text if len(text) < _WIDEST else text[: _WIDEST - 3] + "..."
 
 

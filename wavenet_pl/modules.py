@@ -16,12 +16,14 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from wavenet_pl import counter
 from wavenet_pl.codec import build_codec
-from wavenet_pl.config import ConditionConfig, Config, OptimConfig, to_plain
+from wavenet_pl.config import ConditionConfig, Config, to_plain
 from wavenet_pl.generation import reference
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.heads import build_head
 from wavenet_pl.network import State, WaveNet
+from wavenet_pl.redaction import redact
 
 CHECKPOINT_KEY = "wavenet_pl"
 """Where a checkpoint keeps what is ours: config, sample rate, fingerprint of the index."""
@@ -52,6 +54,10 @@ class WaveNetModule(L.LightningModule):
         self._sums = _Sums()
         self.step_metrics: dict[str, float] = {}
         """Numbers of the newest optimizer step."""
+        self.step_skipped = False
+        """Whether the newest optimizer step changed nothing, because its numbers were not finite."""
+        self.bad_slots = 0
+        """Slots of the newest optimizer step or validation, over all ranks, whose recording could not be read."""
 
     def build_conditioner(self, config: ConditionConfig) -> nn.Module | None:
         """What turns a batch into the condition; None for a model without one."""
@@ -83,25 +89,40 @@ class WaveNetModule(L.LightningModule):
         The shares are summed and not averaged, so that ranks with fewer predictions weigh less. Lightning divides by
         the accumulated batches and DDP by the ranks, which is undone here.
         """
+        # What a step draws, as dropout does, follows from where it is: no generator's state has to be kept.
+        place = self.trainer.global_step, batch_idx, self.trainer.global_rank
+        torch.manual_seed(counter.stream_key("step", self.config.seed, *place))
         nats, count = self.nats(batch)
-        self._sums.add(nats, count)
+        self._sums.add(nats, count, len(batch["bad"]))
         ways = self.trainer.world_size * self.trainer.accumulate_grad_batches
         self._planned = max(batch["predictions"], 1)
         return nats * (ways / self._planned)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Mends the gradients where damaged recordings made the batch smaller than planned; logs the step."""
-        nats, count = self._sums.reduce(self.trainer)
+        """Mends the gradients where damaged recordings made the batch smaller than planned; logs the step.
+
+        Gradients that are not finite are dropped, so that neither weights nor averages change. All ranks see the same
+        sums and the same gradients, and do the same.
+        """
+        nats, count, self.bad_slots = self._sums.reduce(self.trainer)
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         if 0 < count != self._planned:
             torch._foreach_mul_(gradients, self._planned / count)
         loss = nats / count if count else math.nan
+        norm = nn.utils.get_total_norm(gradients).item()
         self.step_metrics = {
             "train/loss": loss,
             "train/bits": loss / math.log(2),
             "optim/lr": optimizer.param_groups[0]["lr"],
-            "optim/grad_norm": nn.utils.get_total_norm(gradients).item(),
+            "optim/grad_norm": norm,
         }
+        finite = math.isfinite(nats) and math.isfinite(norm)
+        # With 16-mixed, gradients that overflow are how the loss scale is found, and no mistake.
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        overflow = math.isfinite(nats) and scaler is not None and scaler.get_scale() > 1
+        self.step_skipped = not finite and not overflow
+        if not finite or count == 0:
+            optimizer.zero_grad(set_to_none=True)
         for name in ("train/loss", "train/bits"):  # for callbacks; `StepMetrics` writes the row
             self.log(name, self.step_metrics[name], logger=False)
 
@@ -111,11 +132,11 @@ class WaveNetModule(L.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Adds up; every sample of every recording counts once."""
-        self._sums.add(*self.nats(batch))
+        self._sums.add(*self.nats(batch), len(batch["bad"]))
 
     def on_validation_epoch_end(self) -> None:
         """Logs bits per sample over all ranks."""
-        nats, count = self._sums.reduce(self.trainer)
+        nats, count, self.bad_slots = self._sums.reduce(self.trainer)
         self.log("val/bits", nats / max(count, 1) / math.log(2), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -124,16 +145,16 @@ class WaveNetModule(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(config, step))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, config.lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what `wavenet_pl.load` builds the model from."""
-        checkpoint[CHECKPOINT_KEY] = {
-            "config": to_plain(self.config),
-            "sample_rate": self.sample_rate,
-            "index_fingerprint": self.index_fingerprint,
-        }
+        checkpoint.setdefault(CHECKPOINT_KEY, {}).update(
+            config=redact(to_plain(self.config)),
+            sample_rate=self.sample_rate,
+            index_fingerprint=self.index_fingerprint,
+        )
 
     def stream(
         self,
@@ -210,34 +231,19 @@ def build_module(config: Config, *, sample_rate: int, index_fingerprint: str = "
     return MODULES[config.model.kind](config, sample_rate=sample_rate, index_fingerprint=index_fingerprint)
 
 
-def lr_factor(config: OptimConfig, step: int) -> float:
-    """Share of optim.lr at a step, counted from 0."""
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    if config.schedule == "inverse_sqrt":
-        return math.sqrt(config.warmup_steps / (step + 1))
-    if config.schedule == "cosine":
-        assert config.decay_steps is not None
-        progress = min(1.0, (step - config.warmup_steps) / (config.decay_steps - config.warmup_steps))
-        return (
-            config.final_lr_fraction + (1 - config.final_lr_fraction) * (1 + math.cos(math.pi * progress)) / 2
-        )
-    return 1.0
-
-
 class _Sums:
-    """Nats and predictions of a step or of a validation, over all ranks in the end."""
+    """Nats, predictions and bad slots of a step or of a validation, over all ranks in the end."""
 
     def __init__(self) -> None:
         self._sums: Tensor | None = None
 
-    def add(self, nats: Tensor, count: Tensor) -> None:
-        both = torch.stack([nats.detach().double(), count.double()])
-        self._sums = both if self._sums is None else self._sums + both
+    def add(self, nats: Tensor, count: Tensor, bad: int) -> None:
+        sums = torch.stack([nats.detach().double(), count.double(), count.new_tensor(bad).double()])
+        self._sums = sums if self._sums is None else self._sums + sums
 
-    def reduce(self, trainer: L.Trainer) -> tuple[float, int]:
+    def reduce(self, trainer: L.Trainer) -> tuple[float, int, int]:
         """The sums over all ranks; afterwards they begin anew."""
         assert self._sums is not None
-        nats, count = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
+        nats, count, bad = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
         self._sums = None
-        return nats, int(count)
+        return nats, int(count), int(bad)

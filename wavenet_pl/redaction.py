@@ -20,6 +20,11 @@ _AT_END = {"auth", "authorization", "cookie", "key", "keys", "token", "tokens"}
 _PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "token")}
 _SIGNATURES = {"sig", "signature"}  # of a URL that was signed for whoever has it
 
+_ASSIGNMENT = re.compile(r"""([A-Za-z_][\w.-]*)(["']?\s*[:=]\s*["']?)([^\s"',;(){}\[\]]{6,})""")
+"""`name = value`, `"name": "value"`, `NAME=value`; a call such as `key=find(x)` has its bracket too early."""
+_KNOWN = re.compile(r"\b(?:hf_\w{20,}|AKIA[0-9A-Z]{16}|gh[opsu]_\w{30,}|sk-[\w-]{20,})")
+"""Keys of services that mark their keys."""
+
 _SHORTEST_SECRET = 8  # a shorter value, such as "1" or "true", stands in too many texts by chance
 
 
@@ -58,6 +63,22 @@ def redact(value: Any, secrets: frozenset[str] | None = None) -> Any:
         secrets: texts to look for; the environment's `secret_values` by default.
     """
     return _redact(value, secret_values() if secrets is None else secrets, name="")
+
+
+def redact_text(text: str, secrets: frozenset[str] | None = None) -> str:
+    """As `redact`, for a text such as a diff: also what is assigned to a secret's name, and keys known by their form.
+
+    Args:
+        text: what is about to be written.
+        secrets: texts to look for; the environment's `secret_values` by default.
+    """
+    text = _text(text, secret_values() if secrets is None else secrets)
+    return _KNOWN.sub(REDACTED, _ASSIGNMENT.sub(_assignment, text))
+
+
+def _assignment(match: re.Match[str]) -> str:
+    name, between, value = match.groups()
+    return f"{name}{between}{REDACTED}" if is_secret_name(name) and not value.isdecimal() else match.group()
 
 
 def _redact(value: Any, secrets: frozenset[str], name: str) -> Any:

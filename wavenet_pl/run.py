@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavenet_pl.config import Config, to_plain, to_yaml
+from wavenet_pl.config import Config, to_plain
+from wavenet_pl.config_source import write_yaml
+from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import read_file
+from wavenet_pl.redaction import redact, redact_text
 
 _SIGNED_TRAINER = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
 _SIGNED_DATA = ("batch_size", "crop_samples")
@@ -25,7 +30,7 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """The folder's own name, which is the run's id too."""
+        """The folder's own name."""
         return self.path.name
 
     @property
@@ -48,14 +53,53 @@ class RunFolder:
         """What simple models reach on the same data."""
         return self.path / "baselines.json"
 
+    @property
+    def clips(self) -> Path:
+        """Clips generated while training, a folder for each set."""
+        return self.path / "clips"
+
+    @property
+    def logs(self) -> Path:
+        """What ranks and jobs wrote while they ran."""
+        return self.path / "logs"
+
+    @property
+    def run_id(self) -> str:
+        """Who the run is, in trackers too: given when the folder is made, the same after a restart or a move.
+
+        Empty where there is no folder yet.
+
+        Raises:
+            UserError: the file that keeps it was changed.
+        """
+        path = self.path / "run_id"
+        try:
+            text = read_file(path, 256).decode("utf-8", "replace").strip()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}), expected the run's id; remove it"
+            ) from None
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+            raise UserError(
+                f"{path} holds {text!r:.60}, expected letters, digits, . _ and -; remove the file for a new id"
+            )
+        return text
+
     def create(self, config: Config) -> dict[str, Any]:
-        """Make the folder and write down what the run is: config, git commit and diff. Returns the git facts."""
+        """Make the folder and write down what the run is: id, config, git commit and diff. Returns the git facts.
+
+        Keys and passwords are taken out of all that is written.
+        """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        (self.path / "logs").mkdir(exist_ok=True)
-        self.config.write_text(to_yaml(config), encoding="utf-8")
+        self.logs.mkdir(exist_ok=True)
+        if not self.run_id:
+            write_durably(self.path / "run_id", f"{self.name}-{os.urandom(3).hex()}\n")
+        write_durably(self.config, write_yaml(redact(to_plain(config))))
         git = {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "-uno"))}
-        (self.path / "git.json").write_text(json.dumps(git) + "\n", encoding="utf-8")
-        (self.path / "git.diff").write_text(_git("diff", "HEAD"), encoding="utf-8")
+        write_durably(self.path / "git.json", json.dumps(git) + "\n")
+        write_durably(self.path / "git.diff", redact_text(_git("diff", "HEAD")))
         return git
 
     def set_aside(self) -> Path | None:

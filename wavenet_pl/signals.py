@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: the handlers only set a flag."""
+"""How a run ends before its time: signals that only set a flag, and what ends it on all ranks together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from types import FrameType
 
 REQUEUE = 85
 """Exit code of a run that was saved and wants to be started again."""
+BAD = 3
+"""Exit code of a run that stopped for bad data or numbers."""
 EXIT_CODES = {signal.SIGUSR1: REQUEUE, signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+class StopRun(Exception):
+    """The run ends now; every rank raises this at the same step.
+
+    Args:
+        code: what the process exits with.
+        message: what is said about it, once.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
 
 
 class StopFlag:
@@ -16,11 +31,20 @@ class StopFlag:
     def __init__(self) -> None:
         self.code = 0
 
+    def __bool__(self) -> bool:
+        return self.code != 0
+
     def install(self) -> None:
-        """Answer SIGINT, SIGTERM and SIGUSR1 from now on; in the main thread only."""
+        """Answer SIGINT, SIGTERM and SIGUSR1 from now on, those that `hold` kept included; in the main thread only."""
         for number in EXIT_CODES:
             signal.signal(number, self._handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, EXIT_CODES)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.code = EXIT_CODES[signal.Signals(number)]
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def hold() -> None:
+    """Keep the signals waiting until a `StopFlag` is installed: before that they would kill the process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)

@@ -100,7 +100,7 @@ def test_a_damaged_recording_is_passed_over_and_named(
 ) -> None:
     data = make_data(tmp_path / "data", (500, 500))
     shard = tmp_path / "data" / "val" / "shard-000000.tar"
-    _, offset, size = data.splits["val"][0].audio
+    _, (offset, size, _) = data.splits["val"][0].audio
     content = bytearray(shard.read_bytes())
     content[offset : offset + size] = bytes(size)
     shard.write_bytes(content)

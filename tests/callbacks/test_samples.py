@@ -79,7 +79,10 @@ def test_no_clips_where_none_are_wanted(tmp_path: Path) -> None:
     assert not fit(tmp_path, config).exists()
 
 
-def test_a_resumed_run_goes_on_with_the_next_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize("owed", [False, True])
+def test_a_resumed_run_goes_on_with_the_next_set_and_makes_one_that_it_owes(
+    tmp_path: Path, owed: bool
+) -> None:
     config = small_config(tmp_path, wandb=OFF)
 
     class Save(L.Callback):
@@ -87,8 +90,11 @@ def test_a_resumed_run_goes_on_with_the_next_set(tmp_path: Path) -> None:
             trainer.save_checkpoint(tmp_path / "two.ckpt")
 
     train(config, tmp_path / "first", [Save()], max_steps=2)
+    if not owed:
+        (tmp_path / "run" / "clips" / "step-000000002").mkdir(parents=True)
     clips = fit(tmp_path, config, ckpt_path=tmp_path / "two.ckpt", max_steps=4)
-    assert steps(clips) == [4]
+    assert steps(clips) == [2, 4]
+    assert any((clips / "step-000000002").iterdir()) is owed
 
 
 def test_losses_are_the_same_bits_with_and_without_clips(tmp_path: Path, one_thread: None) -> None:

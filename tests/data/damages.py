@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from tests.data.shards import SAMPLE_RATE, make_audio
+from wavenet_pl.data.format import Place
+from wavenet_pl.data.index import Index, save_index
+from wavenet_pl.data.scan import ScannedRecording, ScannedShard
+from wavenet_pl.data.survey import build_index
 
 BLOCK = 512
 
@@ -26,6 +34,25 @@ def audio_bytes(
     buffer = io.BytesIO()
     soundfile.write(buffer, np.stack([audio] * channels, axis=1), rate, format=extension.upper())
     return buffer.getvalue()
+
+
+def wav_bytes(samples: npt.ArrayLike, subtype: str = "FLOAT") -> bytes:
+    """Samples as they are in a WAV."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.asarray(samples), SAMPLE_RATE, format="WAV", subtype=subtype)
+    return buffer.getvalue()
+
+
+def flipped(data: bytes) -> bytes:
+    """One bit in the middle is another."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+
+
+def claiming(flac: bytes, hours: int) -> bytes:
+    """A FLAC whose header says so many hours. (STREAMINFO: 36 low bits are the number of samples.)"""
+    (packed,) = struct.unpack(">Q", flac[18:26])
+    return flac[:18] + struct.pack(">Q", packed >> 36 << 36 | hours * 3600 * SAMPLE_RATE) + flac[26:]
 
 
 def metadata_bytes(**metadata: object) -> bytes:
@@ -57,6 +84,47 @@ def headers(path: Path) -> dict[str, int]:
     """Member name -> the byte at which its header begins."""
     with tarfile.open(path) as tar:
         return {member.name: member.offset for member in tar}
+
+
+def overwrite(path: Path, name: str, content: bytes) -> None:
+    """Put other bytes where a member's are; zeros follow, as where a copy was broken off."""
+    with tarfile.open(path) as tar:
+        member = tar.getmember(name)
+    assert len(content) <= member.size, (name, len(content), member.size)
+    with open(path, "r+b") as file:
+        file.seek(member.offset_data)
+        file.write(content.ljust(member.size, b"\0"))
+
+
+def write_unchecked_index(folder: Path, frames: int, **others: int) -> Index:
+    """The index of shards in train/ and val/ as a program writes it that never decodes: it takes every recording.
+
+    Args:
+        folder: of the set.
+        frames: that every recording is said to have.
+        **others: key -> frames that it is said to have instead.
+    """
+    splits: dict[str, list[ScannedShard]] = {}
+    for path in sorted(folder.glob("*/*.tar")):
+        found: dict[str, dict[str, Place]] = {}
+        with tarfile.open(path) as tar:
+            for member in tar:
+                content = tar.extractfile(member).read()  # type: ignore[union-attr]
+                key, extension = member.name.split(".")
+                found.setdefault(key, {})[extension] = Place(
+                    member.offset_data, member.size, zlib.crc32(content)
+                )
+        rows = tuple(
+            ScannedRecording(key, others.get(key, frames), SAMPLE_RATE, None, (), key, members, suspect=False)
+            for key, members in found.items()
+        )
+        name = path.relative_to(folder).as_posix()
+        splits.setdefault(path.parent.name, []).append(
+            ScannedShard(name, path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), rows, ())
+        )
+    index = build_index(splits, None)
+    save_index(index, folder)
+    return index
 
 
 def break_header(path: Path) -> set[str]:
@@ -98,6 +166,35 @@ def interleave(path: Path) -> set[str]:
     with tarfile.open(path) as tar:
         members = [(member.name, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
     write_tar(path, sorted(members, key=lambda member: member[0].split(".")[1]))
+    return {name.split(".")[0] for name, _ in members}
+
+
+def remove(path: Path) -> set[str]:
+    """No such file."""
+    keys = {name.split(".")[0] for name in headers(path)}
+    path.unlink()
+    return keys
+
+
+def empty(path: Path) -> set[str]:
+    """A file of 0 bytes."""
+    keys = {name.split(".")[0] for name in headers(path)}
+    path.write_bytes(b"")
+    return keys
+
+
+def replace_by_loop(path: Path) -> set[str]:
+    """A link to itself: it is there and cannot be read, whoever asks."""
+    keys = remove(path)
+    path.symlink_to(path)
+    return keys
+
+
+def write_backwards(path: Path) -> set[str]:
+    """The same recordings in other places: nothing is lost for who indexes it again."""
+    with tarfile.open(path) as tar:
+        members = [(member.name, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+    write_tar(path, members[::-1])
     return {name.split(".")[0] for name, _ in members}
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavenet_pl.data.baselines import measure_baselines
+from wavenet_pl.data.baselines import Baselines, load_baselines, measure_baselines, save_baselines
+from wavenet_pl.errors import UserError
 
 RECORDINGS = st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=30), min_size=1, max_size=5)
 
@@ -58,3 +59,21 @@ def test_a_walk_is_known_by_its_last_step_only() -> None:
 def test_no_validation_scores_nothing() -> None:
     found = measured([[1, 2]], [])
     assert (found.unigram, found.order1, found.val_samples) == (0, 0, 0)
+
+
+def test_baselines_are_read_back_as_they_were(tmp_path):
+    baselines = Baselines(8.0, 1 / 3, 0.1, 1000, 100)
+    save_baselines(baselines, tmp_path / "baselines.json")
+    assert load_baselines(tmp_path / "baselines.json") == baselines
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"uniform": 1}', "[" * 4000, " " * 5000,
+             '{"uniform": NaN, "unigram": 1, "order1": 1, "train_samples": 1, "val_samples": 1}',
+             '{"uniform": "x", "unigram": 1, "order1": 1, "train_samples": 1, "val_samples": 1}'],
+)  # fmt: skip
+def test_damaged_baselines_are_one_message(tmp_path, text):
+    (tmp_path / "baselines.json").write_text(text)
+    with pytest.raises(UserError, match="baselines.json cannot be used .*remove it") as error:
+        load_baselines(tmp_path / "baselines.json")
+    assert "\n" not in str(error.value)

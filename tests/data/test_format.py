@@ -6,25 +6,39 @@ import hashlib
 import io
 import json
 import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.data.damages import audio_bytes, webdataset_samples, write_tar
+from tests.data.damages import audio_bytes, wav_bytes, webdataset_samples, write_tar
 from tests.data.shards import make_audio
+from wavenet_pl.data.damage import REMEDIES
 from wavenet_pl.data.format import (
     Entry,
+    Place,
     ShardWriter,
     audio_info,
     check_key,
-    check_member,
     decode_audio,
     encode_audio,
+    read_member,
     read_metadata,
 )
 from wavenet_pl.errors import BadDataError
+
+
+@contextmanager
+def bad(kind: str, message: str) -> Iterator[pytest.ExceptionInfo[BadDataError]]:
+    """Expects this kind of bad data, and this message."""
+    with pytest.raises(BadDataError, match=message) as caught:
+        yield caught
+    assert caught.value.kind == kind
+    assert kind in REMEDIES
 
 
 def entries(count: int = 3) -> list[Entry]:
@@ -49,7 +63,7 @@ def write(path: Path, rows: list[Entry]) -> ShardWriter:
 @pytest.mark.parametrize("audio", [make_audio(5_000), np.arange(-32768, 32768, dtype=np.int16)])
 def test_audio_comes_back_to_the_bit(audio: np.ndarray) -> None:
     data = encode_audio(audio, 16_000)
-    info = audio_info(data, "a")
+    info = audio_info(data)
     assert (info.frames, info.sample_rate, info.channels) == (len(audio), 16_000, 1)
     back = decode_audio(data)
     assert back.dtype == np.float32
@@ -92,10 +106,13 @@ def test_same_entries_give_the_same_bytes_and_a_true_description(tmp_path: Path)
     assert written == writers[1].written
     assert (written.bytes, written.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     for members, entry in zip(written.members, entries(), strict=True):
-        offset, size = members["flac"]
-        assert data[offset : offset + size] == encode_audio(entry.audio, 8000)
-        offset, size = members["json"]
-        assert json.loads(data[offset : offset + size])["start"] == entry.metadata["start"]
+        for extension, (offset, size, crc32) in members.items():
+            content = data[offset : offset + size]
+            assert crc32 == zlib.crc32(content)
+            if extension == "flac":
+                assert content == encode_audio(entry.audio, 8000)
+            else:
+                assert json.loads(content)["start"] == entry.metadata["start"]
 
 
 def test_shard_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -113,7 +130,7 @@ def test_shard_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 def test_failed_write_leaves_the_older_shard_as_it_was(tmp_path: Path) -> None:
     write(tmp_path / "a.tar", entries(1))
     before = (tmp_path / "a.tar").read_bytes()
-    with pytest.raises(BadDataError, match="is there twice"):
+    with pytest.raises(BadDataError, match="rec-0 is in a.tar twice, expected each key once"):
         write(tmp_path / "a.tar", [*entries(2), entries(1)[0]])
     assert (tmp_path / "a.tar").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
@@ -127,16 +144,16 @@ def test_empty_shard_is_a_tar_without_members(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["a", "A-b_9", "p225/001", "a/b/c"])
 def test_good_keys_pass(key: str) -> None:
-    check_key(key, "here")
+    check_key(key)
 
 
 @pytest.mark.parametrize(
     "key", ["", "a.b", "../a", "/a", "a/", "a//b", "a b", "ä", "a\n", "a\0", "a\\b", ".", "a/./b", "pipe:x"]
 )
 def test_keys_that_readers_trip_over_are_refused(tmp_path: Path, key: str) -> None:
-    with pytest.raises(BadDataError, match="expected letters, digits, _ and -"):
-        check_key(key, "here")
-    with pytest.raises(BadDataError, match="rename it"):
+    with pytest.raises(BadDataError, match="has other signs than letters, digits, _ and -"):
+        check_key(key)
+    with pytest.raises(BadDataError, match="has other signs"):
         write(tmp_path / "a.tar", [Entry(key=key, audio=make_audio(10), sample_rate=8000)])
     assert not (tmp_path / "a.tar").exists()
 
@@ -150,39 +167,41 @@ def test_metadata_that_is_no_number_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"<html></html>", bytes(5_000), b"fLaC" + b"\xff" * 500])
-def test_bytes_that_are_no_audio_name_the_recording(data: bytes) -> None:
-    with pytest.raises(
-        BadDataError, match="utt3 in a.tar cannot be read as audio .*replace or remove it"
-    ) as caught:
-        audio_info(data, "utt3 in a.tar")
-    assert " at 0x" not in str(caught.value)
-    with pytest.raises(BadDataError, match="utt3 in a.tar cannot be decoded"):
-        decode_audio(data, 0, 10, "utt3 in a.tar")
+def test_bytes_that_are_no_audio_are_refused(data: bytes) -> None:
+    with bad("audio", "cannot be read as audio .*, expected FLAC, WAV, OGG or MP3") as caught:
+        audio_info(data)
+    assert " at 0x" not in str(caught.value), "the same words every time"
+    with bad("audio", "cannot be decoded"):
+        decode_audio(data, 0, 10)
 
 
 def test_header_of_one_hertz_is_refused() -> None:
-    with pytest.raises(BadDataError, match="utt3 has sample rate 1, expected 1000 to 768000 Hz"):
-        audio_info(audio_bytes(rate=1), "utt3")
+    with bad("audio", "has a header that says 1 Hz, expected 1000 to 768000"):
+        audio_info(audio_bytes(rate=1))
 
 
 def test_stereo_is_refused() -> None:
-    with pytest.raises(BadDataError, match="utt3 has 2 channels, expected 1; run `wavenet-pl prepare`"):
-        decode_audio(audio_bytes(channels=2), where="utt3")
+    with bad("channels", "has 2 channels, expected 1"):
+        decode_audio(audio_bytes(channels=2))
+
+
+def test_another_sample_rate_is_refused_where_one_is_expected() -> None:
+    assert len(decode_audio(audio_bytes(rate=16_000))) == 1_000
+    with bad("sample rate", "has 16000 Hz, expected 8000"):
+        decode_audio(audio_bytes(rate=16_000), sample_rate=8_000)
 
 
 def test_audio_that_ends_early_is_refused() -> None:
-    with pytest.raises(BadDataError, match="utt3 ends at sample 1000, expected 1001; it is cut short"):
-        decode_audio(audio_bytes(1_000), 10, 1_001, "utt3")
-    with pytest.raises(BadDataError, match="utt3 cannot be decoded"):
-        decode_audio(audio_bytes(1_000), 2_000, 2_001, "utt3")
+    with bad("cut audio", "ends at sample 1000, expected 1001"):
+        decode_audio(audio_bytes(1_000), 10, 1_001)
+    with bad("audio", "cannot be decoded"):
+        decode_audio(audio_bytes(1_000), 2_000, 2_001)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 def test_samples_that_are_no_numbers_are_refused(wrong: float) -> None:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.array([0.0, wrong, 0.0]), 8000, format="WAV", subtype="FLOAT")
-    with pytest.raises(BadDataError, match="utt3 has samples that are no numbers"):
-        decode_audio(buffer.getvalue(), where="utt3")
+    with bad("not finite", "has samples that are no numbers"):
+        decode_audio(wav_bytes([0.0, wrong, 0.0]))
 
 
 @pytest.mark.parametrize("position", range(60, 3_000, 117))
@@ -191,8 +210,17 @@ def test_any_flipped_bit_of_a_flac_is_noticed(position: int) -> None:
     data = bytearray(encode_audio(make_audio(3_000), 8000))
     first_frame = 4 + 38 + data[4 + 38 + 1 + 2] + 4 if data[4] < 128 else 42
     data[max(first_frame, position)] ^= 4
-    with pytest.raises(BadDataError, match="cannot be decoded"):
+    with bad("audio", "cannot be decoded"):
         decode_audio(bytes(data), 0, 3_000)
+
+
+def test_only_what_is_asked_for_is_decoded() -> None:
+    """The end is broken: who reads the beginning never notices."""
+    data = bytearray(encode_audio(make_audio(40_000), 8000))
+    data[-500:] = bytes(500)
+    assert len(decode_audio(bytes(data), 0, 500)) == 500
+    with bad("audio", "cannot be decoded"):
+        decode_audio(bytes(data), 39_500, 40_000)
 
 
 @pytest.mark.parametrize(
@@ -204,9 +232,9 @@ def test_any_flipped_bit_of_a_flac_is_noticed(position: int) -> None:
         (b"[]", "JSON that is a list"),
     ],
 )
-def test_metadata_that_is_no_object_names_the_recording(data: bytes, message: str) -> None:
-    with pytest.raises(BadDataError, match=f"utt3 has {message}"):
-        read_metadata(data, "utt3")
+def test_metadata_that_is_no_object_is_refused(data: bytes, message: str) -> None:
+    with bad("broken JSON", f"has {message}"):
+        read_metadata(data)
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -219,18 +247,33 @@ def test_members_are_recognised_by_their_header(tmp_path: Path, name: str, forma
     path = write_tar(tmp_path / "a.tar", [(name, b"x" * 700)], format)
     with tarfile.open(path) as tar:
         (member,) = tar
-    header = path.read_bytes()[member.offset_data - 512 : member.offset_data]
+    data = path.read_bytes()[member.offset_data - 512 : member.offset_data + 700]
     key = name.removeprefix("./").partition(".")[0]
-    check_member(header, key, "wav", 700, "here")
-    for wrong in ((f"{key[:3]}q", "wav", 700), (key, "ogg", 700), (key, "wav", 701)):
-        if wrong[1] == "wav" or len(name) < 100:
-            with pytest.raises(
-                BadDataError, match="here is not where the index says.*`wavenet-pl index` again"
-            ):
-                check_member(header, *wrong, "here")
+    place = Place(member.offset_data, 700, zlib.crc32(b"x" * 700))
+    assert read_member(data, key, "wav", place) == b"x" * 700
+    with bad("moved", "is not where the index says: found .* with 700 bytes, expected"):
+        read_member(data, f"{key[:3]}q", "wav", place)
+    if len(name) < 100:
+        with bad("moved", "is not where the index says"):
+            read_member(data, key, "ogg", place)
+    with bad("moved", "with 700 bytes, expected .* with 699"):
+        read_member(data[:-1], key, "wav", place._replace(size=699))
+    with bad("cut shard", "has 699 bytes, expected 700"):
+        read_member(data[:-1], key, "wav", place)
 
 
-@pytest.mark.parametrize("header", [b"", bytes(512), b"\xff" * 512, b"RIFF" * 128])
-def test_what_is_no_header_is_not_recognised(header: bytes) -> None:
-    with pytest.raises(BadDataError, match="found no tar header before it, expected 'a.wav' with 3 bytes"):
-        check_member(header, "a", "wav", 3, "here")
+@pytest.mark.parametrize("bit", range(0, 8 * 700, 97))
+def test_any_flipped_bit_of_a_member_is_noticed(tmp_path: Path, bit: int) -> None:
+    data = bytearray(write_tar(tmp_path / "a.tar", [("a.wav", b"x" * 700)]).read_bytes()[: 512 + 700])
+    place = Place(512, 700, zlib.crc32(b"x" * 700))
+    data[512 + bit // 8] ^= 1 << bit % 8
+    with bad("changed", "has other bytes than the index says .CRC-32."):
+        read_member(bytes(data), "a", "wav", place)
+
+
+@pytest.mark.parametrize("header", [bytes(512), b"\xff" * 512, b"RIFF" * 128])
+@pytest.mark.parametrize(("content", "kind"), [(b"abc", "broken header"), (b"xyz", "moved")])
+def test_what_is_no_header_is_not_recognised(header: bytes, content: bytes, kind: str) -> None:
+    """Where the content is as it was, the header alone was broken; else it may be another place altogether."""
+    with bad(kind, "has no tar header before it, expected that of 'a.wav'"):
+        read_member(header + content, "a", "wav", Place(512, 3, zlib.crc32(b"abc")))

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wavenet_pl.data.format import Place
 from wavenet_pl.data.index import (
     INDEX_NAME,
     Index,
@@ -45,12 +46,13 @@ def indexes(draw: st.DrawFn) -> Index:
             rows = []
             for key in (key for _, key in zip(range(3), keys, strict=False)):
                 offset = draw(st.integers(512, size - 1))
-                place = (offset, draw(st.integers(0, min(size - offset, 2**28))))
+                length = draw(st.integers(0, min(size - offset, 2**28)))
+                place = Place(offset, length, draw(st.integers(0, 2**32 - 1)))
                 chosen = draw(st.lists(st.sampled_from(range(len(tags))), max_size=2)) if tags else []
                 speaker = draw(st.integers(-1, len(speakers) - 1))
                 extension = draw(st.sampled_from(["flac", "wav", "ogg", "mp3"]))
-                members = {extension: place, "json": (512, 3)}
-                rows.append(Recording(key, draw(st.integers(1, 2**40)), speaker, tuple(chosen), members))
+                members = {extension: place, "json": Place(512, 3, 7)}
+                rows.append(Recording(key, draw(st.integers(1, 3_600_000)), speaker, tuple(chosen), members))
             shards.append(Shard(f"{split}/{number}.tar", size, f"{number:064x}", tuple(rows)))
         splits[split] = tuple(shards)
     rate = draw(st.integers(1_000, 768_000))
@@ -94,7 +96,8 @@ def test_fingerprint_is_over_everything_but_the_place(shard_set: Path) -> None:
         with_row(frames=row.frames + 1),
         with_row(speaker=-1),
         with_row(tags=()),
-        with_row(members={**row.members, "json": (512, 1)}),
+        with_row(members={**row.members, "json": Place(512, 1, 0)}),
+        with_row(members={**row.members, "json": row.members["json"]._replace(crc32=1)}),
         with_shard(name="train/other.tar"),
         with_shard(bytes=shard.bytes + 1),
         with_shard(sha256="f" * 64),
@@ -133,6 +136,13 @@ def test_a_cut_index_is_refused(shard_set: Path, tmp_path: Path, kept: float) ->
     data = (shard_set / INDEX_NAME).read_bytes()
     (tmp_path / INDEX_NAME).write_bytes(data[: int(kept * len(data))])
     with pytest.raises(UserError, match="is no index that can be used"):
+        load_index(tmp_path)
+
+
+def test_an_index_of_an_older_format_says_what_to_do(shard_set: Path, tmp_path: Path) -> None:
+    text = (shard_set / INDEX_NAME).read_text()
+    (tmp_path / INDEX_NAME).write_text(text.replace('"format": 2', '"format": 1', 1))
+    with pytest.raises(UserError, match="its format is 1, expected 2; run `wavenet-pl index` again"):
         load_index(tmp_path)
 
 
@@ -185,7 +195,7 @@ def dump(value: object) -> str:
 
 
 def small_tree() -> dict[str, Any]:
-    members = {"flac": [512, 900], "json": [2048, 30]}
+    members = {"flac": [512, 900, 7], "json": [2048, 30, 2**32 - 1]}
     shard = {
         "name": "train/a.tar",
         "bytes": 10_240,
@@ -193,7 +203,7 @@ def small_tree() -> dict[str, Any]:
         "recordings": [["a", 500, 0, [0], members], ["b", 400, -1, [], members]],
     }
     return {
-        "format": 1,
+        "format": 2,
         "sample_rate": 8000,
         "speakers": ["anna"],
         "tags": ["x"],
@@ -261,21 +271,24 @@ EVIL: dict[str, Callable[[dict[str, Any]], None]] = {
     "tags text": change(*ROW, 3, to="x"),
     "members list": change(*ROW, 4, to=[]),
     "members empty": change(*ROW, 4, to={}),
-    "no audio": change(*ROW, 4, to={"json": [512, 1]}),
-    "offset outside": change(*ROW, 4, "flac", to=[10_000, 900]),
-    "end one byte behind": change(*ROW, 4, "flac", to=[10_240 - 900 + 1, 900]),
-    "offset negative": change(*ROW, 4, "flac", to=[-1, 900]),
-    "offset huge": change(*ROW, 4, "flac", to=[2**70, 1]),
-    "offset before any header": change(*ROW, 4, "flac", to=[511, 900]),
-    "offset bool": change(*ROW, 4, "flac", to=[True, 900]),
-    "size negative": change(*ROW, 4, "flac", to=[512, -3]),
+    "no audio": change(*ROW, 4, to={"json": [512, 1, 0]}),
+    "offset outside": change(*ROW, 4, "flac", to=[10_000, 900, 7]),
+    "end one byte behind": change(*ROW, 4, "flac", to=[10_240 - 900 + 1, 900, 7]),
+    "offset negative": change(*ROW, 4, "flac", to=[-1, 900, 7]),
+    "offset huge": change(*ROW, 4, "flac", to=[2**70, 1, 7]),
+    "offset before any header": change(*ROW, 4, "flac", to=[511, 900, 7]),
+    "offset bool": change(*ROW, 4, "flac", to=[True, 900, 7]),
+    "size negative": change(*ROW, 4, "flac", to=[512, -3, 7]),
     "size giant": lambda tree: (
         change(*SHARD, "bytes", to=2**40)(tree),
-        change(*ROW, 4, "flac", to=[512, 2**29])(tree),
+        change(*ROW, 4, "flac", to=[512, 2**29, 7])(tree),
     )[0],
-    "place short": change(*ROW, 4, "flac", to=[5]),
+    "place short": change(*ROW, 4, "flac", to=[512, 900]),
     "place number": change(*ROW, 4, "flac", to=5),
-    "place nested": change(*ROW, 4, "flac", to=[[[]], 5]),
+    "place nested": change(*ROW, 4, "flac", to=[[[]], 5, 7]),
+    "crc32 negative": change(*ROW, 4, "flac", to=[512, 900, -1]),
+    "crc32 huge": change(*ROW, 4, "flac", to=[512, 900, 2**32]),
+    "crc32 text": change(*ROW, 4, "flac", to=[512, 900, "7"]),
     "rate 1 Hz": change("sample_rate", to=1),
     "rate bool": change("sample_rate", to=True),
     "rate text": change("sample_rate", to="8000"),
@@ -286,7 +299,8 @@ EVIL: dict[str, Callable[[dict[str, Any]], None]] = {
     "speakers half a sign": change("speakers", to=["\ud800"]),
     "tags object": change("tags", to={"x": 1}),
     "base number": change("base", to=5),
-    "format newer": change("format", to=2),
+    "format older": change("format", to=1),
+    "format newer": change("format", to=3),
     "format bool": change("format", to="1\n" * 1_000),
     "no speakers": lambda tree: tree.pop("speakers"),
     "no bytes": lambda tree: tree["splits"]["train"][0].pop("bytes"),
@@ -298,9 +312,9 @@ def test_small_tree_is_an_index(tmp_path: Path) -> None:
     index = load_index(tmp_path)
     assert [row.key for row in index.splits["train"][0].recordings] == ["a", "b"]
     tree = small_tree()
-    change(*ROW, 4, "flac", to=[10_240 - 900, 900])(tree)
+    change(*ROW, 4, "flac", to=[10_240 - 900, 900, 7])(tree)
     (tmp_path / INDEX_NAME).write_text(json.dumps(seal(tree)))
-    assert load_index(tmp_path).splits["train"][0].recordings[0].audio == ("flac", 9_340, 900)
+    assert load_index(tmp_path).splits["train"][0].recordings[0].audio == ("flac", Place(9_340, 900, 7))
 
 
 @pytest.mark.parametrize("evil", EVIL)

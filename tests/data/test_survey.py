@@ -10,15 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.damages import audio_bytes, write_tar
+from wavenet_pl.data.damage import Damage
+from wavenet_pl.data.format import Place
 from wavenet_pl.data.index import Index, load_index, save_index
 from wavenet_pl.data.scan import ScannedRecording, ScannedShard, scan_shard
 from wavenet_pl.data.storage import Storage
 from wavenet_pl.data.survey import build_index, divide, find_shards, same_content, survey
 from wavenet_pl.errors import UserError
 
+WAV = Place(512, 9, 1)
+
 
 def recording(key: str, **changes: object) -> ScannedRecording:
-    whole = ScannedRecording(key, 100, 8000, None, (), key, {"wav": (512, 9), "json": (1536, 9)}, False)
+    whole = ScannedRecording(key, 100, 8000, None, (), key, {"wav": WAV, "json": Place(1536, 9, 2)}, False)
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -34,8 +38,8 @@ def index_of(*recordings: ScannedRecording) -> Index:
     ("odd", "kind"),
     [
         (recording("odd", sample_rate=16_000), "sample rate"),
-        (recording("odd", suspect=True, members={"wav": (512, 9)}), "half"),
-        (recording("odd", members={"wav": (512, 9)}), "no JSON"),
+        (recording("odd", suspect=True, members={"wav": WAV}), "half"),
+        (recording("odd", members={"wav": WAV}), "no JSON"),
         (recording("key-1"), "duplicate"),
     ],
 )
@@ -66,6 +70,30 @@ def test_an_older_index_names_what_is_gone_or_shorter() -> None:
     assert [(row.key, row.kind) for row in damage] == [("c", "shorter"), ("b", "missing")]
     assert "150" in damage[0].found
     assert [row.key for part in sound["train"] for row in part.recordings] == ["a", "d"], "d has only moved"
+    assert [row.kind for row in survey({"train": now[1:]}, older)[1]] == ["missing shard"] * 3
+
+
+def test_an_older_index_notices_other_bytes_of_the_same_size() -> None:
+    older = index_of(*(recording(key) for key in "abcd"))
+    now = [
+        recording("a"),
+        recording("b", members={"wav": WAV, "json": Place(1536, 9, 3)}),
+        recording("c", members={"wav": WAV._replace(crc32=4), "json": Place(1536, 9, 2)}),
+        recording("d", members={"wav": Place(512, 10, 5), "json": Place(2048, 9, 2)}),
+    ]
+    sound, damage = survey({"train": [shard("train/a.tar", *now)]}, older)
+    assert [(row.key, row.kind) for row in damage] == [("b", "changed"), ("c", "changed")]
+    assert ".json" in damage[0].found
+    assert ".wav" in damage[1].found
+    assert [row.key for row in sound["train"][0].recordings] == ["a", "d"], "another size is meant"
+
+
+def test_no_speaker_is_damage_only_where_most_have_one() -> None:
+    spoken, silent = (recording(f"s{n}", speaker="anna") for n in range(3)), recording("none")
+    assert survey({"train": [shard("train/a.tar", *spoken, silent)]}, None)[1] == [
+        Damage("train/a.tar", "none", "no speaker", "no speaker, where most of the set has one")
+    ]
+    assert survey({"train": [shard("train/a.tar", silent, recording("one", speaker="anna"))]}, None)[1] == []
 
 
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=60), st.floats(0.01, 0.99))

@@ -70,7 +70,7 @@ def test_index_agrees_with_the_shards(tmp_path: Path) -> None:
             assert len(data) == shard.bytes
             for recording in shard.recordings:
                 entry = found.pop(recording.key)
-                offset, size = recording.members["json"]
+                offset, size, _ = recording.members["json"]
                 assert (
                     json.loads(data[offset : offset + size])["frames"]
                     == recording.frames

@@ -66,6 +66,27 @@ def test_what_was_not_read_is_said(folder: Path) -> None:
     assert table(report, "Dropped")[0][2:] == ["length", "0.020 s, shorter than 0.1 s", "0.02"]
 
 
+def test_flaws_are_counted_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_corpus(tmp_path / "src")
+    write(source / "loud.wav", np.clip(1.5 * np.sin(np.arange(4_800) / 20), -1, 1))
+    shifted = noise(0.3, seed=1)
+    write(source / "shifted.wav", shifted - shifted.mean() + 0.25)
+    assert prepare("folder", source, tmp_path / "out", "--test-fraction", 0) == 0
+    report = (tmp_path / "out/report.md").read_text()
+    rows = {row[0]: row[2:] for row in table(report, "Flaws")}
+    assert rows.keys() == {"loud.wav", "shifted.wav"}
+    assert rows["shifted.wav"] == ["offset", "+0.250 of full scale"]
+    assert rows["loud.wav"][0] == "clipped"
+    assert "1 x clipped: 3 samples in a row and more stand at full scale" in report
+    said = capsys.readouterr().out
+    assert "1 recording kept with a flaw: clipped" in said
+    assert "1 recording kept with a flaw: offset" in said
+
+
+def test_a_corpus_without_flaws_says_so(folder: Path) -> None:
+    assert "## Flaws\n\nNo source has one." in (folder / "report.md").read_text()
+
+
 def test_the_picture_is_a_picture(folder: Path) -> None:
     picture = image.imread(io.BytesIO((folder / "report.png").read_bytes()))
     assert picture.shape[0] > 500

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from data_prep import rules
 from data_prep.options import RuleOptions
 from data_prep.rules import RULES, Outcome, apply_rules, cut, find_gain, find_sound, is_silent, quantize
+from data_prep.sines import Sines
 from data_prep.sources import Source
 from tests.data_prep.corpus import noise, write
 from wavenet_pl.dsp import loudness
@@ -176,7 +177,41 @@ def test_what_passes_full_scale_is_turned_down_and_not_clipped(tmp_path: Path) -
     audio = np.float32(3.0) * np.sin(np.arange(16_000) / 20).astype(np.float32)
     found = outcome(tmp_path, audio)
     np.testing.assert_allclose(found.parts[0].audio / 32767, audio / 3, atol=1e-3)
+    assert not found.flaws
     assert [step.changed for step in found.steps if step.rule == "peak"] == [True]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_clipped_samples_are_told(tmp_path: Path, subtype: str, rate: int, channels: int) -> None:
+    """In a channel of the source: what mixing, resampling and levels make of it no longer shows."""
+    audio = np.stack([1.5 * np.sin(np.arange(rate) / 20), *[0.1 * np.ones(rate)] * (channels - 1)], axis=1)
+    share = np.mean(np.abs(audio[:, 0]) >= 1)
+    path = write(tmp_path / "a.wav", np.clip(audio, -1, 1), rate, subtype=subtype)
+    found = apply_rules(Source(name="a.wav", path=str(path), size=1), RuleOptions(rms=-30))
+    assert found.parts
+    assert float(found.flaws["clipped"].split(" %")[0]) == pytest.approx(100 * share, rel=0.02)
+
+
+def test_peaks_that_just_reach_full_scale_are_no_flaw(tmp_path: Path) -> None:
+    audio = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    audio[100:102] = 1.0
+    assert outcome(tmp_path, audio / np.abs(audio).max()).flaws == {}
+    assert (
+        apply_rules(
+            Source(name="a", made=Sines(frequencies=(440, 660), amplitude=0.5, seconds=1, seed=0, number=0)),
+            RuleOptions(),
+        ).flaws
+        == {}
+    )
+
+
+@pytest.mark.parametrize(("offset", "told"), [(0.0, False), (0.009, False), (0.011, True), (-0.3, True)])
+def test_an_offset_is_told(tmp_path: Path, offset: float, told: bool) -> None:
+    audio = noise(1, level=0.05)
+    flaws = outcome(tmp_path, audio - audio.mean() + offset).flaws
+    assert flaws == ({"offset": f"{offset:+.3f} of full scale"} if told else {})
 
 
 def test_short_recordings_are_dropped_with_their_seconds(tmp_path: Path) -> None:

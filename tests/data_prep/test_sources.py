@@ -53,8 +53,8 @@ tricky = st.text(string.ascii_letters + ".-_ /é", min_size=1, max_size=8).map(
 def test_every_name_gets_a_legal_key_of_its_own(names: list[str]) -> None:
     keys = keys_of(*names)
     assert len({key.lower() for key in keys.values()}) == len(names)
-    for name, key in keys.items():
-        check_key(part_key(key, 0, 2), name)
+    for key in keys.values():
+        check_key(part_key(key, 0, 2))
         assert len(key) <= 80
 
 

@@ -88,9 +88,19 @@ def test_other_ranks_make_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     tracker.log_metrics({"train/loss": 1.0}, step=1)
     tracker.log_hyperparams({"a": 1})
+    tracker.log_media("val/clips", lambda wandb: {}, 1)
     tracker.log_model(tmp_path / "missing.ckpt", ["last"])
+    tracker.catch_up()
     tracker.finish()
     assert isinstance(tracker.experiment, DummyExperiment)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_start_of_a_run_has_nothing_to_catch_up_with(tmp_path: Path) -> None:
+    tracker = build(tmp_path, mode="offline")
+    assert tracker is not None
+    assert tracker.catch_up() == 0
+    tracker.finish()
     assert not (tmp_path / "run").exists()
 
 

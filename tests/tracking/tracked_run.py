@@ -15,6 +15,7 @@ from tests.small_run import small_config, train
 from wavenet_pl.callbacks.samples import SampleLogger
 from wavenet_pl.callbacks.throughput import Throughput
 from wavenet_pl.config import WandbConfig
+from wavenet_pl.tracking.metrics_file import NAME, cut_back
 from wavenet_pl.tracking.wandb_logger import RunTracker
 
 FACTS = {
@@ -50,7 +51,8 @@ def main(folder: Path, starts: int) -> None:
     )
     config = small_config(folder, wandb=tracking)
     run_dir = folder / "run"
-    for _ in range(starts):
+    for _ in range(starts):  # each after one that was killed before it could save
+        cut_back(run_dir / NAME, -1)
         train(
             config,
             run_dir,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,13 +88,21 @@ def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]
 
 
 def make_clips(
-    module: WaveNetModule, prompts: list[Prompt], config: SamplesConfig, *, rank: int = 0, world_size: int = 1
+    module: WaveNetModule,
+    prompts: list[Prompt],
+    config: SamplesConfig,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> list[ClipPair]:
     """Clips for all prompts, on all ranks: rank r makes clips r, r + world_size, ... in one batch.
 
     Every rank calls this, and every rank gets all clips. Clip n depends on weights, prompt, seed and n alone,
-    unless the time budget cuts it short. Model and random generators are left as they were.
+    unless it is cut short: by the time budget, or as soon as `stopping` says so. Model and random generators are left
+    as they were.
     """
+    until = time.monotonic() + config.budget_seconds
     rows = -(-len(prompts) // world_size)
     numbers = range(rank, len(prompts), world_size)
     # Tensors of one shape on all ranks, so that nothing has to be pickled: codes (rows, free and forced, T),
@@ -104,8 +113,9 @@ def make_clips(
     facts = torch.zeros(rows, 5, dtype=torch.float64, device=module.device)
     if numbers:
         made_codes, made_facts = _make(
-            [prompts[number] for number in numbers], module, config, tuple(numbers)
-        )
+            [prompts[number] for number in numbers], module, config, tuple(numbers),
+            lambda: stopping() or time.monotonic() >= until,
+        )  # fmt: skip
         codes[: len(numbers)], facts[: len(numbers)] = made_codes, made_facts
     if world_size > 1:
         codes, facts = _gather(module, codes), _gather(module, facts)
@@ -127,10 +137,13 @@ def _gather(module: WaveNetModule, rows: Tensor) -> Tensor:
 
 
 def _make(
-    prompts: list[Prompt], module: WaveNetModule, config: SamplesConfig, numbers: tuple[int, ...]
+    prompts: list[Prompt],
+    module: WaveNetModule,
+    config: SamplesConfig,
+    numbers: tuple[int, ...],
+    cut: Callable[[], bool],
 ) -> tuple[Tensor, Tensor]:
     """Codes (B, 2, T), free and forced, and the five facts of each clip in the order of `ClipPair`."""
-    until = time.monotonic() + config.budget_seconds
     length = round(config.seconds * module.sample_rate)
     num_prompt = round(config.prompt_seconds * module.sample_rate)
     draw = Draw(temperature=config.temperature, top_p=config.top_p, seed=config.seed, clips=numbers)
@@ -143,7 +156,7 @@ def _make(
             frames_B = torch.tensor([len(prompt.audio) for prompt in prompts], device=module.device)
             forced_BT, bits_B, entropy_B = _force(module, recorded_BT, frames_B, condition, draw)
             start = time.monotonic()
-            free_BT = _run_free(module, recorded_BT, num_prompt, condition, draw, until)
+            free_BT = _run_free(module, recorded_BT, num_prompt, condition, draw, cut)
             new_seconds = free_BT[:, num_prompt:].numel() / module.sample_rate
             factor = new_seconds / max(time.monotonic() - start, 1e-9)
     finally:
@@ -199,15 +212,15 @@ def _run_free(
     num_prompt: int,
     condition: Tensor | None,
     draw: Draw,
-    until: float,
+    cut: Callable[[], bool],
 ) -> Tensor:
-    """Codes (B, T), prompt first; fewer than the recording has when the time is up, but never none."""
+    """Codes (B, T), prompt first; fewer than the recording has where they are cut, but never none."""
     prompt_BT = recorded_BT[:, :num_prompt]
     pieces = [prompt_BT]
     for piece_BT in module.stream(
         recorded_BT.shape[1] - num_prompt, draw, prompt_BT if num_prompt else None, condition
     ):
         pieces.append(piece_BT)
-        if time.monotonic() >= until:
+        if cut():
             break
     return torch.cat(pieces, dim=1)

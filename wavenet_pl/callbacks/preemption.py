@@ -10,21 +10,14 @@ import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from wavenet_pl.callbacks.checkpoints import Checkpoints
-from wavenet_pl.signals import REQUEUE, StopFlag
-
-
-class StopRun(Exception):
-    """The run was saved and ends now. Carries the exit code."""
-
-    def __init__(self, code: int, step: int) -> None:
-        super().__init__(f"stopped at step {step} with {code}")
-        self.code, self.step = code, step
+from wavenet_pl.signals import BAD, REQUEUE, StopFlag, StopRun
 
 
 class Preemption(L.Callback):
     """After every step asks whether any rank was told to stop; then all save, wait for each other and leave.
 
-    Costs one all-reduce of one number per step.
+    Costs one all-reduce of one number per step. Stands before what takes its time, such as clips: what a step still
+    owes is made up for when the run goes on. A run that is done but for that ends as it would have.
 
     Args:
         flag: what the signal handlers set.
@@ -53,10 +46,20 @@ class Preemption(L.Callback):
             code = REQUEUE
         asked = torch.tensor(float(code), device=pl_module.device)
         code = int(trainer.strategy.reduce(asked, reduce_op="max"))
-        if code:
-            self._checkpoints.save(trainer)
+        if code and not is_last_step(trainer):
+            saved = self._checkpoints.try_to_save(trainer)
             trainer.strategy.barrier()
-            raise StopRun(code, trainer.global_step)
+            raise StopRun(
+                code if saved else BAD, "stopped and saved" if saved else "stopped, and could not save"
+            )
+
+
+def is_last_step(trainer: L.Trainer) -> bool:
+    """Whether training ends with the step that was just taken."""
+    if 0 < trainer.max_steps <= trainer.global_step:
+        return True
+    last_batch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return last_batch and 0 <= (trainer.max_epochs or -1) <= trainer.current_epoch + 1
 
 
 def exit_code(trainer: L.Trainer, code: int) -> int:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 
 from wavenet_pl.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
+from wavenet_pl.callbacks.ranks import any_rank
 from wavenet_pl.callbacks.throughput import Throughput
 from wavenet_pl.config import SamplesConfig
 from wavenet_pl.data.datamodule import AudioDataModule
@@ -50,6 +51,7 @@ class SampleLogger(L.Callback):
         folder: where the sets go, usually RUN/clips.
         weights: a context in which a module has the weights to generate with, such as
             `AveragedWeights.averaged`.
+        stopping: whether the run is about to stop; then a set is given up, and made when the run goes on.
     """
 
     def __init__(
@@ -58,20 +60,31 @@ class SampleLogger(L.Callback):
         folder: str | os.PathLike[str],
         *,
         weights: Callable[[WaveNetModule], AbstractContextManager[Any]] = nullcontext,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.config = config
         self.folder = Path(folder)
-        self._weights = weights
+        self._weights, self._stopping = weights, stopping
         self._prompts: list[Prompt] = []
         self._step = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Reads the prompts: a mistake in the settings shows at the start."""
-        self._step = trainer.global_step  # of a resumed run, whose clips are there
-        if self.config.every_n_steps:
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            assert isinstance(data, AudioDataModule)
-            self._prompts = choose_prompts(data, self.config)
+        """Reads the prompts: a mistake in the settings shows at the start. Makes what a run that stopped here owes."""
+        step = self._step = trainer.global_step
+        if not self.config.every_n_steps:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, AudioDataModule)
+        self._prompts = choose_prompts(data, self.config)
+        owed = (
+            step > 0 and step % self.config.every_n_steps == 0 and not set_folder(self.folder, step).exists()
+        )
+        if any_rank(trainer, owed and trainer.is_global_zero):
+            self._make(trainer, pl_module)
+        if trainer.is_global_zero:
+            for place in sorted(self.folder.glob("step-*")):
+                if (earlier := int(place.name.removeprefix("step-"))) <= step:
+                    self._log(trainer, earlier)  # where a kill cost W&B the set; it takes none twice
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -98,15 +111,20 @@ class SampleLogger(L.Callback):
                 callback.leave_out()
         with self._weights(pl_module):
             pairs = make_clips(
-                pl_module, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size
-            )
-        if trainer.is_global_zero:
+                pl_module, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size,
+                stopping=self._stopping,
+            )  # fmt: skip
+        if not any_rank(trainer, self._stopping()) and trainer.is_global_zero:
             step, rate = trainer.global_step, pl_module.sample_rate
             rows = describe_clips(step, self._prompts, pairs, self.config, rate)
-            folder = write_clips(self.folder, step, rows, rate)
-            for logger in trainer.loggers:
-                if isinstance(logger, RunTracker):
-                    logger.log_media(lambda wandb: _media(wandb, folder, rows, rate), step)
+            write_clips(self.folder, step, rows, rate)
+            self._log(trainer, step)
+
+    def _log(self, trainer: L.Trainer, step: int) -> None:
+        folder = set_folder(self.folder, step)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunTracker):
+                logger.log_media("val/clips", lambda wandb: _media(wandb, folder), step)
 
 
 @dataclass(frozen=True)
@@ -160,9 +178,14 @@ def describe_clips(
     return rows
 
 
+def set_folder(folder: Path, step: int) -> Path:
+    """Where the clips of a step lie, once they are all there."""
+    return folder / f"step-{step:09d}"
+
+
 def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) -> Path:
     """Write one set to ``folder/step-000001000``, which appears when whole."""
-    place = folder / f"step-{step:09d}"
+    place = set_folder(folder, step)
     beside = folder / f".{place.name}.tmp"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -187,20 +210,25 @@ def to_int16(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     return np.clip(np.round(audio.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
 
 
-def _media(wandb: Any, folder: Path, rows: list[ClipRow], sample_rate: int) -> dict[str, Any]:
-    def audio(row: ClipRow) -> Any:
-        return wandb.Audio(to_int16(row.audio), sample_rate=sample_rate, caption=row.caption)
+def _media(wandb: Any, folder: Path) -> dict[str, Any]:
+    """A set as it lies there, for W&B."""
+    with open(folder / "clips.jsonl", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
 
-    pictures = sorted({row.number: row.facts["prompt"] for row in rows}.items())
+    def audio(row: dict[str, Any]) -> Any:
+        samples, rate = soundfile.read(folder / row["file"], dtype="int16")
+        return wandb.Audio(samples, sample_rate=rate, caption=row["caption"])
+
+    pictures = {row["file"].split("-")[0]: f"step {row['step']} | {row['prompt']}" for row in rows}
     return {
         # Beside the table: there, audio can only be reached through the table's artifact.
         "val/clips": [audio(row) for row in rows],
         "val/spectrograms": [
-            wandb.Image(str(folder / f"{number:02d}.png"), caption=f"step {rows[0].facts['step']} | {prompt}")
-            for number, prompt in pictures
+            wandb.Image(str(folder / f"{number}.png"), caption=caption)
+            for number, caption in pictures.items()
         ],
         "val/clips_table": wandb.Table(
             columns=[*_COLUMNS, "audio"],
-            data=[[*(row.facts[name] for name in _COLUMNS), audio(row)] for row in rows],
+            data=[[*(row[name] for name in _COLUMNS), audio(row)] for row in rows],
         ),
     }

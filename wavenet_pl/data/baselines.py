@@ -5,12 +5,20 @@ All with add-one counts from training recordings, scored on validation recording
 
 from __future__ import annotations
 
+import json
+import math
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from wavenet_pl.durable import write_durably
+from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import read_file
+
+_MAX_BYTES = 4096  # five numbers take a few hundred
 Codes = npt.NDArray[np.int64]
 
 
@@ -54,6 +62,31 @@ def measure_baselines(
         train_samples=int(pairs.sum()),
         val_samples=num_scored,
     )
+
+
+def save_baselines(baselines: Baselines, path: str | os.PathLike[str]) -> None:
+    """Write them as JSON."""
+    write_durably(path, json.dumps(asdict(baselines)) + "\n")
+
+
+def load_baselines(path: str | os.PathLike[str]) -> Baselines:
+    """What `save_baselines` wrote.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        baselines = Baselines(**json.loads(read_file(path, _MAX_BYTES)))
+        numbers = asdict(baselines).values()
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+            raise ValueError("not all of it are numbers")
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path} cannot be used ({reason}), expected the baselines of a run; remove it, and `wavenet-pl train` "
+            "measures them again"
+        ) from None
+    return baselines
 
 
 def _count_pairs(recordings: Iterable[Codes], quantization_channels: int, silence_code: int) -> Codes:

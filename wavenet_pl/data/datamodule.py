@@ -30,6 +30,7 @@ class CropLoader:
         share: the part of each global batch that this rank takes.
         receptive_field: samples of context before each crop.
         num_workers: reading processes.
+        worker_start: how they are started; None for the way of this Python.
         pin_memory: whether batches are put where a GPU fetches them fastest.
         goes_on: whether an epoch that was left in the middle goes on; if not, each iteration begins anew.
     """
@@ -42,11 +43,13 @@ class CropLoader:
         *,
         receptive_field: int,
         num_workers: int = 0,
+        worker_start: str | None = None,
         pin_memory: bool = False,
         goes_on: bool = True,
     ) -> None:
         self._split, self._plan, self._share = split, plan, share
         self._receptive_field, self._num_workers, self._pin_memory = receptive_field, num_workers, pin_memory
+        self._worker_start = worker_start
         self._length = plan(0).num_batches * share.parts
         self._goes_on = goes_on
         self.epoch = 0
@@ -68,7 +71,11 @@ class CropLoader:
             receptive_field=self._receptive_field,
         )
         loader: DataLoader[dict[str, Any]] = DataLoader(
-            pipeline, batch_size=None, num_workers=self._num_workers, pin_memory=self._pin_memory
+            pipeline,
+            batch_size=None,
+            num_workers=self._num_workers,
+            multiprocessing_context=self._worker_start,
+            pin_memory=self._pin_memory,
         )
         for batch in _start_workers(loader):
             self._consumed += 1  # before the batch is used: whoever saves afterwards has used it
@@ -103,7 +110,9 @@ class AudioDataModule(L.LightningDataModule):
         self.config, self.receptive_field, self.seed = config, receptive_field, seed
         self.index = load_index(config.path) if index is None else index
         storage = shard_storage(self.index, config.path)
-        self.splits = {name: Split(shards, storage) for name, shards in self.index.splits.items()}
+        self.splits = {
+            name: Split(shards, storage, self.index.sample_rate) for name, shards in self.index.splits.items()
+        }
         for name in ("train", "val"):
             if not self.splits.get(name):
                 raise UserError(
@@ -153,6 +162,7 @@ class AudioDataModule(L.LightningDataModule):
             Share(trainer.global_rank, trainer.world_size, parts),
             receptive_field=self.receptive_field,
             num_workers=self.config.num_workers,
+            worker_start=self.config.worker_start,
             pin_memory=trainer.strategy.root_device.type == "cuda",
             goes_on=split == "train",
         )

@@ -8,20 +8,24 @@ import json
 import os
 import re
 import tarfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from wavenet_pl.durable import replacing
 from wavenet_pl.errors import BadDataError
 
 AUDIO_EXTENSIONS = ("flac", "wav", "ogg", "mp3")
 """What a shard may hold as audio. `prepare` writes the first; the others are read from shards made elsewhere."""
 MAX_AUDIO_BYTES = 2**28
 """A member larger than this is no recording of a minute: refused before it is read."""
+MAX_SECONDS = 3_600
+"""A recording longer than this is no recording but a bomb, or should be cut: refused before it is decoded."""
 BLOCK = 512
 """Bytes of a tar header, which stands before the content of its member."""
 LONGEST_NAME = 100
@@ -53,17 +57,27 @@ class AudioInfo:
     channels: int
 
 
+class Place(NamedTuple):
+    """Where the content of a member lies in its shard, and what it was when that was written down."""
+
+    offset: int
+    """First byte."""
+    size: int
+    crc32: int
+    """Of the content: a bit that flips later is noticed, in WAV as well, which has no checksum of its own."""
+
+
 @dataclass(frozen=True)
 class WrittenShard:
     """A finished shard: what the index has to say of it."""
 
     bytes: int
     sha256: str
-    members: tuple[dict[str, tuple[int, int]], ...]
-    """For each entry in turn, extension -> (offset, size) in bytes."""
+    members: tuple[dict[str, Place], ...]
+    """For each entry in turn, extension -> its place."""
 
 
-def check_key(key: str, where: str) -> None:
+def check_key(key: str) -> None:
     """A key is letters, digits, `_` and `-`, with `/` between parts: webdataset cuts it at the first dot.
 
     Raises:
@@ -71,8 +85,8 @@ def check_key(key: str, where: str) -> None:
     """
     if not _KEY.fullmatch(key):
         raise BadDataError(
-            f"{where} has the key {key!r:.80}, expected letters, digits, _ and -, with / between; a dot would merge "
-            "recordings: rename it"
+            f"the key {key!r:.80} has other signs than letters, digits, _ and -, with / between parts",
+            "bad key",
         )
 
 
@@ -87,14 +101,13 @@ class ShardWriter:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        self._target = replacing(self.path)
         self._keys: set[str] = set()
 
     def __enter__(self) -> ShardWriter:
         from webdataset.writer import TarWriter
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._temporary, "w+b")
+        self._file = self._target.__enter__()
         self._tar = TarWriter(self._file, encoder=False, mtime=0, format=tarfile.USTAR_FORMAT)
         return self
 
@@ -104,10 +117,11 @@ class ShardWriter:
         Raises:
             BadDataError: its key has a dot or other signs that a tar reader trips over, or was written before.
         """
-        where = f"{entry.key} in {self.path.name}"
-        check_key(entry.key, where)
+        check_key(entry.key)
         if entry.key in self._keys:
-            raise BadDataError(f"{where} is there twice, expected each key once; rename one of the two")
+            raise BadDataError(
+                f"{entry.key} is in {self.path.name} twice, expected each key once; rename one of the two"
+            )
         self._keys.add(entry.key)
         metadata = {**entry.metadata, "frames": len(entry.audio), "sample_rate": entry.sample_rate}
         text = json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False)
@@ -125,52 +139,54 @@ class ShardWriter:
         try:
             self._tar.close()
             if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
                 self.written = _describe(self._file)
-                os.replace(self._temporary, self.path)
-                sync_folder(self.path.parent)
-        finally:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
+        except BaseException as failure:
+            self._target.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._target.__exit__(kind, error, trace)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def check_member(header: bytes, key: str, extension: str, size: int, where: str) -> None:
-    """Whether the block before a member's content is the tar header that belongs there.
+def read_member(data: bytes, key: str, extension: str, place: Place) -> bytes:
+    """The content of a member, if all is as the index says.
 
     An index that is older than its shard would otherwise point at other recordings, or at parts of them.
 
+    Args:
+        data: from a block before the place to its end.
+        key: of the recording.
+        extension: of the member.
+        place: what the index says.
+
     Raises:
-        BadDataError: it is not.
+        BadDataError: it is cut, not there, or changed.
     """
-    try:
-        member = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-    except (tarfile.TarError, ValueError):
-        name, found = "", "no tar header"
-    else:
-        name, found = member.name, f"{member.name!r:.80} with {member.size} bytes"
-        while name.startswith("./"):
-            name = name[2:].lstrip("/")
-    stem, _, last = name.partition(".")
+    if len(data) != BLOCK + place.size:
+        raise BadDataError(f"has {max(len(data) - BLOCK, 0)} bytes, expected {place.size}", "cut shard")
+    content = data[BLOCK:]
+    same = zlib.crc32(content) == place.crc32
     wanted = f"{key}.{extension}"
+    try:
+        member = tarfile.TarInfo.frombuf(data[:BLOCK], "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        kind = "broken header" if same else "moved"
+        raise BadDataError(f"has no tar header before it, expected that of {wanted!r:.80}", kind) from None
+    name = member.name
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    stem, _, last = name.partition(".")
     # Where a name is too long for this header, another one before it has the rest.
     fits = (stem, last.lower()) == (key, extension)
     if len(wanted) > LONGEST_NAME:
         fits = wanted.lower().startswith(name.lower())
-    if not name or not fits or member.size != size:
+    if not name or not fits or member.size != place.size:
         raise BadDataError(
-            f"{where} is not where the index says: found {found} before it, expected {wanted!r:.80} with {size} "
-            "bytes; the shard was damaged or written anew: run `wavenet-pl index` again"
+            f"is not where the index says: found {member.name!r:.80} with {member.size} bytes, expected {wanted!r:.80} "
+            f"with {place.size}",
+            "moved",
         )
+    if not same:
+        raise BadDataError("has other bytes than the index says (CRC-32)", "changed")
+    return content
 
 
 def encode_audio(audio: npt.NDArray[np.int16], sample_rate: int) -> bytes:
@@ -183,7 +199,7 @@ def encode_audio(audio: npt.NDArray[np.int16], sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def audio_info(data: bytes, where: str) -> AudioInfo:
+def audio_info(data: bytes) -> AudioInfo:
     """What the header says; nothing is decoded.
 
     Raises:
@@ -200,49 +216,51 @@ def audio_info(data: bytes, where: str) -> AudioInfo:
         ValueError,
     ) as error:  # what it raises for bytes that are no audio
         raise BadDataError(
-            f"{where} cannot be read as audio ({_reason(error)}), expected FLAC, WAV, OGG or MP3; replace or remove it"
+            f"cannot be read as audio ({_reason(error)}), expected FLAC, WAV, OGG or MP3", "audio"
         ) from None
     if info.sample_rate not in SAMPLE_RATES:
         raise BadDataError(
-            f"{where} has sample rate {info.sample_rate}, expected {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz; "
-            "its header is damaged: replace or remove it"
+            f"has a header that says {info.sample_rate} Hz, expected {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1}",
+            "audio",
         )
     return info
 
 
 def decode_audio(
-    data: bytes, start: int = 0, stop: int | None = None, where: str = "audio"
+    data: bytes, start: int = 0, stop: int | None = None, *, sample_rate: int | None = None
 ) -> npt.NDArray[np.float32]:
     """Samples start to stop - 1 of a mono audio file as float32 in [-1, 1]; only these are decoded.
 
+    Args:
+        data: the file.
+        start: first sample.
+        stop: None for its end.
+        sample_rate: what it has to be, in Hz; None for any.
+
     Raises:
-        BadDataError: it cannot be decoded, ends before `stop`, is not mono or not finite.
+        BadDataError: it cannot be decoded, ends before `stop`, is not mono, not finite or has another sample rate.
     """
     import soundfile
 
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.channels != 1:
-                raise BadDataError(
-                    f"{where} has {file.channels} channels, expected 1; run `wavenet-pl prepare` on its source"
-                )
+                raise BadDataError(f"has {file.channels} channels, expected 1", "channels")
+            if sample_rate not in (None, file.samplerate):
+                raise BadDataError(f"has {file.samplerate} Hz, expected {sample_rate}", "sample rate")
             stop = file.frames if stop is None else stop
             file.seek(start)
             audio = file.read(stop - start, dtype="float32")
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
-        raise BadDataError(f"{where} cannot be decoded ({_reason(error)}); replace or remove it") from None
+        raise BadDataError(f"cannot be decoded ({_reason(error)})", "audio") from None
     if len(audio) != stop - start:
-        raise BadDataError(
-            f"{where} ends at sample {start + len(audio)}, expected {stop}; it is cut short: replace or remove it"
-        )
+        raise BadDataError(f"ends at sample {start + len(audio)}, expected {stop}", "cut audio")
     if not np.isfinite(audio).all():
-        raise BadDataError(
-            f"{where} has samples that are no numbers, expected finite audio; replace or remove it"
-        )
+        raise BadDataError("has samples that are no numbers, expected finite audio", "not finite")
     return np.asarray(audio)
 
 
-def read_metadata(data: bytes, where: str) -> dict[str, Any]:
+def read_metadata(data: bytes) -> dict[str, Any]:
     """The JSON member of an entry.
 
     Raises:
@@ -251,13 +269,9 @@ def read_metadata(data: bytes, where: str) -> dict[str, Any]:
     try:
         metadata = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise BadDataError(
-            f"{where} has broken JSON ({error}), expected an object; replace or remove it"
-        ) from None
+        raise BadDataError(f"has broken JSON ({error}), expected an object", "broken JSON") from None
     if not isinstance(metadata, dict):
-        raise BadDataError(
-            f"{where} has JSON that is a {type(metadata).__name__}, expected an object; replace it"
-        )
+        raise BadDataError(f"has JSON that is a {type(metadata).__name__}, expected an object", "broken JSON")
     return metadata
 
 
@@ -273,9 +287,12 @@ def _describe(file: Any) -> WrittenShard:
         digest.update(block)
     size = file.tell()
     file.seek(0)
-    members: dict[str, dict[str, tuple[int, int]]] = {}
+    members: dict[str, dict[str, Place]] = {}
     with tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
             key, extension = member.name.split(".", 1)
-            members.setdefault(key, {})[extension] = (member.offset_data, member.size)
+            content = tar.extractfile(member)
+            assert content is not None
+            place = Place(member.offset_data, member.size, zlib.crc32(content.read()))
+            members.setdefault(key, {})[extension] = place
     return WrittenShard(size, digest.hexdigest(), tuple(members.values()))

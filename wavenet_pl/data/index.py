@@ -15,16 +15,20 @@ from wavenet_pl.data.format import (
     AUDIO_EXTENSIONS,
     BLOCK,
     MAX_AUDIO_BYTES,
+    MAX_SECONDS,
     SAMPLE_RATES,
+    Place,
     check_key,
-    sync_folder,
 )
 from wavenet_pl.data.storage import Storage
+from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import BadDataError, UserError
 
 INDEX_NAME = "index.json"
 SPLITS = ("train", "val", "test")
-_FORMAT = 1
+_FORMAT = 2
+_MAX_BYTES = 2**31
+"""Of an index: ten million recordings."""
 _LARGEST = 2**60  # of any count: sums of them still fit 64 bits
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -39,13 +43,13 @@ class Recording:
     """Row in the speaker table, -1 for none."""
     tags: tuple[int, ...]
     """Rows in the tag table."""
-    members: dict[str, tuple[int, int]]
-    """Extension -> (offset, size) in bytes of the member's content within the shard."""
+    members: dict[str, Place]
+    """Extension -> place of the member's content within the shard."""
 
     @property
-    def audio(self) -> tuple[str, int, int]:
-        """Extension, offset and size of the audio member."""
-        return next((name, *self.members[name]) for name in AUDIO_EXTENSIONS if name in self.members)
+    def audio(self) -> tuple[str, Place]:
+        """Extension and place of the audio member."""
+        return next((name, self.members[name]) for name in AUDIO_EXTENSIONS if name in self.members)
 
 
 @dataclass(frozen=True)
@@ -87,17 +91,7 @@ def save_index(index: Index, folder: str | os.PathLike[str]) -> Path:
     """Write the index beside its shards: the same bytes for the same set, and never half of it."""
     path = Path(folder) / INDEX_NAME
     base = {} if index.base is None else {"base": index.base}
-    text = _canonical(index, fingerprint=index.fingerprint, **base)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    write_durably(path, _canonical(index, fingerprint=index.fingerprint, **base) + "\n")
     return path
 
 
@@ -113,7 +107,7 @@ def load_index(location: str | os.PathLike[str]) -> Index:
     storage = Storage(os.fspath(location))
     where = storage.path(INDEX_NAME)
     try:
-        text = storage.read(INDEX_NAME)
+        text = storage.read(INDEX_NAME, _MAX_BYTES)
     except OSError as error:
         raise UserError(
             f"{where} cannot be read ({error.strerror or error}), expected the index of a shard set; "
@@ -187,6 +181,9 @@ def _parse(tree: dict[str, Any]) -> Index:
         if split not in SPLITS:
             raise ValueError(f"it has a split {_short(split)}, expected {', '.join(SPLITS)}")
         splits[split] = tuple(_shard(shard, len(speakers), len(tags)) for shard in shards)
+        longest = max((row.frames for shard in splits[split] for row in shard.recordings), default=0)
+        if longest > MAX_SECONDS * tree["sample_rate"]:
+            raise ValueError(f"split {split} has a recording of {longest} samples, more than {MAX_SECONDS} s")
         keys = [recording.key for shard in splits[split] for recording in shard.recordings]
         if len(set(keys)) != len(keys):
             raise ValueError(f"split {split} names a key twice")
@@ -217,22 +214,24 @@ def _shard(tree: dict[str, Any], num_speakers: int, num_tags: int) -> Shard:
 def _recording(row: list[Any], shard: str, size: int, num_speakers: int, num_tags: int) -> Recording:
     key, frames, speaker, tags, members = row
     where = f"{_short(key)} in {shard}"
-    check_key(key, where)
+    check_key(key)
     _count(frames, f"frames of {where}", 1)
     _count(speaker, f"speaker of {where}", -1, num_speakers)
     for tag in tags:
         _count(tag, f"tag of {where}", 0, num_tags)
     places = {}
-    for extension, (offset, length) in members.items():
-        _count(offset, f"offset of {where}", BLOCK)
-        _count(length, f"size of {where}", 0)
-        if offset + length > size:
+    for extension, values in members.items():
+        place = Place(*values)
+        _count(place.offset, f"offset of {where}", BLOCK)
+        _count(place.size, f"size of {where}", 0)
+        _count(place.crc32, f"crc32 of {where}", 0, 2**32)
+        if place.offset + place.size > size:
             raise ValueError(f"{where} points outside its shard")
-        places[extension] = (offset, length)
+        places[extension] = place
     recording = Recording(key, frames, speaker, tuple(tags), places)
     if not any(extension in places for extension in AUDIO_EXTENSIONS):
         raise ValueError(f"{where} has no audio")
-    if (size := recording.audio[2]) > MAX_AUDIO_BYTES:
+    if (size := recording.audio[1].size) > MAX_AUDIO_BYTES:
         raise ValueError(f"{where} has {size} bytes of audio, more than {MAX_AUDIO_BYTES}")
     return recording
 

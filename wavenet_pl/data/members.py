@@ -39,7 +39,7 @@ class Fault:
     """A place where something is lost, or was never to be read."""
 
     kind: str
-    """Key of `wavenet_pl.data.scan.REMEDIES`."""
+    """Key of `wavenet_pl.data.damage.REMEDIES`."""
     name: str
     """Of the member, as far as its header can be read; empty if it cannot."""
     found: str

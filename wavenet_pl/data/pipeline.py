@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 import webdataset
 
-from wavenet_pl.data.format import BLOCK, check_member, decode_audio
+from wavenet_pl.data.damage import Damage, unreadable
+from wavenet_pl.data.format import BLOCK, decode_audio, read_member
 from wavenet_pl.data.index import Recording, Shard
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.storage import Storage
@@ -56,16 +57,22 @@ class Crop:
     """Outputs first to last - 1 count: output t predicts audio[t + 1]."""
     last: int
     key: str
-    bad: str = ""
-    """Why the recording could not be read; then nothing counts."""
+    bad: Damage | None = None
+    """What is wrong with the recording; then nothing counts."""
 
 
 class Split:
-    """The recordings of one split, in index order, and how to read them."""
+    """The recordings of one split, in index order, and how to read them.
 
-    def __init__(self, shards: Iterable[Shard], storage: Storage) -> None:
+    Args:
+        shards: of the split.
+        storage: where they lie.
+        sample_rate: that every recording has to have, in Hz.
+    """
+
+    def __init__(self, shards: Iterable[Shard], storage: Storage, sample_rate: int) -> None:
         self.places = [(shard.name, recording) for shard in shards for recording in shard.recordings]
-        self.storage = storage
+        self.storage, self.sample_rate = storage, sample_rate
 
     def __len__(self) -> int:
         return len(self.places)
@@ -84,21 +91,26 @@ class Split:
         Raises:
             BadDataError: the recording is damaged; the message names it and its shard.
         """
+        found = self.try_read(position, start, stop)
+        if isinstance(found, Damage):
+            raise BadDataError(str(found), found.kind)
+        return found
+
+    def try_read(
+        self, position: int, start: int = 0, stop: int | None = None
+    ) -> npt.NDArray[np.float32] | Damage:
+        """As `read`; what is wrong with the recording is returned, not raised."""
         shard, recording = self.places[position]
-        where = f"{recording.key} in {shard}"
-        extension, offset, size = recording.audio
+        extension, place = recording.audio
         try:
-            data = self.storage.read_range(shard, offset - BLOCK, BLOCK + size)
+            data = self.storage.read_range(shard, place.offset - BLOCK, BLOCK + place.size)
+            content = read_member(data, recording.key, extension, place)
+            stop = recording.frames if stop is None else stop
+            return decode_audio(content, start, stop, sample_rate=self.sample_rate)
         except OSError as error:
-            raise BadDataError(
-                f"{where} cannot be read ({error}); is {self.storage.path(shard)} there?"
-            ) from None
-        if len(data) != BLOCK + size:
-            raise BadDataError(
-                f"{where} has {max(len(data) - BLOCK, 0)} bytes, expected {size}; the shard is cut: copy it again"
-            )
-        check_member(data[:BLOCK], recording.key, extension, size, where)
-        return decode_audio(data[BLOCK:], start, recording.frames if stop is None else stop, where)
+            return Damage(shard, recording.key, *unreadable(error))
+        except BadDataError as error:
+            return Damage(shard, recording.key, error.kind, str(error))
 
 
 def build_pipeline(
@@ -146,10 +158,9 @@ def cropped(split: Split, receptive_field: int, crop_samples: int, slots: Iterab
         begin = max(slot.start - receptive_field, -1)
         skipped = 1 if begin < 0 else 0
         key = split[slot.recording].key
-        try:
-            samples = split.read(slot.recording, begin + skipped, slot.stop)
-        except BadDataError as error:
-            yield Crop(slot, audio, 0, 0, key, bad=str(error))
+        samples = split.try_read(slot.recording, begin + skipped, slot.stop)
+        if isinstance(samples, Damage):
+            yield Crop(slot, audio, 0, 0, key, bad=samples)
             continue
         audio[skipped : skipped + len(samples)] = samples
         yield Crop(slot, audio, slot.start - begin - 1, slot.stop - begin - 1, key)
@@ -161,7 +172,7 @@ def batched(size: int, crops: Iterable[Crop]) -> Iterator[dict[str, Any]]:
     Yields:
         audio (B, T) float32; first and last (B,): outputs first to last - 1 of each row count; recording (B,): position
         in the split, -1 for padding; predictions: how many count in the whole global batch, all ranks and
-        accumulations; keys; bad: a message for each recording that could not be read.
+        accumulations; keys; bad: the damage of each crop whose recording could not be used.
     """
     crops = iter(crops)
     while batch := list(islice(crops, size)):
@@ -172,5 +183,5 @@ def batched(size: int, crops: Iterable[Crop]) -> Iterator[dict[str, Any]]:
             "recording": torch.tensor([crop.slot.recording for crop in batch]),
             "predictions": batch[0].slot.batch_predictions,
             "keys": [crop.key for crop in batch],
-            "bad": [crop.bad for crop in batch if crop.bad],
+            "bad": [crop.bad for crop in batch if crop.bad is not None],
         }

@@ -4,70 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from wavenet_pl.data.containers import missing_end
+from wavenet_pl.data.damage import Damage, unreadable
 from wavenet_pl.data.format import (
     AUDIO_EXTENSIONS,
     BLOCK,
     MAX_AUDIO_BYTES,
+    MAX_SECONDS,
+    Place,
     audio_info,
     check_key,
-    check_member,
     decode_audio,
+    read_member,
     read_metadata,
 )
 from wavenet_pl.data.members import Fault, Member, read_members
 from wavenet_pl.data.storage import Storage
 from wavenet_pl.errors import BadDataError
 
-REMEDIES = {
-    "broken header": "copy the shard again, or write it anew",
-    "cut shard": "copy the shard again, or write it anew",
-    "cut member": "copy the shard again, or write it anew",
-    "hidden": "write the shard anew as one archive",
-    "empty shard": "copy the shard again, or remove it",
-    "unreadable shard": "see that it is there and may be read",
-    "missing": "copy its shard again; if it was meant to go, delete the older index.json",
-    "shorter": "copy its shard again; if that is meant, delete the older index.json",
-    "half": "copy the shard again, or write it anew",
-    "interleaved": "write the shard anew with all members of a recording in a row",
-    "dotted key": "rename it: a key ends at its first dot, so recordings would merge",
-    "bad key": "rename it with letters, digits, _ and -",
-    "duplicate": "rename one of the two",
-    "no audio": f"add its {', '.join(AUDIO_EXTENSIONS)}, or remove the rest of it",
-    "no JSON": "add its .json, or remove it",
-    "broken JSON": "replace its .json",
-    "metadata": "correct its .json",
-    "audio": "replace or remove it",
-    "cut audio": "copy it again from its source",
-    "channels": "mix it to mono: `wavenet-pl prepare folder` does",
-    "sample rate": "resample it: `wavenet-pl prepare folder` does",
-    "too long": "cut it into parts: `wavenet-pl prepare folder` does",
-    "link": "write the shard anew with plain files only (tar --dereference)",
-    "outside": "write the shard anew with paths below one folder",
-}
-"""Every kind of damage, and what to do about it."""
-
-MAX_SECONDS = 3_600
-"""A recording longer than this is no recording but a bomb, or should be cut: refused before it is decoded."""
 _CHUNK = 2**22  # bytes read, or samples decoded, at a time
 _MAX_JSON = 2**24
 _EXTENSION = re.compile(r"[a-z0-9_\-]+(\.[a-z0-9_\-]+)*")
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Something that is wrong with a shard set."""
-
-    shard: str
-    key: str
-    """Of the recording that is lost; empty where nobody can tell."""
-    kind: str
-    """Key of `REMEDIES`."""
-    found: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +43,7 @@ class ScannedRecording:
     tags: tuple[str, ...]
     source: str
     """What it is a part of: parts of one source belong in one split."""
-    members: dict[str, tuple[int, int]]
+    members: dict[str, Place]
     suspect: bool
     """Beside it something was lost, which may have been its."""
 
@@ -115,7 +77,7 @@ def scan_shard(
             size = file.tell()
             recordings, damage = _scan(file, size, name, progress)
     except OSError as error:
-        fault = Damage(name, "", "unreadable shard", error.strerror or str(error))
+        fault = Damage(name, "", *unreadable(error))
         return ScannedShard(name, 0, "", (), (fault,))
     return ScannedShard(name, size, digest.hexdigest(), tuple(recordings), tuple(damage))
 
@@ -209,12 +171,10 @@ def _is_dotted_audio(name: str) -> bool:
 
 def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
     """Read one recording in full."""
-    where = f"{run.key} in {shard}"
-    kind = "bad key"
     try:
         if "." in run.key.rpartition("/")[2]:
             return Damage(shard, run.key, "dotted key", f"other readers take it for {run.key.split('.')[0]}")
-        check_key(run.key, where)
+        check_key(run.key)
         odd = [extension for extension in run.members if not _EXTENSION.fullmatch(extension)]
         if odd:
             return Damage(shard, run.key, "bad key", f"the extension {odd[0]!r} has other signs than letters")
@@ -223,13 +183,13 @@ def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
         extension = next((name for name in AUDIO_EXTENSIONS if name in run.members), "")
         if not extension:
             return Damage(shard, run.key, "no audio", f"only {', '.join(sorted(run.members))}")
-        kind = "audio"
-        offset, size = run.members[extension]
-        check_member(_read(file, (offset - BLOCK, BLOCK), BLOCK), run.key, extension, size, where)
-        data = _read(file, (offset, size), MAX_AUDIO_BYTES)
-        info = audio_info(data, where)
-        if info.channels != 1:
-            return Damage(shard, run.key, "channels", f"{info.channels} channels")
+        if (size := run.members[extension][1]) > MAX_AUDIO_BYTES:
+            return Damage(shard, run.key, "too long", f"{size} bytes, more than {MAX_AUDIO_BYTES}")
+        members = {name: _place(file, *member) for name, member in run.members.items()}
+        place = members[extension]
+        file.seek(place.offset - BLOCK)
+        data = read_member(file.read(BLOCK + place.size), run.key, extension, place)
+        info = audio_info(data)
         if info.frames > MAX_SECONDS * info.sample_rate:
             hours = info.frames / info.sample_rate / 3600
             return Damage(shard, run.key, "too long", f"its header says {hours:.3g} hours")
@@ -238,14 +198,10 @@ def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
         if end := missing_end(data):
             return Damage(shard, run.key, "cut audio", end)
         for start in range(0, info.frames, _CHUNK):
-            decode_audio(data, start, min(start + _CHUNK, info.frames), where)
-        kind = "broken JSON"
-        metadata = {}
-        if "json" in run.members:
-            metadata = read_metadata(_read(file, run.members["json"], _MAX_JSON), where)
+            decode_audio(data, start, min(start + _CHUNK, info.frames))
+        metadata = _metadata(file, members["json"]) if "json" in members else {}
     except BadDataError as error:
-        found = str(error).removeprefix(where).split("; ")[0].strip()
-        return Damage(shard, run.key, kind, found)
+        return Damage(shard, run.key, error.kind, str(error))
     speaker: Any = metadata.get("speaker")
     tags, source = metadata.get("tags") or [], metadata.get("source")
     if isinstance(speaker, int) and not isinstance(speaker, bool):
@@ -261,7 +217,7 @@ def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
         speaker=speaker,
         tags=tuple(tags),
         source=source if isinstance(source, str) else run.key,
-        members=dict(run.members),
+        members=members,
         suspect=run.suspect,
     )
 
@@ -271,9 +227,16 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value) and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
-def _read(file: BinaryIO, place: tuple[int, int], limit: int) -> bytes:
-    offset, size = place
-    if size > limit:
-        raise BadDataError(f"it has {size} bytes, more than {limit}")
+def _place(file: BinaryIO, offset: int, size: int) -> Place:
     file.seek(offset)
-    return file.read(size)
+    crc32, left = 0, size
+    while block := file.read(min(left, _CHUNK)):
+        crc32, left = zlib.crc32(block, crc32), left - len(block)
+    return Place(offset, size, crc32)
+
+
+def _metadata(file: BinaryIO, place: Place) -> dict[str, Any]:
+    if place.size > _MAX_JSON:
+        raise BadDataError(f"has {place.size} bytes of JSON, more than {_MAX_JSON}", "broken JSON")
+    file.seek(place.offset)
+    return read_metadata(file.read(place.size))

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from wavenet_pl import counter
+from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.index import INDEX_NAME, SPLITS, Index, Recording, Shard
-from wavenet_pl.data.scan import Damage, ScannedRecording, ScannedShard
+from wavenet_pl.data.scan import ScannedRecording, ScannedShard
 from wavenet_pl.data.storage import Storage
 from wavenet_pl.errors import UserError
 
@@ -67,8 +68,8 @@ def _instead(names: list[str], aside: list[str]) -> str:
 def survey(scanned: Splits, older: Index | None) -> tuple[Splits, list[Damage]]:
     """Find what is wrong only beside the rest of the set, or beside what an older index says of it.
 
-    That is half a recording, another sample rate, a key twice in a split, a recording gone or shorter than
-    it was.
+    That is half a recording, another sample rate, no speaker, a key twice in a split, a recording gone, shorter or
+    changed.
 
     Returns:
         The splits with sound recordings only, and all damage, that of the single shards included.
@@ -79,6 +80,7 @@ def survey(scanned: Splits, older: Index | None) -> tuple[Splits, list[Damage]]:
     rate = max(rates, key=lambda rate: (rates[rate], rate), default=0)
     having = Counter(extension for row in everything for extension in row.members)
     usual = {extension for extension, count in having.items() if 2 * count > len(everything)}
+    spoken = 2 * sum(row.speaker is not None for row in everything) > len(everything)
     sound: Splits = {}
     damage: list[Damage] = []
     for split, shards in scanned.items():
@@ -88,12 +90,12 @@ def survey(scanned: Splits, older: Index | None) -> tuple[Splits, list[Damage]]:
             damage += shard.damage
             kept = []
             for row in shard.recordings:
-                frames = listed.get((shard.name, row.key), 0)
                 wrong = _unlike(row, rate, usual)
                 if not wrong and row.key in seen:
-                    wrong = ("duplicate", f"its key is also in {seen[row.key]}")
-                elif not wrong and row.frames < frames:
-                    wrong = ("shorter", f"{row.frames} samples, where an older index has {frames}")
+                    wrong = "duplicate", f"its key is also in {seen[row.key]}"
+                if not wrong and spoken and row.speaker is None:
+                    wrong = "no speaker", "no speaker, where most of the set has one"
+                wrong = wrong or _not_as_before(row, listed.get((shard.name, row.key)))
                 if wrong:
                     damage.append(Damage(shard.name, row.key, *wrong))
                 else:
@@ -102,16 +104,18 @@ def survey(scanned: Splits, older: Index | None) -> tuple[Splits, list[Damage]]:
             sound[split].append(replace(shard, recordings=tuple(kept)))
     named = {(row.shard, row.key) for row in damage}
     there = {row.key for row in everything}
-    for shard_name, key in listed:
-        if key not in there and (shard_name, key) not in named:
-            damage.append(Damage(shard_name, key, "missing", "an older index lists it"))
+    shards_there = {shard.name for shards in scanned.values() for shard in shards}
+    for name, key in listed:
+        if key not in there and (name, key) not in named:
+            kind = "missing" if name in shards_there else "missing shard"
+            damage.append(Damage(name, key, kind, "an older index lists it"))
     return sound, sorted(damage, key=lambda row: row.shard)
 
 
-def _listed(index: Index | None) -> dict[tuple[str, str], int]:
-    """(shard, key) -> frames."""
+def _listed(index: Index | None) -> dict[tuple[str, str], Recording]:
+    """(shard, key) -> what an older index says."""
     shards = [shard for some in index.splits.values() for shard in some] if index else []
-    return {(shard.name, row.key): row.frames for shard in shards for row in shard.recordings}
+    return {(shard.name, row.key): row for shard in shards for row in shard.recordings}
 
 
 def _unlike(row: ScannedRecording, rate: int, usual: set[str]) -> tuple[str, str] | None:
@@ -122,6 +126,18 @@ def _unlike(row: ScannedRecording, rate: int, usual: set[str]) -> tuple[str, str
         return "half", f"no .{', .'.join(lacks)}, and something was lost beside it"
     if "json" in lacks:
         return "no JSON", "no .json, where most of the set has one"
+    return None
+
+
+def _not_as_before(row: ScannedRecording, before: Recording | None) -> tuple[str, str] | None:
+    if before is None:
+        return None
+    if row.frames < before.frames:
+        return "shorter", f"{row.frames} samples, where an older index has {before.frames}"
+    for extension in sorted(set(row.members) & set(before.members)):
+        now, then = row.members[extension], before.members[extension]
+        if now.size == then.size and now.crc32 != then.crc32:  # another size is another recording, and meant
+            return "changed", f"other bytes in its .{extension} than an older index says (CRC-32)"
     return None
 
 

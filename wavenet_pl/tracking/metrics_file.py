@@ -16,7 +16,9 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
+from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
+from wavenet_pl.tracking.line_file import LineFile, whole_lines
 
 NAME = "metrics.jsonl"
 _NOT_FINITE = "not_finite"
@@ -31,9 +33,8 @@ class MetricsFile(Logger):
     has no word for numbers that are not finite: they are null, and the row's ``not_finite`` says which
     (``{"train/loss": "nan"}``).
 
-    Each row goes to the operating system as one write before the call returns: kill -9 loses none. (A machine
-    that loses power may lose the last seconds.) The file is opened at the first row, so `cut_back` goes
-    before training.
+    No row is lost by kill -9 (see `LineFile`). The file is opened at the first row, so `cut_back` goes before
+    training.
 
     Args:
         path: the file, usually RUN/metrics.jsonl; created with its folder when the first row comes.
@@ -42,7 +43,7 @@ class MetricsFile(Logger):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self.path = Path(path)
-        self._file: int | None = None
+        self._file = LineFile(path)
         self._trainer: L.Trainer | None = None
 
     def attach(self, trainer: L.Trainer) -> None:
@@ -61,7 +62,7 @@ class MetricsFile(Logger):
         if self._trainer is not None:
             step, epoch = self._trainer.global_step, self._trainer.current_epoch
         row = {"step": step, "epoch": None if epoch is None else int(epoch), "time": round(time.time(), 3)}
-        _append(self._open(), encode_row({**row, **values}))
+        self._file.append(encode_row({**row, **values}))
 
     @override
     @rank_zero_only
@@ -71,9 +72,7 @@ class MetricsFile(Logger):
     @override
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        if self._file is not None:
-            os.close(self._file)
-        self._file = None  # a later row opens it again
+        self._file.close()  # a later row opens it again
 
     @property
     @override
@@ -89,13 +88,6 @@ class MetricsFile(Logger):
     @override
     def save_dir(self) -> str:
         return str(self.path.parent)
-
-    def _open(self) -> int:
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            _drop_torn_row(self.path)
-            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        return self._file
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
@@ -122,14 +114,19 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     A row that a kill left half written at the end is passed over.
 
     Raises:
-        UserError: a row before the last is damaged.
+        UserError: a row before the last is damaged, or there is no such file.
     """
+    try:
+        lines = whole_lines(path)
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it is too large"
+        raise UserError(f"{path} cannot be read ({reason}), expected rows of JSON; move it away") from None
     rows = []
-    for number, line in enumerate(_whole_lines(Path(path)), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
             row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path} line {number} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
             ) from None
@@ -148,40 +145,9 @@ def cut_back(path: str | os.PathLike[str], step: int) -> int:
     path = Path(path)
     if not path.exists():
         return 0
-    rows, lines = read_metrics(path), _whole_lines(path)
+    rows, lines = read_metrics(path), whole_lines(path)
     kept = [line for row, line in zip(rows, lines, strict=True) if (row.get("step") or 0) <= step]
     if len(kept) == len(rows):
         return 0
-    beside = path.with_name(path.name + ".tmp")
-    with open(beside, "wb") as file:
-        file.writelines(line + b"\n" for line in kept)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # or a loss of power could bring the old rows back beside a new checkpoint
-    finally:
-        os.close(folder)
+    write_durably(path, b"".join(line + b"\n" for line in kept))
     return len(rows) - len(kept)
-
-
-def _append(file: int, line: bytes) -> None:
-    written = os.write(file, line)
-    while written < len(line):  # a full disk or a signal may take a part only
-        written += os.write(file, line[written:])
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    return path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was not written to its end
-
-
-def _drop_torn_row(path: Path) -> None:
-    """Else the next row would continue the torn one, and both were lost."""
-    if not path.exists():
-        return
-    with open(path, "r+b") as file:
-        text = file.read()
-        end = text.rfind(b"\n") + 1
-        if end < len(text):
-            file.truncate(end)

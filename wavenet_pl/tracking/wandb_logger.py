@@ -17,13 +17,26 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from wavenet_pl.config import WandbConfig
+from wavenet_pl.errors import UserError
 from wavenet_pl.redaction import redact
-from wavenet_pl.tracking.wandb_session import STEP, begin_run, end_session, how_to_send, one_line
+from wavenet_pl.tracking import metrics_file
+from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.wandb_ledger import Ledger
+from wavenet_pl.tracking.wandb_model import send_index, send_model
+from wavenet_pl.tracking.wandb_session import (
+    STEP,
+    begin_run,
+    end_run,
+    end_session,
+    folder_of,
+    no_run,
+    one_line,
+)
 
 _log = logging.getLogger(__name__)
 
 _THINNED = ("train/", "optim/")  # validation, clips and speeds are rare anyway
-_PREEMPTED = 85
+_SEND_AGAIN = "the same command sends the rest"
 _MODES: dict[str, Literal["offline", "disabled"]] = {
     "offline": "offline", "dryrun": "offline", "disabled": "disabled",
 }  # fmt: skip
@@ -75,6 +88,8 @@ class RunTracker(WandbLogger):
       then the run goes on offline. Later failures cost a warning. Each time one line says how to send the
       rows another time.
     - The run id comes from outside, so a run that was requeued goes on instead of opening another one.
+    - No key is logged twice at a step, over all starts of a run, and what a kill or a server cost is sent again
+      at the next one (see `catch_up`).
     - Neither environment, command line, host, console nor code are recorded, and the config is redacted.
     - Training rows are thinned to every ``log_every_n_steps``-th step; validation, speeds and clips always
       go.
@@ -108,6 +123,8 @@ class RunTracker(WandbLogger):
         """How often W&B did not take what it was given."""
         self._trainer: L.Trainer | None = None
         self._index_used = False
+        self._ledger = Ledger(self.run_dir)
+        self._media: dict[tuple[str, int], Callable[[Any], Mapping[str, Any]]] = {}
 
     def attach(self, trainer: L.Trainer) -> None:
         """Number the rows by the trainer's steps; Lightning's own number of a training row is one less."""
@@ -119,10 +136,10 @@ class RunTracker(WandbLogger):
     def experiment(self) -> Any:
         """The W&B run, begun at the first access; an object that does nothing where none could be begun."""
         if self._experiment is None:
-            self._experiment = begin_run(
-                self.config, mode=self.mode, run_dir=self.run_dir, run_id=self.run_id, name=self.run_name,
-                run_config=self.run_config,
-            )  # fmt: skip
+            try:
+                self._experiment = self._begin()
+            except (UserError, OSError) as error:
+                self._experiment = no_run(error)
         return self._experiment
 
     @property
@@ -140,24 +157,45 @@ class RunTracker(WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log numbers, or W&B's media objects, as one row."""
-        if self._trainer is not None:
-            step = self._trainer.global_step
-        values = dict(metrics)
-        if step is not None and step % self.config.log_every_n_steps:
-            values = {key: value for key, value in values.items() if not key.startswith(_THINNED)}
-        if values.keys() <= {"epoch"}:
-            return
-        if step is not None:
-            values[STEP] = step
-        self._attempt(lambda: self.experiment.log(values))
+        self._hand_over(metrics, step if self._trainer is None else self._trainer.global_step)
 
     @rank_zero_only
-    def log_media(self, build: Callable[[Any], Mapping[str, Any]], step: int) -> None:
-        """Log W&B's own objects: ``build`` gets the module wandb, and is called only where there is a run."""
-        if not isinstance(self.experiment, DummyExperiment):
+    def log_media(self, key: str, build: Callable[[Any], Mapping[str, Any]], step: int) -> None:
+        """Log W&B's own objects.
+
+        Args:
+            key: one of what is logged. Where W&B has it at this step, or there is no run, nothing happens.
+            build: makes the objects by their keys, given the module wandb; later again if they are lost.
+            step: optimizer steps done.
+        """
+        self._media[key, step] = build
+        if not isinstance(self.experiment, DummyExperiment) and key not in self._ledger.logged(step):
             import wandb
 
-            self._attempt(lambda: self.log_metrics(build(wandb), step))
+            self._attempt(lambda: self._hand_over(build(wandb), step))
+
+    @rank_zero_only
+    def catch_up(self) -> int:
+        """Send again what W&B lacks of metrics.jsonl, since a kill, a server or a full disk cost it.
+
+        Call it at each start, after metrics.jsonl was cut back and before training. The first start of a run has
+        nothing to catch up with, and costs nothing.
+
+        Returns:
+            How many rows were sent again.
+        """
+        rows = self.run_dir / metrics_file.NAME
+        if not self._ledger.exists or not rows.exists():
+            return 0
+        lost = 0
+        for row in read_metrics(rows):
+            values = {key: value for key, value in row.items() if key not in ("step", "epoch", "time")}
+            lost += self._hand_over(values, row["step"])
+        for (key, step), build in self._media.items():
+            self.log_media(key, build, step)
+        if lost:
+            _log.warning(f"W&B had lost {lost} rows; they were sent again")
+        return lost
 
     @rank_zero_only
     def log_model(
@@ -174,7 +212,7 @@ class RunTracker(WandbLogger):
             metadata: facts to show beside it, such as step and bits.
         """
         if self.config.artifacts:
-            self._attempt(lambda: self._send_model(Path(path), list(aliases), dict(metadata or {})))
+            self._attempt(lambda: self._send_model(Path(path), aliases, metadata or {}))
 
     @rank_zero_only
     def finish(self, exit_code: int = 0) -> None:
@@ -188,11 +226,23 @@ class RunTracker(WandbLogger):
         if run is None or isinstance(run, DummyExperiment):
             return
         try:
-            if exit_code == _PREEMPTED:
-                run.mark_preempting()
-            run.finish(exit_code=exit_code)
+            try:
+                end_run(run, exit_code)
+            except ConnectionError:
+                # wandb's own process died, as of a SIGTERM to all processes of a job: another one takes its place.
+                end_session()
+                self._experiment = None
+                self.catch_up()
+                run, self._experiment = self.experiment, DummyExperiment()
+                if isinstance(run, DummyExperiment):
+                    return
+                end_run(run, exit_code)
+            end_session()  # until then wandb may not have written all
+            folder = folder_of(run)
+            if run.offline and (lost := self._ledger.num_lost(folder)):
+                _log.warning(f"W&B's log in {folder} lacks {lost} rows; is the disk full? {_SEND_AGAIN}")
         except Exception as error:  # noqa: BLE001 - wandb raises whatever it likes
-            _log.warning(f"W&B did not get everything ({one_line(error)}); {how_to_send(run)}")
+            _log.warning(f"W&B did not get everything ({one_line(error)}); {_SEND_AGAIN}")
             end_session()
         if self.failures:
             _log.warning(f"W&B failed {self.failures} times to take what it was given; metrics.jsonl has all")
@@ -202,21 +252,44 @@ class RunTracker(WandbLogger):
     def finalize(self, status: str) -> None:
         """Nothing yet: the trainer calls this after each fit or validation. See `finish`."""
 
-    def _send_model(self, path: Path, aliases: list[str], metadata: dict[str, Any]) -> None:
-        import wandb
+    def _begin(self) -> Any:
+        """Begin the run, knowing what earlier starts logged."""
+        earlier = self._ledger.read()
+        run = begin_run(
+            self.config, mode=self.mode, run_dir=self.run_dir, run_id=self.run_id, name=self.run_name,
+            run_config=self.run_config,
+        )  # fmt: skip
+        if not isinstance(run, DummyExperiment):
+            self._ledger.begin(earlier, folder_of(run), None if run.offline else run.starting_step)
+        return run
 
-        run = self.experiment
-        index = {"index_fingerprint": self.index_fingerprint}
+    def _hand_over(self, metrics: Mapping[str, Any], step: int | None) -> bool:
+        """Give W&B what it lacks of a row; whether there was anything."""
+        if isinstance(self.experiment, DummyExperiment):
+            return False
+        logged = self._ledger.logged(step)
+        thin = step is not None and step % self.config.log_every_n_steps != 0
+        values = {
+            key: value
+            for key, value in metrics.items()
+            if key not in logged and not (thin and key.startswith(_THINNED))
+        }
+        if values.keys() <= {"epoch"}:
+            return False
+
+        def send() -> None:
+            self._ledger.note(step, values)
+            self.experiment.log(values if step is None else {**values, STEP: step})
+            self._ledger.took(step, values)
+
+        self._attempt(send)
+        return True
+
+    def _send_model(self, path: Path, aliases: Sequence[str], metadata: Mapping[str, Any]) -> None:
         if not self._index_used:
-            artifact = wandb.Artifact(f"index-{self.index_fingerprint[:12]}", "dataset", metadata=index)
-            # The fingerprint itself is the reference: equal data is the same version wherever it lies.
-            artifact.add_reference(f"wavenet-index:{self.index_fingerprint}", name="index", checksum=False)
-            # What use_artifact does, which refuses to offline, and online waits for the server.
-            run._log_artifact(artifact, use_after_commit=True)
+            send_index(self.experiment, self.index_fingerprint)
             self._index_used = True
-        artifact = wandb.Artifact(f"model-{self.run_id}", "model", metadata=redact({**metadata, **index}))
-        artifact.add_file(str(path), name=path.name, skip_cache=True)
-        run.log_artifact(artifact, aliases=aliases)
+        send_model(self.experiment, path, aliases, metadata, self.index_fingerprint)
 
     def _attempt(self, call: Callable[[], object]) -> None:
         """Tracking must not end a training of days: the first failure is told, all are counted."""

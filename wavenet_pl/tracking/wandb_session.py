@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from lightning.pytorch.loggers.logger import DummyExperiment
 
 from wavenet_pl.config import WandbConfig
 from wavenet_pl.redaction import redact
+from wavenet_pl.signals import REQUEUE
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +61,14 @@ def begin_run(
         _log.info(f"W&B is offline; {how_to_send(run)}")
         return run
     except Exception as error:  # noqa: BLE001 - wandb raises whatever it likes
-        _log.warning(f"W&B does not work here ({one_line(error)}); metrics.jsonl has all numbers")
-        return DummyExperiment()
+        return no_run(error)
+
+
+def no_run(error: Exception) -> Any:
+    """Says why there is no run; an object that does nothing instead."""
+    _log.warning(f"W&B does not work here ({one_line(error)}); metrics.jsonl has all numbers")
+    end_session()
+    return DummyExperiment()
 
 
 def key_is_set() -> bool:
@@ -80,15 +88,27 @@ def key_is_set() -> bool:
 
 def end_session() -> None:
     """Give up wandb's background process; one that died would be missed at exit, with a traceback."""
-    import wandb
-
     with contextlib.suppress(Exception):
+        import wandb
+
         wandb.teardown()
+
+
+def end_run(run: Any, exit_code: int) -> None:
+    """Close a run; one that wants to be started again shows as preempted."""
+    if exit_code == REQUEUE:
+        run.mark_preempting()
+    run.finish(exit_code=exit_code)
+
+
+def folder_of(run: Any) -> Path:
+    """The run's own folder in RUN/wandb."""
+    return Path(run.dir).parent
 
 
 def how_to_send(run: Any) -> str:
     """What to type when there is a network."""
-    return f"send it later with `wandb sync {Path(run.dir).parent}`"
+    return f"send it later with `wandb sync {folder_of(run)}`"
 
 
 def one_line(error: BaseException) -> str:
@@ -109,8 +129,12 @@ def _import_wandb(run_dir: Path) -> Any:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     # Staged files belong to the run folder, so that it can be copied to where there is a network and be sent
     # from there; a compute node's home may not even be writable.
-    os.environ.setdefault("WANDB_DATA_DIR", str(run_dir.absolute() / "wandb" / "data"))
-    os.environ.setdefault("WANDB_CACHE_DIR", str(run_dir.absolute() / "wandb" / "cache"))
+    folder = run_dir.absolute() / "wandb"
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "data"))
+    os.environ.setdefault("WANDB_CACHE_DIR", str(folder / "cache"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:  # else wandb would write elsewhere
+        file.write(bytes(4096))
     import wandb
 
     wandb.setup(wandb.Settings(silent=True))  # one line of ours says what there is to say
@@ -126,7 +150,6 @@ def _init(
     name: str,
     run_config: Mapping[str, Any],
 ) -> Any:
-    run_dir.mkdir(parents=True, exist_ok=True)  # wandb would write elsewhere
     settings = wandb.Settings(
         init_timeout=config.init_timeout,
         finish_timeout=config.finish_timeout,

@@ -1,0 +1,144 @@
+"""Signals at random moments, from the start of the process on: does every run save, leave with its code and go on?
+
+Two ranks with two workers each are sent SIGUSR1 or SIGTERM, all processes together or one rank alone. Each time the
+same command goes on, and at the end the run is held against one that was never stopped.
+
+    python benchmarks/signal_soak.py --trials 25 --json signals.json
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import sys
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from benchmarks.kill_soak import UNCHANGED, compare
+from benchmarks.moments import Timetable, finish, strike
+from benchmarks.records import Progress, Records, build_parser, lacking, print_table, run, workplace
+from benchmarks.trials import PATIENCE, Start, Training, prepare_set, send
+from wavenet_pl.checkpoint import checkpoint_step, newest_valid
+from wavenet_pl.signals import EXIT_CODES
+
+STEPS_PER_TRIAL = 10
+SETTINGS = (
+    "trainer.devices=2",
+    "data.num_workers=2",
+    "trainer.val_check_interval=40",
+    "samples.every_n_steps=60",
+    "samples.count=2",
+    "samples.seconds=0.05",
+    "samples.prompt_seconds=0.02",
+)
+"""Checkpoints by interval stay away: what a signal finds unsaved, the signal has to save."""
+PATTERNS: dict[str, tuple[signal.Signals, int | None]] = {
+    "usr1-all": (signal.SIGUSR1, None),
+    "term-all": (signal.SIGTERM, None),
+    "term-rank0": (signal.SIGTERM, 0),
+    "term-rank1": (signal.SIGTERM, 1),
+}
+"""The signal, and the rank that alone gets it."""
+WORKER_STARTS = ("fork", "spawn")
+
+
+def measure(
+    pattern: str, trials: int, whole: Training, timetable: Timetable, seed: int = 0
+) -> dict[str, Any]:
+    """Everything that is to be known of one pattern, as a flat record.
+
+    Args:
+        pattern: a name in `PATTERNS`.
+        trials: how many signals.
+        whole: the same training, finished without a stop.
+        timetable: of that one.
+        seed: of the random moments.
+    """
+    number, rank = PATTERNS[pattern]
+    struck = replace(whole, folder=whole.folder.with_name(f"{whole.folder.name}-{pattern}"))
+    shutil.rmtree(struck.folder, ignore_errors=True)
+    progress = Progress(struck.folder.name, trials)
+    counts = Counter(trials=0, hung=0, before_handlers=0, undocumented_codes=0, lost_steps=0, orphans=0)
+    answered: list[bool] = []
+
+    def blow(start: Start) -> None:
+        pids = [start.rank(0), start.rank(1)] if rank is None else [start.rank(rank, PATIENCE)]
+        answered.append(all(answers(pid, number) for pid in pids if pid))
+        if rank is None:
+            start.signal(number)
+        elif pids[0]:
+            send(pids[0], number)
+
+    for start in strike(struck, trials, timetable, random.Random(f"{seed} {struck.folder.name}"), blow):
+        code, step = start.wait(), struck.step
+        counts.update(trials=1, hung=code is None, before_handlers=not answered[-1])
+        if code is not None:
+            documented = code == EXIT_CODES[number] or (code == 0 and step >= struck.steps)
+            counts.update(undocumented_codes=answered[-1] and not documented, orphans=len(start.orphans()))
+            counts[f"code_{code}"] += 1
+        newest, _ = newest_valid(struck.run)
+        counts["lost_steps"] += step - (checkpoint_step(newest) if newest else 0)
+        early = "" if answered[-1] else ", before there were handlers"
+        progress.step(f"step {step} of {struck.steps}, {'hung' if code is None else f'exit {code}'}{early}")
+        if code is None:
+            print(start.said(), file=sys.stderr)
+    finish(struck)
+    return {**counts, **compare(struck, whole)}
+
+
+def answers(pid: int, number: int) -> bool:
+    """Whether a process has a handler for the signal, or keeps it waiting for one."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+    masks = [int(status.partition(f"{name}:")[2].split()[0], 16) for name in ("SigCgt", "SigBlk")]
+    return any(mask >> (number - 1) & 1 for mask in masks)
+
+
+def broken(record: dict[str, Any], trials: int) -> list[str]:
+    """The promises that a record does not keep."""
+    nothing = dict.fromkeys(("hung", "undocumented_codes", "lost_steps", "orphans"), 0)
+    return lacking(record, {"trials": trials, **nothing, **UNCHANGED})
+
+
+def main(args: Any) -> int:
+    """Measure what is not measured yet, print it all; 1 where a promise is broken."""
+    trials = 2 if args.quick else args.trials
+    records, complaints = Records(args.json), []
+
+    with workplace(args.folder) as folder:
+
+        @cache
+        def unstopped(start: str) -> tuple[Training, Timetable]:
+            settings = (*SETTINGS, f"data.worker_start={start}")
+            whole = Training(folder / start, prepare_set(folder), STEPS_PER_TRIAL * trials, settings)
+            shutil.rmtree(whole.folder, ignore_errors=True)
+            return whole, finish(whole)
+
+        for start, pattern in product(args.worker_start or WORKER_STARTS, args.pattern or PATTERNS):
+            facts = {"benchmark": "signal_soak", "pattern": pattern, "worker_start": start}
+            record = records.measure(
+                {**facts, "trials_wanted": trials, "seed": args.seed},
+                lambda: measure(pattern, trials, *unstopped(start), args.seed),  # noqa: B023
+            )
+            complaints += [f"{pattern}, {start}: {complaint}" for complaint in broken(record, trials)]
+    print_table(records.of("signal_soak"))
+    print("\n".join(complaints) or "every promise was kept")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    parser = build_parser("signals at random moments: does every run save, leave with its code and go on?")
+    parser.add_argument(
+        "--trials", type=int, default=25, metavar="N", help="per pattern and worker start (25)"
+    )
+    parser.add_argument("--pattern", action="append", choices=PATTERNS, help="all by default")
+    parser.add_argument("--worker-start", action="append", choices=WORKER_STARTS, help="both by default")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments (0)")
+    run(main, parser.parse_args())

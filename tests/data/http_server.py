@@ -1,0 +1,101 @@
+"""A real HTTP server on this machine that gives ranges of files, and misbehaves as it is told."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one folder."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(_Handler, folder))
+        self.troubles: list[str] = []
+        """What the next requests meet, in turn: a status, or `drop`, `short`, `hang`, `whole`; then `always`."""
+        self.always = ""
+        self.asked: list[str] = []
+        """Method and path of every request."""
+        self.released = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and content leave together, or each answer waits 40 ms for an acknowledgement
+    server: Server
+
+    def __init__(self, folder: Path, *args: object) -> None:
+        self.folder = folder
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is printed."""
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")
+        trouble = self.server.troubles.pop(0) if self.server.troubles else self.server.always
+        if trouble == "hang":
+            self.server.released.wait(60)
+        if trouble in ("hang", "drop"):
+            self.close_connection = True
+            return
+        if trouble.isdigit():
+            return self._send(int(trouble), b"trouble")
+        path = self.folder / self.path.strip("/")
+        if path.is_dir():
+            names = [f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir()]
+            page = "".join(f'<a href="{name}">{name}</a>' for name in names).encode()
+            return self._send(200, page, "text/html")
+        if not path.is_file():
+            return self._send(404, b"")
+        data = path.read_bytes()
+        part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if part is None or trouble == "whole":
+            return self._send(200, data)
+        first, last = map(int, part.groups())
+        if first >= len(data):
+            return self._send(416, b"")
+        data = data[first : last + 1]
+        self._send(206, data[: len(data) // 2] if trouble == "short" else data)
+
+    def _send(self, status: int, content: bytes, kind: str = "application/octet-stream") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A server of this folder for as long as the block runs."""
+    with Server(folder) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.released.set()
+            server.shutdown()
+            thread.join()

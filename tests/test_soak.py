@@ -1,0 +1,203 @@
+"""The soaks of `benchmarks`, in a short form: kill -9 and signals at random moments, and nothing is lost.
+
+And that they would see it: records of runs that did lose something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import kill_soak, resume_time, save_soak, signal_soak
+from benchmarks.moments import Timetable, finish
+from benchmarks.records import Records, lacking, print_table, run
+from benchmarks.trials import ROOT, Start, Training, prepare_set
+from wavenet_pl.checkpoint import checkpoint_path
+from wavenet_pl.errors import UserError
+
+# --- nothing is lost ---
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_set(tmp_path_factory.mktemp("soak"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kills_at_random_moments_lose_nothing(data, tmp_path):
+    record = kill_soak.measure("2x2", 5, tmp_path, data)
+    assert kill_soak.broken(record, 5) == [], record
+    assert record["losses_compared"] == record["steps"] == 80
+    assert record["checkpoints_checked"] >= 5
+    assert sum(record[f"killed_in_{phase}"] > 0 for phase in kill_soak.PHASES) >= 2
+
+
+@pytest.fixture(scope="module")
+def unstopped(data, tmp_path_factory) -> tuple[Training, Timetable]:
+    settings = (*signal_soak.SETTINGS, "data.worker_start=fork")
+    whole = Training(tmp_path_factory.mktemp("signals") / "whole", data, 30, settings)
+    return whole, finish(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("pattern", signal_soak.PATTERNS)
+def test_signals_at_random_moments_save_and_the_run_goes_on(unstopped, pattern):
+    record = signal_soak.measure(pattern, 2, *unstopped)
+    assert signal_soak.broken(record, 2) == [], record
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_signal_does_not_reach_spawned_workers(unstopped):
+    """Compared with the run of forked ones: how workers are started changes no number."""
+    whole, timetable = unstopped
+    spawning = replace(whole, settings=(*signal_soak.SETTINGS, "data.worker_start=spawn"))
+    record = signal_soak.measure("usr1-all", 1, spawning, timetable)
+    assert signal_soak.broken(record, 1) == [], record
+
+
+@pytest.mark.slow
+def test_a_kill_in_a_save_costs_no_checkpoint(tmp_path):
+    if not os.access("/dev/shm", os.W_OK) or os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system here")
+    record = save_soak.measure(save_soak.OURS, 10, tmp_path, Path("/dev/shm"))
+    assert record["kills"] == 10 and record["checked"] > 0
+    assert record["corrupt"] == record["missing"] == 0
+
+
+# --- and a loss would be seen ---
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_is_lost_is_in_the_record(data, tmp_path):
+    whole = Training(tmp_path / "whole", data, 12, (*kill_soak.SETTINGS, "samples.every_n_steps=6"))
+    finish(whole)
+    shutil.copytree(whole.folder, tmp_path / "struck")
+    struck = replace(whole, folder=tmp_path / "struck")
+    same = kill_soak.compare(struck, whole)
+    assert {name: same[name] for name in kill_soak.UNCHANGED} == kill_soak.UNCHANGED
+    assert same["losses_compared"] == 12 and same["steps_logged_twice_unstopped"] == 0
+
+    rows = struck.run.metrics.read_text().splitlines(keepends=True)
+    struck.run.metrics.write_text("".join(row for row in rows if not row.startswith('{"step": 5,')))
+    [log] = struck.run.path.glob("wandb/offline-run-*")
+    shutil.copytree(log, log.with_name("offline-run-20990101_000000-again"))
+    (struck.run.checkpoints / ".half.tmp").touch()
+    path = checkpoint_path(struck.run, 12)
+    checkpoint = torch.load(path, weights_only=True)
+    next(iter(checkpoint["state_dict"].values())).view(-1)[0] *= 1 + 2**-20
+    torch.save(checkpoint, path)
+    assert kill_soak.is_corrupt(path), "its checksum is another"
+    assert not kill_soak.is_corrupt(checkpoint_path(whole.run, 12))
+    changed = kill_soak.compare(struck, whole)
+    assert changed["losses_differing"] == 1
+    assert not changed["metrics_complete"] and not changed["weights_equal"]
+    assert changed["steps_logged_twice"] > 12 and changed["leftover_files"] == 1
+
+    shutil.rmtree(log)
+    shutil.rmtree(log.with_name("offline-run-20990101_000000-again"))
+    nothing = kill_soak.compare(struck, whole)
+    assert nothing["wandb_run_ids"] == 0
+    assert nothing["wandb_steps_missing"] > 12 and nothing["wandb_clips_missing"] > 0
+    assert len(lacking(nothing, kill_soak.UNCHANGED)) == 7
+
+
+def test_promises_that_a_record_breaks_are_named():
+    kept = {"kills": 5, "corrupt_checkpoints": 0, "orphans": 0, **kill_soak.UNCHANGED}
+    assert kill_soak.broken(kept, 5) == []
+    assert kill_soak.broken({**kept, "weights_equal": False, "kills": 4}, 5) == [
+        "kills is 4, expected 5",
+        "weights_equal is False, expected True",
+    ]
+
+
+def test_a_start_knows_its_processes_and_kills_them(tmp_path):
+    """Also those that have left its group, as a tracker's service does."""
+    program = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
+    with Start([sys.executable, "-c", program], tmp_path) as start:
+        assert start.wait() == 0
+        [left] = start.orphans(0.0)
+        assert start.said() == str(left)
+        assert not signal_soak.answers(left, signal.SIGUSR1)
+    assert not start.alive and start.orphans(20.0) == set()
+
+
+# --- records ---
+
+
+def test_finished_records_are_not_measured_again(tmp_path):
+    path = tmp_path / "records.json"
+    Records(path).measure({"setting": "a"}, lambda: {"value": 1})
+    records = Records(path)
+    assert records.measure({"setting": "a"}, lambda: pytest.fail("measured again"))["value"] == 1
+    records.measure({"setting": "b"}, lambda: {"value": 2})
+    rows = json.loads(path.read_text())
+    assert [(row["setting"], row["value"]) for row in rows] == [("a", 1), ("b", 2)]
+    assert all(not isinstance(value, (list, dict)) for row in rows for value in row.values())
+
+
+def test_a_table_has_a_line_for_each_fact(capsys):
+    print_table([{"loader": "a", "seconds": 0.123456}, {"loader": "b", "seconds": 12, "more": True}])
+    assert capsys.readouterr().out.splitlines() == [
+        "loader        a     b",
+        "seconds  0.1235    12",
+        "more             True",
+    ]
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", "nothing"])
+def test_a_file_that_holds_no_records_is_one_message(tmp_path, capsys, content):
+    path = tmp_path / "records.json"
+    path.write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        run(resume_time.main, Namespace(json=path, quick=True, folder=tmp_path, repeats=1))
+    assert stop.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "records.json is no list of records, expected what --json wrote; name another file" in line
+
+
+def test_a_temporary_folder_on_the_same_file_system_is_one_message(tmp_path):
+    with pytest.raises(
+        UserError, match="same file system as .*, expected another; name one with --tmpdir or --folder"
+    ):
+        save_soak.measure(save_soak.OURS, 1, tmp_path, tmp_path)
+
+
+@pytest.mark.slow
+def test_after_ctrl_c_the_same_command_goes_on(tmp_path):
+    path = tmp_path / "records.json"
+    script = [sys.executable, "-m", "benchmarks.resume_time", "--quick", "--json", str(path)]
+
+    def start() -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(script, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+    process = start()
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command goes on after what is in" in err, err
+    assert "Traceback" not in err
+    [first] = json.loads(path.read_text())
+    process = start()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and "seconds_ratio" in out, err
+    rows = json.loads(path.read_text())
+    assert rows[0] == first and [row["loader"] for row in rows] == ["CropLoader", "webdataset"]

@@ -1,0 +1,103 @@
+"""What `train` tells its user: what is about to be trained, why it stopped, what came out and what to type next."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+
+from wavenet_pl.checkpoint import list_checkpoints, validation_bits
+from wavenet_pl.config import Config
+from wavenet_pl.data.baselines import Baselines, load_baselines, measure_baselines, save_baselines
+from wavenet_pl.data.damage import Damage
+from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.run import RunFolder
+from wavenet_pl.signals import StopRun
+
+BASELINE_SAMPLES = 2**25
+"""So many samples of a split are enough to count codes: 35 minutes at 16 kHz."""
+
+
+def describe(
+    run: RunFolder, config: Config, data: AudioDataModule, module: WaveNetModule, resume: Path | None
+) -> None:
+    """What is about to be trained, on stderr, a line each."""
+    field = config.model.network.receptive_field
+    plan = data.plan("train", 0)
+    hours = {split: data.index.seconds(split) / 3600 for split in data.splits}
+    lines = {
+        "run": f"{run.path}, {'from the start' if resume is None else f'going on from {resume.name}'}",
+        "model": f"{config.model.kind}, {num_parameters(module):,} parameters, receptive field {field} samples "
+        f"({1000 * field / data.sample_rate:.0f} ms)",
+        "data": ", ".join(f"{split} {value:.2f} h" for split, value in hours.items())
+        + f" at {data.sample_rate} Hz, {plan.num_slots} crops in {plan.num_batches} steps per epoch",
+    }
+    for name, text in lines.items():
+        print(f"{name:>10}  {text}", file=sys.stderr)
+
+
+def num_parameters(module: WaveNetModule) -> int:
+    """Weights of a model."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def measured_baselines(run: RunFolder, data: AudioDataModule, module: WaveNetModule) -> Baselines:
+    """Measured once per run, on at most `BASELINE_SAMPLES` of each split."""
+    if run.baselines.exists():
+        return load_baselines(run.baselines)
+
+    def codes(split: str) -> Any:
+        left = BASELINE_SAMPLES
+        recordings = data.splits[split]
+        for position in range(len(recordings)):
+            left -= recordings[position].frames
+            if left < 0 and position > 0:
+                return
+            audio = recordings.try_read(position)
+            if not isinstance(audio, Damage):  # what is damaged is told when it is trained on
+                yield module.codec.encode(torch.from_numpy(audio)).numpy()
+
+    baselines = measure_baselines(
+        codes("train"),
+        codes("val"),
+        quantization_channels=module.codec.quantization_channels,
+        silence_code=module.codec.silence_code,
+    )
+    save_baselines(baselines, run.baselines)
+    return baselines
+
+
+def show_baselines(baselines: Baselines) -> None:
+    """What simple models reach, on stderr."""
+    print(
+        f"{'baselines':>10}  bits per sample on validation: uniform {baselines.uniform:.3f}, unigram "
+        f"{baselines.unigram:.3f}, order-1 {baselines.order1:.3f}",
+        file=sys.stderr,
+    )
+
+
+def say_stopped(run: RunFolder, stop: StopRun) -> None:
+    """Why the run ended, what is kept of it, and how it goes on."""
+    paths = list_checkpoints(run)
+    kept = f"the newest checkpoint is {paths[-1]}" if paths else f"there is no checkpoint in {run.path} yet"
+    advice = "the same command goes on from there" if paths else "the same command starts again"
+    print(f"\n{stop.message}; {kept}; {advice}", file=sys.stderr)
+
+
+def say_end(run: RunFolder, trainer: L.Trainer) -> None:
+    """What came out, beside what simple models reach, and what to type next."""
+    baselines = load_baselines(run.baselines)
+    rows = {"uniform": baselines.uniform, "unigram": baselines.unigram, "order-1": baselines.order1}
+    bits = validation_bits(run)
+    if bits:
+        step = min(bits, key=lambda step: bits[step])
+        rows[f"model (step {step})"] = bits[step]
+    print(f"\nfinished at step {trainer.global_step}; validation bits per sample:")
+    for name, value in rows.items():
+        print(f"  {name:<18}{value:7.3f}")
+    print(f"\nrun folder   {run.path}\nclips        {run.clips}\nW&B          {run.path / 'wandb'}")
+    print(f"type next    wavenet-pl generate {run.path} --out clips")

@@ -28,7 +28,7 @@ from wavenet_pl.tracking.metrics_file import read_metrics
 from wavenet_pl.tracking.wandb_log import read_log
 from wavenet_pl.tracking.wandb_session import STEP
 
-CHECKPOINT, VALIDATION, CLIPS = 3, 10, 40
+CHECKPOINT, VALIDATION, CLIPS = 3, 10, 45
 """Steps between two of each. Some multiples coincide, so that a kill can fall between one and the other."""
 STEPS_PER_KILL = 16
 SETTINGS = (
@@ -59,7 +59,7 @@ def measure(layout: str, kills: int, folder: Path, data: Path, seed: int = 0) ->
     ranks, workers = LAYOUTS[layout]
     settings = (*SETTINGS, f"trainer.devices={ranks}", f"data.num_workers={workers}")
     whole, killed = (
-        Training(folder / layout / name, data, max(2 * CLIPS, STEPS_PER_KILL * kills), settings)
+        Training(folder / layout / name, data, STEPS_PER_KILL * kills, settings)
         for name in ("whole", "killed")
     )
     shutil.rmtree(folder / layout, ignore_errors=True)

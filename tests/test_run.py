@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
@@ -43,6 +44,44 @@ def test_the_config_of_a_run_is_a_legal_argument_and_gives_the_same_run(tmp_path
     again = load_config([run.config])
     assert again == config
     assert run_folder(again, PRINT, tmp_path) == run
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path, monkeypatch):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from wavenet_pl.run import RunFolder\n"
+        "lock = RunFolder(Path(sys.argv[1])).lock()\n"
+        "print('locked', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", program, str(run.path)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        monkeypatch.setattr("wavenet_pl.run._PATIENCE", 1)
+        with pytest.raises(
+            UserError, match="another process trains in .*, expected none; wait until it has ended"
+        ):
+            run.lock()
+    finally:
+        other.kill()
+        other.communicate()
+    run.lock().close()  # the lock ended with the process
+
+
+def test_what_a_killed_process_left_half_written_is_swept_up(tmp_path):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    run.create(small_config("x"))
+    (run.clips / ".step-000000003.tmp").mkdir(parents=True)
+    (run.clips / ".step-000000003.tmp/00.png").write_bytes(b"half")
+    for name in ("checkpoints/.step-000000003.ckpt.77.tmp", ".config.yaml.77.tmp"):
+        (run.path / name).write_bytes(b"half")
+    (run.checkpoints / "step-000000002.ckpt").write_bytes(b"whole")
+    run.sweep()
+    assert not list(run.path.rglob("*.tmp"))
+    assert (run.checkpoints / "step-000000002.ckpt").exists() and run.config.exists()
 
 
 def test_an_earlier_run_is_set_aside_and_not_deleted(tmp_path):

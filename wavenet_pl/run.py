@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from wavenet_pl.config import Config, to_plain
 from wavenet_pl.config_source import write_yaml
@@ -20,6 +23,8 @@ from wavenet_pl.redaction import redact, redact_text
 
 _SIGNED_TRAINER = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
 _SIGNED_DATA = ("batch_size", "crop_samples")
+_PATIENCE = 10
+"""Seconds that a run waits for its predecessor to end: a scheduler may start it again at once."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,37 @@ class RunFolder:
         write_durably(self.path / "git.json", json.dumps(git) + "\n")
         write_durably(self.path / "git.diff", redact_text(_git("diff", "HEAD")))
         return git
+
+    def lock(self) -> BinaryIO:
+        """Make the folder and keep it to this process. The lock ends with the process, or when the file is closed.
+
+        Raises:
+            UserError: another process trains here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = open(self.path / "lock", "ab")  # noqa: SIM115 - it is the caller's
+        for _ in range(_PATIENCE):
+            try:
+                # A lock of the process: workers that outlive it for a moment do not keep it.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except (BlockingIOError, PermissionError):
+                time.sleep(1)
+            except OSError:
+                return file  # a file system without locks
+        file.close()
+        raise UserError(
+            f"another process trains in {self.path}, expected none; wait until it has ended, or set another name"
+        )
+
+    def sweep(self) -> None:
+        """Remove what a killed process had half written; only under the lock."""
+        for folder in (self.path, self.checkpoints, self.clips):
+            for path in folder.glob(".*.tmp"):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
 
     def set_aside(self) -> Path | None:
         """Rename an existing folder, so that a fresh run can take its name; nothing is deleted."""

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from wavenet_pl.config import Config, build_trainer, check_trainer, load_config, split_arguments, to_plain
 from wavenet_pl.data.index import Index, load_index
@@ -78,9 +78,8 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
     run = run_folder(config, data.index.fingerprint, args.runs)
     L.seed_everything(config.seed, workers=True, verbose=False)
     module = build_module(config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint)
-    resume, passed_over = (None, []) if args.fresh else newest_valid(run)
     if args.dry_run:
-        briefing.describe(run, config, data, module, resume)
+        briefing.describe(run, config, data, module, None if args.fresh else newest_valid(run)[0])
         return 0
     stop_at = None if config.train.stop_after is None else began + config.train.stop_after
     trainer = _build_trainer(run, config, flag, stop_at)
@@ -88,7 +87,9 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
     torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
     if config.train.compile:
         module.network.compile()
-    tracker = _prepare_rank_zero(args, run, config, data, module, trainer, resume, passed_over)
+    held = _take_folder(run, args.fresh) if trainer.is_global_zero else []
+    resume, passed_over = newest_valid(run)
+    tracker = _prepare_rank_zero(run, config, data, module, trainer, resume, passed_over)
     code = 0
     try:
         trainer.fit(
@@ -109,7 +110,19 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
     if code == 0 and trainer.is_global_zero:
         briefing.say_end(run, trainer)
     leave_together()
+    for lock in held:
+        lock.close()
     return code
+
+
+def _take_folder(run: RunFolder, fresh: bool) -> list[BinaryIO]:
+    """The run folder for this process alone, swept; a fresh run finds none of its name. Returns what locks it."""
+    held = [run.lock()]
+    if fresh and run.checkpoints.exists():
+        print(f"the earlier run is now {run.set_aside()}", file=sys.stderr)
+        held.append(run.lock())
+    run.sweep()
+    return held
 
 
 def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, stop_at: float | None) -> L.Trainer:
@@ -157,7 +170,6 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, stop_at: floa
 
 
 def _prepare_rank_zero(
-    args: argparse.Namespace,
     run: RunFolder,
     config: Config,
     data: AudioDataModule,
@@ -175,9 +187,6 @@ def _prepare_rank_zero(
 
     facts: dict[str, Any] = {}
     if trainer.is_global_zero:
-        aside = run.set_aside() if args.fresh else None
-        if aside is not None:
-            print(f"the earlier run is now {aside}", file=sys.stderr)
         git = run.create(config)
         for path in (run.metrics, run.path / bad_numbers.NAME):
             cut_back(path, -1 if resume is None else checkpoint_step(resume))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 
 from wavenet_pl.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
+from wavenet_pl.callbacks.preemption import is_last_step
 from wavenet_pl.callbacks.ranks import any_rank
 from wavenet_pl.callbacks.throughput import Throughput
 from wavenet_pl.config import SamplesConfig
@@ -35,7 +36,7 @@ _COLUMNS = (
 class SampleLogger(L.Callback):
     """Generates clips from fixed prompts with fixed seeds: what differs between them is the training.
 
-    Acts after every ``samples.every_n_steps`` optimizer steps, and once more where training reaches its end.
+    Acts after every ``samples.every_n_steps`` optimizer steps, and after the last one.
     All ranks share the clips and wait for each other, at most about ``samples.budget_seconds`` each time;
     then rank 0 spends a second or two on writing. The training itself is not touched: losses are the same
     bits with and without.
@@ -89,18 +90,17 @@ class SampleLogger(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Makes clips where the step is due; batches that only accumulate do not count again."""
+        """Makes clips where the step is due, and after the last one; batches that only accumulate do not count again.
+
+        Those of the finished model come before it is saved: a run that is killed meanwhile is not finished yet.
+        """
         step, before = trainer.global_step, self._step
         self._step = step
-        if self._prompts and step != before and step % self.config.every_n_steps == 0:
-            self._make(trainer, pl_module)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Makes clips of the finished model; a run that was stopped early has no time for them."""
-        finished = trainer.global_step >= trainer.max_steps > 0 or (
-            trainer.max_epochs is not None and trainer.current_epoch >= trainer.max_epochs > 0
-        )
-        if self._prompts and finished and trainer.global_step % self.config.every_n_steps:
+        if (
+            self._prompts
+            and step != before
+            and (step % self.config.every_n_steps == 0 or is_last_step(trainer))
+        ):
             self._make(trainer, pl_module)
 
     def _make(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -109,12 +109,14 @@ class SampleLogger(L.Callback):
         for callback in callbacks:
             if isinstance(callback, Throughput):
                 callback.leave_out()
+        # The last set is not given up: no later start would make it.
+        stopping = (lambda: False) if is_last_step(trainer) else self._stopping
         with self._weights(pl_module):
             pairs = make_clips(
                 pl_module, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size,
-                stopping=self._stopping,
+                stopping=stopping,
             )  # fmt: skip
-        if not any_rank(trainer, self._stopping()) and trainer.is_global_zero:
+        if not any_rank(trainer, stopping()) and trainer.is_global_zero:
             step, rate = trainer.global_step, pl_module.sample_rate
             rows = describe_clips(step, self._prompts, pairs, self.config, rate)
             write_clips(self.folder, step, rows, rate)

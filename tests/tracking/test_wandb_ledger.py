@@ -132,6 +132,22 @@ def test_a_row_that_was_refused_does_not_count(tmp_path: Path) -> None:
     assert start.rows == [Row(0, 11, ("train/loss",))]
 
 
+@pytest.mark.parametrize(
+    "line", ['{"row": 0, "step": 1, "keys": ["a/b"]}', '{"start": 7}', '{"start": "x"}', "{}"]
+)
+def test_a_foreign_row_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / NAME).write_text(f"{line}\n")
+    with pytest.raises(
+        UserError, match=rf"{NAME} has the row .*, expected one that `wavenet-pl train` wrote"
+    ):
+        Ledger(tmp_path).read()
+
+
+def test_a_start_never_lies_outside_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text('{"start": "../../elsewhere", "place": 3}\n')
+    assert Ledger(tmp_path).read()[0].folder == tmp_path / "wandb" / "elsewhere"
+
+
 def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("nonsense\n")
     with pytest.raises(UserError, match=rf"{NAME} line 1 is b'nonsense', expected a row of JSON"):

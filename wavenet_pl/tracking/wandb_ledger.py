@@ -13,8 +13,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from wavenet_pl.errors import UserError
 from wavenet_pl.tracking.line_file import LineFile
 from wavenet_pl.tracking.metrics_file import encode_row, read_metrics
 from wavenet_pl.tracking.wandb_log import mark_as_sent, mend_log, place_on_server, rows_in_log
@@ -78,16 +79,26 @@ class Ledger:
         """
         starts: list[Start] = []
         for line in read_metrics(self._file.path) if self.exists else []:
-            if "start" in line:
-                starts.append(Start(self._folders / line["start"], line["place"] is None, line["place"]))
-            else:
-                rows, keys = starts[-1].rows, tuple(map(sys.intern, line["keys"]))
-                del rows[line["row"] :]  # one that W&B refused, so that another got its number
-                rows.append(Row(line["row"], line["step"], keys))
+            try:
+                self._read_line(line, starts)
+            except (KeyError, TypeError, IndexError):
+                raise UserError(
+                    f"{self._file.path} has the row {line!s:.80}, expected one that `wavenet-pl train` wrote; remove "
+                    "the file, and W&B may get some rows twice"
+                ) from None
         for start in starts:
             if start.offline and start.folder.is_dir():  # `wandb clean` deletes what was sent
                 start.place, start.held = place_on_server(start.folder), _rows_held(start.folder)
         return starts
+
+    def _read_line(self, line: dict[str, Any], starts: list[Start]) -> None:
+        if "start" in line:
+            folder = self._folders / Path(line["start"]).name
+            starts.append(Start(folder, line["place"] is None, line["place"]))
+        else:
+            rows, keys = starts[-1].rows, tuple(map(sys.intern, line["keys"]))
+            del rows[line["row"] :]  # one that W&B refused, so that another got its number
+            rows.append(Row(line["row"], line["step"], keys))
 
     def begin(self, earlier: Sequence[Start], folder: Path, place: int | None) -> None:
         """A new start, which sends what earlier ones did not; `wandb sync` is not to do so any more.

@@ -53,7 +53,11 @@ def test_a_step_that_was_not_validated_is_said_to_be_none(tmp_path):
     run = write_run(tmp_path / "run")
     run.metrics.unlink()
     card = card_of(run)
-    assert "was not validated at this step" in card and "this model" not in card and "5.125" in card
+    assert (
+        "|\n\nThe model was not validated at this step" in card
+        and "this model" not in card
+        and "5.125" in card
+    )
     alone = describe_model(load(run.path), 10, None, averaged=False)
     assert "was not validated at this step" in alone and "5.125" not in alone
 

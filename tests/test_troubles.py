@@ -196,8 +196,11 @@ def test_a_full_disk_loses_nothing_once_there_is_room(shards, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [1, 2])
-def test_what_a_stopped_step_owes_is_made_up_for(shards, tmp_path, devices):
+@pytest.mark.parametrize(
+    ("devices", "trouble", "rank"),
+    [(1, "stop", 0), (2, "stop", 1), (1, "stop-clips", 0), (2, "stop-clips", 1)],
+)
+def test_what_a_stopped_step_owes_is_made_up_for(shards, tmp_path, devices, trouble, rank):
     """Stopped where a validation and clips were due: both are there after it went on, once, and before later ones."""
     (tmp_path / "parts").mkdir(), (tmp_path / "whole").mkdir()
     settings = (
@@ -205,7 +208,9 @@ def test_what_a_stopped_step_owes_is_made_up_for(shards, tmp_path, devices):
         "samples.every_n_steps=4", "samples.count=2", "samples.seconds=0.05", "samples.prompt_seconds=0.02",
         "train.checkpoint_every_n_steps=100", "optim.ema_decay=0.9",
     )  # fmt: skip
-    train(shards, tmp_path / "parts", *settings, "trainer.max_steps=20", trouble=("stop", 0, "8"), code=85)
+    train(
+        shards, tmp_path / "parts", *settings, "trainer.max_steps=20", trouble=(trouble, rank, "8"), code=85
+    )
     rows = read_metrics(the_run(tmp_path / "parts").metrics)
     assert [row["step"] for row in rows if "val/bits" in row] == [4]
     assert rows[-1]["step"] == 8

@@ -3,7 +3,8 @@
 python -m tests.troubled_train TROUBLE RANK STEPS ARGUMENT ...
 
 TROUBLE is nan (its loss is no number), nan-weight (a weight is none), stop (it is told to, after a step) or a phase in
-which it falls asleep: data, forward, save, clips. STEPS are numbers of done steps, with commas between.
+which it falls asleep: data, forward, save, clips. stop-clips is stop while clips are made. STEPS are numbers of done
+steps, with commas between.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ def main() -> int:
         AtomicCheckpointIO.save_checkpoint = asleep_before(AtomicCheckpointIO.save_checkpoint)  # type: ignore[method-assign]
     if TROUBLE == "clips":
         samples.make_clips = asleep_before(samples.make_clips)
+    if TROUBLE == "stop-clips":
+        samples.make_clips = told_before(samples.make_clips)
     return cli.main(["train", *sys.argv[4:]])
 
 

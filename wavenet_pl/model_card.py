@@ -101,7 +101,9 @@ def _describe_bits(module: WaveNetModule, step: int, run: RunFolder | None) -> s
     table = _table("", f"bits per sample of {codes}", {name: f"{value:.3f}" for name, value in rows.items()})
     missing = "" if bits is not None else "The model was not validated at this step.\n"
     return (
-        f"On recordings that it was not trained on; less is better.\n\n{table}\n{missing}" if rows else missing
+        f"On recordings that it was not trained on; less is better.\n\n{table}\n{missing}"
+        if rows
+        else missing
     )
 
 

@@ -148,11 +148,11 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, stop_at: floa
     callbacks += [
         BadNumbers(run.path, config.train.max_skipped_steps),
         BadRecordings(run.path, config.data.max_bad_fraction, checkpoints),
-        Preemption(flag, checkpoints, stop_at),
     ]
     if config.samples.every_n_steps:
         weights = {"weights": average.averaged} if average else {}
         callbacks.append(SampleLogger(config.samples, run.clips, stopping=lambda: bool(flag), **weights))
+    callbacks.append(Preemption(flag, checkpoints, stop_at))
     if config.trainer.get("enable_progress_bar", True):
         callbacks.append(RunProgress())
     return build_trainer(

@@ -16,8 +16,9 @@ from wavenet_pl.signals import BAD, REQUEUE, StopFlag, StopRun
 class Preemption(L.Callback):
     """After every step asks whether any rank was told to stop; then all save, wait for each other and leave.
 
-    Costs one all-reduce of one number per step. Stands before what takes its time, such as clips: what a step still
-    owes is made up for when the run goes on. A run that is done but for that ends as it would have.
+    Costs one all-reduce of one number per step. Stands behind the clips, which are given up when the run is to stop:
+    that has to be at the same step, where they are made up for when the run goes on. A run that is done but for its
+    last clips and validation ends as it would have.
 
     Args:
         flag: what the signal handlers set.
@@ -30,9 +31,14 @@ class Preemption(L.Callback):
         self._step = -1
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Takes the signals back from Lightning, whose handlers do their work inside the handler."""
+        """Takes the signals back from Lightning, whose handlers do their work inside the handler.
+
+        A run that was told to stop by now takes no step: clips that it owes at this one may have been given up.
+        """
         self._flag.install()
         self._step = trainer.global_step
+        if code := self._asked(trainer):
+            raise StopRun(code, "stopped before a step was taken")
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -41,17 +47,21 @@ class Preemption(L.Callback):
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        code = self._flag.code
-        if not code and self._stop_at is not None and time.monotonic() >= self._stop_at:
-            code = REQUEUE
-        asked = torch.tensor(float(code), device=pl_module.device)
-        code = int(trainer.strategy.reduce(asked, reduce_op="max"))
+        code = self._asked(trainer)
         if code and not is_last_step(trainer):
             saved = self._checkpoints.try_to_save(trainer)
             trainer.strategy.barrier()
             raise StopRun(
                 code if saved else BAD, "stopped and saved" if saved else "stopped, and could not save"
             )
+
+    def _asked(self, trainer: L.Trainer) -> int:
+        """The exit code that any rank was told to stop with, the same on all; 0 for none."""
+        code = self._flag.code
+        if not code and self._stop_at is not None and time.monotonic() >= self._stop_at:
+            code = REQUEUE
+        told = torch.tensor(float(code), device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(told, reduce_op="max"))
 
 
 def is_last_step(trainer: L.Trainer) -> bool:

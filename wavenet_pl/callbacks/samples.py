@@ -52,7 +52,8 @@ class SampleLogger(L.Callback):
         folder: where the sets go, usually RUN/clips.
         weights: a context in which a module has the weights to generate with, such as
             `AveragedWeights.averaged`.
-        stopping: whether the run is about to stop; then a set is given up, and made when the run goes on.
+        stopping: whether the run is about to stop at this step, on this rank; then a set is given up on all ranks, and
+            made when the run goes on.
     """
 
     def __init__(
@@ -111,6 +112,8 @@ class SampleLogger(L.Callback):
                 callback.leave_out()
         # The last set is not given up: no later start would make it.
         stopping = (lambda: False) if is_last_step(trainer) else self._stopping
+        if any_rank(trainer, stopping()):
+            return
         with self._weights(pl_module):
             pairs = make_clips(
                 pl_module, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size,

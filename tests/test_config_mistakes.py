@@ -149,9 +149,9 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
     ),
     "failed-save": ("train: {failed_save: goon}", 1, ["train.failed_save is 'goon'", "did you mean go_on?"]),
     "worker-start": (
-        "data: {path: x, num_workers: 0, worker_start: spawn}",
+        "data: {path: x, worker_start: forked}",
         1,
-        ["data.worker_start is 'spawn', expected null, as data.num_workers is 0"],
+        ["data.worker_start is 'forked', expected one of fork, spawn, forkserver", "did you mean"],
     ),
     "keep-best": ("train: {keep_best: -1}", 1, ["train.keep_best is -1, expected 0 or more"]),
     "checkpoints": ("train: {checkpoint_every_n_steps: 0}", 1, ["a stopped run is lost"]),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import lightning.pytorch as L
@@ -30,7 +33,7 @@ class CropLoader:
         share: the part of each global batch that this rank takes.
         receptive_field: samples of context before each crop.
         num_workers: reading processes.
-        worker_start: how they are started; None for the way of this Python.
+        worker_start: how they are started: fork, spawn or forkserver.
         pin_memory: whether batches are put where a GPU fetches them fastest.
         goes_on: whether an epoch that was left in the middle goes on; if not, each iteration begins anew.
     """
@@ -43,7 +46,7 @@ class CropLoader:
         *,
         receptive_field: int,
         num_workers: int = 0,
-        worker_start: str | None = None,
+        worker_start: str = "fork",
         pin_memory: bool = False,
         goes_on: bool = True,
     ) -> None:
@@ -74,7 +77,7 @@ class CropLoader:
             pipeline,
             batch_size=None,
             num_workers=self._num_workers,
-            multiprocessing_context=self._worker_start,
+            multiprocessing_context=_start_method(self._worker_start) if self._num_workers else None,
             pin_memory=self._pin_memory,
         )
         for batch in _start_workers(loader):
@@ -183,10 +186,27 @@ def check_batch_size(batch_size: int, world_size: int, parts: int) -> None:
         )
 
 
+def _start_method(name: str) -> BaseContext:
+    """How worker processes are started.
+
+    A fork can deadlock in a process that has threads, as those of autograd, gloo and W&B. The fork server has none, and
+    has imported already what a worker needs.
+    """
+    context = multiprocessing.get_context(name)
+    if name == "forkserver":
+        context.set_forkserver_preload(["wavenet_pl.data.pipeline", "soundfile"])
+    return context
+
+
 def _start_workers(loader: DataLoader[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Start reading with the stop signals blocked in the workers: one sent to the whole group is for us to answer."""
+    """Start reading with the stop signals blocked in the workers: one sent to the whole group is for us to answer.
+
+    So they are in the processes that Python starts beside them, which inherit them as well.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
     try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)  # starting that one let some through
         return iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

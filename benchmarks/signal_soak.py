@@ -44,7 +44,7 @@ PATTERNS: dict[str, tuple[signal.Signals, int | None]] = {
     "term-rank1": (signal.SIGTERM, 1),
 }
 """The signal, and the rank that alone gets it."""
-WORKER_STARTS = ("fork", "spawn")
+WORKER_STARTS = ("forkserver", "spawn")
 
 
 def measure(

@@ -43,6 +43,7 @@ FLOORS = {
     "conditioning": 2,
     "plots": 2,
     "data.scan": 2,
+    "data.workers": 2,
     "data.survey": 3,
     "data.pipeline": 3,
     "data.baselines": 3,

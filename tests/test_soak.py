@@ -46,7 +46,7 @@ def test_kills_at_random_moments_lose_nothing(data, tmp_path):
 
 @pytest.fixture(scope="module")
 def unstopped(data, tmp_path_factory) -> tuple[Training, Timetable]:
-    settings = (*signal_soak.SETTINGS, "data.worker_start=fork")
+    settings = (*signal_soak.SETTINGS, "data.worker_start=forkserver")
     whole = Training(tmp_path_factory.mktemp("signals") / "whole", data, 30, settings)
     return whole, finish(whole)
 
@@ -62,7 +62,7 @@ def test_signals_at_random_moments_save_and_the_run_goes_on(unstopped, pattern):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_signal_does_not_reach_spawned_workers(unstopped):
-    """Compared with the run of forked ones: how workers are started changes no number."""
+    """Compared with the run of others: how workers are started changes no number."""
     whole, timetable = unstopped
     spawning = replace(whole, settings=(*signal_soak.SETTINGS, "data.worker_start=spawn"))
     record = signal_soak.measure("usr1-all", 1, spawning, timetable)

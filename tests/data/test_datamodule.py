@@ -20,7 +20,6 @@ from wavenet_pl.errors import UserError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*GPU available but not used"),
 ]
@@ -160,27 +159,6 @@ def test_a_state_at_the_end_of_an_epoch_begins_the_next(
     loader = loader_of(data)
     loader.load_state_dict({"epoch": 0, "batches": len(loader)})
     assert Counter(rows(next(iter(loader)))) == epochs[1][0]
-
-
-def test_workers_do_not_hear_the_stop_signals(shard_set: Path) -> None:
-    """A signal to the whole process group is for the training process to answer."""
-    import os
-    import signal
-
-    data = data_of(shard_set)
-    loader = loader_of(data, workers=2)
-    batches = iter(loader)
-    next(batches)
-    children = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    masks = []
-    for child in children:
-        status = Path(f"/proc/{child}/status").read_text()
-        if "python" in status.partition("\n")[0].lower() or "pt_data" in status.partition("\n")[0]:
-            masks.append(int(status.partition("SigBlk:")[2].split()[0], 16))
-    stops = sum(1 << (number - 1) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))
-    assert sum(mask & stops == stops for mask in masks) >= 2
-    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
-    assert sum(1 for _ in batches) == len(loader) - 1
 
 
 # --- in a Trainer ---

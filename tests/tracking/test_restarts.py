@@ -191,6 +191,24 @@ def test_a_signal_to_all_processes_of_a_job_costs_no_row(
         assert server.runs[run.run_id].exit_code == code
 
 
+def test_a_background_process_that_hangs_is_given_up_and_its_rows_are_sent_by_the_next_start(
+    shards: Path, tmp_path: Path
+) -> None:
+    process = start(shards, tmp_path, *OFFLINE, "trainer.max_steps=100000")
+    wait_for_step(tmp_path, 30, process)
+    service = wandb_service(process.pid)
+    os.kill(service, signal.SIGSTOP)
+    wait_for_step(tmp_path, len(losses(tmp_path)) + 5, process)
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143, error
+    assert "W&B did not get everything (no answer within 11 s); the same command sends the rest" in error
+    assert "Traceback" not in error and not Path(f"/proc/{service}").exists()
+    train(shards, tmp_path, *OFFLINE, f"trainer.max_steps={len(losses(tmp_path)) + 5}")
+    run = the_run(tmp_path)
+    check(run, offline_history(run))
+
+
 def wandb_service(pid: int) -> int:
     """The process that wandb started for a training."""
     command = ["ps", "-o", "pid=,args=", "--ppid", str(pid)]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
-from multiprocessing.context import BaseContext
 from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import DataLoader
 
 from wavenet_pl.config import DataConfig
 from wavenet_pl.data.index import Index, load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.pipeline import Share, Split, build_pipeline
+from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.errors import UserError
-from wavenet_pl.signals import EXIT_CODES
 
 
 class CropLoader:
@@ -46,7 +41,7 @@ class CropLoader:
         *,
         receptive_field: int,
         num_workers: int = 0,
-        worker_start: str = "fork",
+        worker_start: str = "forkserver",
         pin_memory: bool = False,
         goes_on: bool = True,
     ) -> None:
@@ -73,14 +68,13 @@ class CropLoader:
             first_batch=self._consumed // self._share.parts,
             receptive_field=self._receptive_field,
         )
-        loader: DataLoader[dict[str, Any]] = DataLoader(
+        batches = read_ahead(
             pipeline,
-            batch_size=None,
             num_workers=self._num_workers,
-            multiprocessing_context=_start_method(self._worker_start) if self._num_workers else None,
+            start_method=self._worker_start,
             pin_memory=self._pin_memory,
         )
-        for batch in _start_workers(loader):
+        for batch in batches:
             self._consumed += 1  # before the batch is used: whoever saves afterwards has used it
             yield batch
 
@@ -184,29 +178,3 @@ def check_batch_size(batch_size: int, world_size: int, parts: int) -> None:
             f"data.batch_size is {batch_size}, expected a multiple of {ways}: {world_size} ranks with "
             f"{parts} accumulated batches each; use {f'{below} or ' if below else ''}{above}"
         )
-
-
-def _start_method(name: str) -> BaseContext:
-    """How worker processes are started.
-
-    A fork can deadlock in a process that has threads, as those of autograd, gloo and W&B. The fork server has none, and
-    has imported already what a worker needs.
-    """
-    context = multiprocessing.get_context(name)
-    if name == "forkserver":
-        context.set_forkserver_preload(["wavenet_pl.data.pipeline", "soundfile"])
-    return context
-
-
-def _start_workers(loader: DataLoader[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Start reading with the stop signals blocked in the workers: one sent to the whole group is for us to answer.
-
-    So they are in the processes that Python starts beside them, which inherit them as well.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
-    try:
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)  # starting that one let some through
-        return iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

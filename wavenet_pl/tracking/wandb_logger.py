@@ -227,7 +227,7 @@ class RunTracker(WandbLogger):
             return
         try:
             try:
-                end_run(run, exit_code)
+                end_run(run, exit_code, self.config.finish_timeout)
             except ConnectionError:
                 # wandb's own process died, as of a SIGTERM to all processes of a job: another one takes its place.
                 end_session()
@@ -236,7 +236,7 @@ class RunTracker(WandbLogger):
                 run, self._experiment = self.experiment, DummyExperiment()
                 if isinstance(run, DummyExperiment):
                     return
-                end_run(run, exit_code)
+                end_run(run, exit_code, self.config.finish_timeout)
             end_session()  # until then wandb may not have written all
             folder = folder_of(run)
             if run.offline and (lost := self._ledger.num_lost(folder)):

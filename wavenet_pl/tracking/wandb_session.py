@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import subprocess
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 STEP = "trainer/global_step"
 """The x-axis of everything: optimizer steps done. W&B's own ``_step`` counts calls."""
+_TEARDOWN_SECONDS = 20.0
+_GRACE_SECONDS = 5.0
+"""For wandb's own timeout to come first, which stops its uploads more gently."""
 
 
 def begin_run(
@@ -88,17 +93,59 @@ def key_is_set() -> bool:
 
 def end_session() -> None:
     """Give up wandb's background process; one that died would be missed at exit, with a traceback."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), no_longer_than(_TEARDOWN_SECONDS):
         import wandb
 
         wandb.teardown()
 
 
-def end_run(run: Any, exit_code: int) -> None:
-    """Close a run; one that wants to be started again shows as preempted."""
-    if exit_code == REQUEUE:
-        run.mark_preempting()
-    run.finish(exit_code=exit_code)
+@contextlib.contextmanager
+def no_longer_than(seconds: float) -> Iterator[None]:
+    """Kill wandb's background process if the block takes longer: it may take for ever, whatever its timeouts are.
+
+    Raises:
+        TimeoutError: so it was.
+    """
+    late = threading.Event()
+
+    def kill() -> None:
+        late.set()
+        if process := background_process():
+            process.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if late.is_set():
+            raise TimeoutError(f"no answer within {seconds:.0f} s") from error
+        raise
+    finally:
+        timer.cancel()
+
+
+def background_process() -> subprocess.Popen[bytes] | None:
+    """What wandb started for this process; it has no name for that."""
+    from wandb.sdk import wandb_setup
+
+    found: Any = wandb_setup.singleton()
+    for name in ("_connection", "_proc", "_process"):
+        found = getattr(found, name, None)
+    return found if isinstance(found, subprocess.Popen) else None
+
+
+def end_run(run: Any, exit_code: int, seconds: float) -> None:
+    """Close a run; one that wants to be started again shows as preempted.
+
+    Raises:
+        TimeoutError: it took longer than so many seconds and some more.
+    """
+    with no_longer_than(seconds + _GRACE_SECONDS):
+        if exit_code == REQUEUE:
+            run.mark_preempting()
+        run.finish(exit_code=exit_code)
 
 
 def folder_of(run: Any) -> Path:

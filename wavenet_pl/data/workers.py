@@ -1,0 +1,94 @@
+"""Worker processes that read ahead: how they start, what they do not hear, and when they end."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Generator, Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from torch.utils.data import DataLoader, IterableDataset
+
+from wavenet_pl.signals import EXIT_CODES
+
+Batch = dict[str, Any]
+
+_reading: weakref.WeakSet[Generator[Batch]] = weakref.WeakSet()
+
+
+def read_ahead(
+    pipeline: IterableDataset[Batch], *, num_workers: int, start_method: str, pin_memory: bool
+) -> Iterator[Batch]:
+    """The batches of a pipeline, made in other processes, which end with the iterator or with this process.
+
+    Args:
+        pipeline: gives batches; shares them out over the workers itself.
+        num_workers: processes; with 0 this one makes the batches.
+        start_method: fork, spawn or forkserver. A fork can deadlock in a process that has threads, as those of
+            autograd, gloo and W&B. The fork server has none, and has imported already what a worker needs.
+        pin_memory: whether batches are put where a GPU fetches them fastest.
+    """
+    loader: DataLoader[Batch] = DataLoader(
+        pipeline,
+        batch_size=None,
+        num_workers=num_workers,
+        multiprocessing_context=_context(start_method) if num_workers else None,
+        worker_init_fn=_end_with_trainer if num_workers else None,
+        pin_memory=pin_memory,
+    )
+    batches = _batches(loader)
+    _reading.add(batches)
+    return batches
+
+
+def _batches(loader: DataLoader[Batch]) -> Generator[Batch]:
+    yield from _start(loader)
+
+
+def _context(start_method: str) -> BaseContext:
+    context = multiprocessing.get_context(start_method)
+    if start_method == "forkserver":
+        context.set_forkserver_preload([__name__, "wavenet_pl.data.pipeline", "soundfile"])
+    return context
+
+
+def _start(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """Start reading with the stop signals blocked in the workers: one sent to the whole group is for us to answer.
+
+    So they are in the processes that Python starts beside them, which inherit them as well.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
+    try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)  # starting that one let some through
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_trainer(worker: int) -> None:
+    """End this worker when the training process ends, however it does.
+
+    PyTorch's own watch is for its parent, which is the fork server, and that lives as long as its workers do.
+    """
+    trainer = multiprocessing.parent_process()
+    assert trainer is not None
+
+    def watch() -> None:
+        trainer.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@atexit.register
+def _end_all() -> None:
+    """At exit multiprocessing would wait for workers that somebody still holds, and those hear no SIGTERM."""
+    for batches in tuple(_reading):
+        batches.close()

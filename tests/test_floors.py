@@ -43,7 +43,7 @@ FLOORS = {
     "conditioning": 2,
     "plots": 2,
     "data.scan": 2,
-    "data.workers": 2,
+    "data.workers": 3,
     "data.survey": 3,
     "data.pipeline": 3,
     "data.baselines": 3,
@@ -88,7 +88,7 @@ TORCH_FREE = (
     "cli",
     "",
 )
-TORCH_FREE_EXCEPT = ("data.pipeline", "data.datamodule", "data.baselines")
+TORCH_FREE_EXCEPT = ("data.pipeline", "data.workers", "data.datamodule", "data.baselines")
 HEAVY = ("torch", "torchaudio", "lightning", "wandb", "matplotlib", "webdataset", "numba")
 
 

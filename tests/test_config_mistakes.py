@@ -151,7 +151,7 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
     "worker-start": (
         "data: {path: x, worker_start: forked}",
         1,
-        ["data.worker_start is 'forked', expected one of fork, spawn, forkserver", "did you mean"],
+        ["data.worker_start is 'forked', expected one of forkserver, spawn", "did you mean"],
     ),
     "keep-best": ("train: {keep_best: -1}", 1, ["train.keep_best is -1, expected 0 or more"]),
     "checkpoints": ("train: {checkpoint_every_n_steps: 0}", 1, ["a stopped run is lost"]),

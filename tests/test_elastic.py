@@ -17,7 +17,6 @@ from wavenet_pl.data.datamodule import AudioDataModule
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
 ]
 
 BATCH_SIZE = 12

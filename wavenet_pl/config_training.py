@@ -39,8 +39,8 @@ class DataConfig:
     """Predictions per crop; the loader adds the context before them."""
     num_workers: int = 2
     """DataLoader processes per rank; 0 reads in the training process."""
-    worker_start: Literal["fork", "spawn", "forkserver"] = "forkserver"
-    """How worker processes are started: a fork saves two seconds, and deadlocks once in some two hundred starts."""
+    worker_start: Literal["forkserver", "spawn"] = "forkserver"
+    """How worker processes are started; spawn takes longer, for where a fork server is not to be had."""
     max_bad_fraction: float = 0.01
     """The run stops when more than this share of a split's recordings cannot be read."""
 

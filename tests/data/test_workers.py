@@ -17,8 +17,7 @@ from tests.data.reading import Numbers
 from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.signals import EXIT_CODES
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-START_METHODS = ["fork", "spawn", "forkserver"]
+START_METHODS = ["forkserver", "spawn"]
 
 
 @contextmanager

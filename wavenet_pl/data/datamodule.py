@@ -28,7 +28,7 @@ class CropLoader:
         share: the part of each global batch that this rank takes.
         receptive_field: samples of context before each crop.
         num_workers: reading processes.
-        worker_start: how they are started: fork, spawn or forkserver.
+        worker_start: how they are started: forkserver or spawn.
         pin_memory: whether batches are put where a GPU fetches them fastest.
         goes_on: whether an epoch that was left in the middle goes on; if not, each iteration begins anew.
     """

@@ -30,8 +30,9 @@ def read_ahead(
     Args:
         pipeline: gives batches; shares them out over the workers itself.
         num_workers: processes; with 0 this one makes the batches.
-        start_method: fork, spawn or forkserver. A fork can deadlock in a process that has threads, as those of
-            autograd, gloo and W&B. The fork server has none, and has imported already what a worker needs.
+        start_method: forkserver or spawn. There is no plain fork: it deadlocks now and then in a process that has
+            threads, as those of autograd, gloo and W&B. The fork server has none, and has imported already what a
+            worker needs.
         pin_memory: whether batches are put where a GPU fetches them fastest.
     """
     loader: DataLoader[Batch] = DataLoader(

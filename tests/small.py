@@ -23,6 +23,13 @@ SETTINGS = (
     "trainer.accelerator=cpu",
 )
 """33 samples of receptive field, 17 thousand weights."""
+SIXTEEN_BITS = (
+    "model.head.kind=logistics",
+    "model.head.mixtures=4",
+    "model.codec.kind=linear",
+    "model.codec.quantization_channels=65536",
+)
+"""The same with amplitudes in, and a mixture of logistics over 65,536 codes out."""
 
 
 def small_config(path: str | Path, *settings: str) -> Config:

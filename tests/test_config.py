@@ -217,9 +217,10 @@ options = st.recursive(
     max_leaves=6,
 )
 configs = st.builds(
-    lambda name, tags, entity, lr, seed, stop_after, max_time: from_plain(
+    lambda name, model, tags, entity, lr, seed, stop_after, max_time: from_plain(
         {
             "name": name,
+            "model": model,
             "seed": seed,
             "data": {"path": "x"},
             "wandb": {"tags": tags, "entity": entity},
@@ -230,6 +231,13 @@ configs = st.builds(
     ),
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,10}", fullmatch=True)
     | st.sampled_from(["1e3", "on", "007"]),
+    model=st.sampled_from(
+        [
+            {},
+            {"codec": {"kind": "linear"}},
+            {"head": {"kind": "logistics"}, "codec": {"kind": "linear", "quantization_channels": 65536}},
+        ]
+    ),
     tags=st.lists(text_values.filter(bool) | st.sampled_from(["1e3", "on", "null", "1:00"]), max_size=3),
     entity=st.none() | text_values.filter(bool),
     lr=st.floats(1e-300, 1e300),

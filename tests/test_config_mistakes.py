@@ -40,8 +40,16 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
     "literal": ("optim:\n  schedule: cosin", 2, ["is 'cosin'", "constant, cosine", "did you mean cosine?"]),
     "mode": ("wandb: {mode: ofline}", 1, ["wandb.mode is 'ofline'", "did you mean offline?"]),
     "kind": ("model:\n  kind: uncondtional", 2, ["did you mean unconditional?"]),
-    "head": ("model:\n  head: {kind: mixture}", 2, ["model.head.kind is 'mixture', expected one of softmax"]),
-    "codec": ("model:\n  codec: {kind: linear}", 2, ["model.codec.kind is 'linear', expected one of mu-law"]),
+    "head": (
+        "model:\n  head: {kind: mixture}",
+        2,
+        ["model.head.kind is 'mixture', expected one of softmax, logistics"],
+    ),
+    "codec": (
+        "model:\n  codec: {kind: liner}",
+        2,
+        ["is 'liner', expected one of mu-law, linear", "mean linear?"],
+    ),
     # types
     "text-for-number": ("optim:\n\n  lr: fast", 3, ["optim.lr is 'fast', expected a number"]),
     "fraction": ("model:\n  network: {stacks: 2.5}", 2, ["is 2.5, expected a whole number"]),
@@ -107,7 +115,17 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
         1,
         ["residual_scale is inf, expected a finite number"],
     ),
-    "codes": ("model: {codec: {quantization_channels: 65536}}", 1, ["is 65536, expected 2 to 1024"]),
+    "codes": (
+        "model: {codec: {quantization_channels: 65536}}",
+        1,
+        ["is 65536, expected 2 to 1024, or 65536 with kind=linear for 16-bit audio"],
+    ),
+    "linear-codes": (
+        "model:\n  codec: {kind: linear, quantization_channels: 4096}",
+        2,
+        ["model.codec.quantization_channels is 4096, expected 2 to 1024, or 65536 with kind=linear"],
+    ),
+    "mixtures": ("model: {head: {kind: logistics, mixtures: 0}}", 1, ["mixtures is 0, expected 1 to 100"]),
     "batch": ("data: {batch_size: 0}", 1, ["data.batch_size is 0, expected 1 or more"]),
     "workers": ("data: {num_workers: -1}", 1, ["data.num_workers is -1, expected 0 or more"]),
     "bad-fraction": (
@@ -161,6 +179,24 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
     "timeout": ("wandb: {init_timeout: 0}", 1, ["wandb.init_timeout is 0.0"]),
     "log-every": ("wandb: {log_every_n_steps: 0}", 1, ["wandb.log_every_n_steps is 0, expected 1 or more"]),
     # combinations
+    "softmax-of-16-bits": (
+        "model:\n  head: {kind: softmax}\n  codec: {kind: linear, quantization_channels: 65536}",
+        3,
+        [
+            "model.codec.quantization_channels is 65536, expected 1024 or less",
+            "choose model.head.kind=logistics",
+        ],
+    ),
+    "mixtures-of-softmax": (
+        "model: {head: {mixtures: 10}}",
+        1,
+        ["model.head.mixtures is 10, expected null, as only kind logistics uses it", "kind is softmax"],
+    ),
+    "top-p-of-logistics": (
+        "model: {head: {kind: logistics}}\nsamples: {top_p: 0.9}",
+        2,
+        ["samples.top_p is 0.9, expected 1", "model.head.kind is logistics", "lower samples.temperature"],
+    ),
     "crop": (
         "data:\n  crop_samples: 3071",
         2,

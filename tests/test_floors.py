@@ -28,6 +28,7 @@ FLOORS = {
     "counter": 1,
     "dsp": 1,
     "levels": 1,
+    "logistics": 1,
     "run": 1,
     "signals": 1,
     "versions": 1,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small import small_config, small_module
+from tests.small import SIXTEEN_BITS, small_config, small_module
+from wavenet_pl.codec import MuLawCodec
 
 
 def batch_of(audio, first, last):
@@ -65,8 +66,39 @@ def test_learning_rate_follows_the_formula(settings, step, expected):
     assert small_config("x", *settings).optim.lr_factor(step) == pytest.approx(expected)
 
 
-def test_every_parameter_gets_a_gradient(torch_seed):
-    module = small_module()
+@pytest.mark.parametrize("settings", [(), SIXTEEN_BITS], ids=["softmax", "16 bits"])
+def test_every_parameter_gets_a_gradient(torch_seed, settings):
+    module = small_module(*settings)
     nats, _ = module.nats(batch_of(torch.rand(1, 200) - 0.5, [32], [199]))
     nats.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+
+
+def test_16_bit_clips_are_16_bit_audio(torch_seed):
+    clip = small_module(*SIXTEEN_BITS).eval().generate(0.01)
+    assert np.array_equal(clip * 32768, np.round(clip * 32768))
+    assert len(np.unique(clip)) > 40
+
+
+@torch.no_grad()
+def test_comparable_nats_are_brute_force_sums_over_mu_law_codes(torch_seed):
+    module = small_module(*SIXTEEN_BITS)
+    assert module.comparable_key == "val/bits_mulaw256"
+    audio = torch.arange(-32_768, 32_768, 700)[None] / 32_768
+    outputs_BKT, codes_BT, _ = module.predict(batch_of(audio, [0], [audio.shape[1] - 1]))
+    levels = torch.arange(65_536)
+    merged = MuLawCodec(256).encode((levels - 32_768) / 32_768)
+    for time in range(0, codes_BT.shape[1], 9):
+        nats = module.head.nats(outputs_BKT[..., time : time + 1].expand(-1, -1, 65_536), levels[None])
+        same = merged == merged[codes_BT[0, time]]
+        expected = -nats[0, same].double().neg().exp().sum().log()
+        found = module.comparable_nats(outputs_BKT, codes_BT)[0, time]
+        assert found.item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+@torch.no_grad()
+def test_bits_of_mu_law_models_are_comparable_as_they_are(torch_seed):
+    module = small_module()
+    outputs_BKT, codes_BT, _ = module.predict(batch_of(torch.rand(1, 200) - 0.5, [0], [199]))
+    assert module.comparable_key == "val/bits"
+    assert torch.equal(module.comparable_nats(outputs_BKT, codes_BT), module.head.nats(outputs_BKT, codes_BT))

@@ -14,19 +14,24 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet_pl.heads import SoftmaxHead
+from wavenet_pl.codec import LinearCodec
+from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
 from wavenet_pl.network import CausalConv1d, NetworkConfig, State, WaveNet
 
-CODES, CHANNELS = 16, 3
+CODES, MANY, CHANNELS = 16, 65_536, 3
+INPUTS = pytest.mark.parametrize("codes", [CODES, MANY], ids=["embedding", "amplitude"])
 TINY = NetworkConfig(stacks=2, layers_per_stack=3, residual_channels=4, gate_channels=6, skip_channels=5)
 
 
-def build(config: NetworkConfig = TINY, condition_channels: int = 0, seed: int = 0) -> WaveNet:
+def build(
+    config: NetworkConfig = TINY, condition_channels: int = 0, seed: int = 0, codes: int = CODES
+) -> WaveNet:
     """A float64 network with weights and biases far from their quiet start, so that errors show."""
     torch.manual_seed(seed)
     network = WaveNet(
         config,
-        quantization_channels=CODES,
+        quantization_channels=codes,
+        decode=LinearCodec(codes).decode,
         num_parameters=CODES,
         condition_channels=condition_channels,
     ).double()
@@ -36,8 +41,8 @@ def build(config: NetworkConfig = TINY, condition_channels: int = 0, seed: int =
     return network.eval()
 
 
-def random_codes(batch: int = 2, time: int = 40) -> Tensor:
-    return torch.randint(CODES, (batch, time), generator=torch.Generator().manual_seed(1))
+def random_codes(batch: int = 2, time: int = 40, codes: int = CODES) -> Tensor:
+    return torch.randint(codes, (batch, time), generator=torch.Generator().manual_seed(1))
 
 
 def random_condition(batch: int = 2, time: int = 40) -> Tensor:
@@ -65,18 +70,21 @@ def random_configs(count: int) -> list[NetworkConfig]:
 
 def input_gradient(network: WaveNet, codes_BT: Tensor, t: int) -> Tensor:
     """How strongly outputs[..., t] depend on each input sample (T,)."""
-    embedded: list[Tensor] = []
+    entered: list[Tensor] = []
 
-    def keep(module: Any, inputs: Any, output: Tensor) -> None:
-        output.retain_grad()
-        embedded.append(output)
+    def keep(module: Any, inputs: tuple[Tensor, ...]) -> None:
+        x_BCT = inputs[0]
+        if not x_BCT.requires_grad:  # amplitudes have no weights before them
+            x_BCT.requires_grad_()
+        x_BCT.retain_grad()
+        entered.append(x_BCT)
 
-    with network.embedding.register_forward_hook(keep):
+    with network.first.register_forward_pre_hook(keep):
         outputs_BKT, _ = network(codes_BT)
     # Not the plain sum: a softmax head would not see a change that is the same for all codes.
     outputs_BKT[:, :, t].square().sum().backward()
-    assert embedded[0].grad is not None
-    return embedded[0].grad.abs().sum(dim=(0, 2))
+    assert entered[0].grad is not None
+    return entered[0].grad.abs().sum(dim=(0, 1))
 
 
 # --- one convolution ---
@@ -116,19 +124,24 @@ def delayed_sum(x_BCT: Tensor, conv: CausalConv1d, dilation: int) -> Tensor:
     return F.conv1d(F.pad(x_BCT, (conv.context, 0)), conv.weight, conv.bias, dilation=dilation)
 
 
+@INPUTS
 @pytest.mark.parametrize("bias", [True, False])
 @torch.no_grad()
-def test_outputs_are_what_the_equations_of_the_paper_say(bias: bool) -> None:
+def test_outputs_are_what_the_equations_of_the_paper_say(bias: bool, codes: int) -> None:
     config = replace(TINY, bias=bias, residual_scale=0.7, skip_scale=0.3)
-    network, codes_BT, h_BHT = build(config, CHANNELS), random_codes(), random_condition()
+    network, codes_BT = build(config, CHANNELS, codes=codes), random_codes(codes=codes)
+    h_BHT = random_condition()
     weights = dict(network.named_parameters())
 
     def linear(name: str, x_BCT: Tensor) -> Tensor:
         y_BCT = torch.einsum("oc,bct->bot", weights[f"{name}.weight"][:, :, 0], x_BCT)
         return y_BCT + (weights[f"{name}.bias"][:, None] if bias else 0)
 
-    one_hot_BTQ = F.one_hot(codes_BT, CODES).double()
-    x_BRT = delayed_sum((one_hot_BTQ @ weights["embedding.weight"]).transpose(1, 2), network.first, 1)
+    if codes == CODES:
+        x_BCT = (F.one_hot(codes_BT, CODES).double() @ weights["embedding.weight"]).transpose(1, 2)
+    else:
+        x_BCT = (codes_BT - 32_768).double()[:, None] / 32_768
+    x_BRT = delayed_sum(x_BCT, network.first, 1)
     skips_BST = torch.zeros(2, TINY.skip_channels, 40, dtype=torch.float64)
     for number, dilation in enumerate([1, 2, 4, 1, 2, 4]):
         name = f"layers.{number}"
@@ -145,11 +158,12 @@ def test_outputs_are_what_the_equations_of_the_paper_say(bias: bool) -> None:
 # --- causality and receptive field ---
 
 
+@INPUTS
 @pytest.mark.parametrize("config", random_configs(24), ids=str)
-def test_receptive_field_is_what_gradients_say(config: NetworkConfig) -> None:
-    network = build(config)
+def test_receptive_field_is_what_gradients_say(config: NetworkConfig, codes: int) -> None:
+    network = build(config, codes=codes)
     time = config.receptive_field + 5
-    gradient_T = input_gradient(network, random_codes(2, time), time - 2)
+    gradient_T = input_gradient(network, random_codes(2, time, codes), time - 2)
     first_seen = time - 1 - config.receptive_field
     assert network.receptive_field == config.receptive_field
     assert gradient_T[first_seen] > 0
@@ -158,11 +172,12 @@ def test_receptive_field_is_what_gradients_say(config: NetworkConfig) -> None:
     assert gradient_T[time - 1] == 0
 
 
+@INPUTS
 @pytest.mark.parametrize("config", random_configs(4), ids=str)
-def test_outputs_do_not_depend_on_the_future(config: NetworkConfig) -> None:
-    network, codes_BT = build(config), random_codes()
+def test_outputs_do_not_depend_on_the_future(config: NetworkConfig, codes: int) -> None:
+    network, codes_BT = build(config, codes=codes), random_codes(codes=codes)
     changed = codes_BT.clone()
-    changed[:, 20:] = (changed[:, 20:] + 1) % CODES
+    changed[:, 20:] = (changed[:, 20:] + codes // 16) % codes
     outputs_BKT, changed_BKT = network(codes_BT)[0], network(changed)[0]
     torch.testing.assert_close(outputs_BKT[..., :20], changed_BKT[..., :20], rtol=0, atol=1e-12)
     assert not torch.allclose(outputs_BKT[..., 20], changed_BKT[..., 20])
@@ -205,26 +220,44 @@ def chunkings(draw: st.DrawFn, time: int = 40) -> list[int]:
 
 @settings(max_examples=25)
 @given(
-    sizes=chunkings(), kernel_size=st.sampled_from([2, 3]), kind=st.sampled_from(["none", "global", "local"])
+    sizes=chunkings(),
+    kernel_size=st.sampled_from([2, 3]),
+    kind=st.sampled_from(["none", "global", "local"]),
+    codes=st.sampled_from([CODES, MANY]),
 )
 @torch.no_grad()
-def test_chunks_agree_with_whole(sizes: list[int], kernel_size: int, kind: str) -> None:
+def test_chunks_agree_with_whole(sizes: list[int], kernel_size: int, kind: str, codes: int) -> None:
     config = replace(TINY, kernel_size=kernel_size, residual_scale=0.7)
-    network = build(config, 0 if kind == "none" else CHANNELS)
+    network = build(config, 0 if kind == "none" else CHANNELS, codes=codes)
     condition = {"none": None, "global": random_condition(time=1), "local": random_condition()}[kind]
-    codes_BT = random_codes()
+    codes_BT = random_codes(codes=codes)
     whole, _ = network(codes_BT, condition)
     torch.testing.assert_close(in_chunks(network, codes_BT, condition, sizes), whole, rtol=0, atol=1e-12)
 
 
+@INPUTS
 @torch.no_grad()
-def test_chunks_agree_with_whole_under_bfloat16_autocast() -> None:
-    network, codes_BT = build().float(), random_codes()
+def test_chunks_agree_with_whole_under_bfloat16_autocast(codes: int) -> None:
+    network, codes_BT = build(codes=codes).float(), random_codes(codes=codes)
     with torch.autocast("cpu", torch.bfloat16):
         whole, _ = network(codes_BT)
         pieces = in_chunks(network, codes_BT, None, [7, 1, 32])
-    assert whole.dtype == torch.bfloat16
+    assert whole.dtype == (torch.bfloat16 if codes == CODES else torch.float32)
     torch.testing.assert_close(pieces.float(), whole.float(), rtol=0.05, atol=0.05 * float(whole.abs().max()))
+
+
+@torch.no_grad()
+def test_bfloat16_autocast_does_not_round_amplitudes() -> None:
+    """Neighbouring codes near full scale still differ in what the first convolution makes of them."""
+    network = build(codes=MANY).float()
+    codes_BT = torch.tensor([[MANY - 1] * 8, [MANY - 2] * 8])
+    made: list[Tensor] = []
+    with network.first.register_forward_hook(lambda module, inputs, output: made.append(output[0])):
+        expected_BKT, _ = network(codes_BT)
+        with torch.autocast("cpu", torch.bfloat16):
+            network(codes_BT)
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[1][0], made[1][1])
 
 
 @torch.no_grad()
@@ -274,17 +307,25 @@ def test_condition_reaches_the_outputs() -> None:
 # --- training ---
 
 
+@pytest.mark.parametrize(
+    "head", [SoftmaxHead(CODES), LogisticsHead(4, CODES), LogisticsHead(4, MANY)], ids=str
+)
 @pytest.mark.parametrize("condition_channels", [0, CHANNELS])
 @pytest.mark.parametrize("kernel_size", [2, 3])
-def test_every_parameter_gets_a_gradient(condition_channels: int, kernel_size: int) -> None:
+def test_every_parameter_gets_a_gradient(head: Head, condition_channels: int, kernel_size: int) -> None:
     config = replace(TINY, kernel_size=kernel_size, skip_channels=16)
+    codes = head.quantization_channels if isinstance(head, LogisticsHead) else CODES
     network = WaveNet(
-        config, quantization_channels=CODES, num_parameters=CODES, condition_channels=condition_channels
+        config,
+        quantization_channels=codes,
+        decode=LinearCodec(codes).decode,
+        num_parameters=head.num_parameters,
+        condition_channels=condition_channels,
     )
     condition = random_condition().float() if condition_channels else None
-    codes_BT = random_codes()
+    codes_BT = random_codes(codes=codes)
     outputs_BKT, _ = network(codes_BT[:, :-1], None if condition is None else condition[..., 1:])
-    SoftmaxHead(CODES).nats(outputs_BKT, codes_BT[:, 1:]).mean().backward()
+    head.nats(outputs_BKT, codes_BT[:, 1:]).mean().backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
     assert not without
 
@@ -301,6 +342,17 @@ def test_initial_loss_is_near_that_of_uniform_noise(config: NetworkConfig) -> No
     outputs_BKT, _ = WaveNet(config)(codes_BT[:, :-1])
     nats = SoftmaxHead(256).nats(outputs_BKT, codes_BT[:, 1:]).mean().item()
     assert nats == pytest.approx(math.log(256), abs=0.1)
+
+
+@torch.no_grad()
+def test_initial_loss_of_amplitudes_is_near_that_of_uniform_noise_too() -> None:
+    torch.manual_seed(0)
+    head, codes_BT = LogisticsHead(10, MANY), random_codes(2, 500, MANY)
+    network = WaveNet(
+        NetworkConfig(), quantization_channels=MANY, decode=LinearCodec(MANY).decode, num_parameters=30
+    )
+    nats = head.nats(network(codes_BT[:, :-1])[0], codes_BT[:, 1:]).mean().item()
+    assert nats == pytest.approx(math.log(MANY), abs=0.5)
 
 
 def test_a_pattern_can_be_learned() -> None:
@@ -337,6 +389,12 @@ def test_last_layer_has_no_residual_that_nothing_would_read() -> None:
     assert [layer.residual is None for layer in build().layers] == [False] * 5 + [True]
 
 
+def test_amplitudes_are_no_weights() -> None:
+    names = build(codes=MANY).state_dict()
+    assert not [name for name in names if "embedding" in name or "decode" in name]
+    assert names["first.weight"].shape == (TINY.residual_channels, 1, TINY.kernel_size)
+
+
 # --- mistakes ---
 
 
@@ -362,6 +420,14 @@ def test_condition_of_another_shape_raises(shape: tuple[int, ...]) -> None:
     message = r"condition is of shape \(.*\), expected shape \(2, 3, 40\) or \(2, 3, 1\); make it from"
     with pytest.raises(ValueError, match=message):
         build(condition_channels=CHANNELS)(random_codes(), torch.zeros(shape, dtype=torch.float64))
+
+
+def test_many_codes_without_their_amplitudes_raise() -> None:
+    message = (
+        "decode is missing, expected a function from codes to amplitudes for 65536 codes; pass the codec's"
+    )
+    with pytest.raises(ValueError, match=message):
+        WaveNet(TINY, quantization_channels=MANY)
 
 
 def test_missing_condition_raises() -> None:

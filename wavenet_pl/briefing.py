@@ -46,9 +46,11 @@ def num_parameters(module: WaveNetModule) -> int:
 
 
 def measured_baselines(run: RunFolder, data: AudioDataModule, module: WaveNetModule) -> Baselines:
-    """Measured once per run, on at most `BASELINE_SAMPLES` of each split."""
+    """Measured once per run in the comparable codec's codes, on at most `BASELINE_SAMPLES` of each split."""
     if run.baselines.exists():
         return load_baselines(run.baselines)
+
+    codec = module.comparable_codec
 
     def codes(split: str) -> Any:
         left = BASELINE_SAMPLES
@@ -59,23 +61,23 @@ def measured_baselines(run: RunFolder, data: AudioDataModule, module: WaveNetMod
                 return
             audio = recordings.try_read(position)
             if not isinstance(audio, Damage):  # what is damaged is told when it is trained on
-                yield module.codec.encode(torch.from_numpy(audio)).numpy()
+                yield codec.encode(torch.from_numpy(audio)).numpy()
 
     baselines = measure_baselines(
         codes("train"),
         codes("val"),
-        quantization_channels=module.codec.quantization_channels,
-        silence_code=module.codec.silence_code,
+        quantization_channels=codec.quantization_channels,
+        silence_code=codec.silence_code,
     )
     save_baselines(baselines, run.baselines)
     return baselines
 
 
-def show_baselines(baselines: Baselines) -> None:
+def show_baselines(baselines: Baselines, module: WaveNetModule) -> None:
     """What simple models reach, on stderr."""
     print(
-        f"{'baselines':>10}  bits per sample on validation: uniform {baselines.uniform:.3f}, unigram "
-        f"{baselines.unigram:.3f}, order-1 {baselines.order1:.3f}",
+        f"{'baselines':>10}  bits per sample of {module.comparable_codec.describe()} on validation: uniform "
+        f"{baselines.uniform:.3f}, unigram {baselines.unigram:.3f}, order-1 {baselines.order1:.3f}",
         file=sys.stderr,
     )
 
@@ -90,14 +92,19 @@ def say_stopped(run: RunFolder, stop: StopRun) -> None:
 
 def say_end(run: RunFolder, trainer: L.Trainer) -> None:
     """What came out, beside what simple models reach, and what to type next."""
+    module = trainer.lightning_module
+    assert isinstance(module, WaveNetModule)
     baselines = load_baselines(run.baselines)
     rows = {"uniform": baselines.uniform, "unigram": baselines.unigram, "order-1": baselines.order1}
-    bits = validation_bits(run)
-    if bits:
-        step = min(bits, key=lambda step: bits[step])
-        rows[f"model (step {step})"] = bits[step]
-    print(f"\nfinished at step {trainer.global_step}; validation bits per sample:")
+    bits, comparable = validation_bits(run), validation_bits(run, module.comparable_key)
+    step = min(bits, key=lambda step: bits[step], default=0)
+    if step in comparable:
+        rows[f"model (step {step})"] = comparable[step]
+    codes = module.comparable_codec.describe()
+    print(f"\nfinished at step {trainer.global_step}; validation bits per sample of {codes}:")
     for name, value in rows.items():
         print(f"  {name:<18}{value:7.3f}")
+    if module.comparable_codec != module.codec and step in bits:
+        print(f"  of {module.codec.describe()} the model has {bits[step]:.3f}")
     print(f"\nrun folder   {run.path}\nclips        {run.clips}\nW&B          {run.path / 'wandb'}")
     print(f"type next    wavenet-pl generate {run.path} --out clips")

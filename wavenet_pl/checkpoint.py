@@ -148,20 +148,20 @@ def best_checkpoint(run: RunFolder) -> Path:
     return newest
 
 
-def validation_bits(run: RunFolder) -> dict[int, float]:
-    """step -> val/bits, from metrics.jsonl, where it is a number.
+def validation_bits(run: RunFolder, key: str = "val/bits") -> dict[int, float]:
+    """step -> val/bits, or another number of a validation, from metrics.jsonl, where it is a number.
 
     Raises:
         UserError: it is damaged.
     """
     rows = read_metrics(run.metrics) if run.metrics.exists() else []
-    validated = [row for row in rows if "val/bits" in row]
+    validated = [row for row in rows if key in row]
     for row in validated:
-        if type(row.get("step")) is not int or type(row["val/bits"]) not in (int, float):
+        if type(row.get("step")) is not int or type(row[key]) not in (int, float):
             raise UserError(
-                f"{run.metrics} has the row {row!s:.80}, expected numbers as step and val/bits; remove it"
+                f"{run.metrics} has the row {row!s:.80}, expected numbers as step and {key}; remove it"
             )
-    return {row["step"]: row["val/bits"] for row in validated if math.isfinite(row["val/bits"])}
+    return {row["step"]: row[key] for row in validated if math.isfinite(row[key])}
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from wavenet_pl import config_source, trainer_options
 from wavenet_pl.config_loading import build, plain
 from wavenet_pl.config_mistakes import SettingError, check, nearest
-from wavenet_pl.config_model import CodecConfig, ConditionConfig, HeadConfig, ModelConfig, NetworkConfig
+from wavenet_pl.config_model import (
+    MOST_SYMBOLS,
+    CodecConfig,
+    ConditionConfig,
+    HeadConfig,
+    ModelConfig,
+    NetworkConfig,
+)
 from wavenet_pl.config_training import DataConfig, OptimConfig, SamplesConfig, TrainConfig, WandbConfig
 from wavenet_pl.errors import UserError
 
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 __all__ = [
+    "MOST_SYMBOLS",
     "CodecConfig",
     "ConditionConfig",
     "Config",
@@ -88,6 +96,13 @@ class Config:
             hang_after is None or self.samples.every_n_steps == 0 or hang_after > budget,
             f"more than samples.budget_seconds, which is {budget}: a set of clips is no step, and may take so long",
             "samples.budget_seconds",
+        )
+        check(
+            self,
+            "samples.top_p",
+            self.samples.top_p == 1 or self.model.head.kind != "logistics",
+            "1, as model.head.kind is logistics, which draws from all codes; lower samples.temperature instead",
+            "model.head.kind",
         )
         trainer_options.check_owned(self.trainer)
 

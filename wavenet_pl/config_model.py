@@ -87,26 +87,42 @@ class ConditionConfig:
 class HeadConfig:
     """The distribution of the next code."""
 
-    kind: Literal["softmax"] = "softmax"
-    """Softmax over all codes."""
+    kind: Literal["softmax", "logistics"] = "softmax"
+    """Softmax over all codes, or a discretised mixture of logistics (PixelCNN++; Parallel WaveNet, section 2.1)."""
+    mixtures: int | None = None
+    """Logistics in the mixture of kind logistics; null for 10."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "softmax":
+            unused = "null, as only kind logistics uses it, and kind is softmax; remove it"
+            check(self, "mixtures", self.mixtures is None, unused, "kind")
+            return
+        if self.mixtures is None:
+            object.__setattr__(self, "mixtures", 10)
+        assert self.mixtures is not None
+        check(self, "mixtures", 1 <= self.mixtures <= 100, "1 to 100")
+
+
+MOST_SYMBOLS = 1024
+"""So many codes at most are symbols: each with an embedding, a softmax output and counts of its own."""
+SIXTEEN_BITS = 2**16
+"""The one larger number of codes: these are known by their amplitudes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodecConfig:
     """How audio becomes codes."""
 
-    kind: Literal["mu-law"] = "mu-law"
-    """Mu-law companding (WaveNet, section 2.2)."""
+    kind: Literal["mu-law", "linear"] = "mu-law"
+    """Mu-law companding (WaveNet, section 2.2), or equal steps."""
     quantization_channels: int = 256
-    """Number of codes."""
+    """Number of codes; 65536 of kind linear are 16-bit audio as it is."""
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            "quantization_channels",
-            2 <= self.quantization_channels <= 1024,
-            "2 to 1024: the softmax has one output for each",
-        )
+        number = self.quantization_channels
+        expected = f"2 to {MOST_SYMBOLS}, or {SIXTEEN_BITS} with kind=linear for 16-bit audio"
+        good = 2 <= number <= MOST_SYMBOLS or (number, self.kind) == (SIXTEEN_BITS, "linear")
+        check(self, "quantization_channels", good, expected, "kind")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +141,9 @@ class ModelConfig:
     """How audio becomes codes."""
 
     def __post_init__(self) -> None:
+        few = f"{MOST_SYMBOLS} or less, as a softmax has an output for each; choose model.head.kind=logistics for more"
+        good = self.head.kind != "softmax" or self.codec.quantization_channels <= MOST_SYMBOLS
+        check(self, "codec.quantization_channels", good, few, "head.kind")
         check(
             self,
             "kind",

@@ -65,6 +65,7 @@ def main(args: argparse.Namespace) -> int:
         draw = Draw(
             temperature=args.temperature, top_p=args.top_p, seed=args.seed, clips=tuple(range(args.count))
         )
+        module.head.check_draw(draw.temperature, draw.top_p)
     except ValueError as error:
         raise UserError(str(error)) from None
     if args.temperature == 0:

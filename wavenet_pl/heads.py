@@ -5,41 +5,40 @@ Shapes: B batch, T time, K head parameters.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet_pl.codec import MuLawCodec
+from wavenet_pl.codec import Codec
 from wavenet_pl.config import HeadConfig
+from wavenet_pl.logistics import LogisticMixture
 
 
-@dataclass(frozen=True)
-class SoftmaxHead:
-    """A probability for every code, freely chosen: one logit each (WaveNet, section 2.2). Has no weights."""
+class Head(ABC):
+    """A distribution over the codes for every prediction. Has no weights.
+
+    Whatever the type of the outputs it computes in float32 or better, and draws in float64.
+    """
 
     num_parameters: int
-    """Outputs of the network per sample, here the number of codes."""
+    """Outputs of the network per sample (K)."""
 
+    @abstractmethod
     def nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
         """Nats (B, T) that codes_BT[b, t] costs under outputs_BKT[b, :, t]: nothing is shifted in here."""
-        return F.cross_entropy(_widened(outputs_BKT), codes_BT, reduction="none")
 
+    @abstractmethod
     def entropy(self, outputs_BKT: Tensor) -> Tensor:
         """Entropy (B, T) of the predictions: the nats to expect wherever the model is right."""
-        log_probability_BKT = F.log_softmax(_widened(outputs_BKT), dim=1)
-        return -(log_probability_BKT.exp() * log_probability_BKT).sum(dim=1)
 
+    @abstractmethod
     def draw(
         self, outputs_BK: Tensor, uniforms_B: Tensor, temperature: float = 1.0, top_p: float = 1.0
     ) -> Tensor:
         """Codes (B,), int64: the inverse of the distribution function at the given uniforms, in float64.
-
-        The weight of code k is exp((output_k - max output) / temperature). With top_p < 1, sort the weights,
-        largest first and the lower code first among equals, and zero those whose predecessors sum to top_p
-        of the whole or more. The draw is the lowest code where the running sum of weights, in the order of
-        codes, exceeds uniform * total.
 
         Args:
             outputs_BK: outputs of the network for one sample.
@@ -50,7 +49,37 @@ class SoftmaxHead:
         Raises:
             ValueError: temperature or top_p is out of range.
         """
+
+    def check_draw(self, temperature: float, top_p: float) -> None:
+        """Raise ValueError for a temperature or top_p that this head cannot draw with."""
         check_draw(temperature, top_p)
+
+
+@dataclass(frozen=True)
+class SoftmaxHead(Head):
+    """A probability for every code, freely chosen: one logit each (WaveNet, section 2.2)."""
+
+    num_parameters: int
+
+    def nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(_widened(outputs_BKT), codes_BT, reduction="none")
+
+    def entropy(self, outputs_BKT: Tensor) -> Tensor:
+        """The sum over all codes."""
+        log_probability_BKT = F.log_softmax(_widened(outputs_BKT), dim=1)
+        return -(log_probability_BKT.exp() * log_probability_BKT).sum(dim=1)
+
+    def draw(
+        self, outputs_BK: Tensor, uniforms_B: Tensor, temperature: float = 1.0, top_p: float = 1.0
+    ) -> Tensor:
+        """The lowest code where the running sum of weights, in the order of codes, exceeds uniform * total.
+
+        The weight of code k is exp((output_k - max output) / temperature). With top_p < 1, sort the weights,
+        largest first and the lower code first among equals, and zero those whose predecessors sum to top_p
+        of the whole or more.
+        """
+        self.check_draw(temperature, top_p)
         if temperature == 0:
             return outputs_BK.argmax(dim=1)
         outputs_BK = outputs_BK.double()
@@ -64,6 +93,64 @@ class SoftmaxHead:
         return (sums_BK <= uniforms_B[:, None] * sums_BK[:, -1:]).sum(dim=1)
 
 
+@dataclass(frozen=True)
+class LogisticsHead(Head):
+    """A discretised mixture of logistics over the codes in their order, one step of [-1, 1] each.
+
+    A few outputs are enough for 65,536 codes (PixelCNN++, Salimans et al., 2017; Parallel WaveNet, van den Oord et
+    al., 2018, section 2.1).
+    """
+
+    mixtures: int
+    """Logistics in the mixture; each has a mean, a log scale and a logit."""
+    quantization_channels: int
+    """Number of codes."""
+
+    @property
+    def num_parameters(self) -> int:  # type: ignore[override]  # nobody sets it
+        """Means, then log scales, then logits."""
+        return 3 * self.mixtures
+
+    def nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
+        """Those of the one code, so finite and with finite gradients for every code."""
+        return self.nats_between(outputs_BKT, codes_BT, codes_BT)
+
+    def nats_between(self, outputs_BKT: Tensor, first_BT: Tensor, last_BT: Tensor) -> Tensor:
+        """Nats (B, T) of knowing only that a code is one of first_BT to last_BT, both included."""
+        return -self._mixture(_widened(outputs_BKT)).log_probability(first_BT, last_BT)
+
+    def entropy(self, outputs_BKT: Tensor) -> Tensor:
+        """As `LogisticMixture.entropy`: exact for few codes, an estimate for many."""
+        return self._mixture(_widened(outputs_BKT)).entropy()
+
+    def draw(
+        self, outputs_BK: Tensor, uniforms_B: Tensor, temperature: float = 1.0, top_p: float = 1.0
+    ) -> Tensor:
+        """The lowest code where the probability of it and all below it exceeds the uniform.
+
+        The temperature multiplies each scale and divides each logit: not the same as sharpening the mixture, which has
+        no closed form. Temperature 0 takes the code at the mean of the logistic of the largest weight.
+
+        Raises:
+            ValueError: top_p is below 1: the fewest codes that reach it are no simple set.
+        """
+        self.check_draw(temperature, top_p)
+        mixture = self._mixture(outputs_BK.double()[:, :, None])
+        return mixture.cooled(temperature).quantile(uniforms_B) if temperature else mixture.mode()[:, 0]
+
+    def check_draw(self, temperature: float, top_p: float) -> None:
+        """As `Head.check_draw`, and top_p has to be 1."""
+        super().check_draw(temperature, top_p)
+        if top_p < 1:
+            raise ValueError(
+                f"top_p is {top_p}, expected 1, as the head is a mixture of logistics, which draws from all codes; "
+                "set a lower temperature instead"
+            )
+
+    def _mixture(self, outputs: Tensor) -> LogisticMixture:
+        return LogisticMixture.read(outputs, self.quantization_channels)
+
+
 def check_draw(temperature: float, top_p: float) -> None:
     """Raise ValueError for a temperature or top_p that no draw can use."""
     if not 0 <= temperature < float("inf"):
@@ -72,9 +159,11 @@ def check_draw(temperature: float, top_p: float) -> None:
         raise ValueError(f"top_p is {top_p}, expected a share above 0 and up to 1; 1 draws from all codes")
 
 
-def build_head(config: HeadConfig, codec: MuLawCodec) -> SoftmaxHead:
+def build_head(config: HeadConfig, codec: Codec) -> Head:
     """The head that the configuration asks for, over the codec's codes."""
-    assert config.kind == "softmax", config.kind  # the configuration knows no other kind
+    if config.kind == "logistics":
+        assert config.mixtures is not None
+        return LogisticsHead(config.mixtures, codec.quantization_channels)
     return SoftmaxHead(codec.quantization_channels)
 
 

@@ -95,9 +95,12 @@ def _describe_bits(module: WaveNetModule, step: int, run: RunFolder | None) -> s
         rows["unigram: how often each code comes"] = baselines.unigram
         rows["order 1: how often each code follows the one before"] = baselines.order1
     bits = validation_bits(run).get(step) if run is not None else None
-    if bits is not None:
-        rows["this model"] = bits
-    codes = f"{module.codec.quantization_channels} {module.config.model.codec.kind} codes"
+    comparable = validation_bits(run, module.comparable_key).get(step) if run is not None else None
+    if comparable is not None:
+        rows["this model"] = comparable
+    if module.comparable_codec != module.codec and bits is not None:
+        rows[f"this model, of {module.codec.describe()}"] = bits
+    codes = module.comparable_codec.describe()
     table = _table("", f"bits per sample of {codes}", {name: f"{value:.3f}" for name, value in rows.items()})
     missing = "" if bits is not None else "The model was not validated at this step.\n"
     return (

@@ -17,11 +17,11 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from wavenet_pl import counter
-from wavenet_pl.codec import build_codec
+from wavenet_pl.codec import build_codec, codes_alike, comparable_codec
 from wavenet_pl.config import ConditionConfig, Config, to_plain
 from wavenet_pl.generation import reference
 from wavenet_pl.generation.draw import Draw
-from wavenet_pl.heads import build_head
+from wavenet_pl.heads import LogisticsHead, build_head
 from wavenet_pl.network import State, WaveNet
 from wavenet_pl.redaction import redact
 
@@ -43,11 +43,16 @@ class WaveNetModule(L.LightningModule):
         self.config, self.sample_rate, self.index_fingerprint = config, sample_rate, index_fingerprint
         model = config.model
         self.codec = build_codec(model.codec)
+        self.comparable_codec = comparable_codec(self.codec)
+        """The codec in whose codes bits are compared with those of simple models."""
+        self.comparable_key = "val/bits" if self.comparable_codec == self.codec else "val/bits_mulaw256"
+        """What these bits are logged as; other models may have them under val/bits."""
         self.head = build_head(model.head, self.codec)
         self.conditioner = self.build_conditioner(model.condition)
         self.network = WaveNet(
             model.network,
             quantization_channels=self.codec.quantization_channels,
+            decode=self.codec.decode,
             num_parameters=self.head.num_parameters,
             condition_channels=model.condition.channels,
         )
@@ -76,12 +81,24 @@ class WaveNetModule(L.LightningModule):
 
     def nats(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Sum of nats over the batch's counted predictions, and how many these are."""
+        outputs_BKT, codes_BT, counts_BT = self.predict(batch)
+        return self.head.nats(outputs_BKT, codes_BT).where(counts_BT, 0.0).sum(), counts_BT.sum()
+
+    def predict(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs (B, K, T), the codes (B, T) that they predict, and which of these predictions count (B, T)."""
         codes_BT = self.codec.encode(batch["audio"])
         outputs_BKT, _ = self(codes_BT[:, :-1], self.condition(batch))
-        nats_BT = self.head.nats(outputs_BKT, codes_BT[:, 1:])
-        output_T = torch.arange(nats_BT.shape[1], device=nats_BT.device)
+        output_T = torch.arange(outputs_BKT.shape[2], device=outputs_BKT.device)
         counts_BT = (batch["first"][:, None] <= output_T) & (output_T < batch["last"][:, None])
-        return nats_BT.where(counts_BT, 0.0).sum(), counts_BT.sum()
+        return outputs_BKT, codes_BT[:, 1:], counts_BT
+
+    def comparable_nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
+        """Nats (B, T) that the same audio costs in codes of the comparable codec, which merges neighbouring codes."""
+        if self.comparable_codec == self.codec:
+            return self.head.nats(outputs_BKT, codes_BT)
+        assert isinstance(self.head, LogisticsHead)  # no softmax has so many codes
+        first_BT, last_BT = codes_alike(self.codec, self.comparable_codec, codes_BT)
+        return self.head.nats_between(outputs_BKT, first_BT, last_BT)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Nats per prediction of the whole global batch, in this rank's and this accumulation's share.
@@ -93,7 +110,7 @@ class WaveNetModule(L.LightningModule):
         place = self.trainer.global_step, batch_idx, self.trainer.global_rank
         torch.manual_seed(counter.stream_key("step", self.config.seed, *place))
         nats, count = self.nats(batch)
-        self._sums.add(nats, count, len(batch["bad"]))
+        self._sums.add(nats, nats, count, len(batch["bad"]))
         ways = self.trainer.world_size * self.trainer.accumulate_grad_batches
         self._planned = max(batch["predictions"], 1)
         return nats * (ways / self._planned)
@@ -104,7 +121,7 @@ class WaveNetModule(L.LightningModule):
         Gradients that are not finite are dropped, so that neither weights nor averages change. All ranks see the same
         sums and the same gradients, and do the same.
         """
-        nats, count, self.bad_slots = self._sums.reduce(self.trainer)
+        nats, _, count, self.bad_slots = self._sums.reduce(self.trainer)
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         if 0 < count != self._planned:
             torch._foreach_mul_(gradients, self._planned / count)
@@ -132,12 +149,19 @@ class WaveNetModule(L.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Adds up; every sample of every recording counts once."""
-        self._sums.add(*self.nats(batch), len(batch["bad"]))
+        outputs_BKT, codes_BT, counts_BT = self.predict(batch)
+        nats_BT = self.head.nats(outputs_BKT, codes_BT)
+        comparable_BT = (
+            nats_BT if self.comparable_key == "val/bits" else self.comparable_nats(outputs_BKT, codes_BT)
+        )
+        nats, comparable = (each_BT.where(counts_BT, 0.0).sum() for each_BT in (nats_BT, comparable_BT))
+        self._sums.add(nats, comparable, counts_BT.sum(), len(batch["bad"]))
 
     def on_validation_epoch_end(self) -> None:
         """Logs bits per sample over all ranks."""
-        nats, count, self.bad_slots = self._sums.reduce(self.trainer)
-        self.log("val/bits", nats / max(count, 1) / math.log(2), prog_bar=True)
+        nats, comparable, count, self.bad_slots = self._sums.reduce(self.trainer)
+        bits = {self.comparable_key: comparable, "val/bits": nats}
+        self.log_dict({key: nats / max(count, 1) / math.log(2) for key, nats in bits.items()}, prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and the learning rate of the config, step by step."""
@@ -232,18 +256,20 @@ def build_module(config: Config, *, sample_rate: int, index_fingerprint: str = "
 
 
 class _Sums:
-    """Nats, predictions and bad slots of a step or of a validation, over all ranks in the end."""
+    """Nats, comparable nats, predictions and bad slots of a step or of a validation, over all ranks in the end."""
 
     def __init__(self) -> None:
         self._sums: Tensor | None = None
 
-    def add(self, nats: Tensor, count: Tensor, bad: int) -> None:
-        sums = torch.stack([nats.detach().double(), count.double(), count.new_tensor(bad).double()])
+    def add(self, nats: Tensor, comparable: Tensor, count: Tensor, bad: int) -> None:
+        sums = torch.stack(
+            [each.detach().double() for each in (nats, comparable, count, count.new_tensor(bad))]
+        )
         self._sums = sums if self._sums is None else self._sums + sums
 
-    def reduce(self, trainer: L.Trainer) -> tuple[float, int, int]:
+    def reduce(self, trainer: L.Trainer) -> tuple[float, float, int, int]:
         """The sums over all ranks; afterwards they begin anew."""
         assert self._sums is not None
-        nats, count, bad = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
+        nats, comparable, count, bad = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
         self._sums = None
-        return nats, int(count), int(bad)
+        return nats, comparable, int(count), int(bad)

@@ -5,16 +5,18 @@ Shapes: B batch, C channels, T time, P past, K head parameters, R residual, G ga
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet_pl.config import NetworkConfig
+from wavenet_pl.config import MOST_SYMBOLS, NetworkConfig
 
 __all__ = ["CausalConv1d", "NetworkConfig", "ResidualLayer", "State", "WaveNet"]
 
 State = tuple[Tensor, ...]
-"""The past of every causal convolution, first convolution first: each (B, R, context of the convolution)."""
+"""The past of every causal convolution, first convolution first: each (B, its channels, its context)."""
 
 
 class CausalConv1d(nn.Conv1d):
@@ -89,7 +91,10 @@ class WaveNet(nn.Module):
 
     Args:
         config: shape of the stack of layers.
-        quantization_channels: number of different codes that come in.
+        quantization_channels: number of different codes that come in. Few have an embedding each; more than
+            `MOST_SYMBOLS` come in as their amplitudes.
+        decode: codes to amplitudes, as the codec does it; for more than `MOST_SYMBOLS` codes. The codec owns them, so
+            they are no weights, and are not saved.
         num_parameters: outputs per sample (K), as many as the head that reads them wants.
         condition_channels: channels of the condition (H); 0 for a network without one.
     """
@@ -99,6 +104,7 @@ class WaveNet(nn.Module):
         config: NetworkConfig,
         *,
         quantization_channels: int = 256,
+        decode: Callable[[Tensor], Tensor] | None = None,
         num_parameters: int = 256,
         condition_channels: int = 0,
     ) -> None:
@@ -107,8 +113,15 @@ class WaveNet(nn.Module):
         self.quantization_channels = quantization_channels
         self.condition_channels = condition_channels
         residual, skip = config.residual_channels, config.skip_channels
-        self.embedding = nn.Embedding(quantization_channels, residual)
-        self.first = CausalConv1d(residual, residual, config.kernel_size, bias=config.bias)
+        symbols = quantization_channels <= MOST_SYMBOLS
+        if not symbols and decode is None:
+            raise ValueError(
+                f"decode is missing, expected a function from codes to amplitudes for {quantization_channels} codes; "
+                "pass the codec's"
+            )
+        self.decode = decode
+        self.embedding = nn.Embedding(quantization_channels, residual) if symbols else None
+        self.first = CausalConv1d(residual if symbols else 1, residual, config.kernel_size, bias=config.bias)
         self.layers = nn.ModuleList(
             ResidualLayer(
                 config,
@@ -148,7 +161,7 @@ class WaveNet(nn.Module):
         self._check_codes(codes_BT)
         self._check_condition(codes_BT, condition)
         first_past, *pasts = state if state is not None else [None] * (1 + len(self.layers))
-        x_BRT, first_past = self.first(self.embedding(codes_BT).transpose(1, 2), first_past)
+        x_BRT, first_past = self._enter(codes_BT, first_past)
         new_state = [first_past]
         skips_BST = x_BRT.new_zeros(())
         for layer, past in zip(self.layers, pasts, strict=True):
@@ -158,12 +171,13 @@ class WaveNet(nn.Module):
         if self.config.skip_scale != 1:
             skips_BST = skips_BST * self.config.skip_scale
         hidden_BST = self.hidden(torch.relu(skips_BST))
-        return self.output(torch.relu(hidden_BST)), tuple(new_state)
+        return self._leave(torch.relu(hidden_BST)), tuple(new_state)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Start with small outputs, so with a loss near that of uniform noise, whatever the depth."""
-        nn.init.normal_(self.embedding.weight)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight)
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv1d):
                 # Residuals and skips are summed over the layers: the sum should have the size of one term.
@@ -171,6 +185,25 @@ class WaveNet(nn.Module):
                 nn.init.normal_(module.weight, std=(module.weight[0].numel() * num_terms) ** -0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        if self.embedding is None:
+            self.first.weight.mul_(10)  # audio has an RMS near 0.1, and an embedding of 1
+
+    def _enter(self, codes_BT: Tensor, past_BCP: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the first convolution makes of the codes (B, R, T), and its past for next time."""
+        if self.embedding is not None:
+            return self.first(self.embedding(codes_BT).transpose(1, 2), past_BCP)
+        assert self.decode is not None
+        # bfloat16 has room for 8 bits of an amplitude.
+        with torch.autocast(codes_BT.device.type, enabled=False):
+            amplitudes_BT = self.decode(codes_BT).to(self.first.weight.dtype)
+            return self.first(amplitudes_BT[:, None], past_BCP)
+
+    def _leave(self, hidden_BST: Tensor) -> Tensor:
+        """The outputs (B, K, T). Where amplitudes come in, amplitudes are predicted, and need their bits as well."""
+        if self.embedding is not None:
+            return self.output(hidden_BST)
+        with torch.autocast(hidden_BST.device.type, enabled=False):
+            return self.output(hidden_BST.to(self.output.weight.dtype))
 
     def _check_codes(self, codes_BT: Tensor) -> None:
         if codes_BT.ndim != 2 or codes_BT.shape[1] == 0 or codes_BT.dtype not in (torch.int64, torch.int32):

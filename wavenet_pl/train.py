@@ -193,7 +193,7 @@ def _prepare_rank_zero(
         for reason in passed_over:
             print(f"passed over: {reason}", file=sys.stderr)
         briefing.describe(run, config, data, module, resume)
-        briefing.show_baselines(briefing.measured_baselines(run, data, module))
+        briefing.show_baselines(briefing.measured_baselines(run, data, module), module)
         facts = {
             "git": git,
             "parameters": briefing.num_parameters(module),

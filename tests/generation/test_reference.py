@@ -12,26 +12,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from wavenet_pl.codec import LinearCodec
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.reference import stream
-from wavenet_pl.heads import SoftmaxHead
+from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
 from wavenet_pl.network import NetworkConfig, WaveNet
 
 CODES, SILENCE, CHANNELS = 16, 8, 3
-HEAD = SoftmaxHead(CODES)
+HEAD, MANY = SoftmaxHead(CODES), LogisticsHead(4, 65_536)
+HEADS = pytest.mark.parametrize("head", [HEAD, LogisticsHead(4, CODES), MANY], ids=str)
 TINY = NetworkConfig(stacks=2, layers_per_stack=3, residual_channels=4, gate_channels=6, skip_channels=5)
 WIDE_KERNEL = replace(TINY, stacks=1, kernel_size=3)
 DRAWS = [Draw(temperature=0, clips=(0, 1)), Draw(temperature=0.8, top_p=0.9, seed=5, clips=(0, 1))]
+NO_TOP_P = [DRAWS[0], replace(DRAWS[1], top_p=1)]
 
 
-def build(config: NetworkConfig = TINY, condition_channels: int = 0) -> WaveNet:
+def codes_of(head: Head) -> int:
+    return head.quantization_channels if isinstance(head, LogisticsHead) else head.num_parameters
+
+
+def build(config: NetworkConfig = TINY, condition_channels: int = 0, head: Head = HEAD) -> WaveNet:
     """A float64 network whose predictions differ from sample to sample: the draws then show every error."""
     torch.manual_seed(0)
     network = WaveNet(
         config,
-        quantization_channels=CODES,
-        num_parameters=CODES,
+        quantization_channels=codes_of(head),
+        decode=LinearCodec(codes_of(head)).decode,
+        num_parameters=head.num_parameters,
         condition_channels=condition_channels,
     ).double()
     with torch.no_grad():
@@ -40,8 +48,10 @@ def build(config: NetworkConfig = TINY, condition_channels: int = 0) -> WaveNet:
     return network.eval()
 
 
-def generate(network: WaveNet, draw: Draw, num_samples: int = 40, **arguments: Any) -> Tensor:
-    return torch.cat(list(stream(network, HEAD, draw, num_samples, silence_code=SILENCE, **arguments)), dim=1)
+def generate(
+    network: WaveNet, draw: Draw, num_samples: int = 40, head: Head = HEAD, **arguments: Any
+) -> Tensor:
+    return torch.cat(list(stream(network, head, draw, num_samples, silence_code=SILENCE, **arguments)), dim=1)
 
 
 @torch.no_grad()
@@ -51,6 +61,7 @@ def generate_by_full_forwards(
     num_samples: int = 40,
     prompt_BT: Tensor | None = None,
     condition: Tensor | None = None,
+    head: Head = HEAD,
 ) -> Tensor:
     """The slow way: for each new sample one forward over silence, prompt and all samples so far; no state."""
     batch = len(draw.clips)
@@ -63,13 +74,13 @@ def generate_by_full_forwards(
         time = inputs_BT.shape[1]
         local = condition if condition is None or condition.shape[2] == 1 else condition[..., :time]
         outputs_BKT, _ = network(inputs_BT, local)
-        codes_B = HEAD.draw(outputs_BKT[..., -1], uniforms_BN[:, sample], draw.temperature, draw.top_p)
+        codes_B = head.draw(outputs_BKT[..., -1], uniforms_BN[:, sample], draw.temperature, draw.top_p)
         inputs_BT = torch.cat([inputs_BT, codes_B[:, None]], dim=1)
     return inputs_BT[:, known:]
 
 
-def random_prompt(time: int, batch: int = 2) -> Tensor:
-    return torch.randint(CODES, (batch, time), generator=torch.Generator().manual_seed(time))
+def random_prompt(time: int, batch: int = 2, head: Head = HEAD) -> Tensor:
+    return torch.randint(codes_of(head), (batch, time), generator=torch.Generator().manual_seed(time))
 
 
 @pytest.mark.parametrize("config", [TINY, WIDE_KERNEL], ids=["kernel 2", "kernel 3"])
@@ -78,6 +89,21 @@ def test_state_passing_agrees_with_full_forwards(config: NetworkConfig, draw: Dr
     network = build(config)
     clips = generate(network, draw)
     assert torch.equal(clips, generate_by_full_forwards(network, draw))
+    if draw.temperature:
+        assert clips.unique().numel() > 5  # or the test would prove nothing
+
+
+@HEADS
+@pytest.mark.parametrize("draw", NO_TOP_P, ids=["greedy", "seeded"])
+@pytest.mark.parametrize("kind", ["none", "global", "local"])
+def test_every_head_agrees_with_full_forwards(head: Head, draw: Draw, kind: str) -> None:
+    network = build(condition_channels=0 if kind == "none" else CHANNELS, head=head)
+    arguments: dict[str, Any] = {"head": head, "prompt_BT": random_prompt(20, head=head)}
+    if kind != "none":
+        columns = 1 if kind == "global" else 60
+        arguments["condition"] = torch.randn(2, CHANNELS, columns, dtype=torch.float64)
+    clips = generate(network, draw, **arguments)
+    assert torch.equal(clips, generate_by_full_forwards(network, draw, **arguments))
     if draw.temperature:
         assert clips.unique().numel() > 5  # or the test would prove nothing
 
@@ -220,3 +246,8 @@ def test_mistakes_raise_before_anything_is_generated(arguments: dict, message: s
     network = build(condition_channels=CHANNELS if "condition" in arguments else 0)
     with pytest.raises(ValueError, match=message):
         stream(network, HEAD, DRAWS[1], **{"num_samples": 40, "silence_code": SILENCE, **arguments})
+
+
+def test_what_a_head_cannot_draw_with_raises_before_anything_is_generated() -> None:
+    with pytest.raises(ValueError, match="top_p is 0.9, expected 1, as the head is a mixture of logistics"):
+        stream(build(head=MANY), MANY, DRAWS[1], 40, silence_code=32_768)

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.generation.draw import Draw
-from wavenet_pl.heads import SoftmaxHead
+from wavenet_pl.heads import Head
 from wavenet_pl.network import WaveNet
 
 
 def stream(
     network: WaveNet,
-    head: SoftmaxHead,
+    head: Head,
     draw: Draw,
     num_samples: int,
     *,
@@ -50,6 +50,7 @@ def stream(
         ValueError: arguments do not fit each other or the network.
         BadDataError: the network's outputs are not finite.
     """
+    head.check_draw(draw.temperature, draw.top_p)
     batch = len(draw.clips)
     for name, value in (("num_samples", num_samples), ("chunk", chunk)):
         if value < 1:
@@ -72,7 +73,7 @@ def stream(
 
 def _generate(
     network: WaveNet,
-    head: SoftmaxHead,
+    head: Head,
     draw: Draw,
     num_samples: int,
     inputs_BT: Tensor,

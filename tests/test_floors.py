@@ -27,6 +27,7 @@ FLOORS = {
     "codec": 1,
     "counter": 1,
     "dsp": 1,
+    "features": 1,
     "levels": 1,
     "logistics": 1,
     "run": 1,

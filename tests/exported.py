@@ -11,7 +11,7 @@ import torch
 from tests.small import small_config
 from wavenet_pl.checkpoint import AtomicCheckpointIO, checkpoint_path
 from wavenet_pl.data.baselines import Baselines, save_baselines
-from wavenet_pl.modules import build_module
+from wavenet_pl.models import build_module
 from wavenet_pl.run import RunFolder
 
 BITS = {10: 2.5, 20: 3.25}

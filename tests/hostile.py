@@ -27,7 +27,7 @@ from wavenet_pl.checkpoint import AtomicCheckpointIO
 from wavenet_pl.config import from_plain, to_yaml
 from wavenet_pl.data.format import Place
 from wavenet_pl.data.index import Index, Recording, Shard, load_index, save_index
-from wavenet_pl.modules import build_module
+from wavenet_pl.models import build_module
 from wavenet_pl.weights import encode_weights
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2K"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from wavenet_pl.config import Config, load_config
-from wavenet_pl.modules import WaveNetModule, build_module
+from wavenet_pl.models import build_module
+from wavenet_pl.modules import WaveNetModule
 
 SETTINGS = (
     "data.crop_samples=1000",

@@ -22,7 +22,8 @@ from wavenet_pl.config import (
     to_plain,
 )
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.modules import WaveNetModule, build_module
+from wavenet_pl.models import build_module
+from wavenet_pl.modules import WaveNetModule
 from wavenet_pl.tracking.metrics_file import MetricsFile
 from wavenet_pl.tracking.wandb_logger import RunTracker, build_wandb_logger
 
@@ -52,10 +53,16 @@ def small_config(folder: Path, **sections: Any) -> Config:
 def build_data_and_module(config: Config) -> tuple[AudioDataModule, WaveNetModule]:
     """Both as a run of this config has them at its start."""
     data = AudioDataModule(
-        config.data, receptive_field=config.model.network.receptive_field, seed=config.seed
+        config.data,
+        receptive_field=config.model.network.receptive_field,
+        seed=config.seed,
+        inputs=config.model.inputs,
+        frame_context=config.model.condition.frame_context,
     )
     torch.manual_seed(config.seed)
-    return data, build_module(config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint)
+    return data, build_module(
+        config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint, labels=data.labels
+    )
 
 
 def build_loggers(

@@ -238,15 +238,30 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
         1,
         ["top_p is 0.9, expected 1 with temperature 0"],
     ),
-    "speaker": (
-        "model:\n  kind: speaker",
-        2,
-        ["model.kind is 'speaker'", "the one kind that this version can build"],
-    ),
     "condition": (
         "model:\n  condition:\n    channels: 8",
         3,
-        ["condition.channels is 8, expected 0", "remove the setting"],
+        ["condition.channels is 8, expected nothing, as a model of kind unconditional", "remove the setting"],
+    ),
+    "inputs": (
+        "model:\n  kind: music\n  condition: {inputs: [tags, speaker]}",
+        3,
+        ["condition.inputs is ", "expected each once at most of tags, notes, mel"],
+    ),
+    "input-twice": (
+        "model:\n  kind: speaker\n  condition: {inputs: [mel, mel]}",
+        3,
+        ["condition.inputs is ", "each once at most of speaker, mel"],
+    ),
+    "condition-channels": (
+        "model:\n  kind: speaker\n  condition: {channels: 0}",
+        3,
+        ["condition.channels is 0, expected 1 or more"],
+    ),
+    "frame-layers": (
+        "model:\n  kind: speaker\n  condition: {frame_layers: 11}",
+        3,
+        ["condition.frame_layers is 11, expected 0 to 10"],
     ),
     "logger": ("trainer:\n  logger: false", 2, ["trainer.logger cannot be set", "wandb.mode"]),
     "max-time": ("trainer:\n  max_time: 85500", 2, ["trainer.max_time is 85500", "train.stop_after"]),

@@ -169,7 +169,7 @@ EXPORTS = {
     ),
     "step that is text": Case(hostile.with_origin(step="3"), "its step is '3', expected 0 or more"),
     "step below 0": Case(hostile.with_origin(step=-1), "its step is -1"),
-    "no step": Case(hostile.with_origin(step=None), "expected index_fingerprint, sample_rate, step"),
+    "no step": Case(hostile.with_origin(step=None), "expected index_fingerprint, labels, sample_rate, step"),
     "more than expected": Case(hostile.with_origin(_target_="os.system"), "expected index_fingerprint"),
     "sample rate of 1 Hz": Case(hostile.with_origin(sample_rate=1), "its sample rate is 1"),
     "sample rate true": Case(hostile.with_origin(sample_rate=True), "its sample rate is True"),

@@ -16,10 +16,12 @@ import pytest
 from tests.data.damages import DAMAGES, audio_bytes, metadata_bytes, write_tar
 from tests.data.shards import make_audio, write_shard_set
 from wavenet_pl import cli
+from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.damage import REMEDIES
 from wavenet_pl.data.index import INDEX_NAME, load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan
-from wavenet_pl.data.pipeline import Share, Split, build_pipeline
+from wavenet_pl.data.pipeline import Share, build_pipeline
+from wavenet_pl.data.split import Split
 from wavenet_pl.indexing import Progress
 
 
@@ -229,7 +231,7 @@ def test_each_recording_lost_is_named_and_the_rest_trains(
     split = Split(index.splits["train"], shard_storage(index, prepared), index.sample_rate)
     assert {split[position].key for position in range(len(split))} == everything - lost
     plan = EpochPlan(split.frames, 900, 4, 0, 0, index.fingerprint, True)
-    for number, batch in enumerate(build_pipeline(split, plan, Share(), receptive_field=100)):
+    for number, batch in enumerate(build_pipeline(Conditions(split), plan, Share(), receptive_field=100)):
         assert batch["bad"] == []
         windows = plan.windows(plan.batch(number))
         for row, recording in enumerate(batch["recording"].tolist()):

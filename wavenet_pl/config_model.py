@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from wavenet_pl.config_mistakes import check
@@ -72,15 +72,37 @@ class NetworkConfig:
         return 1 + (self.kernel_size - 1) * (1 + sum(self.dilations))
 
 
+INPUTS: dict[str, tuple[str, ...]] = {
+    "unconditional": (),
+    "speaker": ("speaker", "mel"),
+    "music": ("tags", "notes", "mel"),
+}
+"""model.kind -> what a model of that kind can be told; the first of them where nothing is said."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConditionConfig:
     """What the network is told beside the audio."""
 
-    channels: int = 0
-    """Width of the condition; 0 for none."""
+    inputs: tuple[str, ...] = ()
+    """What it is told: speaker, mel, tags or notes, as the kind of model allows; empty for the kind's first."""
+    channels: int = 64
+    """Width of the condition, in which all inputs are summed."""
+    frame_layers: int = 3
+    """Convolutions over frames of notes or mel, three wide and dilated by 1, 2, 4, ..."""
+    upsampling: Literal["repeat", "transposed"] = "repeat"
+    """From frames to samples: each repeated, or a learned transposed convolution."""
 
     def __post_init__(self) -> None:
-        check(self, "channels", self.channels >= 0, "0 or more")
+        check(self, "channels", self.channels >= 1, "1 or more")
+        check(
+            self, "frame_layers", 0 <= self.frame_layers <= 10, "0 to 10: each layer doubles the look-ahead"
+        )
+
+    @property
+    def frame_context(self) -> int:
+        """Frames before and after its own that a sample's condition depends on: the look-ahead of local inputs."""
+        return 2**self.frame_layers - 1 + (self.upsampling == "transposed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,16 +166,22 @@ class ModelConfig:
         few = f"{MOST_SYMBOLS} or less, as a softmax has an output for each; choose model.head.kind=logistics for more"
         good = self.head.kind != "softmax" or self.codec.quantization_channels <= MOST_SYMBOLS
         check(self, "codec.quantization_channels", good, few, "head.kind")
-        check(
-            self,
-            "kind",
-            self.kind == "unconditional",
-            "unconditional, the one kind that this version can build; set model.kind=unconditional",
-        )
-        check(
-            self,
-            "condition.channels",
-            self.condition.channels == 0,
-            f"0, as a model of kind {self.kind} has no condition; remove the setting",
-            "kind",
-        )
+        allowed = INPUTS[self.kind]
+        if not allowed:
+            unused = f"nothing, as a model of kind {self.kind} has no condition; remove the setting"
+            for name, value in asdict(ConditionConfig()).items():
+                check(self, f"condition.{name}", getattr(self.condition, name) == value, unused, "kind")
+        given = self.condition.inputs
+        good = set(given) <= set(allowed) and len(set(given)) == len(given)
+        expected = f"each once at most of {', '.join(allowed)}, which a model of kind {self.kind} can be told"
+        check(self, "condition.inputs", good, expected, "kind")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the model is told beside the audio."""
+        return self.condition.inputs or INPUTS[self.kind][:1]
+
+    @property
+    def condition_channels(self) -> int:
+        """Width of the condition; 0 for none."""
+        return self.condition.channels if self.inputs else 0

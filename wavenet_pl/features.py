@@ -105,3 +105,8 @@ def read_spec(name: str, plain: Mapping[str, Any]) -> FeatureSpec:
         ValueError: there is none of this name, or settings are missing, unknown or out of range.
     """
     raise NotImplementedError
+
+
+def decode_features(spec: FeatureSpec, content: bytes, num_samples: int) -> npt.NDArray[Any]:
+    """What `encode_features` gave."""
+    raise NotImplementedError

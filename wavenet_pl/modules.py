@@ -1,4 +1,4 @@
-"""The LightningModules: one trainer, and a model for each kind of condition.
+"""The LightningModule: trains, validates and generates, whatever the model is told.
 
 Shapes: B batch, T time, K head parameters, H condition.
 """
@@ -6,7 +6,7 @@ Shapes: B batch, T time, K head parameters, H condition.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as L
@@ -18,12 +18,18 @@ from torch import Tensor, nn
 
 from wavenet_pl import counter
 from wavenet_pl.codec import build_codec, codes_alike, comparable_codec
-from wavenet_pl.config import ConditionConfig, Config, to_plain
+from wavenet_pl.conditioning import Conditioner
+from wavenet_pl.config import Config, ModelConfig, to_plain
+from wavenet_pl.errors import UserError
 from wavenet_pl.generation import reference
 from wavenet_pl.generation.draw import Draw
+from wavenet_pl.generation.telling import tell
 from wavenet_pl.heads import LogisticsHead, build_head
+from wavenet_pl.intervals import Interval
+from wavenet_pl.labels import Labels
 from wavenet_pl.network import State, WaveNet
 from wavenet_pl.redaction import redact
+from wavenet_pl.scores import Scores, Sums, sum_of
 
 CHECKPOINT_KEY = "wavenet_pl"
 """Where a checkpoint keeps what is ours: config, sample rate, fingerprint of the index."""
@@ -36,9 +42,15 @@ class WaveNetModule(L.LightningModule):
         config: the whole config of the run.
         sample_rate: of the audio it is trained on, in Hz.
         index_fingerprint: of the shard set it is trained on.
+        labels: what the numbers of speakers, tags and features of that set stand for.
+
+    Raises:
+        ValueError: the labels lack what the model is to be told.
     """
 
-    def __init__(self, config: Config, *, sample_rate: int, index_fingerprint: str = "") -> None:
+    def __init__(
+        self, config: Config, *, sample_rate: int, index_fingerprint: str = "", labels: Labels | None = None
+    ) -> None:
         super().__init__()
         self.config, self.sample_rate, self.index_fingerprint = config, sample_rate, index_fingerprint
         model = config.model
@@ -48,15 +60,20 @@ class WaveNetModule(L.LightningModule):
         self.comparable_key = "val/bits" if self.comparable_codec == self.codec else "val/bits_mulaw256"
         """What these bits are logged as; other models may have them under val/bits."""
         self.head = build_head(model.head, self.codec)
-        self.conditioner = self.build_conditioner(model.condition)
+        self.labels = (labels or Labels()).of(model.inputs)
+        """What the numbers of a condition stand for."""
+        self.conditioner = self.build_conditioner(model)
         self.network = WaveNet(
             model.network,
             quantization_channels=self.codec.quantization_channels,
             decode=self.codec.decode,
             num_parameters=self.head.num_parameters,
-            condition_channels=model.condition.channels,
+            condition_channels=model.condition_channels,
         )
-        self._sums = _Sums()
+        self._sums = Sums()
+        self._scores: Scores | None = None
+        self.gaps: dict[str, Interval] = {}
+        """Input -> bits per sample that a wrong value of it cost more in the newest validation."""
         self.step_metrics: dict[str, float] = {}
         """Numbers of the newest optimizer step."""
         self.step_skipped = False
@@ -64,13 +81,18 @@ class WaveNetModule(L.LightningModule):
         self.bad_slots = 0
         """Slots of the newest optimizer step or validation, over all ranks, whose recording could not be read."""
 
-    def build_conditioner(self, config: ConditionConfig) -> nn.Module | None:
+    @property
+    def inputs(self) -> list[str]:
+        """What the model is told beside the audio."""
+        return [] if self.conditioner is None else self.conditioner.names
+
+    def build_conditioner(self, config: ModelConfig) -> Conditioner | None:
         """What turns a batch into the condition; None for a model without one."""
         raise NotImplementedError
 
-    def condition(self, batch: dict[str, Any]) -> Tensor | None:
-        """The condition (B, H, T) or (B, H, 1) of a batch."""
-        return None if self.conditioner is None else self.conditioner(batch)
+    def condition(self, batch: dict[str, Any], num_columns: int) -> Tensor | None:
+        """The condition (B, H, num_columns) or (B, H, 1) of a batch."""
+        return None if self.conditioner is None else self.conditioner(batch, num_columns)
 
     def forward(
         self, codes_BT: Tensor, condition: Tensor | None = None, state: State | None = None
@@ -87,7 +109,7 @@ class WaveNetModule(L.LightningModule):
     def predict(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """Outputs (B, K, T), the codes (B, T) that they predict, and which of these predictions count (B, T)."""
         codes_BT = self.codec.encode(batch["audio"])
-        outputs_BKT, _ = self(codes_BT[:, :-1], self.condition(batch))
+        outputs_BKT, _ = self(codes_BT[:, :-1], self.condition(batch, codes_BT.shape[1] - 1))
         output_T = torch.arange(outputs_BKT.shape[2], device=outputs_BKT.device)
         counts_BT = (batch["first"][:, None] <= output_T) & (output_T < batch["last"][:, None])
         return outputs_BKT, codes_BT[:, 1:], counts_BT
@@ -110,7 +132,7 @@ class WaveNetModule(L.LightningModule):
         place = self.trainer.global_step, batch_idx, self.trainer.global_rank
         torch.manual_seed(counter.stream_key("step", self.config.seed, *place))
         nats, count = self.nats(batch)
-        self._sums.add(nats, nats, count, len(batch["bad"]))
+        self._sums.add(nats, count, len(batch["bad"]))
         ways = self.trainer.world_size * self.trainer.accumulate_grad_batches
         self._planned = max(batch["predictions"], 1)
         return nats * (ways / self._planned)
@@ -121,7 +143,7 @@ class WaveNetModule(L.LightningModule):
         Gradients that are not finite are dropped, so that neither weights nor averages change. All ranks see the same
         sums and the same gradients, and do the same.
         """
-        nats, _, count, self.bad_slots = self._sums.reduce(self.trainer)
+        nats, count, self.bad_slots = self._sums.reduce(self.trainer)
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         if 0 < count != self._planned:
             torch._foreach_mul_(gradients, self._planned / count)
@@ -144,24 +166,38 @@ class WaveNetModule(L.LightningModule):
             self.log(name, self.step_metrics[name], logger=False)
 
     def on_validation_epoch_start(self) -> None:
-        """Begins a new sum."""
-        self._sums = _Sums()
+        """Begins a new table."""
+        self._scores = None
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Adds up; every sample of every recording counts once."""
+        """Adds up; every sample of every recording counts once, under the right condition and under wrong ones."""
+        if self._scores is None:
+            self._scores = Scores(batch["num_recordings"], self.inputs, self.device)
         outputs_BKT, codes_BT, counts_BT = self.predict(batch)
         nats_BT = self.head.nats(outputs_BKT, codes_BT)
-        comparable_BT = (
-            nats_BT if self.comparable_key == "val/bits" else self.comparable_nats(outputs_BKT, codes_BT)
+        nats_B = sum_of(nats_BT, counts_BT)
+        comparable_B = nats_B
+        if self.comparable_codec != self.codec:
+            comparable_B = sum_of(self.comparable_nats(outputs_BKT, codes_BT), counts_BT)
+        extra = []
+        for name in self.inputs:
+            wrong_BT = self.head.nats(self.predict({**batch, name: batch[f"other_{name}"]})[0], codes_BT)
+            extra.append((batch[f"changed_{name}"], sum_of(wrong_BT, counts_BT) - nats_B))
+        self._scores.add(
+            batch["recording"], counts_BT.sum(dim=1), nats_B, comparable_B, extra, len(batch["bad"])
         )
-        nats, comparable = (each_BT.where(counts_BT, 0.0).sum() for each_BT in (nats_BT, comparable_BT))
-        self._sums.add(nats, comparable, counts_BT.sum(), len(batch["bad"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Logs bits per sample over all ranks."""
-        nats, comparable, count, self.bad_slots = self._sums.reduce(self.trainer)
-        bits = {self.comparable_key: comparable, "val/bits": nats}
-        self.log_dict({key: nats / max(count, 1) / math.log(2) for key, nats in bits.items()}, prog_bar=True)
+        """Logs bits per sample over all ranks, and what a wrong condition costs."""
+        assert self._scores is not None
+        summary, self._scores = self._scores.reduce(self.trainer), None
+        self.bad_slots = summary.bad
+        self.log_dict({self.comparable_key: summary.comparable_bits, "val/bits": summary.bits}, prog_bar=True)
+        self.gaps = {name: summary.gap(name) for name in self.inputs}
+        for name, gap in self.gaps.items():
+            if math.isfinite(gap.mean):
+                self.log(f"val/bits_shuffled/{name}", summary.bits + gap.mean)
+                self.log(f"val/gap/{name}", gap.mean)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW and the learning rate of the config, step by step."""
@@ -178,7 +214,22 @@ class WaveNetModule(L.LightningModule):
             config=redact(to_plain(self.config)),
             sample_rate=self.sample_rate,
             index_fingerprint=self.index_fingerprint,
+            labels=self.labels.to_plain(),
         )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses weights that were trained with other speakers, tags or features.
+
+        Raises:
+            UserError: names both sides.
+        """
+        try:
+            labels = Labels.read(checkpoint[CHECKPOINT_KEY]["labels"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the checkpoint says not what it was trained on ({error}); use another one"
+            ) from None
+        self.labels.check_same(labels, "the data", "the checkpoint")
 
     def stream(
         self,
@@ -206,6 +257,9 @@ class WaveNetModule(L.LightningModule):
         count: int = 1,
         *,
         prompt: npt.ArrayLike | None = None,
+        speaker: str | None = None,
+        tags: Sequence[str] = (),
+        features: Mapping[str, npt.NDArray[Any]] | None = None,
         temperature: float = 1.0,
         top_p: float = 1.0,
         seed: int = 0,
@@ -216,6 +270,9 @@ class WaveNetModule(L.LightningModule):
             seconds: length of each clip, without the prompt.
             count: how many clips; clip n of a seed is the same for any count.
             prompt: audio (samples,) in [-1, 1] at the model's sample rate that every clip goes on from.
+            speaker: name of the voice, for a model that is told of speakers.
+            tags: names of tags, for a model that is told of tags.
+            features: stored frames of ``notes`` or ``mel`` by name, from the prompt's beginning on; see `features`.
             temperature: 1 draws from the model, less is bolder, 0 takes the most probable code.
             top_p: draw from the fewest codes whose probability reaches this share.
             seed: another seed gives other clips.
@@ -229,47 +286,26 @@ class WaveNetModule(L.LightningModule):
         num_samples = round(seconds * self.sample_rate)
         draw = Draw(temperature=temperature, top_p=top_p, seed=seed, clips=tuple(range(count)))
         prompt_BT = None if prompt is None else self.encode_prompt(prompt, count)
-        codes = torch.cat(list(self.stream(num_samples, draw, prompt_BT)), dim=1)
+        columns = num_samples + (0 if prompt_BT is None else prompt_BT.shape[1])
+        condition = self.tell(columns, count, speaker=speaker, tags=tags, features=features)
+        codes = torch.cat(list(self.stream(num_samples, draw, prompt_BT, condition)), dim=1)
         return np.asarray(self.codec.decode(codes).cpu().numpy())
+
+    def tell(self, num_columns: int, count: int, **told: Any) -> Tensor | None:
+        """The condition of so many clips, the same for each; arguments as `generation.telling.tell`."""
+        batch = tell(
+            self.inputs,
+            self.labels,
+            num_columns=num_columns,
+            frame_context=self.config.model.condition.frame_context,
+            **told,
+        )
+        batch = {name: value.to(self.device) for name, value in batch.items()}
+        with torch.inference_mode():
+            condition = self.condition(batch, num_columns)
+        return None if condition is None else condition.expand(count, -1, -1)
 
     def encode_prompt(self, audio: npt.ArrayLike, count: int) -> Tensor:
         """Codes (count, samples) of audio (samples,), the same in each row."""
         codes_T = self.codec.encode(torch.as_tensor(np.asarray(audio, dtype=np.float32)))
         return codes_T.expand(count, -1)
-
-
-class UnconditionalWaveNet(WaveNetModule):
-    """Audio, given nothing but its past."""
-
-    def build_conditioner(self, config: ConditionConfig) -> None:
-        """None."""
-        return
-
-
-MODULES = {"unconditional": UnconditionalWaveNet}
-"""model.kind -> its module."""
-
-
-def build_module(config: Config, *, sample_rate: int, index_fingerprint: str = "") -> WaveNetModule:
-    """The module that the config asks for; arguments as `WaveNetModule`."""
-    return MODULES[config.model.kind](config, sample_rate=sample_rate, index_fingerprint=index_fingerprint)
-
-
-class _Sums:
-    """Nats, comparable nats, predictions and bad slots of a step or of a validation, over all ranks in the end."""
-
-    def __init__(self) -> None:
-        self._sums: Tensor | None = None
-
-    def add(self, nats: Tensor, comparable: Tensor, count: Tensor, bad: int) -> None:
-        sums = torch.stack(
-            [each.detach().double() for each in (nats, comparable, count, count.new_tensor(bad))]
-        )
-        self._sums = sums if self._sums is None else self._sums + sums
-
-    def reduce(self, trainer: L.Trainer) -> tuple[float, float, int, int]:
-        """The sums over all ranks; afterwards they begin anew."""
-        assert self._sums is not None
-        nats, comparable, count, bad = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
-        self._sums = None
-        return nats, comparable, int(count), int(bad)

@@ -70,14 +70,19 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
     from wavenet_pl.callbacks.ranks import leave_together
     from wavenet_pl.checkpoint import newest_valid
     from wavenet_pl.data.datamodule import AudioDataModule, check_batch_size
-    from wavenet_pl.modules import build_module
+    from wavenet_pl.models import build_module
     from wavenet_pl.run import run_folder
 
     receptive_field = config.model.network.receptive_field
-    data = AudioDataModule(config.data, receptive_field=receptive_field, seed=config.seed, index=index)
+    data = AudioDataModule(
+        config.data, receptive_field=receptive_field, seed=config.seed, index=index, inputs=config.model.inputs,
+        frame_context=config.model.condition.frame_context,
+    )  # fmt: skip
     run = run_folder(config, data.index.fingerprint, args.runs)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    module = build_module(config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint)
+    module = build_module(
+        config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint, labels=data.labels
+    )
     if args.dry_run:
         briefing.describe(run, config, data, module, None if args.fresh else newest_valid(run)[0])
         return 0
@@ -130,6 +135,7 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, stop_at: floa
     from wavenet_pl.callbacks.bad_numbers import BadNumbers
     from wavenet_pl.callbacks.bad_recordings import BadRecordings
     from wavenet_pl.callbacks.checkpoints import Checkpoints
+    from wavenet_pl.callbacks.condition_use import ConditionUse
     from wavenet_pl.callbacks.ema import AveragedWeights
     from wavenet_pl.callbacks.preemption import Preemption
     from wavenet_pl.callbacks.progress import RunProgress
@@ -149,6 +155,8 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, stop_at: floa
         BadNumbers(run.path, config.train.max_skipped_steps),
         BadRecordings(run.path, config.data.max_bad_fraction, checkpoints),
     ]
+    if config.model.inputs:
+        callbacks.append(ConditionUse(config.optim.warmup_steps))
     if config.samples.every_n_steps:
         weights = {"weights": average.averaged} if average else {}
         callbacks.append(SampleLogger(config.samples, run.clips, stopping=lambda: bool(flag), **weights))

@@ -21,7 +21,9 @@ from wavenet_pl.config import Config, load_config
 from wavenet_pl.data.format import SAMPLE_RATES
 from wavenet_pl.errors import UserError
 from wavenet_pl.foreign import open_file
-from wavenet_pl.modules import CHECKPOINT_KEY, WaveNetModule, build_module
+from wavenet_pl.labels import Labels
+from wavenet_pl.models import build_module
+from wavenet_pl.modules import CHECKPOINT_KEY, WaveNetModule
 
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.yaml"
 """What makes a folder an export, and the settings beside it."""
@@ -38,13 +40,20 @@ class Origin:
     """Of the audio that they were trained on, in Hz."""
     index_fingerprint: str
     """Of the shard set that they were trained on."""
+    labels: dict[str, Any]
+    """What the numbers of its speakers, tags and features stand for; see `Labels.to_plain`."""
     step: int
     """Optimizer steps until then."""
 
 
 def encode_weights(module: WaveNetModule, step: int) -> bytes:
     """model.safetensors: the same bytes for the same weights."""
-    origin = Origin(sample_rate=module.sample_rate, index_fingerprint=module.index_fingerprint, step=step)
+    origin = Origin(
+        sample_rate=module.sample_rate,
+        index_fingerprint=module.index_fingerprint,
+        labels=module.labels.to_plain(),
+        step=step,
+    )
     # One text for all: the library writes several in another order each time.
     header = {CHECKPOINT_KEY: json.dumps(asdict(origin), sort_keys=True)}
     return save({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, header)
@@ -132,7 +141,7 @@ def build_trained(
 
     Args:
         config: of the model.
-        origin: `sample_rate` and `index_fingerprint` of the data that it was trained on.
+        origin: `sample_rate`, `index_fingerprint` and `labels` of the data that it was trained on.
         state: name -> weights.
         path: the file that they come from, whose size bounds theirs.
 
@@ -145,11 +154,14 @@ def build_trained(
             raise ValueError(f"its sample rate is {sample_rate!r:.40}, expected one in Hz")
         if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
             raise ValueError(f"its index fingerprint is {fingerprint!r:.40}, expected 64 hex digits")
+        labels = Labels.read(origin["labels"])
         layers = config.model.network.num_layers
         if len(state) < layers:  # each would take a millisecond to build
             raise ValueError(f"its config has {layers} layers, and it holds {len(state)} tensors")
         with torch.device("meta"):  # a config that claims giant layers takes no memory
-            module = build_module(config, sample_rate=sample_rate, index_fingerprint=fingerprint)
+            module = build_module(
+                config, sample_rate=sample_rate, index_fingerprint=fingerprint, labels=labels
+            )
         module.load_state_dict(_checked(state, module.state_dict(), path.stat().st_size), assign=True)
     except KeyError as error:
         reason = f"it lacks {error}"

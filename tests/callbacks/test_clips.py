@@ -66,7 +66,7 @@ def test_prompts_are_the_first_validation_recordings(data: AudioDataModule) -> N
     assert [prompt.key for prompt in prompts] == [data.splits["val"][0].key, data.splits["val"][1].key]
     for position, prompt in enumerate(prompts):
         assert prompt.recording == position
-        assert np.array_equal(prompt.audio, data.read_audio("val", position, 0, 240))
+        assert np.array_equal(prompt.audio, data.splits["val"].read(position, 0, 240))
 
 
 def test_recordings_are_used_again_where_there_are_fewer_than_clips(data: AudioDataModule) -> None:
@@ -193,8 +193,8 @@ def test_pieces_of_a_forced_clip_agree_with_the_whole(
 def test_a_short_recording_counts_only_as_far_as_it_goes(
     module: WaveNetModule, data: AudioDataModule
 ) -> None:
-    long = Prompt("long", 0, data.read_audio("val", 0, 0, 240))
-    short = Prompt("short", 0, long.audio[:100])
+    long = Prompt("long", 0, data.splits["val"].read(0, 0, 240), {})
+    short = Prompt("short", 0, long.audio[:100], {})
     config = dataclasses.replace(SAMPLES, count=2)
     together = make_clips(module, [long, short], config)
     assert (len(together[0].forced), len(together[1].forced)) == (240, 100)

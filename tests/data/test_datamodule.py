@@ -34,7 +34,7 @@ def data_of(folder: Path, **settings: Any) -> AudioDataModule:
 
 def loader_of(data: AudioDataModule, share: Share | None = None, workers: int = 0) -> CropLoader:
     return CropLoader(
-        data.splits["train"],
+        data.conditions("train", 0),
         lambda epoch: data.plan("train", epoch),
         share or Share(),
         receptive_field=RECEPTIVE_FIELD,
@@ -252,7 +252,7 @@ def test_index_facts_are_handed_on(shard_set: Path, data: AudioDataModule) -> No
     assert set(data.splits) == {"train", "val", "test"}
     assert data.plan("train", 2).shuffle
     assert not data.plan("val", 2).shuffle
-    audio = data.read_audio("val", 1, 100, 300)
+    audio = data.splits["val"].read(1, 100, 300)
     assert np.array_equal(audio, make_audio(7_000, seed=9)[100:300].astype(np.float32) / 32768)
 
 

@@ -24,11 +24,13 @@ from torch.utils.data import DataLoader
 from tests.data.damages import DAMAGES, overwrite
 from tests.data.http_server import serving
 from tests.data.shards import make_audio, write_shard_set
+from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.index import load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan
-from wavenet_pl.data.pipeline import Crop, Share, Slot, Split, build_pipeline, cropped, planned
+from wavenet_pl.data.pipeline import Crop, Share, Slot, build_pipeline, cropped, planned
 from wavenet_pl.data.scan import scan_shard
+from wavenet_pl.data.split import Split
 from wavenet_pl.data.storage import Patience, Storage
 from wavenet_pl.data.survey import build_index
 from wavenet_pl.errors import BadDataError
@@ -68,7 +70,7 @@ def batches(
 ) -> list[dict[str, Any]]:
     """What one rank gets, through real worker processes."""
     pipeline = build_pipeline(
-        split, plan, share or Share(), first_batch=first_batch, receptive_field=RECEPTIVE_FIELD
+        Conditions(split), plan, share or Share(), first_batch=first_batch, receptive_field=RECEPTIVE_FIELD
     )
     context = start if workers else None
     return list(DataLoader(pipeline, batch_size=None, num_workers=workers, multiprocessing_context=context))
@@ -140,7 +142,7 @@ def test_counted_outputs_see_their_whole_receptive_field_or_the_true_beginning(
     frames = split[position].frames
     start = data.draw(st.integers(0, frames - 1) | st.integers(0, min(3, frames - 1)), "start")
     stop = data.draw(st.integers(start + 1, min(start + crop_samples, frames)), "stop")
-    (crop,) = cropped(split, receptive_field, crop_samples, [Slot(position, start, stop, 1)])
+    (crop,) = cropped(Conditions(split), receptive_field, crop_samples, [Slot(position, start, stop, 1)])
     check_crop(crop, audio_of(position), receptive_field, crop_samples)
     assert crop.key == f"rec-{position:05d}"
 
@@ -149,7 +151,7 @@ def test_counted_outputs_see_their_whole_receptive_field_or_the_true_beginning(
 def test_every_slot_of_an_epoch_is_cut_right(split: Split, receptive_field: int, crop_samples: int) -> None:
     plan = plan_of(split, crop_samples=crop_samples, batch_size=64)
     slots = list(planned(plan, Share(), 0))[:64]
-    for crop in cropped(split, receptive_field, crop_samples, slots):
+    for crop in cropped(Conditions(split), receptive_field, crop_samples, slots):
         if crop.slot.recording >= 0:
             check_crop(crop, audio_of(crop.slot.recording), receptive_field, crop_samples)
 
@@ -168,7 +170,7 @@ def test_outputs_of_the_network_on_a_crop_are_those_on_the_whole_recording(split
     with torch.inference_mode():
         whole_KT = network(codec.encode(torch.cat([silence, torch.from_numpy(audio_of(0))]))[None, :-1])[0][0]
         slots = [Slot(0, 0, 30, 1), Slot(0, 5, 90, 1), Slot(0, 16, 20, 1), Slot(0, 3_950, 4_000, 1)]
-        for crop in cropped(split, config.receptive_field, 90, slots):
+        for crop in cropped(Conditions(split), config.receptive_field, 90, slots):
             outputs_KT = network(codec.encode(torch.from_numpy(crop.audio))[None, :-1])[0][0]
             counted = outputs_KT[:, crop.first : crop.last]
             torch.testing.assert_close(counted, whole_KT[:, crop.slot.start : crop.slot.stop])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from wavenet_pl.conditioning import Conditioner
 from wavenet_pl.config import SamplesConfig
+from wavenet_pl.data.conditions import Fields
+from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.errors import BadDataError, UserError
+from wavenet_pl.errors import UserError
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.modules import WaveNetModule
 
@@ -37,6 +41,15 @@ class Prompt:
     """Position in the validation split."""
     audio: npt.NDArray[np.float32]
     """(T,) from the recording's beginning; as long as the clip, or to the recording's end."""
+    condition: Fields
+    """What the model is told about it; see `Conditions`."""
+
+    def describe(self, conditioner: Conditioner | None) -> str:
+        """What the model is told, in a few words; nothing where it has no condition."""
+        if conditioner is None:
+            return ""
+        batch = {name: torch.from_numpy(np.asarray(value)[None]) for name, value in self.condition.items()}
+        return conditioner.describe({**batch, "keys": [self.key]}, 0)
 
 
 @dataclass(frozen=True)
@@ -56,10 +69,11 @@ class ClipPair:
 
 
 def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]:
-    """One prompt for each clip: the first validation recordings, in index order, longer than it.
+    """One prompt for each clip: validation recordings longer than it, in index order.
 
-    Where there are fewer recordings than clips they are used again, and drawn differently. Recordings that
-    cannot be read are passed over with a warning.
+    One of each speaker comes before a second of any, and the same for sets of tags, where the model is told of them.
+    Where there are fewer recordings than clips they are used again, and drawn differently. Recordings that cannot be
+    read are passed over with a warning.
 
     Raises:
         UserError: no recording is long enough.
@@ -67,15 +81,16 @@ def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]
     wanted = round(config.seconds * data.sample_rate)
     prompt_samples = round(config.prompt_seconds * data.sample_rate)
     prompts: list[Prompt] = []
-    frames = data.splits["val"].frames
-    for position in np.flatnonzero(frames > prompt_samples).tolist():
-        key = data.splits["val"][position].key
-        try:
-            audio = data.read_audio("val", position, 0, min(wanted, int(frames[position])))
-        except BadDataError as error:
-            _log.warning(f"{key} is no prompt for clips: {error}")
+    split, frames = data.splits["val"], data.splits["val"].frames
+    conditions = data.conditions("val", wanted)
+    for position in _in_turn(data, np.flatnonzero(frames > prompt_samples).tolist()):
+        audio = split.try_read(position, 0, min(wanted, int(frames[position])))
+        condition = conditions.read(position, 0)
+        if isinstance(audio, Damage) or isinstance(condition, Damage):
+            damage = audio if isinstance(audio, Damage) else condition
+            _log.warning(f"{split[position].key} is no prompt for clips: {damage}")
             continue
-        prompts.append(Prompt(key, position, audio))
+        prompts.append(Prompt(split[position].key, position, audio, condition))
         if len(prompts) == config.count:
             return prompts
     if not prompts:
@@ -85,6 +100,19 @@ def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]
             f"recording, {longest:.2f} s; set a shorter one, or samples.every_n_steps=0 for no clips"
         )
     return [prompts[number % len(prompts)] for number in range(config.count)]
+
+
+def _in_turn(data: AudioDataModule, positions: list[int]) -> list[int]:
+    """Recordings of the validation split, so that different speakers and sets of tags take turns."""
+    split, seen = data.splits["val"], Counter[tuple[Any, ...]]()
+    turns = []
+    for position in positions:
+        recording = split[position]
+        told = {"speaker": recording.speaker, "tags": recording.tags}
+        group = tuple(told.get(name) for name in data.inputs)
+        turns.append((seen[group], position))
+        seen[group] += 1
+    return [position for _, position in sorted(turns)]
 
 
 def make_clips(
@@ -152,7 +180,7 @@ def _make(
     module.eval()
     try:
         with torch.inference_mode():
-            recorded_BT, condition = module.codec.encode(batch["audio"]), module.condition(batch)
+            recorded_BT, condition = module.codec.encode(batch["audio"]), module.condition(batch, length)
             frames_B = torch.tensor([len(prompt.audio) for prompt in prompts], device=module.device)
             forced_BT, bits_B, entropy_B = _force(module, recorded_BT, frames_B, condition, draw)
             start = time.monotonic()
@@ -174,11 +202,11 @@ def _batch(prompts: list[Prompt], length: int, device: torch.device) -> dict[str
     audio = np.zeros((len(prompts), length), dtype=np.float32)
     for row, prompt in enumerate(prompts):
         audio[row, : len(prompt.audio)] = prompt.audio
-    return {
-        "audio": torch.from_numpy(audio).to(device),
-        "recording": torch.tensor([prompt.recording for prompt in prompts], device=device),
-        "keys": [prompt.key for prompt in prompts],
+    told = {
+        name: torch.from_numpy(np.stack([prompt.condition[name] for prompt in prompts])).to(device)
+        for name in prompts[0].condition
     }
+    return {"audio": torch.from_numpy(audio).to(device), **told}
 
 
 def _force(

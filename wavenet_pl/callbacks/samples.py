@@ -28,7 +28,7 @@ from wavenet_pl.plots import save_spectrograms
 from wavenet_pl.tracking.wandb_logger import RunTracker
 
 _COLUMNS = (
-    "step", "prompt", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
+    "step", "prompt", "told", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
     "entropy bits", "bits", "real-time factor",
 )  # fmt: skip
 
@@ -121,7 +121,8 @@ class SampleLogger(L.Callback):
             )  # fmt: skip
         if not any_rank(trainer, stopping()) and trainer.is_global_zero:
             step, rate = trainer.global_step, pl_module.sample_rate
-            rows = describe_clips(step, self._prompts, pairs, self.config, rate)
+            told = [prompt.describe(pl_module.conditioner) for prompt in self._prompts]
+            rows = describe_clips(step, self._prompts, told, pairs, self.config, rate)
             write_clips(self.folder, step, rows, rate)
             self._log(trainer, step)
 
@@ -149,11 +150,25 @@ class ClipRow:
 
 
 def describe_clips(
-    step: int, prompts: list[Prompt], pairs: list[ClipPair], config: SamplesConfig, sample_rate: int
+    step: int,
+    prompts: list[Prompt],
+    told: list[str],
+    pairs: list[ClipPair],
+    config: SamplesConfig,
+    sample_rate: int,
 ) -> list[ClipRow]:
-    """Three rows for each clip: recorded, teacher-forced, free-running. Equal models give equal captions."""
+    """Three rows for each clip: recorded, teacher-forced, free-running. Equal models give equal captions.
+
+    Args:
+        step: optimizer steps done.
+        prompts: what the clips begin like.
+        told: what the model was told for each, in words.
+        pairs: the clips.
+        config: how they were made.
+        sample_rate: of all of them.
+    """
     rows = []
-    for number, (prompt, pair) in enumerate(zip(prompts, pairs, strict=True)):
+    for number, (prompt, words, pair) in enumerate(zip(prompts, told, pairs, strict=True)):
         drawing = {"seed": config.seed, "clip": number, "temperature": config.temperature}
         drawn = f"seed {config.seed}, clip {number}, temperature {config.temperature:g}"
         drawn += f", top-p {config.top_p:g}" if config.top_p < 1 else ""
@@ -172,13 +187,16 @@ def describe_clips(
             known = {
                 "step": step,
                 "prompt": prompt.key,
+                "told": words,
                 "kind": kind,
                 "seconds": len(audio) / sample_rate,
                 "peak dBFS": levels.peak_db if levels.peak else None,
                 "% clipped": 100 * levels.clipped,
                 **facts,
             }
-            caption = f"step {step} | {prompt.key} | {text} | {levels.describe()}"
+            caption = (
+                f"step {step} | {prompt.key} | {f'{words} | ' if words else ''}{text} | {levels.describe()}"
+            )
             rows.append(ClipRow(number, kind, audio, caption, {name: known.get(name) for name in _COLUMNS}))
     return rows
 

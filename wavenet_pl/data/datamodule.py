@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import lightning.pytorch as L
-import numpy as np
-import numpy.typing as npt
 
 from wavenet_pl.config import DataConfig
+from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.index import Index, load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan
-from wavenet_pl.data.pipeline import Share, Split, build_pipeline
+from wavenet_pl.data.pipeline import Share, build_pipeline
+from wavenet_pl.data.split import Split
 from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.errors import UserError
+from wavenet_pl.features import SPECS
 
 
 class CropLoader:
@@ -23,7 +24,7 @@ class CropLoader:
     The state says nothing of ranks or workers: a run may go on with other numbers of both.
 
     Args:
-        split: what is read.
+        conditions: what is read, and what the model is told about it.
         plan: epoch number -> plan of that epoch. All plans have the same number of batches.
         share: the part of each global batch that this rank takes.
         receptive_field: samples of context before each crop.
@@ -35,7 +36,7 @@ class CropLoader:
 
     def __init__(
         self,
-        split: Split,
+        conditions: Conditions,
         plan: Callable[[int], EpochPlan],
         share: Share,
         *,
@@ -45,7 +46,7 @@ class CropLoader:
         pin_memory: bool = False,
         goes_on: bool = True,
     ) -> None:
-        self._split, self._plan, self._share = split, plan, share
+        self._conditions, self._plan, self._share = conditions, plan, share
         self._receptive_field, self._num_workers, self._pin_memory = receptive_field, num_workers, pin_memory
         self._worker_start = worker_start
         self._length = plan(0).num_batches * share.parts
@@ -62,7 +63,7 @@ class CropLoader:
         elif self._consumed >= self._length:
             self.epoch, self._consumed = self.epoch + 1, 0
         pipeline = build_pipeline(
-            self._split,
+            self._conditions,
             self._plan(self.epoch),
             self._share,
             first_batch=self._consumed // self._share.parts,
@@ -95,20 +96,32 @@ class AudioDataModule(L.LightningDataModule):
         receptive_field: samples of context before each crop.
         seed: of the order.
         index: of the shard set, where the caller has loaded it already.
+        inputs: what the model is told beside the audio.
+        frame_context: frames of local inputs before and after those of a crop.
 
     Raises:
-        UserError: there is no usable index, or it lacks a split.
+        UserError: there is no usable index, or it lacks a split or an input.
     """
 
     def __init__(
-        self, config: DataConfig, *, receptive_field: int, seed: int, index: Index | None = None
+        self,
+        config: DataConfig,
+        *,
+        receptive_field: int,
+        seed: int,
+        index: Index | None = None,
+        inputs: tuple[str, ...] = (),
+        frame_context: int = 0,
     ) -> None:
         super().__init__()
         self.config, self.receptive_field, self.seed = config, receptive_field, seed
+        self.inputs, self.frame_context = inputs, frame_context
         self.index = load_index(config.path) if index is None else index
         storage = shard_storage(self.index, config.path)
+        self.labels = self.index.labels.of(inputs)
         self.splits = {
-            name: Split(shards, storage, self.index.sample_rate) for name, shards in self.index.splits.items()
+            name: Split(shards, storage, self.index.sample_rate, self.labels)
+            for name, shards in self.index.splits.items()
         }
         for name in ("train", "val"):
             if not self.splits.get(name):
@@ -116,6 +129,7 @@ class AudioDataModule(L.LightningDataModule):
                     f"{config.path} has no recording in split {name!r}, expected at least one; prepare it again "
                     "with more recordings or a larger --val-fraction"
                 )
+        check_inputs(config.path, self.index, inputs)
 
     @property
     def sample_rate(self) -> int:
@@ -142,11 +156,9 @@ class AudioDataModule(L.LightningDataModule):
         """Every sample of every validation recording once."""
         return self._loader("val")
 
-    def read_audio(
-        self, split: str, position: int, start: int = 0, stop: int | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Samples start to stop - 1 of a recording, float32 in [-1, 1]."""
-        return self.splits[split].read(position, start, stop)
+    def conditions(self, split: str, num_columns: int, *, others: bool = False) -> Conditions:
+        """What the model is told about recordings of a split; arguments as `Conditions`."""
+        return Conditions(self.splits[split], self.inputs, num_columns, self.frame_context, others)
 
     def _loader(self, split: str) -> CropLoader:
         trainer = self.trainer
@@ -154,7 +166,9 @@ class AudioDataModule(L.LightningDataModule):
         parts = trainer.accumulate_grad_batches
         check_batch_size(self.config.batch_size, trainer.world_size, parts)
         return CropLoader(
-            self.splits[split],
+            self.conditions(
+                split, self.receptive_field + self.config.crop_samples - 1, others=split == "val"
+            ),
             lambda epoch: self.plan(split, epoch if split == "train" else 0),
             Share(trainer.global_rank, trainer.world_size, parts),
             receptive_field=self.receptive_field,
@@ -163,6 +177,33 @@ class AudioDataModule(L.LightningDataModule):
             pin_memory=trainer.strategy.root_device.type == "cuda",
             goes_on=split == "train",
         )
+
+
+def check_inputs(where: str, index: Index, inputs: Iterable[str]) -> None:
+    """Every recording has what a model is to be told about it.
+
+    Raises:
+        UserError: names the input and what to do.
+    """
+    recordings = [row for shards in index.splits.values() for shard in shards for row in shard.recordings]
+    silent = [row.key for row in recordings if row.speaker < 0]
+    for name in inputs:
+        if name == "speaker" and silent:
+            raise UserError(
+                f"{where} has {len(silent)} of {len(recordings)} recordings without a speaker, such as {silent[0]}, "
+                "expected one for each, as model.condition.inputs has speaker; name them in metadata.csv and prepare "
+                "again"
+            )
+        if name == "tags" and not index.tags:
+            raise UserError(
+                f"{where} has no tags, expected some, as model.condition.inputs has tags; prepare it again with a "
+                "column tags in metadata.csv, or with --tag-columns"
+            )
+        if name in SPECS and name not in index.features:
+            raise UserError(
+                f"{where} has no {name} features, expected some, as model.condition.inputs has {name}; prepare it "
+                f"again with --{name}"
+            )
 
 
 def check_batch_size(batch_size: int, world_size: int, parts: int) -> None:

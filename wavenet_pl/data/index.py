@@ -23,6 +23,8 @@ from wavenet_pl.data.format import (
 from wavenet_pl.data.storage import Storage
 from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import BadDataError, UserError
+from wavenet_pl.features import FeatureSpec
+from wavenet_pl.labels import Labels
 
 INDEX_NAME = "index.json"
 SPLITS = ("train", "val", "test")
@@ -71,6 +73,8 @@ class Index:
     splits: dict[str, tuple[Shard, ...]]
     speakers: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    features: dict[str, FeatureSpec] = field(default_factory=dict)
+    """Name of the features that every recording has -> how they were made."""
     base: str | None = field(default=None, compare=False)
     """Folder or URL of the shards, where they are not beside the index."""
 
@@ -78,6 +82,11 @@ class Index:
     def fingerprint(self) -> str:
         """sha256 over all that the index says (64 hex digits), but not over where the shards lie."""
         return hashlib.sha256(_canonical(self).encode()).hexdigest()
+
+    @property
+    def labels(self) -> Labels:
+        """What the numbers of speakers, tags and features stand for."""
+        return Labels(self.speakers, self.tags, self.features)
 
     def seconds(self, split: str) -> float:
         """Length of a split."""

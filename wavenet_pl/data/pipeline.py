@@ -16,12 +16,9 @@ import numpy.typing as npt
 import torch
 import webdataset
 
-from wavenet_pl.data.damage import Damage, unreadable
-from wavenet_pl.data.format import BLOCK, decode_audio, read_member
-from wavenet_pl.data.index import Recording, Shard
+from wavenet_pl.data.conditions import Conditions, Fields
+from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.order import EpochPlan
-from wavenet_pl.data.storage import Storage
-from wavenet_pl.errors import BadDataError
 
 
 @dataclass(frozen=True)
@@ -57,64 +54,14 @@ class Crop:
     """Outputs first to last - 1 count: output t predicts audio[t + 1]."""
     last: int
     key: str
+    condition: Fields
+    """See `Conditions`."""
     bad: Damage | None = None
     """What is wrong with the recording; then nothing counts."""
 
 
-class Split:
-    """The recordings of one split, in index order, and how to read them.
-
-    Args:
-        shards: of the split.
-        storage: where they lie.
-        sample_rate: that every recording has to have, in Hz.
-    """
-
-    def __init__(self, shards: Iterable[Shard], storage: Storage, sample_rate: int) -> None:
-        self.places = [(shard.name, recording) for shard in shards for recording in shard.recordings]
-        self.storage, self.sample_rate = storage, sample_rate
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, position: int) -> Recording:
-        return self.places[position][1]
-
-    @property
-    def frames(self) -> npt.NDArray[np.int64]:
-        """(N,) length of each recording."""
-        return np.array([recording.frames for _, recording in self.places], dtype=np.int64)
-
-    def read(self, position: int, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float32]:
-        """Samples start to stop - 1 of a recording, float32 in [-1, 1].
-
-        Raises:
-            BadDataError: the recording is damaged; the message names it and its shard.
-        """
-        found = self.try_read(position, start, stop)
-        if isinstance(found, Damage):
-            raise BadDataError(str(found), found.kind)
-        return found
-
-    def try_read(
-        self, position: int, start: int = 0, stop: int | None = None
-    ) -> npt.NDArray[np.float32] | Damage:
-        """As `read`; what is wrong with the recording is returned, not raised."""
-        shard, recording = self.places[position]
-        extension, place = recording.audio
-        try:
-            data = self.storage.read_range(shard, place.offset - BLOCK, BLOCK + place.size)
-            content = read_member(data, recording.key, extension, place)
-            stop = recording.frames if stop is None else stop
-            return decode_audio(content, start, stop, sample_rate=self.sample_rate)
-        except OSError as error:
-            return Damage(shard, recording.key, *unreadable(error))
-        except BadDataError as error:
-            return Damage(shard, recording.key, error.kind, str(error))
-
-
 def build_pipeline(
-    split: Split, plan: EpochPlan, share: Share, *, first_batch: int = 0, receptive_field: int
+    conditions: Conditions, plan: EpochPlan, share: Share, *, first_batch: int = 0, receptive_field: int
 ) -> webdataset.DataPipeline:
     """Batches of one rank, from global batch number `first_batch` to the end of the epoch.
 
@@ -123,8 +70,8 @@ def build_pipeline(
     size = plan.batch_size // (share.world_size * share.parts)
     return webdataset.DataPipeline(
         partial(planned, plan, share, first_batch),
-        partial(cropped, split, receptive_field, plan.crop_samples),
-        partial(batched, size),
+        partial(cropped, conditions, receptive_field, plan.crop_samples),
+        partial(batched, size, len(conditions.split)),
     )
 
 
@@ -144,35 +91,43 @@ def planned(plan: EpochPlan, share: Share, first_batch: int) -> Iterator[Slot]:
             yield Slot(*row, batch_predictions=predictions)
 
 
-def cropped(split: Split, receptive_field: int, crop_samples: int, slots: Iterable[Slot]) -> Iterator[Crop]:
+def cropped(
+    conditions: Conditions, receptive_field: int, crop_samples: int, slots: Iterable[Slot]
+) -> Iterator[Crop]:
     """Reads what each slot needs: its samples, and the true context before them.
 
     Before a recording comes one silence code: amplitude 0 at position -1. Where the context would begin earlier, the
     crop begins there instead, and the network, which gets no past, knows the same as at the start of a clip.
     """
+    split = conditions.split
     for slot in slots:
         audio = np.zeros(receptive_field + crop_samples, dtype=np.float32)
+        nothing = conditions.read(-1, 0)
+        assert not isinstance(nothing, Damage)
         if slot.recording < 0:
-            yield Crop(slot, audio, 0, 0, "")
+            yield Crop(slot, audio, 0, 0, "", nothing)
             continue
         begin = max(slot.start - receptive_field, -1)
         skipped = 1 if begin < 0 else 0
         key = split[slot.recording].key
         samples = split.try_read(slot.recording, begin + skipped, slot.stop)
-        if isinstance(samples, Damage):
-            yield Crop(slot, audio, 0, 0, key, bad=samples)
+        condition = conditions.read(slot.recording, begin + 1)  # the first output predicts the second code
+        bad = next((found for found in (samples, condition) if isinstance(found, Damage)), None)
+        if isinstance(samples, Damage) or isinstance(condition, Damage):
+            yield Crop(slot, audio, 0, 0, key, nothing, bad)
             continue
         audio[skipped : skipped + len(samples)] = samples
-        yield Crop(slot, audio, slot.start - begin - 1, slot.stop - begin - 1, key)
+        yield Crop(slot, audio, slot.start - begin - 1, slot.stop - begin - 1, key, condition)
 
 
-def batched(size: int, crops: Iterable[Crop]) -> Iterator[dict[str, Any]]:
+def batched(size: int, num_recordings: int, crops: Iterable[Crop]) -> Iterator[dict[str, Any]]:
     """Batches of `size` crops.
 
     Yields:
         audio (B, T) float32; first and last (B,): outputs first to last - 1 of each row count; recording (B,): position
-        in the split, -1 for padding; predictions: how many count in the whole global batch, all ranks and
-        accumulations; keys; bad: the damage of each crop whose recording could not be used.
+        in the split, -1 for padding; num_recordings: of the split; predictions: how many count in the whole global
+        batch, all ranks and accumulations; keys; bad: the damage of each crop whose recording could not be used; and
+        the fields of `Conditions`, (B, ...).
     """
     crops = iter(crops)
     while batch := list(islice(crops, size)):
@@ -181,7 +136,12 @@ def batched(size: int, crops: Iterable[Crop]) -> Iterator[dict[str, Any]]:
             "first": torch.tensor([crop.first for crop in batch]),
             "last": torch.tensor([crop.last for crop in batch]),
             "recording": torch.tensor([crop.slot.recording for crop in batch]),
+            "num_recordings": num_recordings,
             "predictions": batch[0].slot.batch_predictions,
             "keys": [crop.key for crop in batch],
             "bad": [crop.bad for crop in batch if crop.bad is not None],
+            **{
+                name: torch.from_numpy(np.stack([crop.condition[name] for crop in batch]))
+                for name in batch[0].condition
+            },
         }

@@ -1,0 +1,97 @@
+"""A split of a shard set: its recordings in index order, and how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wavenet_pl.data.damage import Damage, unreadable
+from wavenet_pl.data.format import BLOCK, Place, decode_audio, read_member
+from wavenet_pl.data.index import Recording, Shard
+from wavenet_pl.data.storage import Storage
+from wavenet_pl.errors import BadDataError
+from wavenet_pl.features import decode_features
+from wavenet_pl.labels import Labels
+
+
+class Split:
+    """The recordings of one split, in index order, and how to read them.
+
+    Args:
+        shards: of the split.
+        storage: where they lie.
+        sample_rate: that every recording has to have, in Hz.
+        labels: what the numbers of speakers, tags and features stand for.
+    """
+
+    def __init__(
+        self, shards: Iterable[Shard], storage: Storage, sample_rate: int, labels: Labels | None = None
+    ) -> None:
+        self.places = [(shard.name, recording) for shard in shards for recording in shard.recordings]
+        self.storage, self.sample_rate, self.labels = storage, sample_rate, labels or Labels()
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, position: int) -> Recording:
+        return self.places[position][1]
+
+    @property
+    def frames(self) -> npt.NDArray[np.int64]:
+        """(N,) length of each recording."""
+        return np.array([recording.frames for _, recording in self.places], dtype=np.int64)
+
+    @cached_property
+    def tag_sets(self) -> list[tuple[int, ...]]:
+        """The different sets of tags that recordings have."""
+        return sorted({recording.tags for _, recording in self.places})
+
+    def read(self, position: int, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float32]:
+        """Samples start to stop - 1 of a recording, float32 in [-1, 1].
+
+        Raises:
+            BadDataError: the recording is damaged; the message names it and its shard.
+        """
+        found = self.try_read(position, start, stop)
+        if isinstance(found, Damage):
+            raise BadDataError(str(found), found.kind)
+        return found
+
+    def try_read(
+        self, position: int, start: int = 0, stop: int | None = None
+    ) -> npt.NDArray[np.float32] | Damage:
+        """As `read`; what is wrong with the recording is returned, not raised."""
+        recording = self[position]
+        extension, place = recording.audio
+
+        def decode(content: bytes) -> npt.NDArray[np.float32]:
+            end = recording.frames if stop is None else stop
+            return decode_audio(content, start, end, sample_rate=self.sample_rate)
+
+        return self._try_member(position, extension, place, decode)
+
+    def try_read_features(self, position: int, name: str) -> npt.NDArray[Any] | Damage:
+        """All stored frames (N, F) of a recording's features, or what is wrong with them."""
+        recording, spec = self[position], self.labels.features[name]
+        extension = f"{name}.npy"
+
+        def decode(content: bytes) -> npt.NDArray[Any]:
+            return decode_features(spec, content, recording.frames)
+
+        return self._try_member(position, extension, recording.members[extension], decode)
+
+    def _try_member(
+        self, position: int, extension: str, place: Place, decode: Callable[[bytes], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any] | Damage:
+        shard, recording = self.places[position]
+        try:
+            data = self.storage.read_range(shard, place.offset - BLOCK, BLOCK + place.size)
+            return decode(read_member(data, recording.key, extension, place))
+        except OSError as error:
+            return Damage(shard, recording.key, *unreadable(error))
+        except BadDataError as error:
+            return Damage(shard, recording.key, error.kind, str(error))

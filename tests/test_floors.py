@@ -28,6 +28,7 @@ FLOORS = {
     "counter": 1,
     "dsp": 1,
     "features": 1,
+    "intervals": 1,
     "levels": 1,
     "logistics": 1,
     "run": 1,
@@ -61,6 +62,9 @@ FLOORS = {
     "callbacks": 6,
     "callbacks.*": 6,
     "briefing": 6,
+    "evaluation": 6,
+    "evaluation.*": 6,
+    "evaluation.screen": 2,  # clips of any command and callback go through it
     "model_card": 6,
     "train": 7,
     "generate": 7,

@@ -29,7 +29,9 @@ def test_samples_of_one_recording_are_no_evidence_of_others():
     sums = random.normal(3.0, 0.4, 10) * 1_000
     few, many = (mean_and_interval(sums * factor, np.full(10, 1_000 * factor)) for factor in (1, 1_000))
     assert many == pytest.approx(few)
-    assert few.high - few.mean == pytest.approx(2.262 * np.std(sums / 1_000, ddof=1) / math.sqrt(10), rel=1e-3)
+    assert few.high - few.mean == pytest.approx(
+        2.262 * np.std(sums / 1_000, ddof=1) / math.sqrt(10), rel=1e-3
+    )
 
 
 def test_mean_is_of_samples_and_not_of_recordings():

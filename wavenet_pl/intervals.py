@@ -1,4 +1,4 @@
-"""How sure a mean is that was measured on recordings: the interval that other recordings would be expected to agree with.
+"""How sure a mean over recordings is: the interval in which other recordings of the kind would put it.
 
 Shapes: N recordings.
 """

@@ -12,7 +12,7 @@ from wavenet_pl.levels import measure
 Audio = npt.NDArray[np.float32]
 
 _QUIET_DB = -60.0
-"""RMS of a clip that nobody hears: a whisper is recorded at -45 dB, and a network stuck near silence stays below -70."""
+"""RMS of a clip that nobody hears. A whisper is recorded at -45 dB; a network stuck near silence stays below -70."""
 _CLIPPED = 0.01
 """Share of samples at full scale. Recordings that were mastered too hot have a few in a thousand."""
 _OFFSET = 0.02
@@ -20,7 +20,7 @@ _OFFSET = 0.02
 _LOPSIDED = 0.5
 """Mean over RMS: so much of a clip is no sound. Speech, whose pulses are lopsided, has 0.01; a bad microphone 0.35."""
 _FLAT = 0.6
-"""Spectral flatness, averaged over half a second: 0.9 for white noise, at most 0.45 in speech (its hisses) and music."""
+"""Spectral flatness, averaged over half a second: 0.9 for white noise, at most 0.45 in speech and music."""
 _FLAT_SECONDS, _FLAT_FRAME, _FLAT_FRAMES, _FLAT_DB = 0.5, 512, 8, -40.0
 """Windows that flatness is looked at in, samples of one spectrum, spectra at least, and a room's own level of noise."""
 _STUCK_SECONDS = 0.1
@@ -78,9 +78,7 @@ def locked(audio: Audio, sample_rate: int) -> str:
             stretch = audio[begin : int(edges[run + 1]) + cycle]
             if measure(stretch).rms_db > _STUCK_DB:
                 what = "one value" if cycle == 1 else f"a cycle of {cycle} values"
-                return (
-                    f"is locked in {what} for {len(stretch) / sample_rate:.1f} s from {begin / sample_rate:.1f} s"
-                )
+                return f"is locked in {what} for {len(stretch) / sample_rate:.1f} s from {begin / sample_rate:.1f} s"
     return ""
 
 

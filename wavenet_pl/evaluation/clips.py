@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 
 from wavenet_pl import counter
-from wavenet_pl.data.pipeline import Share, Split, build_pipeline
-from wavenet_pl.evaluation.sample import choose_slots
+from wavenet_pl.data.pipeline import Split
+from wavenet_pl.evaluation.sample import choose_slots, read_batches
 from wavenet_pl.evaluation.scoring import Tell
 from wavenet_pl.evaluation.screen import screen
 from wavenet_pl.generation.draw import Draw
@@ -62,8 +62,7 @@ def make_clips(
         split.frames, _beginnings(split, samples, count, seed), crop_samples=samples, batch_size=count
     )
     # One sample of context is the silence code before a recording: then column t of the condition goes with sample t.
-    [batch] = build_pipeline(split, plan, Share(), receptive_field=1)
-    batch = module.transfer_batch_to_device(batch, module.device, 0)
+    [batch] = read_batches(module, split, plan, context=1)
     with torch.inference_mode():
         condition = module.condition(batch)
     draw = Draw(seed=seed, clips=tuple(range(count)))

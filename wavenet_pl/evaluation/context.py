@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.data.pipeline import Share, Split, build_pipeline
-from wavenet_pl.evaluation.sample import choose_slots, draw_predictions
+from wavenet_pl.data.pipeline import Split
+from wavenet_pl.evaluation.sample import choose_slots, draw_predictions, read_batches
 from wavenet_pl.evaluation.scoring import Tell
 from wavenet_pl.intervals import Interval, mean_and_interval
 from wavenet_pl.modules import WaveNetModule
@@ -91,8 +91,7 @@ def bits_with_context(
     size = min(len(chosen), max(1, _BATCH // context))
     plan = choose_slots(split.frames, chosen, crop_samples=1, batch_size=size)
     parts = []
-    for number, batch in enumerate(build_pipeline(split, plan, Share(), receptive_field=context), start=1):
-        batch = module.transfer_batch_to_device(batch, module.device, 0)
+    for number, batch in enumerate(read_batches(module, split, plan, context=context), start=1):
         with torch.inference_mode():
             outputs_BKT, codes_BT, counts_BT = module.predict(batch)
             nats_B = module.head.nats(outputs_BKT[:, :, -1:], codes_BT[:, -1:])[:, 0]

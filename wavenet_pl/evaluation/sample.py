@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from wavenet_pl import counter
 from wavenet_pl.data.index import Shard
 from wavenet_pl.data.order import EpochPlan, Integers
+from wavenet_pl.data.pipeline import Share, Split, build_pipeline
+from wavenet_pl.modules import WaveNetModule
 
 
 def draw_recordings(shards: Sequence[Shard], *, seed: int, max_samples: int) -> tuple[Shard, ...]:
@@ -43,6 +46,16 @@ class ChosenSlots(EpochPlan):
     def order(self) -> Integers:  # type: ignore[override]  # there it is cached
         """As they were given."""
         return self.chosen
+
+
+def read_batches(
+    module: WaveNetModule, split: Split, plan: EpochPlan, *, context: int
+) -> Iterator[dict[str, Any]]:
+    """The batches of a plan, each slot after `context` samples of its recording, where the module's weights are."""
+    # Lightning's own record of the device is not that of weights that were loaded.
+    device = next(module.parameters()).device
+    for batch in build_pipeline(split, plan, Share(), receptive_field=context):
+        yield module.transfer_batch_to_device(batch, device, 0)
 
 
 def every_slot(frames: Integers, *, crop_samples: int, batch_size: int) -> EpochPlan:

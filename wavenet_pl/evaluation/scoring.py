@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from wavenet_pl.data.damage import Damage
-from wavenet_pl.data.pipeline import Share, Split, build_pipeline
-from wavenet_pl.evaluation.sample import every_slot
+from wavenet_pl.data.pipeline import Split
+from wavenet_pl.evaluation.sample import every_slot, read_batches
 from wavenet_pl.intervals import Interval, mean_and_interval
 from wavenet_pl.modules import WaveNetModule
 
@@ -55,12 +55,11 @@ def score(module: WaveNetModule, split: Split, tell: Tell) -> Iterator[Score | D
     field = module.config.model.network.receptive_field
     sums = np.zeros((len(frames), 3))  # bits, comparable bits, samples
     damaged: set[str] = set()
-    for number, batch in enumerate(build_pipeline(split, plan, Share(), receptive_field=field), start=1):
+    for number, batch in enumerate(read_batches(module, split, plan, context=field), start=1):
         for damage in batch["bad"]:
             if damage.key not in damaged:
                 damaged.add(damage.key)
                 yield damage
-        batch = module.transfer_batch_to_device(batch, module.device, 0)
         with torch.inference_mode():
             outputs_BKT, codes_BT, counts_BT = module.predict(batch)
             nats_BT = module.head.nats(outputs_BKT, codes_BT)

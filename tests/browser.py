@@ -88,7 +88,7 @@ class Browser:
         raise AssertionError(f"the page does not answer {script}")
 
     def show(self, scheme: str, width: int, height: int = 900) -> None:
-        """The colour scheme, light or dark, and the size of the window."""
+        """The colour scheme, light or dark, and the size of the window; a narrow one is a phone's."""
         self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self(
             "Emulation.setDeviceMetricsOverride",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from tests.data.shards import write_shard_set
 from tests.evaluation.runs import trained, write_run
 from tests.exported import write_run as write_exported_run
 from tests.small import SIXTEEN_BITS, small_config
+from tests.training import the_run, train
 from wavenet_pl import cli
-from wavenet_pl.data.baselines import Baselines
+from wavenet_pl.checkpoint import validation_bits
+from wavenet_pl.data.baselines import Baselines, load_baselines
 from wavenet_pl.data.index import load_index
 from wavenet_pl.modules import build_module
 
@@ -148,6 +151,20 @@ def test_too_many_damaged_recordings_are_3_and_named(run, tmp_path, capsys):
     arguments = ["evaluate", str(run), "--data", str(shards), "--out", str(tmp_path / "out"), *QUICK]
     assert cli.main(arguments) == 3
     assert "1 of 3 recordings cannot be read, more than data.max_bad_fraction=0.01" in capsys.readouterr().err
+    assert "Stopped before its end" in (tmp_path / "out/report.html").read_text()
+
+
+def test_a_model_whose_numbers_are_not_finite_is_3(shards, tmp_path, capsys):
+    module = build_module(small_config(shards), sample_rate=8_000)
+    torch.nn.init.constant_(module.network.hidden.weight, 1e38)  # finite, but not what comes of it
+    assert cli.main(["evaluate", str(write_run(tmp_path / "run", module)), *QUICK]) == 3
+    assert "are nan, expected a number; the model's weights are damaged" in capsys.readouterr().err
+
+
+def test_data_that_moved_is_asked_for(tmp_path, capsys):
+    run = write_run(tmp_path / "run", build_module(small_config(tmp_path / "gone"), sample_rate=8_000))
+    assert cli.main(["evaluate", str(run), *QUICK]) == 2
+    assert "or say with --data where it is" in capsys.readouterr().err
 
 
 def test_few_damaged_recordings_are_left_out_and_said(tmp_path, capsys):
@@ -164,6 +181,21 @@ def test_few_damaged_recordings_are_left_out_and_said(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "warning: left out" in err and key in err and "2 of 3 recordings" in out
     assert key in (run / "evaluation/report.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [(), SIXTEEN_BITS], ids=["softmax", "16 bits"])
+def test_bits_are_those_that_training_logged(shards, tmp_path, settings):
+    train(shards, tmp_path, "trainer.max_steps=20", "trainer.val_check_interval=20",
+          "trainer.check_val_every_n_epoch=null", *settings)  # fmt: skip
+    run = the_run(tmp_path)
+    assert cli.main(["evaluate", str(run.path), "--json", str(tmp_path / "numbers.json"), *QUICK]) == 0
+    found = json.loads((tmp_path / "numbers.json").read_text())
+    [logged] = validation_bits(run).values()
+    assert found["overall"]["bits"][0] == pytest.approx(logged, rel=1e-5)
+    [comparable] = validation_bits(run, "val/bits_mulaw256" if settings else "val/bits").values()
+    assert found["overall"]["comparable_bits"][0] == pytest.approx(comparable, rel=1e-5)
+    assert found["baselines"] == asdict(load_baselines(run.baselines))
 
 
 @pytest.mark.slow
@@ -185,4 +217,4 @@ def test_ctrl_c_leaves_what_is_finished(run, tmp_path):
     assert (
         not found["complete"] and found["scored_recordings"] == 4 and found["context"] and not found["clips"]
     )
-    assert "Interrupted" in (tmp_path / "report.html").read_text()
+    assert "Stopped before its end" in (tmp_path / "report.html").read_text()

@@ -58,19 +58,21 @@ def main(args: argparse.Namespace) -> int:
 
     module = load(args.run)
     results, train = _prepare(args, module)
-    interrupted = False
+    stop: BaseException | None = None
     try:
         _measure(args, module, results, train)
         results.complete = True
-    except KeyboardInterrupt:
-        interrupted = True
-        print("interrupted; what is finished is kept", file=sys.stderr)
+    except (KeyboardInterrupt, BadDataError) as reason:
+        stop = reason
+        print("stopped; what is finished is kept", file=sys.stderr)
     page = write_report(results, out)
     if args.json is not None:
         write_durably(Path(args.json), json.dumps(results.to_plain(), indent=1) + "\n")
     _say(results)
     print(f"page         {page}")
-    return 130 if interrupted else 0
+    if isinstance(stop, BadDataError):
+        raise stop
+    return 0 if stop is None else 130
 
 
 class Progress:
@@ -120,7 +122,12 @@ def _prepare(args: argparse.Namespace, module: WaveNetModule) -> tuple[Results, 
     from wavenet_pl.evaluation.sample import draw_recordings
 
     path = args.data or module.config.data.path
-    index = load_index(path)
+    try:
+        index = load_index(path)
+    except UserError as error:
+        raise UserError(
+            f"{error}; or say with --data where it is" if args.data is None else str(error)
+        ) from None
     _check(index, path, args.split, module.sample_rate)
     storage, shards = shard_storage(index, path), index.splits[args.split]
     drawn = draw_recordings(shards, seed=args.seed, max_samples=round(args.max_seconds * index.sample_rate))

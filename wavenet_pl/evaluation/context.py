@@ -19,15 +19,13 @@ import numpy.typing as npt
 import torch
 
 from wavenet_pl.data.pipeline import Split
-from wavenet_pl.evaluation.sample import choose_slots, draw_predictions, read_batches
+from wavenet_pl.evaluation.sample import BATCH_SAMPLES, choose_slots, draw_predictions, read_batches
 from wavenet_pl.evaluation.scoring import Tell
 from wavenet_pl.intervals import Interval, mean_and_interval
 from wavenet_pl.modules import WaveNetModule
 
 TOLERANCE = 0.01
 """Bits per sample that a context may cost and still count as all that the model uses."""
-_BATCH = 2**15
-"""Samples of a batch of windows."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def bits_with_context(
     module: WaveNetModule, split: Split, chosen: npt.NDArray[np.int64], context: int, tell: Tell
 ) -> npt.NDArray[np.float64]:
     """Bits (M,) of the chosen predictions, each from a window of its own; NaN where it cannot be read."""
-    size = min(len(chosen), max(1, _BATCH // context))
+    size = min(len(chosen), max(1, BATCH_SAMPLES // context))
     plan = choose_slots(split.frames, chosen, crop_samples=1, batch_size=size)
     parts = []
     for number, batch in enumerate(read_batches(module, split, plan, context=context), start=1):

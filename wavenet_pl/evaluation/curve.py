@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from wavenet_pl.evaluation.context import ContextPoint, effective_receptive_field
 
 _WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 34, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 32, 34, 48
 
 
 def draw_curve(points: Sequence[ContextPoint], receptive_field: int) -> str:

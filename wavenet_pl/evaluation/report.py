@@ -52,7 +52,11 @@ def render(results: Results) -> str:
         _groups("Recordings, costliest first", results.by_recording(), results),
         _damage(results),
     ]
-    part = "" if results.complete else '<p class="warning">Interrupted: only what was finished is here.</p>'
+    part = (
+        ""
+        if results.complete
+        else '<p class="warning">Stopped before its end: only what was finished is here.</p>'
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -64,7 +68,8 @@ def render(results: Results) -> str:
         f"at {subject.sample_rate} Hz, drawn with seed {subject.seed}.</p>{part}</header>\n"
         + "\n".join(filter(None, sections))
         + f"\n<footer><p>Intervals hold {100 * LEVEL:.0f} % of the time, over recordings: "
-        "other recordings of the same kind would put the mean there.</p></footer></main></body></html>\n"
+        "other recordings of the same kind would put the mean there. One recording has none.</p></footer>"
+        "</main></body></html>\n"
     )
 
 
@@ -117,9 +122,9 @@ def _context(results: Results) -> str:
     field = results.subject.receptive_field
     effective = effective_receptive_field(results.context)
     rows = [
-        (f"{point.context:,}", *_interval(point.bits), f"{point.lost.mean:+.4f}") for point in results.context
+        (f"{point.context:,}", f"{point.bits.mean:.3f}", *_interval(point.lost)) for point in results.context
     ]
-    table = _table("Bits with less context", ("samples", "bits", "interval", "lost"), rows)
+    table = _table("Bits with less context", ("samples", "bits", "lost", "interval of lost"), rows)
     return (
         f"<section><h2>How far back it listens</h2><p>The receptive field is {field:,} samples; with the last "
         f"{effective:,} the bits are within {TOLERANCE:g} of those with all.</p><figure>"
@@ -211,7 +216,7 @@ def _interval(interval: Interval) -> tuple[str, str]:
     known = math.isfinite(interval.low)
     return (
         f"{interval.mean:.3f}",
-        f"{interval.low:.3f} to {interval.high:.3f}" if known else "too few recordings",
+        f"{interval.low:.3f} to {interval.high:.3f}" if known else "–",
     )
 
 

@@ -30,6 +30,10 @@ def draw_recordings(shards: Sequence[Shard], *, seed: int, max_samples: int) -> 
     return tuple(rows[: max(1, int(np.searchsorted(ends, max_samples, side="right")))])
 
 
+BATCH_SAMPLES = 2**15
+"""Of a batch: enough to keep a processor busy, and small beside a machine's memory for any width of network."""
+
+
 @dataclass(frozen=True, eq=False)
 class ChosenSlots(EpochPlan):
     """Some slots of the grid over a split, in a given order. With crops of one sample each slot is a prediction."""

@@ -11,7 +11,8 @@ import torch
 
 from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.pipeline import Split
-from wavenet_pl.evaluation.sample import every_slot, read_batches
+from wavenet_pl.errors import BadDataError
+from wavenet_pl.evaluation.sample import BATCH_SAMPLES, every_slot, read_batches
 from wavenet_pl.intervals import Interval, mean_and_interval
 from wavenet_pl.modules import WaveNetModule
 
@@ -49,10 +50,13 @@ def score(module: WaveNetModule, split: Split, tell: Tell) -> Iterator[Score | D
 
     Yields:
         The score of each recording as soon as it is whole; once, what is wrong with one that cannot be read.
+
+    Raises:
+        BadDataError: the model's numbers are not finite.
     """
-    frames, data = split.frames, module.config.data
-    plan = every_slot(frames, crop_samples=data.crop_samples, batch_size=data.batch_size)
+    frames, crop = split.frames, module.config.data.crop_samples
     field = module.config.model.network.receptive_field
+    plan = every_slot(frames, crop_samples=crop, batch_size=max(1, BATCH_SAMPLES // (crop + field)))
     sums = np.zeros((len(frames), 3))  # bits, comparable bits, samples
     damaged: set[str] = set()
     for number, batch in enumerate(read_batches(module, split, plan, context=field), start=1):
@@ -76,6 +80,11 @@ def score(module: WaveNetModule, split: Split, tell: Tell) -> Iterator[Score | D
         for position in np.unique(touched_B[touched_B >= 0]).tolist():
             if sums[position, 2] == frames[position]:
                 bits, comparable, _ = sums[position].tolist()
+                if not math.isfinite(bits):
+                    raise BadDataError(
+                        f"the bits of recording {split[position].key} are {bits}, expected a number; the model's "
+                        "weights are damaged or its training diverged: use an earlier checkpoint"
+                    )
                 yield Score(position, int(frames[position]), bits, comparable)
 
 

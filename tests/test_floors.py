@@ -67,6 +67,9 @@ FLOORS = {
     "callbacks": 6,
     "callbacks.*": 6,
     "briefing": 6,
+    "evaluation": 6,
+    "evaluation.*": 6,
+    "evaluation.screen": 2,  # clips of any command and callback go through it
     "model_card": 6,
     "train": 7,
     "generate": 7,

@@ -18,7 +18,6 @@ import torch
 from tests.small import small_module
 from wavenet_pl import cli
 from wavenet_pl.checkpoint import AtomicCheckpointIO, checkpoint_path
-from wavenet_pl.generate import screen
 from wavenet_pl.run import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,16 +92,6 @@ def test_a_mistake_is_one_message_and_2(run, tmp_path, capsys, arguments, messag
 def test_a_folder_without_checkpoints_is_refused(tmp_path, capsys):
     assert cli.main(["generate", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "has no checkpoint yet" in capsys.readouterr().err
-
-
-def test_the_screen_names_silence_noise_and_clipping_and_passes_a_voice():
-    random = np.random.default_rng(0)
-    seconds = np.arange(16_000) / 16_000
-    voice = sum(np.sin(2 * np.pi * 120 * n * seconds) / n for n in range(1, 20)).astype(np.float32) * 0.2
-    assert screen(voice) == ""
-    assert "silence" in screen(np.zeros(16_000, dtype=np.float32))
-    assert "noise" in screen(random.standard_normal(16_000).astype(np.float32) * 0.1)
-    assert "clipped" in screen(np.clip(voice * 20, -1, 1))
 
 
 @pytest.mark.slow

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as L
 import torch
 
 from wavenet_pl.checkpoint import list_checkpoints, validation_bits
+from wavenet_pl.codec import Codec
 from wavenet_pl.config import Config
-from wavenet_pl.data.baselines import Baselines, load_baselines, measure_baselines, save_baselines
+from wavenet_pl.data.baselines import Baselines, Codes, load_baselines, measure_baselines, save_baselines
 from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.data.split import Split
 from wavenet_pl.modules import WaveNetModule
 from wavenet_pl.run import RunFolder
 from wavenet_pl.signals import StopRun
@@ -46,31 +48,34 @@ def num_parameters(module: WaveNetModule) -> int:
 
 
 def measured_baselines(run: RunFolder, data: AudioDataModule, module: WaveNetModule) -> Baselines:
-    """Measured once per run in the comparable codec's codes, on at most `BASELINE_SAMPLES` of each split."""
+    """`baselines_of` the data in the comparable codec's codes, measured once per run."""
     if run.baselines.exists():
         return load_baselines(run.baselines)
+    baselines = baselines_of(data.splits["train"], data.splits["val"], module.comparable_codec)
+    save_baselines(baselines, run.baselines)
+    return baselines
 
-    codec = module.comparable_codec
 
-    def codes(split: str) -> Any:
-        left = BASELINE_SAMPLES
-        recordings = data.splits[split]
-        for position in range(len(recordings)):
-            left -= recordings[position].frames
-            if left < 0 and position > 0:
-                return
-            audio = recordings.try_read(position)
-            if not isinstance(audio, Damage):  # what is damaged is told when it is trained on
-                yield codec.encode(torch.from_numpy(audio)).numpy()
-
-    baselines = measure_baselines(
-        codes("train"),
-        codes("val"),
+def baselines_of(train: Split, scored: Split, codec: Codec) -> Baselines:
+    """Counted on one split and scored on another, in the codec's codes; at most `BASELINE_SAMPLES` of each."""
+    return measure_baselines(
+        _codes_of(train, codec),
+        _codes_of(scored, codec),
         quantization_channels=codec.quantization_channels,
         silence_code=codec.silence_code,
     )
-    save_baselines(baselines, run.baselines)
-    return baselines
+
+
+def _codes_of(recordings: Split, codec: Codec) -> Iterator[Codes]:
+    """Codes (frames,) of each recording that can be read."""
+    left = BASELINE_SAMPLES
+    for position in range(len(recordings)):
+        left -= recordings[position].frames
+        if left < 0 and position > 0:
+            return
+        audio = recordings.try_read(position)
+        if not isinstance(audio, Damage):  # what is damaged is told where it is trained on or scored
+            yield codec.encode(torch.from_numpy(audio)).numpy()
 
 
 def show_baselines(baselines: Baselines, module: WaveNetModule) -> None:

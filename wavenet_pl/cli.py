@@ -21,6 +21,10 @@ COMMANDS = {
     "index": ("wavenet_pl.indexing", "check shards that someone else wrote, and write their index"),
     "train": ("wavenet_pl.train", "train a model from a config, or go on with the run it began"),
     "generate": ("wavenet_pl.generate", "make clips to listen to from a trained model"),
+    "evaluate": (
+        "wavenet_pl.evaluate",
+        "say how good a trained model is, in numbers and on a page to listen to",
+    ),
     "export": (
         "wavenet_pl.export",
         "write a trained model as safetensors with a model card, to give to others",

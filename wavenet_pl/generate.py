@@ -18,16 +18,12 @@ if TYPE_CHECKING:
 
     from wavenet_pl.modules import WaveNetModule
 
-_QUIET_DB, _CLIPPED = -60.0, 0.01
-_FLAT = 0.5
-"""Spectral flatness of white noise is about 0.56, and of speech and music below 0.2."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl generate`."""
     parser.add_argument("run", metavar="RUN", help="a run folder, one checkpoint, or an export")
     parser.add_argument("--out", required=True, metavar="DIR", help="where WAV and PNG files go")
-    parser.add_argument("--seconds", type=_positive, default=2.0, help="new audio per clip (default: 2)")
+    parser.add_argument("--seconds", type=positive, default=2.0, help="new audio per clip (default: 2)")
     parser.add_argument("--count", type=int, default=1, help="how many clips, made in one batch (default: 1)")
     parser.add_argument(
         "--prompt", metavar="FILE", help="audio that every clip begins with, and goes on from"
@@ -100,23 +96,6 @@ def main(args: argparse.Namespace) -> int:
     return 130 if interrupted else 0
 
 
-def screen(audio: npt.NDArray[np.float32]) -> str:
-    """What is wrong with a clip (samples,): silence, clipping, noise, or nothing (an empty text)."""
-    import numpy as np
-
-    from wavenet_pl.levels import measure
-
-    levels = measure(audio)
-    if levels.rms_db < _QUIET_DB:
-        return f"is silence (RMS {levels.rms_db:.0f} dB)"
-    if levels.clipped > _CLIPPED:
-        return f"is clipped ({100 * levels.clipped:.0f} % of its samples)"
-    power = np.abs(np.fft.rfft(audio.astype(np.float64))[1:]) ** 2 + 1e-20
-    if math.exp(float(np.log(power).mean())) / float(power.mean()) > _FLAT:
-        return "is noise (its spectrum is flat)"
-    return ""
-
-
 def _stream(
     module: WaveNetModule, draw: Any, seconds: float, prompt: npt.NDArray[np.float32] | None
 ) -> tuple[Any, float, bool]:
@@ -156,6 +135,7 @@ def _write(
 ) -> None:
     import soundfile
 
+    from wavenet_pl.evaluation.screen import screen
     from wavenet_pl.levels import measure
     from wavenet_pl.plots import save_spectrograms
 
@@ -163,7 +143,7 @@ def _write(
         stem = out / f"clip-{facts['seed']:04d}-{number:03d}"
         soundfile.write(stem.with_suffix(".wav"), clip, sample_rate, subtype="PCM_16")
         save_spectrograms(stem.with_suffix(".png"), [(stem.name, clip)], sample_rate)
-        problem = screen(clip[prompt_samples:])
+        problem = "; ".join(screen(clip[prompt_samples:], sample_rate).values())
         stem.with_suffix(".json").write_text(json.dumps({**facts, "clip": number, "problem": problem}) + "\n")
         warning = f"  WARNING: this clip {problem}" if problem else ""
         print(f"{stem.with_suffix('.wav')}  {measure(clip).describe()}{warning}")
@@ -186,7 +166,8 @@ def _read_prompt(path: str, sample_rate: int) -> npt.NDArray[np.float32]:
     return mono if rate == sample_rate else resample(mono, rate, sample_rate)
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """The type of options that are lengths."""
     value = float(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no length, expected a number above 0")

@@ -1,4 +1,4 @@
-"""How sure a mean is that was measured on recordings: where that of other recordings would be expected.
+"""How sure a mean over recordings is: the interval in which other recordings of the kind would put it.
 
 Shapes: N recordings.
 """

@@ -114,6 +114,11 @@ class WaveNetModule(L.LightningModule):
         counts_BT = (batch["first"][:, None] <= output_T) & (output_T < batch["last"][:, None])
         return outputs_BKT, codes_BT[:, 1:], counts_BT
 
+    def wrong_nats(self, batch: dict[str, Any], name: str, codes_BT: Tensor) -> Tensor:
+        """Nats (B, T) that the codes cost where the model is told a wrong value of one input."""
+        outputs_BKT, _, _ = self.predict({**batch, name: batch[f"other_{name}"]})
+        return self.head.nats(outputs_BKT, codes_BT)
+
     def comparable_nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
         """Nats (B, T) that the same audio costs in codes of the comparable codec, which merges neighbouring codes."""
         if self.comparable_codec == self.codec:
@@ -181,8 +186,8 @@ class WaveNetModule(L.LightningModule):
             comparable_B = sum_of(self.comparable_nats(outputs_BKT, codes_BT), counts_BT)
         extra = []
         for name in self.inputs:
-            wrong_BT = self.head.nats(self.predict({**batch, name: batch[f"other_{name}"]})[0], codes_BT)
-            extra.append((batch[f"changed_{name}"], sum_of(wrong_BT, counts_BT) - nats_B))
+            wrong_B = sum_of(self.wrong_nats(batch, name, codes_BT), counts_BT)
+            extra.append((batch[f"changed_{name}"], wrong_B - nats_B))
         self._scores.add(
             batch["recording"], counts_BT.sum(dim=1), nats_B, comparable_B, extra, len(batch["bad"])
         )

@@ -1,0 +1,47 @@
+"""Runs to evaluate: tiny models on made audio, untrained or trained for some steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from tests.small import small_config
+from wavenet_pl.checkpoint import AtomicCheckpointIO, checkpoint_path
+from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.data.pipeline import Share, build_pipeline
+from wavenet_pl.models import build_module
+from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.run import RunFolder
+
+
+def trained(shards: Path, *settings: str, steps: int) -> WaveNetModule:
+    """A module after some steps of Adam on the training split."""
+    config = small_config(shards, *settings)
+    field = config.model.network.receptive_field
+    data = AudioDataModule(config.data, receptive_field=field, seed=0)
+    torch.manual_seed(0)
+    module = build_module(config, sample_rate=data.sample_rate)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+    done = 0
+    while done < steps:
+        for batch in build_pipeline(
+            data.conditions("train", 0), data.plan("train", done), Share(), receptive_field=field
+        ):
+            if done < steps:
+                nats, count = module.nats(batch)
+                optimizer.zero_grad()
+                (nats / count).backward()
+                optimizer.step()
+                done += 1
+    return module.eval()
+
+
+def write_run(folder: Path, module: WaveNetModule) -> Path:
+    """A run folder with one checkpoint."""
+    run = RunFolder(folder)
+    run.checkpoints.mkdir(parents=True)
+    content = {"state_dict": module.state_dict(), "global_step": 1}
+    module.on_save_checkpoint(content)
+    AtomicCheckpointIO().save_checkpoint(content, checkpoint_path(run, 1))
+    return run.path

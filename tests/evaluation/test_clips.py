@@ -1,0 +1,46 @@
+"""Free-running clips: those of `generate`, each beside a recording, and judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data.shards import write_shard_set
+from tests.small import small_module
+from wavenet_pl.data.index import load_index, shard_storage
+from wavenet_pl.data.split import Split
+from wavenet_pl.evaluation.clips import count_faults, make_clips
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """Recordings of 0.05 and of 0.5 s, in turn."""
+    shards = write_shard_set(tmp_path_factory.mktemp("clips"), train=1, val=6, frames=(4_000, 400))
+    index = load_index(shards)
+    return Split(index.splits["val"], shard_storage(index, shards), index.sample_rate)
+
+
+def test_clips_are_those_that_generate_makes_beside_the_beginnings_of_recordings(split):
+    torch.manual_seed(0)
+    module, told = small_module().eval(), []
+    clips, speed = make_clips(module, split, seconds=0.1, count=3, seed=5, tell=told.append)
+    assert np.array_equal([clip.generated for clip in clips], module.generate(0.1, 3, seed=5))
+    keys = [split[position].key for position in range(len(split))]
+    for clip in clips:
+        assert np.array_equal(clip.recorded, split.read(keys.index(clip.key))[:800])
+        assert len(clip.recorded) == 800, "recordings that are long enough come first"
+        assert "noise" in clip.faults, "an untrained network knows nothing"
+        assert clip.recorded_faults == {}
+    assert len({clip.key for clip in clips}) == 3
+    assert count_faults([clip.faults for clip in clips])["noise"] == 3
+    assert told[-1] == 1.0
+    assert speed.clips == 3 and speed.real_time_factor > 0 and speed.threads == torch.get_num_threads()
+
+
+def test_recordings_come_again_and_short_ones_stay_short(split):
+    torch.manual_seed(0)
+    clips, _ = make_clips(small_module().eval(), split, seconds=0.1, count=8, seed=0, tell=lambda share: None)
+    assert len({clip.key for clip in clips}) == 6
+    assert sorted(len(clip.recorded) for clip in clips) == [400] * 3 + [800] * 5
+    assert clips[6].key == clips[0].key and not np.array_equal(clips[6].generated, clips[0].generated)

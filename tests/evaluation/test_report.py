@@ -1,0 +1,215 @@
+"""The page of results: whole in one file, safe whatever names say, and readable in a real browser."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.browser import Browser
+from tests.data.shards import write_shard_set
+from wavenet_pl.data.baselines import Baselines
+from wavenet_pl.data.index import load_index, shard_storage
+from wavenet_pl.data.split import Split
+from wavenet_pl.evaluation.clips import Clip, Speed
+from wavenet_pl.evaluation.context import ContextPoint, list_contexts
+from wavenet_pl.evaluation.report import render, write_report
+from wavenet_pl.evaluation.results import Results, Subject
+from wavenet_pl.evaluation.scoring import Score
+from wavenet_pl.intervals import Interval
+
+HOSTILE = ("<script>alert(1)</script>", 'x" onload="alert(2)', "\x1b[2Jred\u202edlog", "&amp;", "ünï")
+
+
+def results(folder: Path, **more: object) -> Results:
+    """Made numbers on real recordings, all of whose names are hostile."""
+    shards = write_shard_set(folder / "set", train=1, val=10, speakers=HOSTILE, tags=HOSTILE)
+    index = load_index(shards)
+    split = Split(index.splits["val"], shard_storage(index, shards), index.sample_rate)
+    subject = Subject(
+        run=f"runs/{HOSTILE[0]}", data=HOSTILE[1], split="val", seed=0, sample_rate=8_000, parameters=17_000,
+        receptive_field=33, codes="65,536 linear codes", comparable_codes="256 mu-law codes",
+        recordings=10, seconds=5.0,
+    )  # fmt: skip
+    voice = np.sin(np.arange(8_000) / 10).astype(np.float32) / 2
+    points = [
+        ContextPoint(
+            context, Interval(3 + lost, 2.9 + 0.9 * lost, 3.1 + lost), Interval(lost, 0.8 * lost, 1.2 * lost)
+        )
+        for context in list_contexts(33)
+        if (lost := max(2 / context - 2 / 33, 0)) >= 0
+    ]
+    found = Results(
+        subject, split, index.speakers, index.tags,
+        baselines=Baselines(8.0, 7.2, 5.5, 1_000, 1_000),
+        scores=[
+            Score(n, int(split.frames[n]), 4.0 * split.frames[n] + n, 3.0 * split.frames[n], {}) for n in range(10)
+        ],
+        damaged=[HOSTILE[0]],
+        context=points,
+        clips=[
+            Clip(HOSTILE[n], HOSTILE[n], voice, voice[:4_000], {"noise": "is noise"} if n else {}, {}) for n in range(2)
+        ],
+        speed=Speed(0.125, 2, 1),
+        complete=True,
+    )  # fmt: skip
+    for name, value in more.items():
+        setattr(found, name, value)
+    return found
+
+
+class Tags(HTMLParser):
+    """Names and attributes of all tags."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        """Keep it."""
+        self.found.append((tag, dict(attrs)))
+
+
+def test_names_are_text_and_nothing_else(tmp_path):
+    page = render(results(tmp_path))
+    tags = Tags(page).found
+    assert "script" not in {name for name, _ in tags}
+    assert not [attributes for _, attributes in tags if any(key.startswith("on") for key in attributes)]
+    assert "\x1b" not in page and "\u202e" not in page
+    assert "&lt;script&gt;" in page and "ünï" in page
+
+
+def test_it_is_whole_in_itself(tmp_path):
+    page = render(results(tmp_path))
+    sources = [
+        value
+        for _, attributes in Tags(page).found
+        for key, value in attributes.items()
+        if key in ("src", "href")
+    ]
+    assert len(sources) == 4 + 2 + 1, "four sounds, two pictures and an empty icon"
+    assert all(source is not None and source.startswith("data:") for source in sources)
+    assert "url(" not in page and "@import" not in page
+
+
+def test_everything_has_a_name_for_those_who_cannot_see_it(tmp_path):
+    tags = Tags(render(results(tmp_path))).found
+    assert all(attributes.get("alt") for name, attributes in tags if name == "img")
+    assert all(attributes.get("aria-label") for name, attributes in tags if name in ("audio", "svg"))
+    assert [attributes["lang"] for name, attributes in tags if name == "html"] == ["en"]
+
+
+def test_numbers_are_on_it(tmp_path):
+    page = render(results(tmp_path))
+    for number in ("3.000", "5.500", "7.200", "0.125 times", "+2.500", "1 of 2", "65,536 linear"):
+        assert number in page, number
+
+
+def test_what_was_not_reached_is_not_there_and_said(tmp_path):
+    page = render(
+        results(tmp_path, scores=[], context=[], clips=[], speed=None, baselines=None, complete=False)
+    )
+    assert "Stopped before its end" in page
+    assert not {"audio", "svg", "dl"} & {name for name, _ in Tags(page).found}
+
+
+def test_one_recording_has_no_interval(tmp_path):
+    found = results(tmp_path)
+    page = render(results(tmp_path / "one", scores=found.scores[:1]))
+    assert "<td>3.000</td><td>–</td>" in page and "inf" not in re.sub('data:[^"]*|information', "", page)
+
+
+def test_long_tables_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("wavenet_pl.evaluation.report._MOST_ROWS", 3)
+    page = render(results(tmp_path))
+    assert "7 more are left out" in page
+
+
+def test_groups_are_those_of_the_recordings(tmp_path):
+    found = results(tmp_path)
+    assert [group.name for group in found.by_speaker()] == sorted(HOSTILE)
+    assert sum(group.samples for group in found.by_speaker()) == int(found.recordings.frames.sum())
+    assert [group.recordings for group in found.by_tag()] == [2] * 5
+    costs = [group.bits.mean for group in found.by_recording()]
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_plain_numbers_are_json_without_infinities(tmp_path):
+    import json
+
+    plain = results(tmp_path).to_plain()
+    read = json.loads(json.dumps(plain, allow_nan=False))
+    assert read["overall"]["comparable_bits"][0] == pytest.approx(3.0)
+    assert read["recordings"][0]["bits"][1:] == [None, None], "one recording has no interval"
+    assert read["effective_receptive_field"] == 32
+    assert read["faults"]["noise"] == {"generated": 1, "recorded": 0}
+
+
+LUMINANCES = """
+(() => {
+  const channel = value => (value /= 255, value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const parse = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const behind = node => {
+    for (; node; node = node.parentElement) {
+      const colour = parse(getComputedStyle(node).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || node.closest('audio')) continue;
+    const style = getComputedStyle(node);
+    const ink = parse(node.closest('svg') ? style.fill : style.color);
+    const pair = [light(ink), light(behind(node))].sort((a, b) => b - a);
+    found.push([(pair[0] + 0.05) / (pair[1] + 0.05), node.tagName, walk.currentNode.data.slice(0, 30)]);
+  }
+  return found;
+})()
+"""
+DURATIONS = """
+Promise.all([...document.querySelectorAll('audio')].map(audio => new Promise((done, fail) => {
+  if (audio.readyState >= 1) return done(audio.duration);
+  audio.onloadedmetadata = () => done(audio.duration);
+  audio.onerror = () => done(-1);
+  audio.load();
+})))
+"""
+
+
+@pytest.mark.slow
+def test_a_real_browser_shows_it_in_both_schemes_and_on_a_phone(tmp_path):
+    page = write_report(results(tmp_path), tmp_path)
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.open(page)
+        assert browser.run(DURATIONS) == [1.0, 0.5, 1.0, 0.5]
+        broken = "[...document.images].filter(image => !(image.complete && image.naturalWidth)).length"
+        assert browser.run(broken) == 0
+        backgrounds = set()
+        for scheme in ("light", "dark"):
+            for width in (1200, 390):
+                browser.show(scheme, width)
+                contrasts = browser.run(LUMINANCES)
+                assert len(contrasts) > 100
+                assert not [found for found in contrasts if found[0] < 4.5], scheme
+                assert browser.run("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+            backgrounds.add(browser.run("getComputedStyle(document.body).backgroundColor"))
+        assert len(backgrounds) == 2, "the two schemes differ"
+        assert browser.picture().startswith(b"\x89PNG")
+        assert browser.complaints == []
+    finally:
+        browser.close()
+
+
+def test_the_styles_say_each_colour_for_both_schemes(tmp_path):
+    light, dark = re.findall(r":root \{([^}]*)\}", render(results(tmp_path)))
+    names = [re.findall(r"--([a-z]+):", block) for block in (light, dark)]
+    assert names[0] == names[1]

@@ -1,0 +1,123 @@
+"""Bits of recordings, against one forward over each; better models have fewer bits on any half of the data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data.shards import write_shard_set
+from tests.evaluation.runs import trained
+from tests.small import SIXTEEN_BITS, small_module
+from wavenet_pl.data.damage import Damage
+from wavenet_pl.data.index import load_index, shard_storage
+from wavenet_pl.data.split import Split
+from wavenet_pl.evaluation.sample import draw_recordings
+from wavenet_pl.evaluation.scoring import Score, grouped, score
+from wavenet_pl.modules import WaveNetModule
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shard_set(tmp_path_factory.mktemp("scoring"), train=8, val=12)
+
+
+def drawn(shards: Path, max_samples: int = 10**9, seed: int = 0) -> Split:
+    index = load_index(shards)
+    rows = draw_recordings(index.splits["val"], seed=seed, max_samples=max_samples)
+    return Split(rows, shard_storage(index, shards), index.sample_rate)
+
+
+def scores_of(module: WaveNetModule, split: Split) -> list[Score]:
+    found = list(score(module, split, lambda share: None))
+    assert all(isinstance(each, Score) for each in found)
+    return found
+
+
+@pytest.mark.parametrize("settings", [(), SIXTEEN_BITS], ids=["softmax", "16 bits"])
+def test_bits_are_those_of_one_forward_over_each_recording(shards, settings):
+    torch.manual_seed(0)
+    module, split = small_module(*settings).eval(), drawn(shards)
+    scores = scores_of(module, split)
+    assert [each.position for each in scores] == list(range(12))
+    for each in scores[:3]:
+        audio = np.concatenate([[0], split.read(each.position)]).astype(np.float32)
+        codes = module.codec.encode(torch.from_numpy(audio))[None]
+        with torch.inference_mode():
+            outputs, _ = module(codes[:, :-1])
+            bits = module.head.nats(outputs, codes[:, 1:]).double().sum().item() / math.log(2)
+            comparable = module.comparable_nats(outputs, codes[:, 1:]).double().sum().item() / math.log(2)
+        assert each.samples == len(audio) - 1
+        assert each.bits == pytest.approx(bits, rel=1e-5)
+        assert each.comparable_bits == pytest.approx(comparable, rel=1e-5)
+        assert (each.bits == each.comparable_bits) == (not settings)
+
+
+def test_a_group_counts_samples_and_not_recordings():
+    group = grouped("both", [Score(0, 10, 10.0, 20.0, {}), Score(1, 1_000, 3_000.0, 4_000.0, {})])
+    assert (group.recordings, group.samples) == (2, 1_010)
+    assert group.bits.mean == pytest.approx(3_010 / 1_010)
+    assert group.comparable_bits.mean == pytest.approx(4_020 / 1_010)
+
+
+def test_a_cap_takes_the_beginning_of_the_same_order(shards):
+    def keys(*arguments: int) -> list[str]:
+        split = drawn(shards, *arguments)
+        return [split[position].key for position in range(len(split))]
+
+    whole = keys()
+    assert len(set(whole)) == 12
+    assert whole != sorted(whole), "it says nothing of the order in the index"
+    some = keys(20_000)
+    assert 1 < len(some) < 12
+    assert some == whole[: len(some)]
+    assert len(keys(1)) == 1, "one at least"
+    assert keys(10**9, 1) != whole
+
+
+def test_a_recording_comes_before_another_whatever_else_is_there(shards):
+    index = load_index(shards)
+    halves = [draw_recordings([shard], seed=0, max_samples=10**9) for shard in index.splits["val"]]
+    whole = [row.recordings[0].key for row in draw_recordings(index.splits["val"], seed=0, max_samples=10**9)]
+    for half in halves:
+        keys = [row.recordings[0].key for row in half]
+        assert keys == [key for key in whole if key in keys]
+
+
+def test_what_cannot_be_read_is_named_once_and_the_rest_is_scored(tmp_path):
+    shards = write_shard_set(tmp_path, train=1, val=3, recordings_per_shard=1)
+    path = shards / "val/shard-000001.tar"
+    content = bytearray(path.read_bytes())
+    content[2_000:2_400] = bytes(400)
+    path.write_bytes(content)
+    found = list(score(small_module(), drawn(shards), lambda share: None))
+    damage = [each for each in found if isinstance(each, Damage)]
+    assert [each.shard for each in damage] == ["val/shard-000001.tar"]
+    assert len(found) == 3
+
+
+def test_models_are_ordered_alike_on_disjoint_halves(shards):
+    """Three models of different width, context and training; each half has six recordings that the other has not."""
+    whole = drawn(shards)
+    rows = draw_recordings(load_index(shards).splits["val"], seed=0, max_samples=10**9)
+    halves = [Split(rows[start::2], whole.storage, whole.sample_rate) for start in (0, 1)]
+    models = [
+        trained(shards, "model.network.layers_per_stack=1", "model.network.residual_channels=2", steps=20),
+        trained(shards, "model.network.layers_per_stack=2", steps=60),
+        trained(shards, steps=150),
+    ]
+    bits = [[grouped("", scores_of(model, half)).bits for model in models] for half in halves]
+    for first, second, third in bits:
+        assert first.mean > second.mean > third.mean
+
+
+def test_shards_of_one_recording_are_read_as_they_were(shards):
+    index = load_index(shards)
+    rows = draw_recordings(index.splits["val"], seed=3, max_samples=10**9)
+    for row in rows:
+        [shard] = [shard for shard in index.splits["val"] if shard.name == row.name]
+        assert row == replace(shard, recordings=row.recordings)

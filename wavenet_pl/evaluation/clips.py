@@ -1,0 +1,109 @@
+"""Clips that a model makes by itself, each beside a recording and with its condition, and what is wrong with them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from wavenet_pl import counter
+from wavenet_pl.data.split import Split
+from wavenet_pl.evaluation.sample import choose_slots, read_batches
+from wavenet_pl.evaluation.scoring import Tell
+from wavenet_pl.evaluation.screen import screen
+from wavenet_pl.generation.draw import Draw
+from wavenet_pl.modules import WaveNetModule
+
+Audio = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A generated clip and its recorded counterpart."""
+
+    key: str
+    """Of the recording."""
+    told: str
+    """What the model was told about it, in words; nothing where it has no condition."""
+    generated: Audio
+    recorded: Audio
+    """The beginning of the recording, as long as the clip or as there is."""
+    faults: dict[str, str]
+    """Kind of fault -> what the screen found in the generated one."""
+    recorded_faults: dict[str, str]
+    """The same for the recorded one: what the data does, the model may do."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast clips were generated."""
+
+    real_time_factor: float
+    """Seconds of audio made per second, over all clips of the batch."""
+    clips: int
+    """Made in one batch."""
+    threads: int
+    engine: str = "reference"
+
+
+def make_clips(
+    module: WaveNetModule, split: Split, *, seconds: float, count: int, seed: int, tell: Tell
+) -> tuple[list[Clip], Speed]:
+    """Generate from nothing but the condition, at temperature 1, in one batch.
+
+    The counterparts are recordings drawn by seed; those that last as long come first, and come again where there are
+    fewer than clips.
+    """
+    samples = max(1, round(seconds * module.sample_rate))
+    plan = choose_slots(
+        split.frames, _beginnings(split, samples, count, seed), crop_samples=samples, batch_size=count
+    )
+    # One sample of context is the silence code before a recording: then column t of the condition goes with sample t.
+    [batch] = read_batches(module, split, plan, context=1)
+    with torch.inference_mode():
+        condition = module.condition(batch, samples)
+    draw = Draw(seed=seed, clips=tuple(range(count)))
+    pieces, done, began = [], 0, time.monotonic()
+    for piece in module.stream(samples, draw, condition=condition):
+        pieces.append(piece.cpu())
+        done += piece.shape[1]
+        tell(done / samples)
+    seconds_taken = max(time.monotonic() - began, 1e-9)
+    generated = np.asarray(module.codec.decode(torch.cat(pieces, dim=1)).cpu().numpy())
+    recorded = batch["audio"][:, 1:].cpu().numpy()
+    told = [
+        "" if module.conditioner is None else module.conditioner.describe(batch, row) for row in range(count)
+    ]
+    clips = [
+        _judged(key, words, made, real[:length], module.sample_rate)
+        for key, words, made, real, length in zip(
+            batch["keys"], told, generated, recorded, batch["last"].tolist(), strict=True
+        )
+    ]
+    made_seconds = count * samples / module.sample_rate
+    return clips, Speed(made_seconds / seconds_taken, count, torch.get_num_threads())
+
+
+def count_faults(faults: Sequence[dict[str, str]]) -> Counter[str]:
+    """Kind of fault -> how many clips have it."""
+    return Counter(kind for found in faults for kind in found)
+
+
+def _judged(key: str, told: str, made: Audio, real: Audio, sample_rate: int) -> Clip:
+    return Clip(
+        key, told, made, real, screen(made, sample_rate), screen(real, sample_rate) if len(real) else {}
+    )
+
+
+def _beginnings(split: Split, samples: int, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """(count,) the first slot of each chosen recording."""
+    frames = split.frames
+    random = counter.random_bits(counter.stream_key("clips", seed), np.arange(len(frames)))
+    chosen = np.lexsort((random, frames < samples))
+    slots = -(-frames // samples)
+    return np.asarray(np.resize((np.cumsum(slots) - slots)[chosen], count))

@@ -1,0 +1,103 @@
+"""What is evaluated: recordings of a split, drawn by the hash of their keys, and single predictions within them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from wavenet_pl import counter
+from wavenet_pl.data.conditions import Conditions
+from wavenet_pl.data.index import Shard
+from wavenet_pl.data.order import EpochPlan, Integers
+from wavenet_pl.data.pipeline import Share, build_pipeline
+from wavenet_pl.data.split import Split
+from wavenet_pl.modules import WaveNetModule
+
+
+def draw_recordings(shards: Sequence[Shard], *, seed: int, max_samples: int) -> tuple[Shard, ...]:
+    """Recordings in the order of their hashes, up to a number of samples; at least one.
+
+    The order says nothing of speakers or lengths, so what was done when a walk through it was stopped is a fair sample
+    too. Neither other recordings nor other shards change whether one comes before another.
+
+    Returns:
+        Shards of one recording each.
+    """
+    rows = [replace(shard, recordings=(recording,)) for shard in shards for recording in shard.recordings]
+    rows.sort(key=lambda row: counter.stream_key("evaluate", seed, row.recordings[0].key))
+    ends = np.cumsum([row.recordings[0].frames for row in rows])
+    return tuple(rows[: max(1, int(np.searchsorted(ends, max_samples, side="right")))])
+
+
+BATCH_SAMPLES = 2**15
+"""Of a batch: enough to keep a processor busy, and small beside a machine's memory for any width of network."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenSlots(EpochPlan):
+    """Some slots of the grid over a split, in a given order. With crops of one sample each slot is a prediction."""
+
+    chosen: Integers
+    """(M,) numbers of slots."""
+
+    @property
+    def num_slots(self) -> int:
+        """How many were chosen."""
+        return len(self.chosen)
+
+    @property
+    def order(self) -> Integers:  # type: ignore[override]  # there it is cached
+        """As they were given."""
+        return self.chosen
+
+
+def read_batches(
+    module: WaveNetModule, split: Split, plan: EpochPlan, *, context: int, others: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The batches of a plan, each slot after `context` samples of its recording, where the module's weights are.
+
+    With what the model is told about them, and with `others` also something else, as `Conditions`.
+    """
+    conditions = Conditions(
+        split,
+        tuple(module.inputs),
+        num_columns=context + plan.crop_samples - 1,
+        frame_context=module.config.model.condition.frame_context,
+        others=others,
+    )
+    # Lightning's own record of the device is not that of weights that were loaded.
+    device = next(module.parameters()).device
+    for batch in build_pipeline(conditions, plan, Share(), receptive_field=context):
+        yield module.transfer_batch_to_device(batch, device, 0)
+
+
+def every_slot(frames: Integers, *, crop_samples: int, batch_size: int) -> EpochPlan:
+    """As in validation: each sample of each recording once, recording by recording."""
+    return EpochPlan(frames, crop_samples, batch_size, seed=0, epoch=0, fingerprint="", shuffle=False)
+
+
+def choose_slots(frames: Integers, chosen: Integers, *, crop_samples: int, batch_size: int) -> ChosenSlots:
+    """A plan of the chosen slots only."""
+    return ChosenSlots(
+        frames, crop_samples, batch_size, seed=0, epoch=0, fingerprint="", shuffle=False, chosen=chosen
+    )
+
+
+def draw_predictions(frames: Integers, number: int, *, earliest: int, seed: int) -> Integers:
+    """Predictions drawn evenly, with repetition, from all that have `earliest` samples or more before them.
+
+    Returns:
+        (number,) slots of a plan with crops of one sample, in rising order; none where no recording is long enough.
+    """
+    room = np.maximum(frames - earliest, 0)
+    ends = np.cumsum(room)
+    if not len(ends) or ends[-1] == 0:
+        return np.zeros(0, dtype=np.int64)
+    draws = counter.uniforms(counter.stream_key("context", seed), np.arange(number))
+    drawn = np.sort((draws * ends[-1]).astype(np.int64))
+    recording = np.searchsorted(ends, drawn, side="right")
+    within = drawn - (ends - room)[recording] + earliest
+    return np.asarray((np.cumsum(frames) - frames)[recording] + within, dtype=np.int64)

@@ -28,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompt", metavar="FILE", help="audio that every clip begins with, and goes on from"
     )
+    parser.add_argument("--speaker", metavar="NAME", help="the voice, for a model that is told of speakers")
+    parser.add_argument(
+        "--tags", default="", metavar="A,B", help="tags of the music, for a model that is told of them"
+    )
     parser.add_argument(
         "--temperature", type=float, default=1.0, help="below 1 is more cautious (default: 1)"
     )
@@ -70,12 +74,19 @@ def main(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     prompt = None if args.prompt is None else _read_prompt(args.prompt, module.sample_rate)
+    total = max(1, round(args.seconds * module.sample_rate))
+    tags = tuple(filter(None, map(str.strip, args.tags.split(","))))
+    try:
+        columns = total + (0 if prompt is None else len(prompt))
+        condition = module.tell(columns, args.count, speaker=args.speaker, tags=tags)
+    except ValueError as error:
+        raise UserError(f"{args.run}: {error}") from None
     out = Path(args.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out} cannot be made ({error.strerror}); name another folder") from None
-    codes, seconds, interrupted = _stream(module, draw, args.seconds, prompt)
+    codes, seconds, interrupted = _stream(module, draw, total, prompt, condition)
     if codes.shape[1] == 0:
         print("interrupted before the first sample; nothing was written", file=sys.stderr)
         return 130
@@ -84,7 +95,8 @@ def main(args: argparse.Namespace) -> int:
         audio = np.concatenate([np.tile(prompt, (args.count, 1)), audio], axis=1)
     made = codes.shape[1] / module.sample_rate
     facts = {
-        "run": str(args.run), "prompt": args.prompt, "temperature": args.temperature, "top_p": args.top_p,
+        "run": str(args.run), "prompt": args.prompt, "speaker": args.speaker, "tags": tags,
+        "temperature": args.temperature, "top_p": args.top_p,
         "seed": args.seed, "engine": "reference", "seconds": made,
     }  # fmt: skip
     _write(out, audio, 0 if prompt is None else len(prompt), module.sample_rate, facts)
@@ -97,17 +109,17 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _stream(
-    module: WaveNetModule, draw: Any, seconds: float, prompt: npt.NDArray[np.float32] | None
+    module: WaveNetModule, draw: Any, total: int, prompt: npt.NDArray[np.float32] | None, condition: Any
 ) -> tuple[Any, float, bool]:
     """Codes (clips, samples) with progress; after Ctrl-C what there is. Also the time taken, and whether it was cut."""
     import torch
 
-    count, total = len(draw.clips), max(1, round(seconds * module.sample_rate))
+    count = len(draw.clips)
     prompt_BT = None if prompt is None else module.encode_prompt(prompt, count)
     pieces, done, interrupted, began = [torch.empty(count, 0, dtype=torch.int64)], 0, False, time.monotonic()
     shown = began
     try:
-        for piece in module.stream(total, draw, prompt_BT):
+        for piece in module.stream(total, draw, prompt_BT, condition):
             pieces.append(piece.cpu())
             done += piece.shape[1]
             now = time.monotonic()

@@ -1,0 +1,165 @@
+"""Models with a condition, from `train` to `generate`, `evaluate` and `export`, with real processes and real shards."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import wavenet_pl
+from tests.data.shards import write_shard_set
+from tests.training import losses, the_run, train
+from tests.wandb_offline import offline_folders, read_offline_run
+from wavenet_pl import cli
+from wavenet_pl.checkpoint import list_checkpoints
+from wavenet_pl.tracking.metrics_file import read_metrics
+
+pytestmark = pytest.mark.slow
+SPEAKERS = ("anna", "ben", "cleo")
+SETTINGS = (
+    "model.condition.channels=8", "trainer.max_steps=60", "trainer.val_check_interval=30",
+    "trainer.check_val_every_n_epoch=null", "optim.lr=4.0e-3", "samples.every_n_steps=60", "samples.count=3",
+    "samples.seconds=0.05", "samples.prompt_seconds=0.02", "wandb.mode=offline",
+)  # fmt: skip
+KINDS = {"speaker": ("model.kind=speaker",), "tags": ("model.kind=music", "model.condition.inputs=[tags]")}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Voices that differ a lot: what each recording sounds like follows from its number, and so does its speaker."""
+    return write_shard_set(
+        tmp_path_factory.mktemp("models") / "set", train=12, val=6, speakers=SPEAKERS, tags=("calm", "fast")
+    )
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(shards: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder with a finished run, and all that it printed."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "printed").write_text(train(shards, folder, *SETTINGS, *KINDS[request.param]))
+    (folder / "input").write_text(request.param)
+    return folder
+
+
+def test_every_validation_says_what_a_wrong_condition_costs(folder: Path) -> None:
+    name = (folder / "input").read_text()
+    rows = [row for row in read_metrics(the_run(folder).metrics) if "val/bits" in row]
+    assert [row["step"] for row in rows] == [30, 60]
+    for row in rows:
+        assert row[f"val/bits_shuffled/{name}"] == pytest.approx(row["val/bits"] + row[f"val/gap/{name}"])
+    printed = (folder / "printed").read_text()
+    warned = [int(step) for step in re.findall(rf"at step (\d+) a wrong {name} costs", printed)]
+    assert set(warned) <= {30, 60}, "after the warm-up of 5 steps"
+
+
+def test_two_ranks_measure_the_same(folder: Path, shards: Path, tmp_path: Path) -> None:
+    name = (folder / "input").read_text()
+    train(shards, tmp_path, *SETTINGS, *KINDS[name], "trainer.devices=2")
+    one, two = losses(folder), losses(tmp_path)
+    assert one.keys() == two.keys()
+    assert max(abs(two[step] / one[step] - 1) for step in one) < 1e-4
+    for key in ("val/bits", f"val/gap/{name}", f"val/bits_shuffled/{name}"):
+        ones, twos = (
+            [row[key] for row in read_metrics(the_run(place).metrics) if key in row]
+            for place in (folder, tmp_path)
+        )
+        assert twos == pytest.approx(ones, abs=2e-3)
+
+
+def test_clips_are_of_different_voices_and_say_which(folder: Path) -> None:
+    name = (folder / "input").read_text()
+    run = the_run(folder)
+    rows = [
+        json.loads(line) for line in (run.clips / "step-000000060" / "clips.jsonl").read_text().splitlines()
+    ]
+    told = {row["told"] for row in rows}
+    wanted = (
+        {f"speaker {speaker}" for speaker in SPEAKERS} if name == "speaker" else {"tags calm", "tags fast"}
+    )
+    assert told == wanted
+    tracked = read_offline_run(offline_folders(run.path)[0])
+    captions = next(row["val/clips"]["captions"] for row in tracked.history if "val/clips" in row)
+    assert all(any(f" | {words} | " in caption for words in wanted) for caption in captions)
+
+
+def test_generate_takes_names_and_refuses_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, name = str(the_run(folder).path), (folder / "input").read_text()
+    option, values = (
+        ("--speaker", ("anna", "cleo")) if name == "speaker" else ("--tags", ("calm", "fast,calm"))
+    )
+    clips = []
+    for value in values:
+        out = tmp_path / value
+        assert cli.main(["generate", run, "--out", str(out), "--seconds", "0.05", option, value]) == 0
+        clips.append(soundfile.read(out / "clip-0000-000.wav")[0])
+    assert not np.array_equal(*clips)
+    capsys.readouterr()
+    assert cli.main(["generate", run, "--out", str(tmp_path / "no"), option, "callm"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "expected one of" in error
+    other = "--tags" if name == "speaker" else "--speaker"
+    assert cli.main(["generate", run, "--out", str(tmp_path / "no"), option, values[0], other, "x"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+
+
+def test_an_export_has_the_names_and_the_same_voice(folder: Path, tmp_path: Path) -> None:
+    run, name = the_run(folder).path, (folder / "input").read_text()
+    assert cli.main(["export", str(run), str(tmp_path / "export")]) == 0
+    model, exported = wavenet_pl.load(run), wavenet_pl.load(tmp_path / "export")
+    assert exported.labels == model.labels
+    assert (model.labels.speakers, model.labels.tags) == (
+        (SPEAKERS, ()) if name == "speaker" else ((), ("calm", "fast"))
+    )
+    told = {"speaker": "ben"} if name == "speaker" else {"tags": ["fast"]}
+    assert np.array_equal(model.generate(0.02, seed=1, **told), exported.generate(0.02, seed=1, **told))
+
+
+def test_evaluate_says_whether_the_condition_is_used(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, name = the_run(folder).path, (folder / "input").read_text()
+    command = ["evaluate", str(run), "--out", str(tmp_path), "--json", str(tmp_path / "found.json")]
+    assert cli.main([*command, "--count", "1", "--seconds", "0.05", "--predictions", "0"]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    rows = [row for row in read_metrics(the_run(folder).metrics) if "val/bits" in row]
+    best = min(rows, key=lambda row: row["val/bits"])
+    assert found["gaps"][name][0] == pytest.approx(best[f"val/gap/{name}"], abs=1e-4)
+    assert "Is the condition used?" in (tmp_path / "report.html").read_text()
+    assert f"a wrong {name}" in capsys.readouterr().out
+    assert found["clips"][0]["told"].startswith(name)
+
+
+def test_data_of_other_names_is_refused_with_both_sides(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = write_shard_set(tmp_path / "set", speakers=("anna", "dora", "emil"), tags=("calm", "slow"))
+    run = str(the_run(folder).path)
+    assert cli.main(["evaluate", run, "--data", str(others), "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and run in error and str(others) in error
+    assert re.search(r"row 1 is '(ben|fast)'.*row 1 is '(dora|slow)'", error)
+
+
+def test_a_checkpoint_of_other_names_is_refused(folder: Path, shards: Path, tmp_path: Path) -> None:
+    """Nobody's run folder, but a checkpoint that somebody put into it."""
+    name = (folder / "input").read_text()
+    train(shards, tmp_path, *SETTINGS, *KINDS[name], "trainer.max_steps=2")
+    path = list_checkpoints(the_run(tmp_path))[-1]
+    checkpoint = torch.load(path, weights_only=True)
+    labels = checkpoint["wavenet_pl"]["labels"]
+    for what in ("speakers", "tags"):
+        labels[what] = [f"{value}x" for value in labels[what]]
+    torch.save(checkpoint, path)
+    path.with_name(path.name + ".sha256").unlink()
+    from wavenet_pl.checkpoint import checksum_path
+
+    checksum_path(path).unlink(missing_ok=True)
+    printed = train(shards, tmp_path, *SETTINGS, *KINDS[name], "trainer.max_steps=4", code=2)
+    assert re.search("the data has the (speakers|tags).*the checkpoint has", printed)

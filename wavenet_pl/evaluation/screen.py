@@ -20,7 +20,7 @@ _OFFSET = 0.1
 _LOPSIDED = 0.5
 """Mean over RMS: so much of a clip is no sound. Speech, whose pulses are lopsided, has 0.01; a bad microphone 0.6."""
 _FLAT = 0.75
-"""Flatness of half a second's mean spectrum: 0.93 in white noise, up to 0.45 in speech and music, 0.63 in noisy rooms."""
+"""Flatness of the mean spectrum of half a second: white noise 0.93, speech and music up to 0.45, a noisy room 0.63."""
 _FLAT_SECONDS, _FLAT_FRAME, _FLAT_FRAMES, _FLAT_DB = 0.5, 512, 8, -40.0
 """Windows that flatness is looked at in, samples of one spectrum, spectra at least, and the level of a quiet room."""
 _STUCK_SECONDS = 0.1

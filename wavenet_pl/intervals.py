@@ -30,8 +30,9 @@ def mean_and_interval(sums_N: npt.ArrayLike, counts_N: npt.ArrayLike) -> Interva
 
     Samples of a recording are alike, so the recording is the unit. The mean is a ratio of two sums over recordings; its
     standard error is the jackknife's (Efron and Tibshirani, 1993, section 11.5), which leaves out each recording in
-    turn and so needs no normal samples and no equal lengths. Student's t with N - 1 degrees of freedom makes up for few
-    recordings.
+    turn and so needs no normal samples and no equal lengths. Student's t makes up for few recordings; its degrees of
+    freedom are one less than as many recordings of one length as weigh as evenly (Kish, 1965): a long recording among
+    short ones is nearly alone.
 
     Args:
         sums_N: sum over the samples of each recording, such as its bits, or the difference of two sums.
@@ -48,7 +49,8 @@ def mean_and_interval(sums_N: npt.ArrayLike, counts_N: npt.ArrayLike) -> Interva
         return Interval(mean, -math.inf, math.inf)
     without_N = (sums.sum() - sums) / (counts.sum() - counts)
     error = math.sqrt((number - 1) / number * float(((without_N - without_N.mean()) ** 2).sum()))
-    margin = error * student_quantile((1 + LEVEL) / 2, number - 1)
+    evenly = float(counts.sum() ** 2 / (counts**2).sum())
+    margin = error * student_quantile((1 + LEVEL) / 2, max(1, round(evenly - 1)))
     return Interval(mean, mean - margin, mean + margin)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.data.shards import write_shard_set
 from tests.small import small_module
 from wavenet_pl.data.index import load_index, shard_storage
 from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.clips import count_faults, make_clips
+from wavenet_pl.generation.draw import Draw
+from wavenet_pl.network import WaveNet
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,27 @@ def test_clips_are_those_that_generate_makes_beside_the_beginnings_of_recordings
     assert count_faults([clip.faults for clip in clips])["noise"] == 3
     assert told[-1] == 1.0
     assert speed.clips == 3 and speed.real_time_factor > 0 and speed.threads == torch.get_num_threads()
+
+
+class Envelope(nn.Module):
+    """A local condition: how far from zero the predicted sample is."""
+
+    def forward(self, batch):
+        """(B, 1, T)."""
+        return batch["audio"][:, None, 1:].abs()
+
+
+def test_clips_have_the_condition_of_the_recordings_beside_them(split):
+    torch.manual_seed(0)
+    module = small_module().eval()
+    module.conditioner = Envelope()
+    module.network = WaveNet(module.config.model.network, condition_channels=1).eval()
+    clips, _ = make_clips(module, split, seconds=0.1, count=2, seed=0, tell=lambda share: None)
+    condition = torch.from_numpy(np.stack([clip.recorded for clip in clips]))[:, None].abs()
+    [codes] = module.stream(800, Draw(clips=(0, 1)), condition=condition, chunk=800)
+    assert np.array_equal(module.codec.decode(codes).numpy(), [clip.generated for clip in clips])
+    [other] = module.stream(800, Draw(clips=(0, 1)), condition=condition.flip(0), chunk=800)
+    assert not torch.equal(codes, other), "the condition makes a difference"
 
 
 def test_recordings_come_again_and_short_ones_stay_short(split):

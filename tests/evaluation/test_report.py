@@ -61,6 +61,12 @@ def results(folder: Path, **more: object) -> Results:
     return found
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """All of the page."""
+    return render(results(tmp_path_factory.mktemp("page")))
+
+
 class Tags(HTMLParser):
     """Names and attributes of all tags."""
 
@@ -74,8 +80,7 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_names_are_text_and_nothing_else(tmp_path):
-    page = render(results(tmp_path))
+def test_names_are_text_and_nothing_else(page):
     tags = Tags(page).found
     assert "script" not in {name for name, _ in tags}
     assert not [attributes for _, attributes in tags if any(key.startswith("on") for key in attributes)]
@@ -83,8 +88,7 @@ def test_names_are_text_and_nothing_else(tmp_path):
     assert "&lt;script&gt;" in page and "ünï" in page
 
 
-def test_it_is_whole_in_itself(tmp_path):
-    page = render(results(tmp_path))
+def test_it_is_whole_in_itself(page):
     sources = [
         value
         for _, attributes in Tags(page).found
@@ -96,15 +100,14 @@ def test_it_is_whole_in_itself(tmp_path):
     assert "url(" not in page and "@import" not in page
 
 
-def test_everything_has_a_name_for_those_who_cannot_see_it(tmp_path):
-    tags = Tags(render(results(tmp_path))).found
+def test_everything_has_a_name_for_those_who_cannot_see_it(page):
+    tags = Tags(page).found
     assert all(attributes.get("alt") for name, attributes in tags if name == "img")
     assert all(attributes.get("aria-label") for name, attributes in tags if name in ("audio", "svg"))
     assert [attributes["lang"] for name, attributes in tags if name == "html"] == ["en"]
 
 
-def test_numbers_are_on_it(tmp_path):
-    page = render(results(tmp_path))
+def test_numbers_are_on_it(page):
     for number in ("3.000", "5.500", "7.200", "0.125 times", "+2.500", "1 of 2", "65,536 linear"):
         assert number in page, number
 
@@ -118,14 +121,15 @@ def test_what_was_not_reached_is_not_there_and_said(tmp_path):
 
 
 def test_one_recording_has_no_interval(tmp_path):
-    found = results(tmp_path)
-    page = render(results(tmp_path / "one", scores=found.scores[:1]))
+    found = results(tmp_path, clips=[])
+    found.scores = found.scores[:1]
+    page = render(found)
     assert "<td>3.000</td><td>–</td>" in page and "inf" not in re.sub('data:[^"]*|information', "", page)
 
 
 def test_long_tables_end(tmp_path, monkeypatch):
     monkeypatch.setattr("wavenet_pl.evaluation.report._MOST_ROWS", 3)
-    page = render(results(tmp_path))
+    page = render(results(tmp_path, clips=[]))
     assert "7 more are left out" in page
 
 
@@ -209,7 +213,7 @@ def test_a_real_browser_shows_it_in_both_schemes_and_on_a_phone(tmp_path):
         browser.close()
 
 
-def test_the_styles_say_each_colour_for_both_schemes(tmp_path):
-    light, dark = re.findall(r":root \{([^}]*)\}", render(results(tmp_path)))
+def test_the_styles_say_each_colour_for_both_schemes(page):
+    light, dark = re.findall(r":root \{([^}]*)\}", page)
     names = [re.findall(r"--([a-z]+):", block) for block in (light, dark)]
     assert names[0] == names[1]

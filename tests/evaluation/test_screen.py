@@ -59,7 +59,7 @@ def bad_clips() -> dict[str, list]:
     return {
         "silence": [lambda voice: voice * 0, lambda voice: voice * 1e-3],
         "clipping": [lambda voice: np.clip(voice * 50, -1, 1)],
-        "DC": [lambda voice: voice * 0.3 + 0.2, lambda voice: voice * 0.1 - 0.1],
+        "DC": [lambda voice: voice * 0.3 + 0.2, lambda voice: voice * 0.1 - 0.15],
         "noise": [
             lambda voice: 0.1 * noise,
             lambda voice: np.concatenate([voice, 0.05 * noise]),  # it ran away after three seconds

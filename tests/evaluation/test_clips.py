@@ -44,9 +44,17 @@ def test_clips_are_those_that_generate_makes_beside_the_beginnings_of_recordings
 class Envelope(nn.Module):
     """A local condition: how far from zero the predicted sample is."""
 
-    def forward(self, batch):
+    names = ()
+    """It asks for nothing but the audio."""
+
+    def forward(self, batch, num_columns):
         """(B, 1, T)."""
+        assert num_columns == batch["audio"].shape[1] - 1
         return batch["audio"][:, None, 1:].abs()
+
+    def describe(self, batch, row):
+        """The recording's key."""
+        return f"envelope of {batch['keys'][row]}"
 
 
 def test_clips_have_the_condition_of_the_recordings_beside_them(split):
@@ -58,6 +66,7 @@ def test_clips_have_the_condition_of_the_recordings_beside_them(split):
     condition = torch.from_numpy(np.stack([clip.recorded for clip in clips]))[:, None].abs()
     [codes] = module.stream(800, Draw(clips=(0, 1)), condition=condition, chunk=800)
     assert np.array_equal(module.codec.decode(codes).numpy(), [clip.generated for clip in clips])
+    assert [clip.told for clip in clips] == [f"envelope of {clip.key}" for clip in clips]
     [other] = module.stream(800, Draw(clips=(0, 1)), condition=condition.flip(0), chunk=800)
     assert not torch.equal(codes, other), "the condition makes a difference"
 

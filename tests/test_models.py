@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.data.shards import write_shard_set
 from tests.training import losses, the_run, train
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
-from wavenet_pl.checkpoint import list_checkpoints
+from wavenet_pl.checkpoint import checksum_path, list_checkpoints
 from wavenet_pl.tracking.metrics_file import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -111,7 +112,7 @@ def test_generate_takes_names_and_refuses_others(
 
 def test_an_export_has_the_names_and_the_same_voice(folder: Path, tmp_path: Path) -> None:
     run, name = the_run(folder).path, (folder / "input").read_text()
-    assert cli.main(["export", str(run), str(tmp_path / "export")]) == 0
+    assert cli.main(["export", str(run), "--out", str(tmp_path / "export")]) == 0
     model, exported = wavenet_pl.load(run), wavenet_pl.load(tmp_path / "export")
     assert exported.labels == model.labels
     assert (model.labels.speakers, model.labels.tags) == (
@@ -157,9 +158,7 @@ def test_a_checkpoint_of_other_names_is_refused(folder: Path, shards: Path, tmp_
     for what in ("speakers", "tags"):
         labels[what] = [f"{value}x" for value in labels[what]]
     torch.save(checkpoint, path)
-    path.with_name(path.name + ".sha256").unlink()
-    from wavenet_pl.checkpoint import checksum_path
-
-    checksum_path(path).unlink(missing_ok=True)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    checksum_path(path).write_text(f"{digest}  {path.name}\n")
     printed = train(shards, tmp_path, *SETTINGS, *KINDS[name], "trainer.max_steps=4", code=2)
     assert re.search("the data has the (speakers|tags).*the checkpoint has", printed)

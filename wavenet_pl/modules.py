@@ -305,7 +305,10 @@ class WaveNetModule(L.LightningModule):
             frame_context=self.config.model.condition.frame_context,
             **told,
         )
-        batch = {name: value.to(self.device) for name, value in batch.items()}
+        device = next(
+            self.parameters()
+        ).device  # Lightning's own record is not that of weights that were loaded
+        batch = {name: value.to(device) for name, value in batch.items()}
         with torch.inference_mode():
             condition = self.condition(batch, num_columns)
         return None if condition is None else condition.expand(count, -1, -1)

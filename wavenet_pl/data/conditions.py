@@ -87,7 +87,7 @@ class Conditions:
     def _other(self, name: str, recording: int, first: int, own: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
         """A value that is another one, always the same for the same crop; None where there is none."""
         draws = counter.random_bits(
-            counter.stream_key("other", name, recording, first), np.arange(_TRIES)
+            counter.stream_key("other", name, self.split[recording].key, first), np.arange(_TRIES)
         ).tolist()
         if name == "speaker":
             row, rows = int(own), len(self.split.labels.speakers)

@@ -118,6 +118,10 @@ def test_an_export_has_the_names_and_the_same_voice(folder: Path, tmp_path: Path
     assert (model.labels.speakers, model.labels.tags) == (
         (SPEAKERS, ()) if name == "speaker" else ((), ("calm", "fast"))
     )
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert (
+        "| told speaker | anna, ben, cleo |" if name == "speaker" else "| told tags | calm, fast |"
+    ) in card
     told = {"speaker": "ben"} if name == "speaker" else {"tags": ["fast"]}
     assert np.array_equal(model.generate(0.02, seed=1, **told), exported.generate(0.02, seed=1, **told))
 

@@ -10,9 +10,11 @@ from wavenet_pl.checkpoint import validation_bits
 from wavenet_pl.data.baselines import load_baselines
 from wavenet_pl.data.index import load_index
 from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import printable
 from wavenet_pl.modules import WaveNetModule
 from wavenet_pl.run import RunFolder
 
+_MOST_NAMES = 200
 _USE = """\
 With wavenet_pl installed, and FOLDER for the folder that this page is in:
 
@@ -60,6 +62,7 @@ def describe_model(
         "sample rate": f"{rate:,} Hz",
         "steps": f"{step:,}, each with {config.data.batch_size} crops of {config.data.crop_samples:,} samples",
         "weights": average if averaged else "as they were after the last step",
+        **_describe_told(module),
         "data": _describe_data(module),
         "fingerprint of the data": module.index_fingerprint or "none",
         "licence of the weights": licence or "not stated",
@@ -70,6 +73,19 @@ def describe_model(
         f"of audio from those before it.\n\n{_table('', '', facts)}\n## How good it is\n\n"
         f"{_describe_bits(module, step, run)}\n## How to use it\n\n{_USE}"
     )
+
+
+def _describe_told(module: WaveNetModule) -> dict[str, str]:
+    """What the model is told, and the names that it knows."""
+    rows = {}
+    for name in module.inputs:
+        if name in module.labels.features:
+            rows[f"told {name}"] = str(module.labels.features[name].to_plain())
+        else:
+            names = module.labels.speakers if name == "speaker" else module.labels.tags
+            more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+            rows[f"told {name}"] = ", ".join(map(printable, names[:_MOST_NAMES])) + more
+    return rows
 
 
 def _describe_data(module: WaveNetModule) -> str:

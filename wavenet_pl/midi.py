@@ -26,6 +26,9 @@ MAX_MIDI_SECONDS = 24 * 3600.0
 FRAMES_PER_SECOND = 250
 """Of notes, about: finer than two onsets can be told apart."""
 
+PEDAL_DOWN = 64
+"""From here on the sustain pedal counts as down (MIDI 1.0)."""
+
 _DRUMS = 9  # channel 10, as mido counts
 _SUSTAIN = 64  # number of the controller
 _FIRST_TEMPO = 500_000  # microseconds a beat, until the file says another

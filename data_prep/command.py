@@ -49,6 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-seconds", type=float, default=0.1, metavar="S", help="drop what is shorter (0.1)"
     )
 
+    features = parser.add_argument_group("features beside the audio, for models that are conditioned on them")
+    features.add_argument(
+        "--notes",
+        action="store_true",
+        help="folder: piano rolls, of the MIDI files that metadata.csv names or that are called like the recordings",
+    )
+    features.add_argument("--mel", action="store_true", help="mel frames: 80 bands, 80 frames a second")
+
     splits = parser.add_argument_group("splits, by whole recordings")
     splits.add_argument(
         "--val-fraction", type=float, metavar="F", help="share of the recordings for validation (0.05)"
@@ -155,6 +163,8 @@ def _run(args: argparse.Namespace) -> int:
             loudness=args.loudness,
             rms=args.rms,
             min_seconds=args.min_seconds,
+            notes=args.notes,
+            mel=args.mel,
         ),
         splits=SplitOptions(
             val_fraction=args.val_fraction,

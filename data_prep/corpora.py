@@ -32,7 +32,7 @@ def read_corpus(options: Options, source: Path | None, destination: Path) -> Cor
     assert source is not None
     if source.resolve() == destination.resolve():
         raise UserError(f"SRC and DEST are both {source}, expected two folders; name another DEST")
-    return read_folder(source, options.tag_columns, leave=destination)
+    return read_folder(source, options.tag_columns, leave=destination, with_midi=options.rules.notes)
 
 
 def make_two_sines(options: SineOptions) -> Corpus:

@@ -6,13 +6,15 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_prep.sources import Source, printable
 from data_prep.table import METADATA, Row, read_table
 from wavenet_pl.data.format import AUDIO_EXTENSIONS
 from wavenet_pl.errors import UserError
+
+_MIDI = (".mid", ".midi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,11 @@ class Corpus:
 
 
 def read_folder(
-    folder: Path, tag_columns: Sequence[str] = (), fact_columns: Sequence[str] = (), leave: Path | None = None
+    folder: Path,
+    tag_columns: Sequence[str] = (),
+    fact_columns: Sequence[str] = (),
+    leave: Path | None = None,
+    with_midi: bool = False,
 ) -> Corpus:
     """Every audio file below a folder, in no order of meaning.
 
@@ -39,6 +45,7 @@ def read_folder(
         tag_columns: columns of metadata.csv whose values are tags, beside `tags`.
         fact_columns: columns that go into the JSON of a recording as they are.
         leave: a folder that is not looked into: where the shards go.
+        with_midi: find the MIDI file of each recording: metadata.csv names it, or it is called like the recording.
 
     Raises:
         UserError: it cannot be read, holds no audio, or metadata.csv contradicts itself.
@@ -47,9 +54,13 @@ def read_folder(
         raise UserError(f"SRC {folder} is no folder, expected one with {_extensions()} files; check the path")
     sizes: dict[str, int | None] = {}
     paths: dict[str, str] = {}
+    midis: dict[str, str] = {}
     left_alone: dict[str, int] = {}
     for path, relative in _walk(folder, leave):
         kind = _kind(relative)
+        if with_midi and kind in _MIDI:
+            midis[printable(relative)] = path
+            continue
         if kind[1:] not in AUDIO_EXTENSIONS:
             if relative != METADATA:
                 left_alone[kind] = left_alone.get(kind, 0) + 1
@@ -73,6 +84,8 @@ def read_folder(
     sources = [
         _source(name, named.get(name), sizes.get(name), paths.get(name, "")) for name in {**sizes, **named}
     ]
+    if with_midi:
+        sources = [_with_midi(source, midis) for source in sources]
     return Corpus(
         sources=tuple(sources),
         left_alone=left_alone,
@@ -138,6 +151,15 @@ def _source(name: str, row: Row | None, size: int | None, path: str) -> Source:
         size=size,
         path=path,
     )
+
+
+def _with_midi(source: Source, midis: Mapping[str, str]) -> Source:
+    stem = os.path.splitext(source.name)[0]
+    same = (name for name in sorted(midis) if os.path.splitext(name)[0] == stem)
+    name = source.midi or next(same, None)
+    if name is None or name not in midis:
+        return source
+    return replace(source, midi=name, midi_path=midis[name], midi_size=_size(midis[name]))
 
 
 def _match(rows: Mapping[str, Row], files: Mapping[str, object]) -> dict[str, Row]:

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from wavenet_pl.errors import UserError
+from wavenet_pl.features import FeatureSpec
+from wavenet_pl.mel import default_mel
+from wavenet_pl.midi import default_notes
 
 CORPORA = ("folder", "two_sines", "demo")
 MAX_SAMPLE_RATE = 192_000
@@ -25,6 +28,16 @@ class RuleOptions:
     """The same in dBFS RMS; one of the two."""
     min_seconds: float = 0.1
     """Shorter recordings are dropped."""
+    notes: bool = False
+    """Each recording gets a piano roll of the MIDI file beside it; those without one are dropped."""
+    mel: bool = False
+    """Each recording gets mel frames."""
+
+    @property
+    def features(self) -> tuple[FeatureSpec, ...]:
+        """What every recording gets beside its audio."""
+        notes = (default_notes(self.sample_rate),) if self.notes else ()
+        return (*notes, *((default_mel(self.sample_rate),) if self.mel else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +88,9 @@ class Options:
         described = asdict(self)
         for split in ("val", "test"):  # the default and the same in so many words are one plan
             described["splits"][f"{split}_fraction"] = self.splits.fraction(split)
+        for name in ("notes", "mel"):  # a plan without features is what it was before there were any
+            if not described["rules"][name]:
+                del described["rules"][name]
         if self.corpus != "two_sines":
             del described["sines"]
         return described
@@ -110,6 +126,8 @@ class Options:
             raise UserError(
                 f"--tag-columns is for metadata.csv of a folder, and {self.corpus} has none; drop it"
             )
+        if rules.notes and self.corpus != "folder":
+            raise UserError(f"--notes is for MIDI files in a folder, and {self.corpus} has none; drop it")
         if self.corpus == "two_sines":
             self._check_sines()
 

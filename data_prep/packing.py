@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from data_prep.rules import RULES, Step, apply_rules
 from data_prep.sources import Source, part_key
 from wavenet_pl.data.format import Entry, ShardWriter
 from wavenet_pl.durable import write_durably
+from wavenet_pl.features import NUM_KEYS
+from wavenet_pl.midi import PEDAL_DOWN
 
 TALLIES = ("kept", "dropped", "recordings_dropped", "recordings_changed", "recordings_limited")
 """What is counted for each rule: seconds, then recordings."""
@@ -50,11 +52,14 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
     dropped: list[dict[str, Any]] = []
     flaws: list[dict[str, str]] = []
     hashes: dict[str, str | None] = {}
+    midi_hashes: dict[str, str | None] = {}
     tallies: dict[str, dict[str, float]] = {rule: dict.fromkeys(TALLIES, 0.0) for rule in RULES}
     with ExitStack() as stack:
         writer: ShardWriter | None = None
         for source in task.shard.sources:
-            hashes[source.name] = _hash(source)
+            hashes[source.name] = _hash(source.path if source.exists else "")
+            if source.midi_path:
+                midi_hashes[source.name] = _hash(source.midi_path)
             outcome = apply_rules(source, task.rules)
             for step in outcome.steps:
                 _count(tallies[step.rule], step)
@@ -73,13 +78,14 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
             for number, part in enumerate(outcome.parts):
                 key = part_key(source.key, number, len(outcome.parts))
                 if writer is None:
-                    writer = stack.enter_context(ShardWriter(path))
+                    writer = stack.enter_context(ShardWriter(path, task.rules.features))
                 writer.write(
                     Entry(
                         key=key,
                         audio=part.audio,
                         sample_rate=task.rules.sample_rate,
                         metadata=_metadata(source, part.start),
+                        features=part.features,
                     )
                 )
                 rows.append(
@@ -90,6 +96,7 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
                         "tags": list(source.tags),
                         "source": source.name,
                         **_levels(part.audio),
+                        **_told(part.features),
                     }
                 )
             after_source()
@@ -110,6 +117,7 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
         "flaws": flaws,
         "rules": tallies,
         "sources": hashes,
+        **({"midi": midi_hashes} if task.rules.notes else {}),
     }
     write_durably(
         task.folder / task.shard.record, json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n"
@@ -129,11 +137,11 @@ def read_record(folder: Path, shard: ShardPlan, fingerprint: str) -> dict[str, A
     return record
 
 
-def _hash(source: Source) -> str | None:
+def _hash(path: str) -> str | None:
     try:
-        return hash_file(source.path) if source.path and source.exists else None
+        return hash_file(path) if path else None
     except Unreadable:
-        return None  # `decode` will say why
+        return None  # the rules will say why
 
 
 def _count(tally: dict[str, float], step: Step) -> None:
@@ -163,3 +171,15 @@ def _levels(audio: npt.NDArray[np.int16]) -> dict[str, float]:
         "peak": round(float(np.abs(samples).max()), 6),
         "rms": round(float(np.sqrt(np.mean(samples**2))), 6),
     }
+
+
+def _told(features: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
+    """Of the features, for the report: notes that begin, share of the frames with pedal, mean of the mel frames."""
+    found: dict[str, float] = {}
+    if (roll_NF := features.get("notes")) is not None:
+        down = np.pad(roll_NF[:, :NUM_KEYS] > 0, ((1, 0), (0, 0)))
+        found["notes"] = int((down[1:] & ~down[:-1]).sum())
+        found["pedal"] = round(float((roll_NF[:, NUM_KEYS] >= PEDAL_DOWN).mean()), 6)
+    if (mel_NF := features.get("mel")) is not None:
+        found["mel"] = round(float(mel_NF.mean(dtype=np.float64)), 6)
+    return found

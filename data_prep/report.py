@@ -37,6 +37,7 @@ def write_report(result: Result) -> str:
         "## Lengths and levels\n\n" + _distributions(result),
         "## Speakers\n\n" + _speakers(result),
         *(["## Tags\n\n" + tags] if (tags := _tags(result)) else []),
+        *(["## Features\n\n" + features] if (features := _features(result)) else []),
         "## Dropped\n\n" + _dropped(result),
         "## Flaws\n\n" + _flaws(result),
         "## Settings\n\n" + _settings(result),
@@ -69,8 +70,10 @@ def flaw_counts(result: Result) -> dict[str, int]:
 
 def _off(result: Result, rule: str) -> bool:
     rules = result.plan.options["rules"]
-    return (rule == "trim" and rules["trim"] is None) or (
-        rule == "level" and rules["loudness"] is None and rules["rms"] is None
+    return (
+        (rule == "trim" and rules["trim"] is None)
+        or (rule == "notes" and "notes" not in rules)
+        or (rule == "level" and rules["loudness"] is None and rules["rms"] is None)
     )
 
 
@@ -176,6 +179,27 @@ def _tags(result: Result) -> str:
         [_cell(tag), str(len(frames)), _minutes(sum(frames), result)] for tag, frames in sorted(found.items())
     ]
     return _table(["tag", "recordings", "minutes"], table) if table else ""
+
+
+def _features(result: Result) -> str:
+    lines = []
+    rows = list(result.rows())
+    for name, spec in result.features.items():
+        seconds = result.seconds() or 1.0
+        if name == "notes":
+            count, frames = (
+                sum(row["notes"] for row in rows),
+                sum(row["pedal"] * row["frames"] for row in rows),
+            )
+            pedal = frames / result.sample_rate / seconds
+            told = f"{count / seconds:.2f} notes a second, the pedal down in {pedal:.1%} of the frames"
+        else:
+            told = (
+                f"mean {sum(row['mel'] * row['frames'] for row in rows) / result.sample_rate / seconds:.3f}"
+            )
+        settings = ", ".join(f"{key} {value:g}" for key, value in spec.to_plain().items())
+        lines.append(f"- {name}: {hours(result.seconds())}, {told} ({settings}).")
+    return "\n".join(lines)
 
 
 def _dropped(result: Result) -> str:

@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from data_prep.options import RuleOptions
 from data_prep.packing import TALLIES, read_record
 from data_prep.plan import Plan
 from data_prep.rules import RULES
 from wavenet_pl.data.format import Place
 from wavenet_pl.data.index import SPLITS, Index, Recording, Shard
 from wavenet_pl.errors import UserError
+from wavenet_pl.features import FeatureSpec
 
 Row = Mapping[str, Any]
 
@@ -29,6 +31,15 @@ class Result:
     def sample_rate(self) -> int:
         """Of every recording."""
         return int(self.plan.options["rules"]["sample_rate"])
+
+    @property
+    def features(self) -> dict[str, FeatureSpec]:
+        """Name -> how the features were made that every recording has."""
+        rules = self.plan.options["rules"]
+        options = RuleOptions(
+            sample_rate=self.sample_rate, notes=rules.get("notes", False), mel=rules.get("mel", False)
+        )
+        return {spec.name: spec for spec in options.features}
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """Every recording that was written, of one split or of all."""
@@ -54,7 +65,10 @@ class Result:
     def rules(self) -> dict[str, dict[str, float]]:
         """For each rule, its tallies."""
         return {
-            rule: {name: sum(record["rules"][rule][name] for record in self.records) for name in TALLIES}
+            rule: {
+                name: sum(record["rules"].get(rule, {}).get(name, 0.0) for record in self.records)
+                for name in TALLIES
+            }
             for rule in RULES
         }
 
@@ -106,7 +120,13 @@ class Result:
             )
             if shards:
                 splits[split] = shards
-        return Index(sample_rate=self.sample_rate, splits=splits, speakers=tuple(speakers), tags=tuple(tags))
+        return Index(
+            sample_rate=self.sample_rate,
+            splits=splits,
+            speakers=tuple(speakers),
+            tags=tuple(tags),
+            features=self.features,
+        )
 
 
 def collect(plan: Plan, folder: Path) -> Result:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from data_prep.decoding import CLIPPED_RUN, Unreadable, decode_source
 from data_prep.options import RuleOptions
+from data_prep.scores import find_shift, fitting_notes
 from data_prep.sources import Source
 from wavenet_pl.dsp import loudness
+from wavenet_pl.errors import UserError
+from wavenet_pl.features import MelSpec, NotesSpec
+from wavenet_pl.mel import mel_features
+from wavenet_pl.midi import Notes, piano_roll
 
 RULES = {
     "decode": "read the whole file",
@@ -24,6 +31,7 @@ RULES = {
     "level": "bring to one loudness",
     "peak": "turn down what passes full scale",
     "length": "drop what is too short",
+    "notes": "drop what has no MIDI file that fits",
     "cut": "cut what is over a minute into parts",
 }
 """Rule -> what it does."""
@@ -32,6 +40,7 @@ LARGE_OFFSET = 0.01
 """Of full scale."""
 FLAWS = {
     "clipped": f"{CLIPPED_RUN} samples in a row and more stand at full scale in the source",
+    "shifted": "the notes of the MIDI file begin earlier (+) or later (-) than what is heard, by 12 ms and more",
     "offset": f"the mean is {LARGE_OFFSET:.0%} of full scale or more away from zero",
 }
 """Flaw that is told of a recording, which is kept and left as it is -> what it means."""
@@ -68,6 +77,8 @@ class Part:
     start: int
     """Samples from the beginning of the source, at the set's rate."""
     audio: npt.NDArray[np.int16]
+    features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """Name -> stored frames (N, F)."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +98,9 @@ def apply_rules(source: Source, options: RuleOptions) -> Outcome:
     start = 0
     if audio is None:
         return Outcome(tuple(steps), ())
-    rate = options.sample_rate
-    for rule in ("finite", "trim", "silence", "level", "peak", "length"):
+    rate, whole = options.sample_rate, len(audio)
+    notes: Notes | None = None
+    for rule in ("finite", "trim", "silence", "level", "peak", "length", "notes"):
         seconds = len(audio) / rate
         step = Step(rule, seconds)
         if rule == "finite" and not np.isfinite(audio).all():
@@ -112,12 +124,31 @@ def apply_rules(source: Source, options: RuleOptions) -> Outcome:
             step = Step(rule, seconds, changed=True)
         elif rule == "length" and seconds < options.min_seconds:
             step = Step(rule, 0.0, seconds, reason=f"{seconds:.3f} s, shorter than {options.min_seconds:g} s")
+        elif rule == "notes" and options.notes:
+            try:
+                notes = fitting_notes(source, whole, rate)
+            except UserError as error:
+                step = Step(rule, 0.0, seconds, reason=str(error))
         steps.append(step)
         if step.reason:
             return Outcome(tuple(steps), ())
-    parts = cut(quantize(audio), rate, start)
+    parts = tuple(_with_features(part, options, notes) for part in cut(quantize(audio), rate, start))
+    flaws = _flaws(clipped, float(audio.mean(dtype=np.float64)))
+    if notes is not None and (shift := find_shift(notes, audio, rate, start)) is not None:
+        flaws["shifted"] = f"{1000 * shift:+.0f} ms, {source.midi}"
     steps.append(Step("cut", len(audio) / rate, changed=len(parts) > 1))
-    return Outcome(tuple(steps), parts, _flaws(clipped, float(audio.mean(dtype=np.float64))))
+    return Outcome(tuple(steps), parts, flaws)
+
+
+def _with_features(part: Part, options: RuleOptions, notes: Notes | None) -> Part:
+    rate = options.sample_rate
+    features: dict[str, npt.NDArray[Any]] = {}
+    for spec in options.features:
+        if isinstance(spec, MelSpec):
+            features[spec.name] = mel_features(spec, part.audio.astype(np.float32) / np.float32(32768), rate)
+        elif isinstance(spec, NotesSpec) and notes is not None:
+            features[spec.name] = piano_roll(notes, spec, len(part.audio), rate, part.start)
+    return replace(part, features=features)
 
 
 def _flaws(clipped: float, offset: float) -> dict[str, str]:

@@ -28,7 +28,7 @@ class Source:
     text: str | None = None
     tags: tuple[str, ...] = ()
     midi: str | None = None
-    """File with the notes, as metadata.csv names it."""
+    """File with the notes, as a path below the corpus."""
     split: str | None = None
     """Split that the corpus asks for."""
     facts: dict[str, str] = field(default_factory=dict)
@@ -37,6 +37,10 @@ class Source:
     """Bytes of the file; None where metadata.csv names a file that is not there, and for what is made."""
     path: str = field(default="", compare=False)
     """Where the file lies on this machine; part of nothing that is written."""
+    midi_path: str = field(default="", compare=False)
+    """Where the file with the notes lies on this machine; empty where nobody asked for notes, or there is none."""
+    midi_size: int | None = None
+    """Bytes of it."""
     made: Sines | None = None
     """How to make the sound, where there is no file."""
 
@@ -65,6 +69,7 @@ class Source:
             facts,
             self.size,
             made,
+            *([] if self.midi_size is None else [self.midi_size]),
         ]
 
 

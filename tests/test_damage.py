@@ -359,7 +359,8 @@ def test_the_page_has_every_kind_with_its_remedy() -> None:
     for who in ("index", "training"):
         said = {kind for kind, _, finders, _ in rows_of("Kinds") if who in finders}
         assert {getattr(finds, who) for finds in TABLE.values()} - {""} <= said
-    assert said == {finds.training for finds in TABLE.values()} - {""}
+    # Features stand beside the audio, and this page's sets have none: tests/test_features.py damages them.
+    assert said - {"bad features"} == {finds.training for finds in TABLE.values()} - {""}
 
 
 def test_the_page_says_who_finds_what() -> None:

@@ -10,8 +10,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 
@@ -30,6 +32,12 @@ from wavenet_pl.data.format import (
     read_metadata,
 )
 from wavenet_pl.errors import BadDataError
+from wavenet_pl.features import MelSpec, NotesSpec
+
+NOTES = NotesSpec(hop_length=32)
+MEL = MelSpec(
+    hop_length=100, window_length=400, num_mels=20, lowest_hz=55.0, highest_hz=3800.0, floor_db=-80.0
+)
 
 
 @contextmanager
@@ -277,3 +285,27 @@ def test_what_is_no_header_is_not_recognised(header: bytes, content: bytes, kind
     """Where the content is as it was, the header alone was broken; else it may be another place altogether."""
     with bad(kind, "has no tar header before it, expected that of 'a.wav'"):
         read_member(header + content, "a", "wav", Place(512, 3, zlib.crc32(b"abc")))
+
+
+def features_of(samples: int) -> dict[str, npt.NDArray[Any]]:
+    random = np.random.default_rng(samples)
+    return {
+        "notes": random.integers(0, 128, (NOTES.num_frames(samples), 89), np.uint8),
+        "mel": random.random((MEL.num_frames(samples), 20)).astype(np.float16),
+    }
+
+
+def test_features_stand_beside_the_audio_and_webdataset_reads_them(tmp_path: Path) -> None:
+    made = {f"rec-{samples}": features_of(samples) for samples in (3_000, 4_001)}
+    with ShardWriter(tmp_path / "a.tar", [NOTES, MEL]) as writer:
+        for key, features in made.items():
+            audio = make_audio(int(key[4:]))
+            writer.write(Entry(key=key, audio=audio, sample_rate=8_000, features=features))
+    assert [list(members) for members in writer.written.members] == [
+        ["flac", "json", "mel.npy", "notes.npy"]
+    ] * 2
+    samples = webdataset_samples(tmp_path / "a.tar")
+    assert [sample["__key__"] for sample in samples] == list(made)
+    for sample, features in zip(samples, made.values(), strict=True):
+        for name, stored in features.items():
+            assert np.array_equal(np.load(io.BytesIO(sample[f"{name}.npy"])), stored)

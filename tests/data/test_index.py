@@ -28,6 +28,7 @@ from wavenet_pl.data.index import (
     shard_storage,
 )
 from wavenet_pl.errors import UserError
+from wavenet_pl.features import MelSpec, NotesSpec
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 KEYS = st.from_regex(r"[A-Za-z0-9_\-]{1,6}(/[A-Za-z0-9_\-]{1,6}){0,2}", fullmatch=True)
@@ -395,3 +396,50 @@ def test_reading_an_index_does_not_wait_for_torch(shard_set: Path) -> None:
         check=True,
         env={**os.environ, "PYTHONPATH": "."},
     )
+
+
+def small_index(**members: Place) -> Index:
+    row = Recording("a", 4000, 0, (0,), {"flac": Place(512, 90, 1), "json": Place(1536, 30, 2), **members})
+    shard = Shard("train/0.tar", 10240, "0" * 64, (row,))
+    return Index(sample_rate=8000, splits={"train": (shard,)}, speakers=("ann",), tags=("sung",))
+
+
+def test_features_leave_the_fingerprint_of_a_set_without_them_alone() -> None:
+    # From before there were features: the order of the data, and so every older run, hangs on it.
+    assert small_index().fingerprint == "815be86513f5abeb14c8d790b5a646c99672f8b62db4a78e4e51451d1ec429f2"
+
+
+def test_features_come_back_and_count_in_the_fingerprint(tmp_path: Path) -> None:
+    notes = NotesSpec(hop_length=32)
+    mel = MelSpec(
+        hop_length=100, window_length=400, num_mels=20, lowest_hz=55.0, highest_hz=3800.0, floor_db=-80.0
+    )
+    plain = small_index(**{"notes.npy": Place(2560, 100, 3), "mel.npy": Place(3072, 100, 4)})
+    index = replace(plain, features={"notes": notes, "mel": mel})
+    save_index(index, tmp_path)
+    assert load_index(tmp_path) == index
+    others = [
+        plain,
+        replace(index, features={"notes": notes}),
+        replace(index, features={"notes": notes, "mel": replace(mel, floor_db=-70.0)}),
+    ]
+    assert len({other.fingerprint for other in [index, *others]}) == 4
+
+
+def test_a_recording_without_its_features_is_refused(tmp_path: Path) -> None:
+    save_index(replace(small_index(), features={"notes": NotesSpec(hop_length=32)}), tmp_path)
+    with pytest.raises(
+        UserError, match=r"'a' in train/0.tar has no notes\.npy, expected one in every recording"
+    ):
+        load_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "features", ["[1]", '{"chroma":{}}', '{"notes":{"hop_length":0}}', "3", '{"notes":3}']
+)
+def test_hostile_features_are_refused_in_one_line(tmp_path: Path, features: str) -> None:
+    path = save_index(small_index(), tmp_path)
+    path.write_text(path.read_text().replace('"splits"', f'"features": {features},\n"splits"', 1))
+    with pytest.raises(UserError, match="is no index that can be used") as caught:
+        load_index(tmp_path)
+    assert "\n" not in str(caught.value)

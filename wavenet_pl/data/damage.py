@@ -39,6 +39,7 @@ REMEDIES = {
     "channels": f"mix it to mono: {_PREPARE}",
     "sample rate": f"resample it: {_PREPARE}",
     "too long": f"cut it into parts: {_PREPARE}",
+    "bad features": _OLDER,
     "link": "write the shard anew with plain files only (tar --dereference)",
     "outside": "write the shard anew with paths below one folder",
 }

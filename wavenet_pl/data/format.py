@@ -1,4 +1,4 @@
-"""The shard entry: `KEY.flac` and `KEY.json` in a plain tar, its writer and its reader side by side."""
+"""The shard entry: `KEY.flac`, its features and `KEY.json` in a plain tar, its writer and its reader side by side."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import re
 import tarfile
 import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from wavenet_pl.durable import replacing
 from wavenet_pl.errors import BadDataError
+from wavenet_pl.features import FeatureSpec, encode_features
 
 AUDIO_EXTENSIONS = ("flac", "wav", "ogg", "mp3")
 """What a shard may hold as audio. `prepare` writes the first; the others are read from shards made elsewhere."""
@@ -46,6 +48,8 @@ class Entry:
     sample_rate: int
     metadata: dict[str, Any] = field(default_factory=dict)
     """Primitives only: speaker, tags, text, source, start."""
+    features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """Name -> stored frames (N, F)."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,17 @@ class ShardWriter:
 
     ``with ShardWriter(path) as writer: writer.write(entry)``; afterwards `written` describes the shard. Where the block
     raises, nothing is left behind.
+
+    Args:
+        path: of the shard.
+        features: how those were made that every entry has.
     """
 
     written: WrittenShard
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], features: Iterable[FeatureSpec] = ()) -> None:
         self.path = Path(path)
+        self.features = sorted(features, key=lambda spec: spec.name)
         self._target = replacing(self.path)
         self._keys: set[str] = set()
 
@@ -123,12 +132,17 @@ class ShardWriter:
                 f"{entry.key} is in {self.path.name} twice, expected each key once; rename one of the two"
             )
         self._keys.add(entry.key)
+        lengths = {spec.name: spec.num_frames(len(entry.audio)) for spec in self.features}
+        assert {name: len(stored) for name, stored in entry.features.items()} == lengths, (entry.key, lengths)
         metadata = {**entry.metadata, "frames": len(entry.audio), "sample_rate": entry.sample_rate}
         text = json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False)
         self._tar.write(
             {
                 "__key__": entry.key,
                 "flac": encode_audio(entry.audio, entry.sample_rate),
+                **{
+                    spec.extension: encode_features(spec, entry.features[spec.name]) for spec in self.features
+                },
                 "json": text.encode(),
             }
         )

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ from wavenet_pl.data.format import (
 from wavenet_pl.data.storage import Storage
 from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import BadDataError, UserError
-from wavenet_pl.features import FeatureSpec
+from wavenet_pl.features import FeatureSpec, read_spec
 from wavenet_pl.labels import Labels
 
 INDEX_NAME = "index.json"
@@ -150,11 +151,15 @@ def shard_storage(index: Index, location: str | os.PathLike[str]) -> Storage:
 
 def _canonical(index: Index, **more: str) -> str:
     """One recording a line, so that a person and a diff can read it."""
+    features = index.labels.to_plain()["features"]
     head = {
         "format": _FORMAT,
         "sample_rate": index.sample_rate,
         "speakers": index.speakers,
         "tags": index.tags,
+        **(
+            {"features": features} if features else {}
+        ),  # without any, the text is what it was before there were any
         **more,
     }
     lines = [f"{json.dumps(name)}: {_dump(value)}," for name, value in head.items()]
@@ -185,18 +190,26 @@ def _parse(tree: dict[str, Any]) -> Index:
     base = tree.get("base")
     if base is not None and not isinstance(base, str):
         raise ValueError(f"base is {_short(base)}")
+    features = {name: read_spec(name, spec) for name, spec in tree.get("features", {}).items()}
     splits = {}
     for split, shards in tree["splits"].items():
         if split not in SPLITS:
             raise ValueError(f"it has a split {_short(split)}, expected {', '.join(SPLITS)}")
-        splits[split] = tuple(_shard(shard, len(speakers), len(tags)) for shard in shards)
+        splits[split] = tuple(_shard(shard, len(speakers), len(tags), features.values()) for shard in shards)
         longest = max((row.frames for shard in splits[split] for row in shard.recordings), default=0)
         if longest > MAX_SECONDS * tree["sample_rate"]:
             raise ValueError(f"split {split} has a recording of {longest} samples, more than {MAX_SECONDS} s")
         keys = [recording.key for shard in splits[split] for recording in shard.recordings]
         if len(set(keys)) != len(keys):
             raise ValueError(f"split {split} names a key twice")
-    return Index(sample_rate=int(tree["sample_rate"]), splits=splits, speakers=speakers, tags=tags, base=base)
+    return Index(
+        sample_rate=int(tree["sample_rate"]),
+        splits=splits,
+        speakers=speakers,
+        tags=tags,
+        features=features,
+        base=base,
+    )
 
 
 def _names(values: object, what: str) -> tuple[str, ...]:
@@ -207,7 +220,7 @@ def _names(values: object, what: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _shard(tree: dict[str, Any], num_speakers: int, num_tags: int) -> Shard:
+def _shard(tree: dict[str, Any], num_speakers: int, num_tags: int, features: Iterable[FeatureSpec]) -> Shard:
     name = tree["name"]
     path = PurePosixPath(name)
     foreign = "\\" in name or ":" in name or not name.isprintable()
@@ -217,6 +230,8 @@ def _shard(tree: dict[str, Any], num_speakers: int, num_tags: int) -> Shard:
         raise ValueError(f"sha256 of {name} is {_short(tree['sha256'])}")
     size = _count(tree["bytes"], f"bytes of {name}", 0)
     recordings = tuple(_recording(row, name, size, num_speakers, num_tags) for row in tree["recordings"])
+    for recording in recordings:
+        _check_features(recording, features, f"{_short(recording.key)} in {name}")
     return Shard(name, size, tree["sha256"], recordings)
 
 
@@ -243,6 +258,15 @@ def _recording(row: list[Any], shard: str, size: int, num_speakers: int, num_tag
     if (size := recording.audio[1].size) > MAX_AUDIO_BYTES:
         raise ValueError(f"{where} has {size} bytes of audio, more than {MAX_AUDIO_BYTES}")
     return recording
+
+
+def _check_features(recording: Recording, features: Iterable[FeatureSpec], where: str) -> None:
+    for spec in features:
+        place = recording.members.get(spec.extension)
+        if place is None:
+            raise ValueError(f"{where} has no {spec.extension}, expected one in every recording")
+        if place.size > MAX_AUDIO_BYTES:
+            raise ValueError(f"{where} has {place.size} bytes of {spec.name}, more than {MAX_AUDIO_BYTES}")
 
 
 def _count(value: object, what: str, lowest: int, bound: int = _LARGEST) -> int:

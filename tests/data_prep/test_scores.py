@@ -1,0 +1,214 @@
+"""`prepare --notes --mel`: what is heard, what is written in the score, and whether the two belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from data_prep.corpora import read_corpus
+from data_prep.options import Options, RuleOptions
+from data_prep.plan import build_plan
+from tests.data_prep.corpus import dropped, make_corpus, noise, prepare, records, tree, write, write_table
+from tests.test_midi import Strike, some_notes, write_midi
+from wavenet_pl.cli import main
+from wavenet_pl.data.index import load_index
+from wavenet_pl.data.split import Split
+from wavenet_pl.data.storage import Storage
+from wavenet_pl.mel import default_mel, mel_features
+from wavenet_pl.midi import default_notes, piano_roll, read_midi
+
+RATE = 16_000
+SECONDS = 8.0
+
+
+def played(notes: list[Strike], seconds: float = SECONDS) -> npt.NDArray[np.float32]:
+    """Each note as a sine that begins at once and dies away."""
+    audio = noise(seconds, RATE, level=1e-4).astype(np.float64)
+    for onset, _, key, velocity in notes:
+        begin = round(onset * RATE)
+        time = np.arange(max(0, min(RATE, len(audio) - begin))) / RATE
+        tone = np.sin(2 * np.pi * 440 * 2 ** ((key - 69) / 12) * time)
+        audio[begin : begin + len(time)] += 0.1 * velocity / 127 * np.exp(-6 * time) * tone
+    return audio.astype(np.float32)
+
+
+def make_pieces(folder: Path, count: int = 4, late: float = 0.0) -> Path:
+    """Recordings with their MIDI beside them, which begins `late` seconds after what is heard."""
+    for number in range(count):
+        notes = some_notes(50, seed=number)
+        write(folder / f"piece{number}.wav", played(notes), subtype="PCM_16")
+        moved = [(on + late, off + late, key, velocity) for on, off, key, velocity in notes]
+        write_midi(folder / f"piece{number}.mid", moved, [(1.0, 127), (5.0, 0)])
+    return folder
+
+
+def features_of(folder: Path, name: str) -> dict[str, npt.NDArray[np.generic]]:
+    """Source -> stored frames, read by way of the index; keys are the sources' names."""
+    index, found = load_index(folder), {}
+    for shards in index.splits.values():
+        reader = Split(shards, Storage(str(folder)), index.sample_rate, index.labels)
+        for position in range(len(reader)):
+            found[reader[position].key] = np.asarray(reader.try_read_features(position, name))
+    return found
+
+
+def test_the_set_has_what_is_heard_and_what_is_written(tmp_path: Path) -> None:
+    source = make_pieces(tmp_path / "in")
+    assert prepare("folder", source, tmp_path / "out", "--notes", "--mel") == 0
+    index = load_index(tmp_path / "out")
+    assert index.features == {"notes": default_notes(RATE), "mel": default_mel(RATE)}
+    rolls, mels = features_of(tmp_path / "out", "notes"), features_of(tmp_path / "out", "mel")
+    assert set(rolls) == {f"piece{number}" for number in range(4)}
+    for key, roll in rolls.items():
+        audio, _ = soundfile.read(source / f"{key}.wav", dtype="float32")
+        notes = read_midi(source / f"{key}.mid")
+        assert np.array_equal(roll, piano_roll(notes, default_notes(RATE), len(audio), RATE))
+        assert np.array_equal(mels[key], mel_features(default_mel(RATE), audio, RATE))
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert (
+        "- notes: 0.53 min, 6.25 notes a second, the pedal down in 50.0% of the frames (hop_length 64)."
+        in report
+    )
+    assert "- mel: 0.53 min, mean 0." in report
+    assert "No source has one." in report  # no flaw: the notes are where they are heard
+
+
+def test_notes_are_cut_with_the_audio(tmp_path: Path) -> None:
+    notes = [(3.0, 3.5, 60, 90), (4.0, 4.5, 62, 90)]
+    for number in range(2):
+        write(tmp_path / "in" / f"a{number}.wav", played(notes), subtype="PCM_16")
+        write_midi(tmp_path / "in" / f"a{number}.mid", notes)
+    assert prepare("folder", tmp_path / "in", tmp_path / "out", "--notes", "--trim", "30") == 0
+    roll = features_of(tmp_path / "out", "notes")["a0"]
+    onset = np.flatnonzero(roll[:, 60 - 21])[0] * default_notes(RATE).hop_length / RATE
+    assert onset == pytest.approx(0.1, abs=0.025)  # trim keeps a tenth of a second before what is loud
+
+
+def test_the_bytes_do_not_depend_on_how_it_is_done(tmp_path: Path) -> None:
+    source = make_pieces(tmp_path / "in")
+    options = ("--notes", "--mel", "--recordings-per-shard", 2)
+    assert prepare("folder", source, tmp_path / "one", *options) == 0
+    assert prepare("folder", source, tmp_path / "two", *options, jobs=2) == 0
+    for number in (1, 2):
+        assert prepare("folder", source, tmp_path / "three", *options, "--slice", f"{number}/2") == 0
+    assert prepare("merge", tmp_path / "three") == 0
+    assert tree(tmp_path / "one") == tree(tmp_path / "two") == tree(tmp_path / "three")
+
+
+def test_what_has_no_notes_that_fit_is_dropped_and_says_which_file(tmp_path: Path) -> None:
+    source = make_pieces(tmp_path / "in")
+    audio = played(some_notes(50))
+    for name in ("none", "broken", "empty", "late", "long"):
+        write(source / f"{name}.wav", audio, subtype="PCM_16")
+    (source / "broken.mid").write_bytes(b"RIFF\0\0\0\0")
+    write_midi(source / "empty.mid", [])
+    write_midi(source / "late.mid", [(9.0, 9.5, 60, 9)])
+    write_midi(source / "long.midi", [(1.0, 1.5, 60, 9), (8.5, 9.5, 60, 9)])
+    assert prepare("folder", source, tmp_path / "out", "--notes") == 0
+    found = dropped(tmp_path / "out")
+    assert {name: rule for name, (rule, _) in found.items()} == dict.fromkeys(
+        ("none.wav", "broken.wav", "empty.wav", "late.wav", "long.wav"), "notes"
+    )
+    reasons = {name.split(".")[0]: reason for name, (_, reason) in found.items()}
+    assert reasons["none"] == "no MIDI file, expected one with its notes"
+    assert reasons["broken"].startswith("broken.mid cannot be used as MIDI (")
+    assert reasons["empty"] == "empty.mid has no notes that a piano can play"
+    assert reasons["late"] == (
+        "late.mid does not fit: its notes begin from 9.00 to 9.00 s, the audio has 8.00 s"
+    )
+    assert reasons["long"] == (
+        "long.midi does not fit: its notes begin from 1.00 to 8.50 s, the audio has 8.00 s"
+    )
+
+
+def test_the_table_names_the_notes_and_what_it_names_has_to_be_there(tmp_path: Path) -> None:
+    source = make_pieces(tmp_path / "in", count=8)
+    (source / "scores").mkdir()
+    (source / "piece0.mid").rename(source / "scores" / "first.mid")
+    rows = ["piece0.wav", "scores/first.mid"], ["piece1.wav", "scores/gone.mid"]
+    write_table(source, ["file", "midi"], *rows)
+    assert prepare("folder", source, tmp_path / "out", "--notes") == 0
+    reason = "metadata.csv names scores/gone.mid, and there is no such file, expected one with its notes"
+    assert dropped(tmp_path / "out") == {"piece1.wav": ("notes", reason)}
+
+
+@pytest.mark.parametrize("frames", [-50, -6, 6, 50])
+def test_notes_that_are_shifted_are_a_flaw(tmp_path: Path, frames: int) -> None:
+    source = make_pieces(tmp_path / "in", count=2, late=0.2)  # so that there is room before the first
+    for number in range(2):
+        notes = [
+            (a + 0.2 + 0.004 * frames, b + 0.2 + 0.004 * frames, k, v)
+            for a, b, k, v in some_notes(50, seed=number)
+        ]
+        write_midi(source / f"piece{number}.mid", notes)
+        audio = played([(a + 0.2, b, k, v) for a, b, k, v in some_notes(50, seed=number)], SECONDS + 1)
+        write(source / f"piece{number}.wav", audio, subtype="PCM_16")
+    assert prepare("folder", source, tmp_path / "out", "--notes") == 0
+    flaws = [row for record in records(tmp_path / "out") for row in record["flaws"]]
+    assert [row["flaw"] for row in flaws] == ["shifted"] * 2
+    for row in flaws:
+        told, name = row["found"].split(" ms, ")
+        assert float(told) == pytest.approx(-4 * frames, abs=12.01)
+        assert name == row["source"].replace(".wav", ".mid")
+
+
+def test_noise_and_notes_that_have_nothing_in_common_are_no_shift(tmp_path: Path) -> None:
+    for number in range(2):
+        write(tmp_path / "in" / f"a{number}.wav", noise(SECONDS, seed=number), subtype="PCM_16")
+        write_midi(tmp_path / "in" / f"a{number}.mid", some_notes(50, seed=number))
+    assert prepare("folder", tmp_path / "in", tmp_path / "out", "--notes") == 0
+    assert not [row for record in records(tmp_path / "out") for row in record["flaws"]]
+
+
+def test_a_plan_without_features_is_what_it_was_and_midi_counts_only_with_notes(tmp_path: Path) -> None:
+    source = make_pieces(tmp_path / "in", count=2)
+
+    def fingerprint(**asked: bool) -> str:
+        options = Options(corpus="folder", rules=RuleOptions(**asked))
+        return build_plan(read_corpus(options, source, tmp_path / "out"), options).fingerprint
+
+    before = [
+        fingerprint(),
+        fingerprint(notes=True),
+        fingerprint(mel=True),
+        fingerprint(notes=True, mel=True),
+    ]
+    assert len(set(before)) == 4
+    write_midi(source / "piece0.mid", some_notes(51))
+    assert [fingerprint(), fingerprint(mel=True)] == [before[0], before[2]]
+    assert fingerprint(notes=True) != before[1]
+    # From before there were features: what was begun then goes on.
+    options = Options(corpus="folder")
+    assert set(options.describe()["rules"]) == {"sample_rate", "trim", "loudness", "rms", "min_seconds"}
+
+
+def test_the_record_has_the_hash_of_the_midi_file(tmp_path: Path) -> None:
+    source = make_pieces(tmp_path / "in", count=2)
+    assert prepare("folder", source, tmp_path / "out", "--notes") == 0
+    hashes = {name: sha for record in records(tmp_path / "out") for name, sha in record["midi"].items()}
+    assert hashes == {f"piece{n}.wav": tree(source)[f"piece{n}.mid"] for n in range(2)}
+
+
+def test_notes_of_what_has_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare("two_sines", tmp_path / "out", "--notes") == 2
+    assert "--notes is for MIDI files in a folder, and two_sines has none; drop it" in capsys.readouterr().err
+
+
+def test_without_the_options_nothing_is_made(tmp_path: Path) -> None:
+    assert prepare("folder", make_corpus(tmp_path / "in"), tmp_path / "out") == 0
+    assert not load_index(tmp_path / "out").features
+    assert "## Features" not in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_index_takes_shards_with_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare("folder", make_pieces(tmp_path / "in", count=2), tmp_path / "out", "--notes", "--mel") == 0
+    before = load_index(tmp_path / "out")
+    assert main(["index", str(tmp_path / "out")]) == 0
+    assert "nothing was changed" in capsys.readouterr().out
+    assert load_index(tmp_path / "out") == before
+    assert main(["index", str(tmp_path / "out"), "--out", str(tmp_path / "foreign")]) == 0
+    assert not load_index(tmp_path / "foreign").features  # nobody says how they were made

@@ -290,7 +290,7 @@ def test_batches_name_each_damaged_recording(damaged_set: tuple[Path, set[Met]])
     counted: Counter[str] = Counter()
     for split in ("train", "val"):
         plan = data.plan(split, 0)
-        for batch in build_pipeline(data.splits[split], plan, Share(), receptive_field=33):
+        for batch in build_pipeline(data.conditions(split, 0), plan, Share(), receptive_field=33):
             assert all(isinstance(damage, Damage) and damage.found for damage in batch["bad"])
             met |= {(split, damage.shard, damage.key, damage.kind) for damage in batch["bad"]}
             for key, first, last in zip(batch["keys"], batch["first"], batch["last"], strict=True):

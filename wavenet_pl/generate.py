@@ -11,19 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavenet_pl.errors import UserError
+from wavenet_pl.foreign import printable, read_file
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from wavenet_pl.features import FeatureSpec
     from wavenet_pl.modules import WaveNetModule
+
+
+_SECONDS = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl generate`."""
     parser.add_argument("run", metavar="RUN", help="a run folder, one checkpoint, or an export")
     parser.add_argument("--out", required=True, metavar="DIR", help="where WAV and PNG files go")
-    parser.add_argument("--seconds", type=positive, default=2.0, help="new audio per clip (default: 2)")
+    parser.add_argument(
+        "--seconds", type=positive, help="new audio per clip (default: as long as the notes or mel, else 2)"
+    )
     parser.add_argument("--count", type=int, default=1, help="how many clips, made in one batch (default: 1)")
     parser.add_argument(
         "--prompt", metavar="FILE", help="audio that every clip begins with, and goes on from"
@@ -31,6 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speaker", metavar="NAME", help="the voice, for a model that is told of speakers")
     parser.add_argument(
         "--tags", default="", metavar="A,B", help="tags of the music, for a model that is told of them"
+    )
+    parser.add_argument(
+        "--notes", metavar="FILE", help="MIDI file to be played, for a model that is told of notes"
+    )
+    parser.add_argument(
+        "--mel",
+        metavar="FILE",
+        help="audio, or mel frames as .npy, to be said again, for a model that is told of mel",
     )
     parser.add_argument(
         "--temperature", type=float, default=1.0, help="below 1 is more cautious (default: 1)"
@@ -73,12 +88,16 @@ def main(args: argparse.Namespace) -> int:
             "warning: temperature 0 takes the likeliest code every time, which soon is silence",
             file=sys.stderr,
         )
-    prompt = None if args.prompt is None else _read_prompt(args.prompt, module.sample_rate)
-    total = max(1, round(args.seconds * module.sample_rate))
+    prompt = None if args.prompt is None else _read_audio("--prompt", args.prompt, module.sample_rate)
+    features, told_samples = _read_features(args, module)
+    begun = 0 if prompt is None else len(prompt)
+    if args.seconds is None:
+        total = max(1, told_samples - begun) if told_samples else round(_SECONDS * module.sample_rate)
+    else:
+        total = max(1, round(args.seconds * module.sample_rate))
     tags = tuple(filter(None, map(str.strip, args.tags.split(","))))
     try:
-        columns = total + (0 if prompt is None else len(prompt))
-        condition = module.tell(columns, args.count, speaker=args.speaker, tags=tags)
+        condition = module.tell(begun + total, args.count, speaker=args.speaker, tags=tags, features=features)
     except ValueError as error:
         raise UserError(f"{args.run}: {error}") from None
     out = Path(args.out)
@@ -96,6 +115,7 @@ def main(args: argparse.Namespace) -> int:
     made = codes.shape[1] / module.sample_rate
     facts = {
         "run": str(args.run), "prompt": args.prompt, "speaker": args.speaker, "tags": tags,
+        "notes": args.notes, "mel": args.mel,
         "temperature": args.temperature, "top_p": args.top_p,
         "seed": args.seed, "engine": "reference", "seconds": made,
     }  # fmt: skip
@@ -161,7 +181,60 @@ def _write(
         print(f"{stem.with_suffix('.wav')}  {measure(clip).describe()}{warning}")
 
 
-def _read_prompt(path: str, sample_rate: int) -> npt.NDArray[np.float32]:
+def _read_features(args: argparse.Namespace, module: WaveNetModule) -> tuple[dict[str, Any], int]:
+    """Stored frames by name, and how many samples they last."""
+    import numpy as np
+
+    from wavenet_pl.features import MelSpec, NotesSpec
+    from wavenet_pl.mel import mel_features
+    from wavenet_pl.midi import piano_roll, read_midi
+
+    features: dict[str, Any] = {}
+    rate, samples = module.sample_rate, 0
+    for name, path in (("notes", args.notes), ("mel", args.mel)):
+        spec = module.labels.features.get(name)
+        if path is None:
+            continue
+        if spec is None:
+            features[name] = np.zeros(
+                (0, 0)
+            )  # this model cannot be told so; the message comes from where it is told
+            continue
+        if isinstance(spec, NotesSpec):
+            notes = read_midi(path)
+            length = math.ceil(float(notes.offsets.max(initial=0)) * rate)
+            features[name] = piano_roll(notes, spec, max(1, length), rate)
+        elif path.endswith(".npy"):
+            features[name] = _read_frames(path, spec)
+        else:
+            assert isinstance(spec, MelSpec)
+            features[name] = mel_features(spec, _read_audio("--mel", path, rate), rate)
+        samples = max(samples, len(features[name]) * spec.hop_length)
+    return features, samples
+
+
+def _read_frames(path: str, spec: FeatureSpec) -> npt.NDArray[Any]:
+    """Frames (N, F) that another program has made by the same settings."""
+    import io
+
+    import numpy as np
+
+    try:
+        frames_NF = np.lib.format.read_array(io.BytesIO(read_file(path, 2**28)), allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError, TypeError) as error:
+        raise UserError(
+            f"--mel {path} cannot be read ({printable(str(error)):.100}), expected a .npy file"
+        ) from None
+    good = frames_NF.ndim == 2 and len(frames_NF) > 0 and frames_NF.dtype.kind == "f"
+    if not good or not ((frames_NF >= 0) & (frames_NF <= 1)).all():
+        raise UserError(
+            f"--mel {path} has {frames_NF.dtype} of shape {frames_NF.shape}, expected numbers from 0 to 1 of shape "
+            f"(frames, {spec.num_features}), made with the settings {spec.to_plain()}"
+        )
+    return frames_NF
+
+
+def _read_audio(option: str, path: str, sample_rate: int) -> npt.NDArray[np.float32]:
     """Mono audio at the model's sample rate."""
     import numpy as np
     import soundfile
@@ -171,9 +244,9 @@ def _read_prompt(path: str, sample_rate: int) -> npt.NDArray[np.float32]:
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
-        raise UserError(f"--prompt {path} cannot be read ({error}), expected an audio file") from None
+        raise UserError(f"{option} {path} cannot be read ({error}), expected an audio file") from None
     if len(audio) == 0 or not np.isfinite(audio).all():
-        raise UserError(f"--prompt {path} is empty or not finite, expected audio")
+        raise UserError(f"{option} {path} is empty or not finite, expected audio")
     mono = audio.mean(axis=1, dtype=np.float32)
     return mono if rate == sample_rate else resample(mono, rate, sample_rate)
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from data_prep.decoding import CLIPPED_RUN, Unreadable, decode_source
 from data_prep.options import RuleOptions
-from data_prep.scores import find_shift, fitting_notes
+from data_prep.scores import fitting_notes
+from data_prep.shift import SHIFT_FLAWS, shift_flaws
 from data_prep.sources import Source
 from wavenet_pl.dsp import loudness
 from wavenet_pl.errors import UserError
@@ -40,8 +41,8 @@ LARGE_OFFSET = 0.01
 """Of full scale."""
 FLAWS = {
     "clipped": f"{CLIPPED_RUN} samples in a row and more stand at full scale in the source",
-    "shifted": "the notes of the MIDI file begin earlier (+) or later (-) than what is heard, by 12 ms and more",
     "offset": f"the mean is {LARGE_OFFSET:.0%} of full scale or more away from zero",
+    **SHIFT_FLAWS,
 }
 """Flaw that is told of a recording, which is kept and left as it is -> what it means."""
 
@@ -134,8 +135,9 @@ def apply_rules(source: Source, options: RuleOptions) -> Outcome:
             return Outcome(tuple(steps), ())
     parts = tuple(_with_features(part, options, notes) for part in cut(quantize(audio), rate, start))
     flaws = _flaws(clipped, float(audio.mean(dtype=np.float64)))
-    if notes is not None and (shift := find_shift(notes, audio, rate, start)) is not None:
-        flaws["shifted"] = f"{1000 * shift:+.0f} ms, {source.midi}"
+    if notes is not None:
+        shifts = shift_flaws(notes, audio, rate, start)
+        flaws |= {flaw: f"{found}, {source.midi}" for flaw, found in shifts.items()}
     steps.append(Step("cut", len(audio) / rate, changed=len(parts) > 1))
     return Outcome(tuple(steps), parts, flaws)
 

@@ -105,20 +105,25 @@ def check_sources(folder: Path, shard: ShardPlan, record: Mapping[str, Any]) -> 
     """
     written = (folder / shard.record).stat().st_mtime_ns
     for source in shard.sources:
-        if not source.path or not source.exists:
-            continue
-        try:
-            status = os.stat(source.path)
-            if max(status.st_mtime_ns, status.st_ctime_ns) < written:
-                continue
-            same = hash_file(source.path) == record["sources"][source.name]
-        except (OSError, Unreadable):
-            same = record["sources"].get(source.name) is None
-        if not same:
-            raise UserError(
-                f"{source.name} in SRC has changed since it was packed into {shard.name}, expected the corpus that "
-                "DEST was begun with; name another DEST, or start over with --overwrite"
-            )
+        files = {
+            source.name: (source.path if source.exists else "", record["sources"]),
+            source.midi: (source.midi_path, record.get("midi", {})),
+        }
+        for name, (path, hashes) in files.items():
+            if path and not _is_same(path, hashes.get(source.name), written):
+                raise UserError(
+                    f"{name} in SRC has changed since it was packed into {shard.name}, expected the corpus that "
+                    "DEST was begun with; name another DEST, or start over with --overwrite"
+                )
+
+
+def _is_same(path: str, before: str | None, written: int) -> bool:
+    """Whether a file has the hash that it had, or was not touched since."""
+    try:
+        status = os.stat(path)
+        return max(status.st_mtime_ns, status.st_ctime_ns) < written or hash_file(path) == before
+    except (OSError, Unreadable):
+        return before is None
 
 
 def done_in(folder: Path, plan: Plan, shard: ShardPlan) -> dict[str, Any] | None:

@@ -179,6 +179,16 @@ def test_any_damage_gives_notes_or_a_line(tmp_path: Path) -> None:
             piano_roll(read_midi(tmp_path / "bad.mid"), SPEC, RATE, RATE)
 
 
+def test_a_key_signature_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:
+    file = mido.MidiFile()
+    file.tracks.append(mido.MidiTrack([mido.MetaMessage("key_signature", key="C")]))
+    file.save(tmp_path / "bad.mid")
+    content = (tmp_path / "bad.mid").read_bytes()
+    (tmp_path / "bad.mid").write_bytes(content.replace(b"\xff\x59\2\0\0", b"\xff\x59\2\x09\5"))
+    with pytest.raises(UserError, match=r"bad\.mid cannot be used as MIDI \(Could not decode key"):
+        read_midi(tmp_path / "bad.mid")
+
+
 def test_bounds_are_kept(tmp_path: Path) -> None:
     large = tmp_path / "large.mid"
     large.write_bytes(b"MThd" + bytes(MAX_MIDI_BYTES))

@@ -79,7 +79,9 @@ def main(args: argparse.Namespace) -> int:
                 f"{storage.location} has {_count(damage)}, listed above; mend the shards, or leave these out "
                 "with --skip-damaged"
             )
-    index = build_index(divide(sound, val_fraction), base)
+    index = build_index(divide(sound, val_fraction), base, older)
+    if lost := sorted(older.features.keys() - index.features.keys() if older else ()):
+        print(f"not every recording has {', '.join(lost)}: the index says nothing of them any more")
     if "val" not in names:
         print(f"there is no val/: its recordings were taken by a hash (--val-fraction {val_fraction})")
     for split in sorted(index.splits):

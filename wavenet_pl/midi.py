@@ -98,7 +98,10 @@ def _events(content: bytes) -> Iterator[tuple[float, Any]]:
     """(second, message) in order."""
     import mido
 
-    file = mido.MidiFile(file=io.BytesIO(content))
+    try:
+        file = mido.MidiFile(file=io.BytesIO(content))
+    except mido.KeySignatureError as error:  # which is no kind of any other error
+        raise ValueError(error) from None
     if file.type == 2:
         raise ValueError("its tracks are pieces of their own, type 2")
     if file.ticks_per_beat <= 0:

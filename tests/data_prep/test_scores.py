@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import soundfile
 from data_prep.corpora import read_corpus
 from data_prep.options import Options, RuleOptions
 from data_prep.plan import build_plan
+from tests.data.damages import audio_bytes, write_tar
 from tests.data_prep.corpus import dropped, make_corpus, noise, prepare, records, tree, write, write_table
 from tests.test_midi import Strike, some_notes, write_midi
 from wavenet_pl.cli import main
@@ -205,6 +207,17 @@ def test_the_record_has_the_hash_of_the_midi_file(tmp_path: Path) -> None:
     assert hashes == {f"piece{n}.wav": tree(source)[f"piece{n}.mid"] for n in range(2)}
 
 
+def test_a_midi_file_of_the_same_size_with_other_notes_is_noticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_pieces(tmp_path / "in", count=2)
+    assert prepare("folder", source, tmp_path / "out", "--notes") == 0
+    notes = [(on, off, key, 128 - velocity) for on, off, key, velocity in some_notes(50, seed=1)]
+    write_midi(source / "piece1.mid", notes, [(1.0, 127), (5.0, 0)])
+    assert prepare("folder", source, tmp_path / "out", "--notes") == 2
+    assert "piece1.mid in SRC has changed since it was packed into" in capsys.readouterr().err
+
+
 def test_notes_of_what_has_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prepare("two_sines", tmp_path / "out", "--notes") == 2
     assert "--notes is for MIDI files in a folder, and two_sines has none; drop it" in capsys.readouterr().err
@@ -223,4 +236,31 @@ def test_index_takes_shards_with_features(tmp_path: Path, capsys: pytest.Capture
     assert "nothing was changed" in capsys.readouterr().out
     assert load_index(tmp_path / "out") == before
     assert main(["index", str(tmp_path / "out"), "--out", str(tmp_path / "foreign")]) == 0
-    assert not load_index(tmp_path / "foreign").features  # nobody says how they were made
+    assert load_index(tmp_path / "foreign").features == before.features  # as the index beside the shards says
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_index_keeps_the_features_that_every_recording_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], whole: bool
+) -> None:
+    out = tmp_path / "out"
+    assert prepare("folder", make_pieces(tmp_path / "in", count=3), out, "--notes", "--test-fraction", 0) == 0
+    before = load_index(out)
+    (path,) = (out / "val").glob("*.tar")
+    with tarfile.open(path) as tar:
+        members = [(member.name, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+    write_tar(
+        path, [("other.wav", audio_bytes(rate=RATE)), ("other.json", b"{}")] if not whole else members[::-1]
+    )
+    assert main(["index", str(out), "--skip-damaged"]) == 0
+    assert load_index(out).fingerprint != before.fingerprint
+    assert load_index(out).features == (before.features if whole else {})
+    said = "not every recording has notes: the index says nothing of them any more"
+    assert (said in capsys.readouterr().out) is not whole
+
+
+def test_index_of_shards_alone_says_nothing_of_features(tmp_path: Path) -> None:
+    assert prepare("folder", make_pieces(tmp_path / "in", count=2), tmp_path / "out", "--notes") == 0
+    (tmp_path / "out/index.json").unlink()
+    assert main(["index", str(tmp_path / "out")]) == 0
+    assert not load_index(tmp_path / "out").features  # nobody says how they were made

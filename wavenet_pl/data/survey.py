@@ -173,8 +173,11 @@ def _hash(source: str) -> int:
     return counter.stream_key("split", source)
 
 
-def build_index(splits: Splits, base: str | None) -> Index:
-    """The index of a set: speakers and tags in order of their names."""
+def build_index(splits: Splits, base: str | None, older: Index | None = None) -> Index:
+    """The index of a set: speakers and tags in order of their names.
+
+    How features were made only an older index can say; it is believed where every recording still has them.
+    """
     everything = [row for shards in splits.values() for shard in shards for row in shard.recordings]
     speakers = sorted({row.speaker for row in everything if row.speaker is not None})
     tags = sorted({tag for row in everything for tag in row.tags})
@@ -197,13 +200,18 @@ def build_index(splits: Splits, base: str | None) -> Index:
         },
         speakers=tuple(speakers),
         tags=tuple(tags),
+        features={
+            name: spec
+            for name, spec in (older.features if older else {}).items()
+            if all(spec.extension in row.members for row in everything)
+        },
         base=base,
     )
 
 
 def same_content(one: Index, other: Index) -> bool:
     """Whether two indexes say the same of the same recordings, whatever the order of their tables."""
-    return one.base == other.base and _plain(one) == _plain(other)
+    return (one.base, one.features) == (other.base, other.features) and _plain(one) == _plain(other)
 
 
 def _plain(index: Index) -> dict[str, Any]:

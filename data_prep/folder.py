@@ -59,7 +59,7 @@ def read_folder(
     for path, relative in _walk(folder, leave):
         kind = _kind(relative)
         if with_midi and kind in _MIDI:
-            midis[printable(relative)] = path
+            midis[_spelled(printable(relative))] = path
             continue
         if kind[1:] not in AUDIO_EXTENSIONS:
             if relative != METADATA:
@@ -154,20 +154,25 @@ def _source(name: str, row: Row | None, size: int | None, path: str) -> Source:
 
 
 def _with_midi(source: Source, midis: Mapping[str, str]) -> Source:
-    stem = os.path.splitext(source.name)[0]
+    stem = os.path.splitext(_spelled(source.name))[0]
     same = (name for name in sorted(midis) if os.path.splitext(name)[0] == stem)
-    name = source.midi or next(same, None)
+    name = _spelled(source.midi) if source.midi else next(same, None)
     if name is None or name not in midis:
         return source
     return replace(source, midi=name, midi_path=midis[name], midi_size=_size(midis[name]))
 
 
+def _spelled(name: str) -> str:
+    """A name as one of its spellings: an é may be one sign or two."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _match(rows: Mapping[str, Row], files: Mapping[str, object]) -> dict[str, Row]:
-    """The rows under the names that the files have on disk: an é may be one sign or two."""
-    spelled = {unicodedata.normalize("NFC", name): name for name in files}
+    """The rows under the names that the files have on disk."""
+    spelled = {_spelled(name): name for name in files}
     named: dict[str, Row] = {}
     for name, row in rows.items():
-        found = name if name in files else spelled.get(unicodedata.normalize("NFC", name), name)
+        found = name if name in files else spelled.get(_spelled(name), name)
         if found in named:
             raise UserError(
                 f"{METADATA}, lines {named[found].line} and {row.line}, both name {found}; remove one"

@@ -123,6 +123,19 @@ def test_a_key_struck_again_is_let_go_and_one_never_let_go_is_held(tmp_path: Pat
     assert notes.keys.tolist() == [60, 60, 62]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_note_that_another_hand_takes_over_is_not_let_go(tmp_path: Path, order: int) -> None:
+    """One channel, a track for each hand, and at one moment the one strikes what the other lets go of."""
+    file = mido.MidiFile(ticks_per_beat=480)
+    for begin in (0, 480)[::order]:
+        on, off = (mido.Message(kind, note=60, velocity=5, time=480) for kind in ("note_on", "note_off"))
+        file.tracks.append(mido.MidiTrack([on.copy(time=begin), off]))
+    file.save(tmp_path / "a.mid")
+    notes = read_midi(tmp_path / "a.mid")
+    assert notes.onsets == pytest.approx([0.0, 0.5])
+    assert notes.offsets == pytest.approx([0.5, 1.0])
+
+
 @pytest.mark.parametrize("start", [0, 12_345, 16_000])
 def test_the_roll_is_what_every_frame_says_for_itself(tmp_path: Path, start: int) -> None:
     notes = read_midi(write_midi(tmp_path / "a.mid", some_notes(), [(0.5, 127), (0.9, 40), (2.0, 0)]))

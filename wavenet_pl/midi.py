@@ -129,7 +129,7 @@ def _events(content: bytes) -> Iterator[tuple[float, Any]]:
 def _notes(events: list[tuple[float, Any]]) -> Notes:
     notes: list[tuple[float, float, int, int]] = []
     pedal: list[tuple[float, int]] = []
-    down: dict[tuple[int, int], tuple[float, int]] = {}
+    down: dict[tuple[int, int], tuple[float, int, bool]] = {}  # second, velocity, whether it was down before
 
     def let_go(channel: int, key: int, second: float) -> None:
         if struck := down.pop((channel, key), None):
@@ -139,9 +139,13 @@ def _notes(events: list[tuple[float, Any]]) -> Notes:
         if message.is_meta or getattr(message, "channel", _DRUMS) == _DRUMS:
             continue
         if message.type in ("note_on", "note_off"):
-            let_go(message.channel, message.note, second)
+            at = message.channel, message.note
             if message.type == "note_on" and message.velocity:
-                down[message.channel, message.note] = second, message.velocity
+                again = at in down
+                let_go(*at, second)
+                down[at] = second, message.velocity, again
+            elif down.get(at, ())[::2] != (second, True):  # else another track lets go of the note before
+                let_go(*at, second)
         elif message.type == "control_change" and message.control == _SUSTAIN:
             pedal.append((second, message.value))
     for channel, key in list(down):

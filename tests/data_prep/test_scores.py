@@ -138,6 +138,18 @@ def test_the_table_names_the_notes_and_what_it_names_has_to_be_there(tmp_path: P
     assert dropped(tmp_path / "out") == {"piece1.wav": ("notes", reason)}
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_name_may_be_spelled_in_two_ways(tmp_path: Path, named: bool) -> None:
+    source = make_pieces(tmp_path / "in", count=2)
+    one, two = "pi\u00e8ce", "pie\u0300ce"
+    (source / "piece0.wav").rename(source / f"{one}.wav")
+    (source / "piece0.mid").rename(source / f"{two}.MID")
+    if named:
+        write_table(source, ["file", "midi"], [f"{one}.wav", f"{one}.MID"])
+    assert prepare("folder", source, tmp_path / "out", "--notes") == 0
+    assert not dropped(tmp_path / "out")
+
+
 @pytest.mark.parametrize("frames", [-50, -4, 3, 50])
 def test_notes_that_are_shifted_are_a_flaw(tmp_path: Path, frames: int) -> None:
     source = make_pieces(tmp_path / "in", count=2, late=0.2)  # so that there is room before the first

@@ -19,7 +19,9 @@ from wavenet_pl.models import build_module
 from wavenet_pl.modules import WaveNetModule
 
 NOTES = NotesSpec(hop_length=32)
-MEL = MelSpec(hop_length=50, window_length=200, num_mels=12, lowest_hz=50, highest_hz=3800, floor_db=-80)
+MEL = MelSpec(
+    hop_length=50, window_length=200, num_mels=12, lowest_hz=50.0, highest_hz=3800.0, floor_db=-80.0
+)
 LABELS = Labels(("anna", "ben", "cleo"), ("calm", "fast", "loud"), {"notes": NOTES, "mel": MEL})
 KINDS = {
     "speaker": "speaker",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl.data.format import Entry, ShardWriter
 from wavenet_pl.data.index import Index, Recording, Shard, save_index
+from wavenet_pl.features import FeatureSpec
 
 SAMPLE_RATE = 8_000
 
@@ -38,6 +40,7 @@ def write_shard_set(
     recordings_per_shard: int = 4,
     speakers: Sequence[str] = ("anna", "ben"),
     tags: Sequence[str] = (),
+    features: Sequence[FeatureSpec] = (),
     seed: int = 0,
 ) -> Path:
     """A whole set: shards in a folder per split, and their index.
@@ -50,6 +53,7 @@ def write_shard_set(
         recordings_per_shard: the last shard of a split may have fewer.
         speakers: taken in turn; empty for recordings without a speaker.
         tags: one for each recording, in turn; empty for none.
+        features: of every recording: `make_features` of the same seed as its audio.
         seed: of the audio. Recording n of a set, counted over train, val and test in this order, has
             ``make_audio(frames, sample_rate, 1000 * seed + n)`` and the key ``rec-`` and n in five digits.
 
@@ -70,27 +74,51 @@ def write_shard_set(
             if tags:
                 metadata["tags"] = [tags[number % len(tags)]]
             audio = make_audio(lengths[number % len(lengths)], sample_rate, 1000 * seed + number)
+            stored = {spec.name: make_features(spec, audio, 1000 * seed + number) for spec in features}
             entries.append(
-                Entry(key=f"rec-{number:05d}", audio=audio, sample_rate=sample_rate, metadata=metadata)
+                Entry(
+                    key=f"rec-{number:05d}",
+                    audio=audio,
+                    sample_rate=sample_rate,
+                    metadata=metadata,
+                    features=stored,
+                )
             )
             number += 1
         pieces = [entries[at : at + recordings_per_shard] for at in range(0, count, recordings_per_shard)]
         shards = [
-            _write_shard(folder, f"{split}/shard-{at:06d}.tar", piece, names, labels)
+            _write_shard(folder, f"{split}/shard-{at:06d}.tar", piece, names, labels, features)
             for at, piece in enumerate(pieces)
         ]
         if shards:
             splits[split] = tuple(shards)
-    save_index(
-        Index(sample_rate=sample_rate, splits=splits, speakers=tuple(names), tags=tuple(labels)), folder
+    specs = {spec.name: spec for spec in features}
+    index = Index(
+        sample_rate=sample_rate, splits=splits, speakers=tuple(names), tags=tuple(labels), features=specs
     )
+    save_index(index, folder)
     return folder
 
 
+def make_features(spec: FeatureSpec, audio: npt.NDArray[np.int16], seed: int = 0) -> npt.NDArray[Any]:
+    """Frames (N, F) that say something about the audio, how loud it is, in the first feature; the rest is noise."""
+    number = spec.num_frames(len(audio))
+    padded = np.pad(audio, (0, number * spec.hop_length - len(audio))).reshape(number, spec.hop_length)
+    random = np.random.Generator(np.random.Philox(seed))
+    frames = random.random((number, spec.num_features))
+    frames[:, 0] = np.minimum(np.abs(padded.astype(np.float64)).mean(axis=1) / 16384, 1)
+    return (frames * spec.full_scale).astype(spec.dtype)
+
+
 def _write_shard(
-    folder: Path, name: str, entries: Sequence[Entry], speakers: Sequence[str], tags: Sequence[str]
+    folder: Path,
+    name: str,
+    entries: Sequence[Entry],
+    speakers: Sequence[str],
+    tags: Sequence[str],
+    features: Sequence[FeatureSpec],
 ) -> Shard:
-    with ShardWriter(folder / name) as writer:
+    with ShardWriter(folder / name, features) as writer:
         for entry in entries:
             writer.write(entry)
     recordings = tuple(

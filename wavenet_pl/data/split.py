@@ -77,12 +77,11 @@ class Split:
     def try_read_features(self, position: int, name: str) -> npt.NDArray[Any] | Damage:
         """All stored frames (N, F) of a recording's features, or what is wrong with them."""
         recording, spec = self[position], self.labels.features[name]
-        extension = f"{name}.npy"
 
         def decode(content: bytes) -> npt.NDArray[Any]:
             return decode_features(spec, content, recording.frames)
 
-        return self._try_member(position, extension, recording.members[extension], decode)
+        return self._try_member(position, spec.extension, recording.members[spec.extension], decode)
 
     def _try_member(
         self, position: int, extension: str, place: Place, decode: Callable[[bytes], npt.NDArray[Any]]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,14 @@ import torch
 
 import wavenet_pl
 from tests.data.shards import write_shard_set
+from tests.data_prep.corpus import prepare
+from tests.data_prep.test_scores import make_pieces
 from tests.training import losses, the_run, train
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
 from wavenet_pl.checkpoint import checksum_path, list_checkpoints
+from wavenet_pl.data.index import load_index, save_index
+from wavenet_pl.mel import default_mel, mel_features
 from wavenet_pl.tracking.metrics_file import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -166,3 +173,92 @@ def test_a_checkpoint_of_other_names_is_refused(folder: Path, shards: Path, tmp_
     checksum_path(path).write_text(f"{digest}  {path.name}\n")
     printed = train(shards, tmp_path, *SETTINGS, *KINDS[name], "trainer.max_steps=4", code=2)
     assert re.search("the data has the (speakers|tags).*the checkpoint has", printed)
+
+
+# --- notes and mel frames ---
+
+LOCAL = {
+    "notes": ("model.kind=music", "model.condition.inputs=[notes]"),
+    "mel": ("model.kind=speaker", "model.condition.inputs=[mel]", "model.condition.upsampling=transposed"),
+}
+
+
+SOME = "0.4"
+"""Seconds; the first notes of the pieces are within."""
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings with their MIDI, and the shards that `prepare` makes of them."""
+    folder = tmp_path_factory.mktemp("pieces")
+    make_pieces(folder / "in", count=6)
+    assert prepare("folder", folder / "in", folder / "out", "--notes", "--mel", "--val-fraction", "0.3") == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_frames_from_prepare_to_generate(
+    pieces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    printed = train(pieces / "out", tmp_path, *SETTINGS, *LOCAL[name], "samples.count=2")
+    run = the_run(tmp_path)
+    rows = [row for row in read_metrics(run.metrics) if "val/bits" in row]
+    assert all(math.isfinite(row[f"val/gap/{name}"]) for row in rows), printed
+    clips = [
+        json.loads(line) for line in (run.clips / "step-000000060" / "clips.jsonl").read_text().splitlines()
+    ]
+    assert {row["told"] for row in clips} == {f"{name} of {row['prompt']}" for row in clips}
+
+    def generate(out: str, file: Path, *more: str) -> np.ndarray:
+        command = ["generate", str(run.path), "--out", str(tmp_path / out), f"--{name}", str(file), *more]
+        assert cli.main(command) == 0, capsys.readouterr().err
+        return np.asarray(soundfile.read(tmp_path / out / "clip-0000-000.wav")[0])
+
+    extension = "mid" if name == "notes" else "wav"
+    one, other = (
+        generate(f"{number}", pieces / "in" / f"piece{number}.{extension}", "--seconds", SOME)
+        for number in (0, 1)
+    )
+    assert len(one) == 6_400 and not np.array_equal(one, other)
+    if name == "mel":
+        audio, rate = soundfile.read(pieces / "in" / "piece0.wav", dtype="float32")
+        np.save(tmp_path / "frames.npy", mel_features(default_mel(rate), audio, rate))
+        assert np.array_equal(generate("again", tmp_path / "frames.npy", "--seconds", SOME), one)
+        soundfile.write(tmp_path / "short.wav", audio[:1_000], rate, subtype="PCM_16")
+        assert len(generate("whole", tmp_path / "short.wav")) == 1_000, "as long as what is said again"
+    capsys.readouterr()
+    np.save(tmp_path / "wrong.npy", np.full((4, 80), 7.0))
+    (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY nothing")
+    (tmp_path / "broken.mid").write_bytes(b"MThd nothing")
+    wrong = {
+        "notes": {"missing.mid": "cannot be read", "broken.mid": "cannot be used as MIDI"},
+        "mel": {"missing.wav": "cannot be read", "broken.npy": "cannot be read", "wrong.npy": "from 0 to 1"},
+    }
+    for file, said in wrong[name].items():
+        assert (
+            cli.main(["generate", str(run.path), "--out", str(tmp_path), f"--{name}", str(tmp_path / file)])
+            == 2
+        )
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and said in error, error
+    other_name = "mel" if name == "notes" else "notes"
+    file = str(pieces / "in" / ("piece0.wav" if other_name == "mel" else "piece0.mid"))
+    assert cli.main(["generate", str(run.path), "--out", str(tmp_path), f"--{other_name}", file]) == 2
+    assert f"{other_name} is set, and this model is told {name}; leave it out" in capsys.readouterr().err
+
+
+def test_data_of_another_spec_is_refused_with_both_sides(
+    pieces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(
+        pieces / "out", tmp_path, *SETTINGS, *LOCAL["mel"], "trainer.max_steps=2", "samples.every_n_steps=0"
+    )
+    index = load_index(pieces / "out")
+    other = replace(index.features["mel"], floor_db=-70.0)
+    shutil.copytree(pieces / "out", tmp_path / "other")
+    save_index(replace(index, features={**index.features, "mel": other}), tmp_path / "other")
+    run = str(the_run(tmp_path).path)
+    command = ["evaluate", run, "--data", str(tmp_path / "other"), "--out", str(tmp_path / "page")]
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "-80.0" in error and "-70.0" in error and other.fingerprint in error

@@ -42,7 +42,7 @@ def our_batch(data: Path) -> Callable[[float], Callable[[], object]]:
 
         def first() -> object:
             loader = CropLoader(
-                module.splits["train"], partial(module.plan, "train"), Share(), receptive_field=1000
+                module.conditions("train", 0), partial(module.plan, "train"), Share(), receptive_field=1000
             )
             loader.load_state_dict({"epoch": 0, "batches": int(share * len(loader))})
             return next(iter(loader))

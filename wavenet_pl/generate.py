@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from wavenet_pl.features import FeatureSpec
     from wavenet_pl.modules import WaveNetModule
 
-
 _SECONDS = 2.0
 
 
@@ -29,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, one checkpoint, or an export")
     parser.add_argument("--out", required=True, metavar="DIR", help="where WAV and PNG files go")
     parser.add_argument(
-        "--seconds", type=positive, help="new audio per clip (default: as long as the notes or mel, else 2)"
+        "--seconds",
+        type=positive,
+        help=f"new audio per clip (default: as long as the notes or mel, else {_SECONDS:g})",
     )
     parser.add_argument("--count", type=int, default=1, help="how many clips, made in one batch (default: 1)")
     parser.add_argument(
@@ -196,9 +197,7 @@ def _read_features(args: argparse.Namespace, module: WaveNetModule) -> tuple[dic
         if path is None:
             continue
         if spec is None:
-            features[name] = np.zeros(
-                (0, 0)
-            )  # this model cannot be told so; the message comes from where it is told
+            features[name] = np.zeros((0, 0))  # refused where it is told
             continue
         if isinstance(spec, NotesSpec):
             notes = read_midi(path)

@@ -99,11 +99,10 @@ def cropped(
     Before a recording comes one silence code: amplitude 0 at position -1. Where the context would begin earlier, the
     crop begins there instead, and the network, which gets no past, knows the same as at the start of a clip.
     """
-    split = conditions.split
+    split, nothing = conditions.split, conditions.read(-1, 0)
+    assert not isinstance(nothing, Damage)
     for slot in slots:
         audio = np.zeros(receptive_field + crop_samples, dtype=np.float32)
-        nothing = conditions.read(-1, 0)
-        assert not isinstance(nothing, Damage)
         if slot.recording < 0:
             yield Crop(slot, audio, 0, 0, "", nothing)
             continue
@@ -112,8 +111,9 @@ def cropped(
         key = split[slot.recording].key
         samples = split.try_read(slot.recording, begin + skipped, slot.stop)
         condition = conditions.read(slot.recording, begin + 1)  # the first output predicts the second code
-        bad = next((found for found in (samples, condition) if isinstance(found, Damage)), None)
         if isinstance(samples, Damage) or isinstance(condition, Damage):
+            bad = samples if isinstance(samples, Damage) else condition
+            assert isinstance(bad, Damage)
             yield Crop(slot, audio, 0, 0, key, nothing, bad)
             continue
         audio[skipped : skipped + len(samples)] = samples

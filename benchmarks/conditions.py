@@ -1,0 +1,165 @@
+"""Does a model use what it is told? Each kind is trained for some minutes and told the truth, and something else.
+
+Beside each is what simple models reach on the same recordings. A model of mel frames reads the same shards as one
+that is told nothing, and each training is begun once more on two ranks.
+
+    python benchmarks/conditions.py --corpora DIR --json conditions.json --folder runs
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import Records, build_parser, print_table, run, workplace
+from wavenet_pl.data.index import INDEX_NAME
+from wavenet_pl.errors import UserError
+from wavenet_pl.run import RunFolder
+from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.wandb_log import read_log
+
+SIXTEEN_BITS = (
+    "model.head.kind=logistics",
+    "model.codec.kind=linear",
+    "model.codec.quantization_channels=65536",
+)
+CAPTIONS = ["val/clips", "captions"]
+"""Where W&B keeps them."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row: what is trained on what."""
+
+    corpus: str
+    """A folder below --corpora."""
+    prepare: str
+    """Options of `wavenet-pl prepare`."""
+    train: str
+    """Arguments of `wavenet-pl train`, but for the data."""
+
+
+FEW = "--val-fraction 0.2 --test-fraction 0"
+"""For a corpus of so few recordings that a twentieth of them would say nothing."""
+MODELS = {
+    "speaker": Model("speech_multi", "--mel", "speaker small"),
+    "mel": Model("speech_multi", "--mel", "vocoder small"),
+    "nothing": Model("speech_multi", "--mel", " ".join(["unconditional small", *SIXTEEN_BITS])),
+    "notes": Model("piano", f"--notes {FEW}", "music small"),
+    "tags": Model(
+        "music_real", f"--tag-columns genre,mood {FEW}", "music small model.condition.inputs=[tags]"
+    ),
+}
+"""What is told -> the model."""
+
+
+def measure(name: str, corpora: Path, folder: Path, steps: int | None) -> dict[str, Any]:
+    """Prepare, train, evaluate: a flat record."""
+    model = MODELS[name]
+    data = folder / "data" / model.corpus
+    if not (data / INDEX_NAME).exists():  # which is written last
+        wavenet_pl(
+            folder, ["prepare", "folder", str(corpora / model.corpus), str(data), *model.prepare.split()]
+        )
+    arguments = [
+        "train",
+        *model.train.split(),
+        f"name={name}",
+        f"data.path={data}",
+        "trainer.accelerator=cpu",
+    ]
+    wavenet_pl(folder, [*arguments, *([] if steps is None else [f"trainer.max_steps={steps}"])])
+    of_one = the_run(folder / "runs", name)
+    wavenet_pl(folder, ["evaluate", str(of_one.path), "--json", str(folder / f"{name}.json")])
+    ranks = "samples.every_n_steps=0 trainer.devices=2 trainer.max_steps=50 trainer.limit_val_batches=0"
+    wavenet_pl(folder, [*arguments, "--runs", "two", *ranks.split()])
+    found = json.loads((folder / f"{name}.json").read_text())
+    overall, order1 = found["overall"], found["baselines"]["order1"]
+    bits = overall["comparable_bits"][0]
+    said = captions(of_one)
+    return {
+        "steps": max(losses(of_one)),
+        "recordings": found["scored_recordings"],
+        "codes": found["subject"]["codes"],
+        "own_bits": overall["bits"][0],
+        "bits": bits,
+        "order1_bits": order1,
+        "under_order1": order1 - bits,
+        **dict(zip(("gap", "gap_low", "gap_high"), found["gaps"].get(name, [None] * 3), strict=True)),
+        "effective_context": found["effective_receptive_field"],
+        "ranks_differ": difference(losses(of_one), losses(the_run(folder / "two", name))),
+        "clips_tracked": len(said),
+        "caption": said[-1],
+        "clips_with_faults": sum(bool(clip["faults"]) for clip in found["clips"]),
+    }
+
+
+def wavenet_pl(folder: Path, arguments: list[str]) -> None:
+    """A command of ours in a process of its own, whose output is shown."""
+    print("$ wavenet-pl", *arguments, file=sys.stderr, flush=True)
+    code = subprocess.run(
+        [sys.executable, "-m", "wavenet_pl", *arguments], cwd=folder, check=False
+    ).returncode
+    if code:
+        raise UserError(f"`wavenet-pl {arguments[0]}` ended with {code}; what it said is above")
+
+
+def the_run(root: Path, name: str) -> RunFolder:
+    """The one run of this name."""
+    (path,) = root.glob(f"{name}-*")
+    return RunFolder(path)
+
+
+def losses(folder: RunFolder) -> dict[int, float]:
+    """Step -> loss."""
+    return {row["step"]: row["train/loss"] for row in read_metrics(folder.metrics) if "train/loss" in row}
+
+
+def difference(one: dict[int, float], two: dict[int, float]) -> float:
+    """The largest relative difference between two runs, over the steps that both have."""
+    return max(abs(two[step] / one[step] - 1) for step in one.keys() & two.keys())
+
+
+def captions(folder: RunFolder) -> list[str]:
+    """Those of the clips that W&B was given last."""
+    texts: list[str] = []
+    for start in sorted(folder.path.glob("wandb/offline-run-*")):
+        for record in read_log(start):
+            for item in record.history.item if record.HasField("history") else ():
+                if list(item.nested_key) == CAPTIONS:
+                    texts = json.loads(item.value_json)
+    return texts
+
+
+def main(args: Namespace) -> int:
+    """Measure what is not measured yet, and print it."""
+    records, steps = Records(args.json), 60 if args.quick else None
+    for name in args.only:
+        if not (args.corpora / MODELS[name].corpus).is_dir():
+            raise UserError(
+                f"{args.corpora / MODELS[name].corpus} is no folder; say with --corpora where it is"
+            )
+    with workplace(args.folder) as folder:
+        for name in args.only:
+            facts = {
+                "benchmark": "conditions",
+                "told": name,
+                "train": MODELS[name].train,
+                "quick": args.quick,
+            }
+            records.measure(facts, partial(measure, name, args.corpora.resolve(), folder, steps))
+    print_table(records.of("conditions"))
+    return 0
+
+
+if __name__ == "__main__":
+    parser = build_parser("does a model use what it is told?")
+    parser.add_argument("--corpora", type=Path, required=True, metavar="DIR", help="folders of recordings")
+    parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), help="these models (all)")
+    run(main, parser.parse_args())

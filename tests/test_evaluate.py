@@ -47,11 +47,16 @@ def test_writes_a_page_and_numbers_and_says_the_most_important(run, shards, tmp_
     assert low < mean < high
     assert f"{mean:.3f}" in out and "order-1" in out and "samples are used of a receptive field of 33" in out
     assert "4 of 4 recordings of split val" in out and "times real time, engine reference, threads 1" in out
-    assert "<h1>" in (run / "evaluation" / "report.html").read_text()
+    page = (run / "evaluation" / "report.html").read_text()
+    assert "<h1>" in page and "<h2>Voices, heard by Resemblyzer</h2>" in page
     assert found["complete"] and found["subject"]["data"] == str(shards)
     assert [group["name"] for group in found["speakers"]] == ["anna", "ben"]
     assert [group["name"] for group in found["tags"]] == ["a", "b"]
     assert len(found["recordings"]) == 4 and len(found["clips"]) == 1
+    [judgement] = found["judgements"]
+    assert judgement["title"] == "Voices, heard by Resemblyzer" and f"{judgement['title']}:\n" in out
+    # Of one clip nothing can be said, or nobody is there to say it.
+    assert judgement["remarks"] and all(f"  {remark}\n" in out for remark in judgement["remarks"])
     baselines = Baselines(**found["baselines"])
     assert baselines.uniform == 8 and baselines.order1 < baselines.unigram
     assert baselines.val_samples == found["overall"]["samples"]

@@ -311,12 +311,33 @@ def test_each_dependency_has_a_reason() -> None:
     assert with_reason == declared - {"wavenet-pl"}
 
 
+OPTIONAL = "evaluate"
+BESIDE_OPTIONAL = {"setuptools"}  # imported by what Resemblyzer brings along, which does not ask for it
+
+
+def optional() -> set[str]:
+    """What is imported where it is installed only."""
+    return {bare(r) for r in project()["project"]["optional-dependencies"][OPTIONAL]} - BESIDE_OPTIONAL
+
+
 def test_dependencies_are_what_the_code_imports() -> None:
     imported = {name for path in SOURCES for name in imported_names(path)}
     foreign = imported - set(sys.stdlib_module_names) - {"wavenet_pl", "data_prep"}
     assert {"pyyaml" if name == "yaml" else name.replace("_", "-") for name in foreign} == {
         bare(r) for r in project()["project"]["dependencies"]
-    }
+    } | {name.lower() for name in optional()}
+
+
+def test_what_is_optional_is_imported_late() -> None:
+    names = {name.lower() for name in optional()}
+    early = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in SOURCES
+        for node in tree_of(path).body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and names & {part.split(".")[0] for part in ast.unparse(node).replace(",", " ").split()}
+    ]
+    assert not early, f"import it in the function that needs it, for it may not be there: {early}"
 
 
 # --- pages and commands ---

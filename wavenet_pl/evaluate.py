@@ -179,6 +179,7 @@ def _measure(args: argparse.Namespace, module: WaveNetModule, results: Results, 
     from wavenet_pl.data.damage import Damage
     from wavenet_pl.evaluation.clips import make_clips
     from wavenet_pl.evaluation.context import measure_context
+    from wavenet_pl.evaluation.judging import judge_clips
     from wavenet_pl.evaluation.scoring import score
 
     torch.set_num_threads(args.threads or len(os.sched_getaffinity(0)))
@@ -206,6 +207,8 @@ def _measure(args: argparse.Namespace, module: WaveNetModule, results: Results, 
         results.clips, results.speed = make_clips(
             module, split, seconds=args.seconds, count=args.count, seed=args.seed, tell=Progress("clips")
         )
+        scored = [found.position for found in results.scores]
+        results.judgements = judge_clips(module.inputs, split, scored, results.clips, Progress("judges"))
 
 
 def _say(results: Results) -> None:
@@ -241,3 +244,9 @@ def _say(results: Results) -> None:
             f"clips        {len(results.clips)}: {faults}; {results.speed.real_time_factor:.3f} times real time, "
             f"engine {results.speed.engine}, threads {results.speed.threads}"
         )
+    for judgement in results.judgements:
+        print(f"{judgement.title}:")
+        for measure in judgement.measures:
+            print(f"  {measure}")
+        for remark in judgement.remarks:
+            print(f"  {remark}")

@@ -20,6 +20,8 @@ KNOWN_BAD = {
 }
 KNOWN_BAD["pytorch-lightning"] = KNOWN_BAD["lightning"]
 REINSTALL = "`pip install -e .` in the repository"
+INSTALL_JUDGES = "`pip install -e '.[evaluate]'` in the repository"
+"""The optional networks that `evaluate` judges clips with."""
 
 Installed = Callable[[str], "str | None"]
 """Package name -> installed version, None where it is not installed."""

@@ -16,6 +16,8 @@ from wavenet_pl.data.index import load_index, shard_storage
 from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.clips import Clip, Speed
 from wavenet_pl.evaluation.context import ContextPoint, list_contexts
+from wavenet_pl.evaluation.judging import Judgement
+from wavenet_pl.evaluation.likeness import Measure
 from wavenet_pl.evaluation.report import render, write_report
 from wavenet_pl.evaluation.results import Results, Subject
 from wavenet_pl.evaluation.scoring import Score
@@ -54,6 +56,16 @@ def results(folder: Path, **more: object) -> Results:
             Clip(HOSTILE[n], HOSTILE[n], voice, voice[:4_000], {"noise": "is noise"} if n else {}, {}) for n in range(2)
         ],
         speed=Speed(0.125, 2, 1),
+        judgements=[
+            Judgement(
+                f"Voices {HOSTILE[0]}",
+                (
+                    Measure(HOSTILE[1], Interval(0.625, 0.5, 0.75), Interval(0.875, 0, 1), Interval(0.375, 0, 1)),
+                    Measure("a distance", Interval(1.125, -np.inf, np.inf), Interval(0.25, -np.inf, np.inf)),
+                ),
+                (f"beside {HOSTILE[0]}",),
+            )
+        ],
         complete=True,
     )  # fmt: skip
     for name, value in more.items():
@@ -112,6 +124,12 @@ def test_numbers_are_on_it(page):
         assert number in page, number
 
 
+def test_what_is_heard_stands_between_recordings_and_chance(page):
+    assert "<td>0.625</td><td>0.500 to 0.750</td><td>0.875</td><td>0.375</td>" in page
+    assert "<td>1.125</td><td>–</td><td>0.250</td><td>–</td>" in page
+    assert "<p>Beside &lt;script&gt;alert(1)&lt;/script&gt;.</p>" in page
+
+
 def test_what_was_not_reached_is_not_there_and_said(tmp_path):
     page = render(
         results(tmp_path, scores=[], context=[], clips=[], speed=None, baselines=None, complete=False)
@@ -150,6 +168,10 @@ def test_plain_numbers_are_json_without_infinities(tmp_path):
     assert read["overall"]["comparable_bits"][0] == pytest.approx(3.0)
     assert read["recordings"][0]["bits"][1:] == [None, None], "one recording has no interval"
     assert read["effective_receptive_field"] == 32
+    [judgement] = read["judgements"]
+    assert judgement["measures"][0]["generated"] == [0.625, 0.5, 0.75]
+    assert judgement["measures"][1]["generated"] == [1.125, None, None]
+    assert judgement["measures"][1]["chance"] is None and judgement["remarks"] == [f"beside {HOSTILE[0]}"]
     assert read["faults"]["noise"] == {"generated": 1, "recorded": 0}
 
 

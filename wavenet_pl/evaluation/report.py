@@ -20,6 +20,7 @@ from wavenet_pl.durable import write_durably
 from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.context import TOLERANCE, effective_receptive_field
 from wavenet_pl.evaluation.curve import draw_curve
+from wavenet_pl.evaluation.judging import Judgement
 from wavenet_pl.evaluation.results import Results
 from wavenet_pl.evaluation.scoring import Group, gaps
 from wavenet_pl.foreign import printable
@@ -48,6 +49,7 @@ def render(results: Results) -> str:
         _gaps(results),
         _context(results),
         _clips(results),
+        *map(_judgement, results.judgements),
         _groups("Speakers", results.by_speaker(), results),
         _groups("Tags", results.by_tag(), results),
         _groups("Recordings, costliest first", results.by_recording(), results),
@@ -191,6 +193,22 @@ def _clip(number: int, clip: Clip, sample_rate: int) -> str:
         f'<article><h3>{_text(title)}</h3><div class="players">{players}</div><img alt="Waveforms and spectrograms of '
         f'{_text(f"{title}: generated above, {clip.key} below")}" src="{_url("image/png", picture)}"></article>'
     )
+
+
+def _judgement(judgement: Judgement) -> str:
+    rows = [
+        (
+            measure.name,
+            *_interval(measure.generated),
+            _interval(measure.recorded)[0],
+            _interval(measure.chance)[0] if measure.chance else "–",
+        )
+        for measure in judgement.measures
+    ]
+    names = ("", "generated", "interval over clips", "recorded", "chance")
+    table = _table("Generated clips, between recorded ones and chance", names, rows) if rows else ""
+    remarks = "".join(f"<p>{_text(remark[:1].upper() + remark[1:])}.</p>" for remark in judgement.remarks)
+    return f"<section><h2>{_text(judgement.title)}</h2>{table}{remarks}</section>"
 
 
 def _groups(title: str, groups: Sequence[Group], results: Results) -> str:

@@ -10,6 +10,7 @@ from wavenet_pl.data.baselines import Baselines
 from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.clips import Clip, Speed, count_faults
 from wavenet_pl.evaluation.context import TOLERANCE, ContextPoint, effective_receptive_field
+from wavenet_pl.evaluation.judging import Judgement
 from wavenet_pl.evaluation.scoring import Group, Score, gaps, grouped
 from wavenet_pl.evaluation.screen import KINDS
 from wavenet_pl.intervals import LEVEL
@@ -55,6 +56,7 @@ class Results:
     context: list[ContextPoint] = field(default_factory=list)
     clips: list[Clip] = field(default_factory=list)
     speed: Speed | None = None
+    judgements: list[Judgement] = field(default_factory=list)
     complete: bool = False
     """Whether every stage came to its end."""
 
@@ -108,6 +110,7 @@ class Results:
                 kind: {"generated": made, "recorded": real} for kind, (made, real) in self.faults().items()
             },
             "speed": None if self.speed is None else asdict(self.speed),
+            "judgements": list(map(asdict, self.judgements)),
         }
         return dict(_finite(plain))
 

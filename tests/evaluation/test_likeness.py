@@ -74,3 +74,7 @@ def test_a_measure_says_what_is_known_and_no_more():
         == "F1 0.500 (0.250 to 0.750); recorded clips 0.125, by chance 0.500"
     )
     assert str(Measure("distance", unsure, sure)) == "distance 0.125; recorded clips 0.500"
+    unknown = Interval(math.nan, -math.inf, math.inf)
+    assert (
+        str(Measure("precision", unknown, sure, unknown)) == "precision –; recorded clips 0.500, by chance –"
+    )

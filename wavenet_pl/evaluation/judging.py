@@ -17,6 +17,7 @@ from wavenet_pl.evaluation.likeness import Embeddings, Measure
 from wavenet_pl.evaluation.scoring import Tell
 from wavenet_pl.evaluation.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
 from wavenet_pl.features import NotesSpec
+from wavenet_pl.foreign import printable
 
 _TELLS_VOICE = {"speaker", "mel"}
 """Inputs that say whose voice it should be."""
@@ -93,7 +94,7 @@ def _voices(
         if mute := [clip.key for (clip, _), voice in zip(pairs, found, strict=True) if voice is None]:
             remarks.append(
                 f"no voice is heard in {len(mute)} of {len(pairs)} {what} clips, which do not count: "
-                f"{'beside ' if what == 'generated' else ''}{', '.join(mute)}"
+                f"{'beside ' if what == 'generated' else ''}{', '.join(map(printable, mute))}"
             )
     heard = [
         _Heard(position, one, other)
@@ -101,9 +102,10 @@ def _voices(
         if one is not None and other is not None
     ]
     samples = max(len(clip.generated) for clip, _ in pairs)
-    answers = [_distance(judge, split, scored, heard, samples, lambda share: tell(0.7 + 0.3 * share))]
+    answers: list[Measure | str] = []
     if told and any(recording.speaker >= 0 for _, recording in split.places):
-        answers.insert(0, _similarity(judge, split, scored, heard, lambda share: tell(0.3 + 0.4 * share)))
+        answers.append(_similarity(judge, split, scored, heard, lambda share: tell(0.3 + 0.4 * share)))
+    answers.append(_distance(judge, split, scored, heard, samples, lambda share: tell(0.7 + 0.3 * share)))
     measures = [answer for answer in answers if isinstance(answer, Measure)]
     return measures, remarks + [answer for answer in answers if isinstance(answer, str)]
 

@@ -31,8 +31,13 @@ class Measure:
     def __str__(self) -> str:
         mean, low, high = self.generated
         sure = f" ({low:.3f} to {high:.3f})" if math.isfinite(low) else ""
-        beside = "" if self.chance is None else f", by chance {self.chance.mean:.3f}"
-        return f"{self.name} {mean:.3f}{sure}; recorded clips {self.recorded.mean:.3f}{beside}"
+        beside = "" if self.chance is None else f", by chance {shown(self.chance.mean)}"
+        return f"{self.name} {shown(mean)}{sure}; recorded clips {shown(self.recorded.mean)}{beside}"
+
+
+def shown(mean: float) -> str:
+    """Three digits, or a dash where nothing was counted."""
+    return "–" if math.isnan(mean) else f"{mean:.3f}"
 
 
 def cosines(one_ND: Embeddings, other_ND: Embeddings) -> Embeddings:

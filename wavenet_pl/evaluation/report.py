@@ -21,6 +21,7 @@ from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.context import TOLERANCE, effective_receptive_field
 from wavenet_pl.evaluation.curve import draw_curve
 from wavenet_pl.evaluation.judging import Judgement
+from wavenet_pl.evaluation.likeness import shown
 from wavenet_pl.evaluation.results import Results
 from wavenet_pl.evaluation.scoring import Group, gaps
 from wavenet_pl.foreign import printable
@@ -200,8 +201,8 @@ def _judgement(judgement: Judgement) -> str:
         (
             measure.name,
             *_interval(measure.generated),
-            _interval(measure.recorded)[0],
-            _interval(measure.chance)[0] if measure.chance else "–",
+            shown(measure.recorded.mean),
+            shown(measure.chance.mean) if measure.chance else "–",
         )
         for measure in judgement.measures
     ]
@@ -250,7 +251,7 @@ def _table(caption: str, names: Iterable[str], rows: Iterable[Iterable[str]]) ->
 def _interval(interval: Interval) -> tuple[str, str]:
     known = math.isfinite(interval.low)
     return (
-        f"{interval.mean:.3f}",
+        shown(interval.mean),
         f"{interval.low:.3f} to {interval.high:.3f}" if known else "–",
     )
 

@@ -15,6 +15,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from wavenet_pl.config import from_plain
+from wavenet_pl.delta import find_delta, load_delta
 from wavenet_pl.durable import replacing, write_durably
 from wavenet_pl.errors import UserError
 from wavenet_pl.foreign import read_file
@@ -24,6 +25,8 @@ from wavenet_pl.tracking.metrics_file import read_metrics
 from wavenet_pl.weights import build_trained, is_export, load_export, read_archive
 
 _NAME = re.compile(r"step-(\d{9,})\.ckpt")
+_MOST_DELTAS = 16
+"""On top of one another: a file could name itself as its base."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -181,12 +184,23 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 def load(path: str | os.PathLike[str]) -> WaveNetModule:
     """The model of a run (its best val/bits; averaged weights where trained), a checkpoint or an export, in eval mode.
 
+    Also that of a delta which `wavenet-pl adapt` wrote, where its base is still there.
+
     Raises:
         UserError: there is none, or it is damaged.
     """
-    path = Path(path)
+    return _load(Path(path), _MOST_DELTAS)
+
+
+def _load(path: Path, deltas: int) -> WaveNetModule:
     if is_export(path):
         return load_export(path)
+    if (delta := find_delta(path)) is not None:
+        if not deltas:
+            raise UserError(
+                f"{path} is an adaptation of an adaptation, and so on, {_MOST_DELTAS} deep, expected a base in the end"
+            )
+        return load_delta(delta, lambda base: _load(Path(base), deltas - 1))
     if path.is_dir():
         path = best_checkpoint(RunFolder(path))
     elif checksum_path(path).exists() and (reason := problem(path)) is not None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "index": ("wavenet_pl.indexing", "check shards that someone else wrote, and write their index"),
     "train": ("wavenet_pl.train", "train a model from a config, or go on with the run it began"),
     "generate": ("wavenet_pl.generate", "make clips to listen to from a trained model"),
+    "adapt": ("wavenet_pl.adapt", "teach a trained model a new speaker from a folder of recordings"),
     "evaluate": (
         "wavenet_pl.evaluate",
         "say how good a trained model is, in numbers and on a page to listen to",
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. Wrong options raise SystemExit(2), as argparse does.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["train"]:
+    if arguments[:1] in (["train"], ["adapt"]):
         signals.hold()  # first thing in the process: the handlers come with the command
     program = " ".join([PROGRAM, *(argument for argument in arguments[:1] if argument in COMMANDS)])
     try:

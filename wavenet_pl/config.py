@@ -107,17 +107,21 @@ class Config:
         trainer_options.check_owned(self.trainer)
 
 
-def load_config(files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Config:
+def load_config(
+    files: Iterable[str | Path] = (), overrides: Iterable[str] = (), under: Mapping[str, Any] | None = None
+) -> Config:
     """Lays YAML files over the defaults, and key=value arguments over those, each in order.
 
     Args:
         files: paths, or names of shipped configs such as `demo`.
         overrides: `section.name=value` arguments, the value in YAML.
+        under: a tree of settings that files are laid over, as `to_plain` gives it.
 
     Raises:
         UserError: one message with every mistake found, each with its key path and place.
     """
-    sources = [config_source.read_file(find_config(file)) for file in files]
+    sources = [config_source.read_plain(under, "the base")] if under else []
+    sources += [config_source.read_file(find_config(file)) for file in files]
     sources += [config_source.read_assignment(argument) for argument in overrides]
     config = _build(sources)
     if not config.data.path:

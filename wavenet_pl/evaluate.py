@@ -132,7 +132,6 @@ def _prepare(args: argparse.Namespace, module: WaveNetModule) -> tuple[Results, 
     _check(index, path, args.split, module.sample_rate)
     check_inputs(path, index, module.inputs)
     labels = index.labels.of(module.inputs)
-    module.labels.check_same(labels, args.run, path)
     storage, shards = shard_storage(index, path), index.splits[args.split]
     drawn = draw_recordings(shards, seed=args.seed, max_samples=round(args.max_seconds * index.sample_rate))
     subject = Subject(
@@ -149,8 +148,12 @@ def _prepare(args: argparse.Namespace, module: WaveNetModule) -> tuple[Results, 
         seconds=index.seconds(args.split),
     )
     train = index.splits.get("train")
+    recordings = Split(drawn, storage, index.sample_rate, labels)
+    if module.inputs:
+        recordings = recordings.relabelled(module.labels, path, args.run)
+    speakers = module.labels.speakers or index.speakers
     return (
-        Results(subject, Split(drawn, storage, index.sample_rate, labels), index.speakers, index.tags),
+        Results(subject, recordings, speakers, index.tags),
         Split(train, storage, index.sample_rate) if train else None,
     )
 

@@ -1,10 +1,11 @@
-"""Pictures of clips: waveform and spectrogram, one panel for each clip."""
+"""Pictures: of clips, with waveform and spectrogram, and of a curve."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,23 +58,61 @@ def encode_spectrograms(
     clips: Sequence[tuple[str, npt.ArrayLike]], sample_rate: int, title: str = ""
 ) -> bytes:
     """The bytes of the PNG that `save_spectrograms` writes."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     assert clips, "a picture of nothing"
     audio = [(label, np.asarray(samples, dtype=np.float32)) for label, samples in clips]
     height = 2.5 * len(clips) + (0.75 if title else 0.5)
-    # The reader's own style file does not count, and nothing of ours stays behind.
+    with _plain_style():
+        figure = Figure(figsize=(9.6, height), dpi=110, facecolor="white")
+        _fill(figure, audio, sample_rate, title)
+        return _png(figure)
+
+
+def encode_curve(
+    points: Sequence[tuple[float, float]], levels: Mapping[str, float], across: str, up: str
+) -> bytes:
+    """A PNG of a line through points (x, y), with named horizontal lines.
+
+    Args:
+        points: in order.
+        levels: what a line is called -> its height.
+        across: what x is.
+        up: what y is.
+    """
+    from matplotlib.figure import Figure
+
+    with _plain_style():
+        figure = Figure(figsize=(7.2, 3.2), dpi=110, facecolor="white", layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([x for x, _ in points], [y for _, y in points], color=_WAVE, marker=".", linewidth=1.2)
+        for (name, height), dashes in zip(levels.items(), ("--", ":", "-."), strict=False):
+            axes.axhline(height, color=_FAINT, linewidth=0.9, linestyle=dashes, label=f"{name}: {height:.3f}")
+        axes.legend(frameon=False, fontsize=8.5)
+        axes.set(xlabel=across, ylabel=up)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        return _png(figure)
+
+
+@contextmanager
+def _plain_style() -> Iterator[None]:
+    """The reader's own style file does not count, and nothing of ours stays behind."""
+    import matplotlib
+
     plain: dict[Any, Any] = {
         key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")
     }
     with matplotlib.rc_context({**plain, **_STYLE}):
-        figure = Figure(figsize=(9.6, height), dpi=110, facecolor="white")
-        FigureCanvasAgg(figure)
-        _fill(figure, audio, sample_rate, title)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
+        yield
+
+
+def _png(figure: Figure) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 

@@ -8,6 +8,8 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -56,27 +58,23 @@ def main(args: argparse.Namespace) -> int:
             "or train.stop_after; add trainer.max_steps=100000, for instance"
         )
     index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
-    _quieten()
+    quieten()
     check_trainer(config)
     return _train(args, config, index, flag, began)
 
 
 def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFlag, began: float) -> int:
     import lightning.pytorch as L
-    import torch
 
     from wavenet_pl import briefing
-    from wavenet_pl.callbacks.preemption import exit_code
-    from wavenet_pl.callbacks.ranks import leave_together
     from wavenet_pl.checkpoint import newest_valid
-    from wavenet_pl.data.datamodule import AudioDataModule, check_batch_size
+    from wavenet_pl.data.datamodule import AudioDataModule
     from wavenet_pl.models import build_module
     from wavenet_pl.run import run_folder
 
-    receptive_field = config.model.network.receptive_field
     data = AudioDataModule(
-        config.data, receptive_field=receptive_field, seed=config.seed, index=index, inputs=config.model.inputs,
-        frame_context=config.model.condition.frame_context,
+        config.data, receptive_field=config.model.network.receptive_field, seed=config.seed, index=index,
+        inputs=config.model.inputs, frame_context=config.model.condition.frame_context,
     )  # fmt: skip
     run = run_folder(config, data.index.fingerprint, args.runs)
     L.seed_everything(config.seed, workers=True, verbose=False)
@@ -86,20 +84,69 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
     if args.dry_run:
         briefing.describe(run, config, data, module, None if args.fresh else newest_valid(run)[0])
         return 0
+    return fit(Task(config, run, data, module), flag, began, fresh=args.fresh)
+
+
+@dataclass(kw_only=True)
+class Extras:
+    """What one kind of training has beside what all have."""
+
+    callbacks: Sequence[L.Callback] = ()
+    """Act after a step and after a validation before that is saved."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """For the tracker, beside the config."""
+    at_end: Callable[[RunTracker | None], None] | None = None
+    """Called on rank 0 when the training has come to its end, while the tracker still takes something."""
+
+
+@dataclass
+class Task:
+    """One training: of what, on what, and where."""
+
+    config: Config
+    run: RunFolder
+    data: AudioDataModule
+    module: WaveNetModule
+    extras: Extras = field(default_factory=Extras)
+
+
+def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int:
+    """Trains from the newest checkpoint on, or from the module as it is; returns the exit code.
+
+    Args:
+        task: what is trained.
+        flag: set by signals.
+        began: when the command did, by `time.monotonic`.
+        fresh: whether an earlier run is set aside first.
+    """
+    import torch
+
+    from wavenet_pl import briefing
+    from wavenet_pl.callbacks.preemption import exit_code
+    from wavenet_pl.callbacks.ranks import leave_together
+    from wavenet_pl.checkpoint import newest_valid
+    from wavenet_pl.data.datamodule import check_batch_size
+
+    config, run, module = task.config, task.run, task.module
     stop_at = None if config.train.stop_after is None else began + config.train.stop_after
-    trainer = _build_trainer(run, config, flag, stop_at)
+    trainer = _build_trainer(run, config, flag, stop_at, task.extras.callbacks)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
     if config.train.compile:
         module.network.compile()
-    held = _take_folder(run, args.fresh) if trainer.is_global_zero else []
+    held = _take_folder(run, fresh) if trainer.is_global_zero else []
     resume, passed_over = newest_valid(run)
-    tracker = _prepare_rank_zero(run, config, data, module, trainer, resume, passed_over)
+    tracker = _prepare_rank_zero(task, trainer, resume, passed_over)
     code = 0
     try:
         trainer.fit(
-            module, datamodule=data, ckpt_path=None if resume is None else str(resume), weights_only=True
+            module,
+            datamodule=task.data,
+            ckpt_path=None if resume is None else str(resume),
+            weights_only=True,
         )
+        if task.extras.at_end is not None and trainer.is_global_zero:
+            task.extras.at_end(tracker)
     except StopRun as stop:
         code = exit_code(trainer, stop.code)
         if trainer.is_global_zero:
@@ -130,7 +177,9 @@ def _take_folder(run: RunFolder, fresh: bool) -> list[BinaryIO]:
     return held
 
 
-def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, stop_at: float | None) -> L.Trainer:
+def _build_trainer(
+    run: RunFolder, config: Config, flag: StopFlag, stop_at: float | None, extra: Sequence[L.Callback]
+) -> L.Trainer:
     """A Trainer with the config's own options and what is ours."""
     from wavenet_pl.callbacks.bad_numbers import BadNumbers
     from wavenet_pl.callbacks.bad_recordings import BadRecordings
@@ -157,6 +206,7 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, stop_at: floa
     ]
     if config.model.inputs:
         callbacks.append(ConditionUse(config.optim.warmup_steps))
+    callbacks += extra
     if config.samples.every_n_steps:
         weights = {"weights": average.averaged} if average else {}
         callbacks.append(SampleLogger(config.samples, run.clips, stopping=lambda: bool(flag), **weights))
@@ -178,13 +228,7 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, stop_at: floa
 
 
 def _prepare_rank_zero(
-    run: RunFolder,
-    config: Config,
-    data: AudioDataModule,
-    module: WaveNetModule,
-    trainer: L.Trainer,
-    resume: Path | None,
-    passed_over: list[str],
+    task: Task, trainer: L.Trainer, resume: Path | None, passed_over: list[str]
 ) -> RunTracker | None:
     """The run folder, what is known of data and model, and the loggers, which do nothing on other ranks."""
     from wavenet_pl import briefing
@@ -193,7 +237,8 @@ def _prepare_rank_zero(
     from wavenet_pl.tracking.metrics_file import MetricsFile, cut_back
     from wavenet_pl.tracking.wandb_logger import build_wandb_logger
 
-    facts: dict[str, Any] = {}
+    run, config, data, module = task.run, task.config, task.data, task.module
+    facts = dict(task.extras.facts)
     if trainer.is_global_zero:
         git = run.create(config)
         for path in (run.metrics, run.path / bad_numbers.NAME):
@@ -202,7 +247,7 @@ def _prepare_rank_zero(
             print(f"passed over: {reason}", file=sys.stderr)
         briefing.describe(run, config, data, module, resume)
         briefing.show_baselines(briefing.measured_baselines(run, data, module), module)
-        facts = {
+        facts |= {
             "git": git,
             "parameters": briefing.num_parameters(module),
             "receptive_field": config.model.network.receptive_field,
@@ -237,7 +282,7 @@ def _keep_models(run: RunFolder, tracker: RunTracker) -> None:
         tracker.log_model(path, names, {"step": step, "val/bits": bits.get(step)})
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """What the libraries below say that is no news to the user."""
     import lightning.pytorch  # noqa: F401 - it sets the levels of its loggers when it is imported
 

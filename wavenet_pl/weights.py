@@ -135,7 +135,7 @@ def _check_archive(file: BinaryIO) -> None:
 
 
 def build_trained(
-    config: Config, origin: Mapping[str, Any], state: Mapping[str, Any], path: Path
+    config: Config, origin: Mapping[str, Any], state: Mapping[str, Any], path: Path, size: int | None = None
 ) -> WaveNetModule:
     """The model of a config with these weights, in eval mode.
 
@@ -143,7 +143,8 @@ def build_trained(
         config: of the model.
         origin: `sample_rate`, `index_fingerprint` and `labels` of the data that it was trained on.
         state: name -> weights.
-        path: the file that they come from, whose size bounds theirs.
+        path: the file that they come from.
+        size: bytes that they have at most; None for the size of the file.
 
     Raises:
         UserError: they do not belong together.
@@ -162,7 +163,8 @@ def build_trained(
             module = build_module(
                 config, sample_rate=sample_rate, index_fingerprint=fingerprint, labels=labels
             )
-        module.load_state_dict(_checked(state, module.state_dict(), path.stat().st_size), assign=True)
+        size = path.stat().st_size if size is None else size
+        module.load_state_dict(_checked(state, module.state_dict(), size), assign=True)
     except KeyError as error:
         reason = f"it lacks {error}"
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:

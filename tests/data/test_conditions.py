@@ -159,7 +159,7 @@ def test_of_one_recording_the_wrong_frames_are_those_of_another_time(tmp_path: P
 def test_damaged_features_count_for_nothing_and_are_named(framed: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(framed, tmp_path / "set")
     data = data_of(folder, ("mel",))
-    shard, recording = data.splits["train"].places[1]
+    _, shard, recording = data.splits["train"].places[1]
     place = recording.members["mel.npy"]
     with open(folder / shard, "r+b") as file:
         file.seek(place.offset + place.size - 1)

@@ -99,7 +99,7 @@ def test_the_same_seed_draws_the_same_and_predictions_have_all_their_context():
 def test_short_recordings_have_no_curve(split):
     assert len(draw_predictions(split.frames, 10, earliest=100_000, seed=0)) == 0
     module = small_module("model.network.layers_per_stack=12", "data.crop_samples=9000")
-    short = Split([], split.storage, split.sample_rate)
+    short = Split([], split.places[0][0], split.sample_rate)
     assert measure_context(module, short, predictions=10, seed=0, tell=quiet) == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 
 def gather(trainer: L.Trainer, rows: list[Any]) -> list[Any]:
@@ -15,6 +16,11 @@ def gather(trainer: L.Trainer, rows: list[Any]) -> list[Any]:
     gathered: list[Any] = [None] * trainer.world_size
     torch.distributed.all_gather_object(gathered, rows)
     return [row for rank in gathered for row in rank]
+
+
+def is_rank_zero() -> bool:
+    """Whether this process is rank 0, where there is no trainer yet that could say so."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def any_rank(trainer: L.Trainer, here: bool) -> bool:

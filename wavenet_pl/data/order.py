@@ -79,8 +79,11 @@ class EpochPlan:
         slots = np.arange(self.num_slots)
         if not self.shuffle:
             return slots
+        return self._shuffled("order", slots)
+
+    def _shuffled(self, what: str, slots: Integers) -> Integers:
         # Sorting by random numbers, and not a library's shuffle: no release of numpy may change a run's order.
-        return np.argsort(counter.random_bits(self._key("order"), slots), kind="stable")
+        return slots[np.argsort(counter.random_bits(self._key(what), np.arange(len(slots))), kind="stable")]
 
     @cached_property
     def _shifts(self) -> Integers:
@@ -118,3 +121,30 @@ class EpochPlan:
 
     def _key(self, what: str) -> int:
         return counter.stream_key(what, self.seed, self.epoch, self.fingerprint)
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayPlan(EpochPlan):
+    """One epoch over the first recordings of a split, with some slots of the others mixed in, other ones each time."""
+
+    own: int
+    """How many recordings are gone through whole; they come first in the split."""
+    replay_share: float
+    """Share of the epoch's slots that is drawn from the others, as far as they have so many."""
+
+    @property
+    def _num_own(self) -> int:
+        return int(self._counts[: self.own].sum())
+
+    @property
+    def num_slots(self) -> int:
+        """How many crops the epoch has."""
+        wanted = round(self._num_own * self.replay_share / (1 - self.replay_share))
+        return self._num_own + min(wanted, int(self._counts[self.own :].sum()))
+
+    @cached_property
+    def order(self) -> Integers:
+        """(num_slots,) every slot of the first recordings once, and the drawn ones, in the order of the epoch."""
+        slots = np.arange(int(self._counts.sum()))
+        drawn = self._shuffled("replay", slots[self._num_own :])[: self.num_slots - self._num_own]
+        return self._shuffled("order", np.concatenate([slots[: self._num_own], drawn]))

@@ -22,7 +22,7 @@ from wavenet_pl.redaction import redact
 from wavenet_pl.tracking import metrics_file
 from wavenet_pl.tracking.metrics_file import read_metrics
 from wavenet_pl.tracking.wandb_ledger import Ledger
-from wavenet_pl.tracking.wandb_model import send_index, send_model
+from wavenet_pl.tracking.wandb_model import send_index, send_model, use_model
 from wavenet_pl.tracking.wandb_session import (
     STEP,
     begin_run,
@@ -173,6 +173,12 @@ class RunTracker(WandbLogger):
             import wandb
 
             self._attempt(lambda: self._hand_over(build(wandb), step))
+
+    @rank_zero_only
+    def use_model(self, fingerprint: str) -> None:
+        """Say which model the run began with, by the hash of its weights."""
+        if not isinstance(self.experiment, DummyExperiment):
+            self._attempt(lambda: use_model(self.experiment, fingerprint))
 
     @rank_zero_only
     def catch_up(self) -> int:

@@ -18,6 +18,19 @@ def send_index(run: Any, fingerprint: str) -> None:
     )
     # The fingerprint itself is the reference: equal data is the same version wherever it lies.
     artifact.add_reference(f"wavenet-index:{fingerprint}", name="index", checksum=False)
+    _use(run, artifact)
+
+
+def use_model(run: Any, fingerprint: str) -> None:
+    """Say that the run began with a model, in the same way."""
+    import wandb
+
+    artifact = wandb.Artifact(f"base-{fingerprint[:12]}", "model", metadata={"model_hash": fingerprint})
+    artifact.add_reference(f"wavenet-model:{fingerprint}", name="model", checksum=False)
+    _use(run, artifact)
+
+
+def _use(run: Any, artifact: Any) -> None:
     # What use_artifact does, which refuses to offline, and online waits for the server.
     run._log_artifact(artifact, use_after_commit=True)
 

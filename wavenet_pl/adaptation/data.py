@@ -1,0 +1,68 @@
+"""What an adaptation reads: recordings of the new voice, and, replayed among them, some of the voices before it."""
+
+from __future__ import annotations
+
+from wavenet_pl.config import Config
+from wavenet_pl.data.datamodule import AudioDataModule, check_inputs
+from wavenet_pl.data.index import load_index, shard_storage
+from wavenet_pl.data.order import EpochPlan, ReplayPlan
+from wavenet_pl.data.split import Split
+from wavenet_pl.errors import UserError
+from wavenet_pl.labels import Labels
+
+
+class AdaptationData(AudioDataModule):
+    """Crops of the new voice under the row that it has in the model, with replayed ones in between.
+
+    Args:
+        config: of the adaptation; its data are the new voice's.
+        labels: of the model, with the new speaker.
+        replay: what the base was trained on, under the model's labels; None for the new voice alone.
+        replay_share: share of the crops that are replayed.
+    """
+
+    def __init__(
+        self, config: Config, labels: Labels, replay: Split | None = None, replay_share: float = 0.0
+    ) -> None:
+        super().__init__(
+            config.data,
+            receptive_field=config.model.network.receptive_field,
+            seed=config.seed,
+            inputs=config.model.inputs,
+            frame_context=config.model.condition.frame_context,
+        )
+        self.own, self.replay_share = len(self.splits["train"]), replay_share
+        self.splits = {
+            name: split.relabelled(labels, config.data.path, "the base")
+            for name, split in self.splits.items()
+        }
+        self.labels = labels
+        if replay is not None:
+            self.splits["train"] += replay
+
+    def plan(self, split: str, epoch: int) -> EpochPlan:
+        """The order of one epoch; while training, with the replayed crops."""
+        plan = super().plan(split, epoch)
+        if split != "train" or len(plan.frames) == self.own:
+            return plan
+        facts = {name: getattr(plan, name) for name in EpochPlan.__dataclass_fields__}
+        return ReplayPlan(**facts, own=self.own, replay_share=self.replay_share)
+
+
+def base_split(path: str, name: str, sample_rate: int, inputs: tuple[str, ...], labels: Labels) -> Split:
+    """A split of a shard set that the base was trained on, or could have been, in the rows of a model.
+
+    Raises:
+        UserError: there is none, or the model cannot be told about it.
+    """
+    index = load_index(path)
+    if index.sample_rate != sample_rate:
+        raise UserError(
+            f"{path} has sample rate {index.sample_rate}, expected {sample_rate}, as the base was trained on; prepare "
+            f"it again with --sample-rate {sample_rate}"
+        )
+    check_inputs(path, index, inputs)
+    if not index.splits.get(name):
+        raise UserError(f"{path} has no recording in split {name!r}, expected some; prepare it again")
+    split = Split(index.splits[name], shard_storage(index, path), index.sample_rate, index.labels.of(inputs))
+    return split.relabelled(labels, path, "the base")

@@ -1,0 +1,113 @@
+"""What is measured before and after an adaptation: rows on the new voice, the speakers of the base, clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from wavenet_pl.adaptation.base import Base
+from wavenet_pl.adaptation.data import AdaptationData, base_split
+from wavenet_pl.adaptation.results import Beginning, Forgetting
+from wavenet_pl.adaptation.rows import bits_by_row, bits_of
+from wavenet_pl.config import SamplesConfig
+from wavenet_pl.data.split import Split
+from wavenet_pl.durable import write_durably
+from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.clips import Clip, make_clips
+from wavenet_pl.intervals import Interval
+from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.plots import save_spectrograms
+
+NEAREST_SECONDS, HELD_OUT_SECONDS, FORGETTING_SECONDS = 20, 60, 60
+"""Audio that is scored under every row, that held-out bits are of, and of each speaker of the base."""
+BEGINNING = "beginning.json"
+
+
+def measure_beginning(
+    base: Base, data: AdaptationData, folder: Path, say: Callable[[str], None]
+) -> Beginning:
+    """What the base makes of the new voice; kept in the folder, so that it is measured once."""
+    path = folder / BEGINNING
+    if path.exists():
+        kept = json.loads(path.read_text())
+        return Beginning(**{**kept, "before": Interval(*kept["before"])})
+    rate, number = base.module.sample_rate, len(base.speakers)
+    say(f"scoring the new voice under {number} rows")
+    # What is held out chooses nothing.
+    train = bits_by_row(base.module, data.splits["train"].up_to(NEAREST_SECONDS * rate), range(number))
+    nearest = min(range(number), key=lambda row: train[row].mean)
+    held_out = bits_by_row(base.module, data.splits["val"].up_to(HELD_OUT_SECONDS * rate), range(number))
+    beginning = Beginning(
+        base.speakers[nearest],
+        held_out[nearest],
+        {name: found.mean for name, found in zip(base.speakers, held_out, strict=True)},
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(path, json.dumps(beginning._asdict()) + "\n")
+    return beginning
+
+
+def measure_rows(module: WaveNetModule, split: Split, speaker: str) -> tuple[Interval, dict[str, float]]:
+    """Held-out bits of the new voice under its own row, and under all."""
+    names = module.labels.speakers
+    split = split.up_to(HELD_OUT_SECONDS * module.sample_rate)
+    found = bits_by_row(module, split, range(len(names)))
+    rows = {name: each.mean for name, each in zip(names, found, strict=True)}
+    return found[names.index(speaker)], rows
+
+
+def measure_forgetting(base: Base, adapted: WaveNetModule, path: str) -> dict[str, Forgetting]:
+    """Speaker of the base -> what its validation recordings cost before and after.
+
+    Raises:
+        UserError: the data of the base are not at hand.
+    """
+    inputs = tuple(base.module.inputs)
+    split = base_split(path, "val", base.module.sample_rate, inputs, base.module.labels)
+    found = {}
+    for row, name in enumerate(base.speakers):
+        own = split.of_speaker(row)
+        if len(own):
+            own = own.up_to(FORGETTING_SECONDS * base.module.sample_rate)
+            found[name] = Forgetting(bits_of(base.module, own).mean, bits_of(adapted, own).mean)
+    if not found:
+        raise UserError(f"{path} has no validation recording of the speakers of the base, expected some")
+    return found
+
+
+def save_clips(
+    base: Base, adapted: WaveNetModule, split: Split, nearest: str, config: SamplesConfig, folder: Path
+) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Clips before and after beside recorded ones, as WAV and in a picture for each.
+
+    Returns:
+        Names of the pictures, and (caption, audio) of all clips.
+    """
+    rate, seed = adapted.sample_rate, config.seed
+    made: dict[str, list[Clip]] = {}
+    for name, module, told in (
+        ("before", base.module, split.told_speaker(base.speakers.index(nearest))),
+        ("after", adapted, split),
+    ):
+        made[name], _ = make_clips(
+            module, told, seconds=config.seconds, count=config.count, seed=seed, tell=lambda share: None
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures, captions = [], []
+    for number, (before, after) in enumerate(zip(made["before"], made["after"], strict=True)):
+        panels = [
+            (f"before, {before.told}", before.generated),
+            (f"after, {after.told}", after.generated),
+            (f"recorded, {after.key}", after.recorded),
+        ]
+        for label, audio in panels:
+            kind = label.split(",")[0]
+            soundfile.write(folder / f"{kind}-{number}.wav", audio, rate, subtype="PCM_16")
+        save_spectrograms(folder / f"clips-{number}.png", panels, rate)
+        pictures.append(f"clips-{number}.png")
+        captions += [(f"{label} | seed {seed}, clip {number}", audio) for label, audio in panels]
+    return pictures, captions

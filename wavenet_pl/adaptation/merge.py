@@ -1,0 +1,42 @@
+"""An adaptation and its base as one whole checkpoint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from wavenet_pl.checkpoint import AtomicCheckpointIO, load
+from wavenet_pl.delta import DELTA_NAME, load_delta, read_delta
+from wavenet_pl.errors import UserError
+
+
+def merge(run: Path, out: Path, base: str | os.PathLike[str] | None) -> int:
+    """Writes the checkpoint; returns the exit code.
+
+    Args:
+        run: what `adapt` wrote: its folder, or the delta in it.
+        out: the checkpoint, a new file.
+        base: where the base is now; None for where it was.
+
+    Raises:
+        UserError: there is no delta, its base is another one, or the file cannot be written.
+    """
+    if out.suffix != ".ckpt":
+        raise UserError(f"--merge is {out}, expected a name that ends in .ckpt: it becomes a checkpoint")
+    if out.exists():
+        raise UserError(f"--merge {out} is there already, expected a new file; name another one")
+    path = run if run.name == DELTA_NAME else run / DELTA_NAME
+    if not path.is_file():
+        raise UserError(f"{path} is not there, expected what `wavenet-pl adapt` wrote; RUN is the adaptation")
+    said, _ = read_delta(path)
+    module = load_delta(path, load, base)
+    checkpoint: dict[str, Any] = {"state_dict": module.state_dict(), "global_step": said.step}
+    module.on_save_checkpoint(checkpoint)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    writer = AtomicCheckpointIO()
+    writer.save_checkpoint(checkpoint, out)
+    if writer.failure:
+        raise UserError(writer.failure)
+    print(f"merged {path} and its base:\n  {out}\ntype next    wavenet-pl generate {out} --out clips")
+    return 0

@@ -1,0 +1,76 @@
+"""What an adaptation was and what came of it, as plain numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from wavenet_pl.intervals import Interval
+
+
+class Beginning(NamedTuple):
+    """What is known before the first step."""
+
+    nearest: str
+    """The speaker of the base whose row the new one begins as: the lowest bits on the new voice's training audio."""
+    before: Interval
+    """Held-out bits of the base under that row."""
+    rows: dict[str, float]
+    """Speaker of the base -> held-out bits of the base under its row."""
+
+
+class Forgetting(NamedTuple):
+    """What a speaker of the base costs, on its own validation recordings."""
+
+    before: float
+    """Bits per sample of the base."""
+    after: float
+
+
+@dataclass
+class Results:
+    """All that `report.md` says."""
+
+    speaker: str
+    method: str
+    base: str
+    base_hash: str
+    audio: list[str]
+    """What was found out about the recordings, in words."""
+    minutes: float
+    """Of audio that were used, held-out ones included."""
+    replay: str
+    """What was replayed, in words."""
+    beginning: Beginning
+    steps: int
+    """Done in all."""
+    best_step: int
+    """Whose weights are kept."""
+    seconds: float
+    """From the first to the last step, over all starts."""
+    stopped: str
+    """Why the training ended, in words."""
+    after: Interval
+    """Held-out bits under the new row."""
+    rows: dict[str, float]
+    """Every speaker -> held-out bits of the adapted model under its row."""
+    forgetting: dict[str, Forgetting] = field(default_factory=dict)
+    not_measured: str = ""
+    """Why there is nothing about forgetting, if so."""
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    """(step, held-out bits)."""
+
+    @property
+    def best_row(self) -> str:
+        """Whose row has the lowest bits on the new voice."""
+        return min(self.rows, key=lambda name: self.rows[name])
+
+    @property
+    def forgotten(self) -> float:
+        """Bits per sample that the speakers of the base cost more, each counting alike; 0 where none was measured."""
+        lost = [each.after - each.before for each in self.forgetting.values()]
+        return sum(lost) / len(lost) if lost else 0.0
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "best_row": self.best_row, "forgotten": self.forgotten}

@@ -1,0 +1,200 @@
+"""One step of an adaptation as a training: its data, its module, when it stops, and what is written at its end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+
+from wavenet_pl.adaptation.base import Base, train_row_only
+from wavenet_pl.adaptation.data import AdaptationData, base_split
+from wavenet_pl.adaptation.measure import measure_beginning, measure_forgetting, measure_rows, save_clips
+from wavenet_pl.adaptation.report import summary, write_report
+from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
+from wavenet_pl.adaptation.stop import HeldOutStop
+from wavenet_pl.callbacks.ranks import is_rank_zero
+from wavenet_pl.checkpoint import best_checkpoint, checkpoint_step, load, validation_bits
+from wavenet_pl.config import Config
+from wavenet_pl.data.split import Split
+from wavenet_pl.delta import DELTA_NAME, Delta, encode_delta
+from wavenet_pl.durable import write_durably
+from wavenet_pl.errors import UserError
+from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.run import RunFolder, run_folder
+from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.wandb_logger import RunTracker
+from wavenet_pl.train import Extras, Task
+
+PATIENCE, RISE = 4, 0.003
+"""Validations without a new minimum of held-out bits, and the share by which they may be above it."""
+BASE_NAME, CLIPS_KEY = "base.json", "adapt/clips"
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The new speaker."""
+
+    name: str
+    path: str
+    """Its shard set."""
+    minutes: float
+    """Of audio in it."""
+    audio: list[str]
+    """What was found out about that, in words."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is mixed in, so that less is forgotten."""
+
+    path: str
+    """A shard set."""
+    share: float
+    """Of the crops."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The row alone (method embedding), or every weight (method all)."""
+
+    base: Base
+    voice: Voice
+    config: Config
+    """Whose data are the voice's, and whose model is the base's."""
+    method: str
+    replay: Replay | None
+    runs: Path
+    """Where run folders lie."""
+
+    @cached_property
+    def _replayed(self) -> Split | None:
+        if self.replay is None:
+            return None
+        module = self.base.module
+        labels = self.base.labels_with(self.voice.name)
+        return base_split(self.replay.path, "train", module.sample_rate, tuple(module.inputs), labels)
+
+    @cached_property
+    def data(self) -> AdaptationData:
+        """The crops."""
+        share = 0.0 if self.replay is None else self.replay.share
+        return AdaptationData(self.config, self.base.labels_with(self.voice.name), self._replayed, share)
+
+    @cached_property
+    def run(self) -> RunFolder:
+        """The folder that this base, voice, method and replay always have."""
+        replayed: list[Any] = []
+        if self.replay is not None and self._replayed is not None:
+            replayed = [self.replay.share, [(row.key, row.frames) for _, _, row in self._replayed.places]]
+        facts = [self.data.index.fingerprint, self.base.hash, self.voice.name, self.method, replayed]
+        fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return run_folder(self.config, fingerprint, self.runs)
+
+    def task(self, start: WaveNetModule) -> Task:
+        """The training.
+
+        Args:
+            start: the base, or what an earlier step made of it.
+        """
+        L.seed_everything(self.config.seed, workers=True, verbose=False)
+        beginning = measure_beginning(self.base, self.data, self.run.path, _say) if is_rank_zero() else None
+        # Other ranks begin with any row: with the first step they get the weights of rank 0.
+        nearest = 0 if beginning is None else self.base.speakers.index(beginning.nearest)
+        name = self.voice.name
+        module = Base(self.base.path, start).with_row(self.config, self.data.index.fingerprint, name, nearest)
+        if self.method == "embedding":
+            train_row_only(module, module.labels.speakers.index(name))
+        stop = HeldOutStop(PATIENCE, RISE)
+
+        def at_end(tracker: RunTracker | None) -> None:
+            assert beginning is not None
+            self._finish(beginning, stop, tracker)
+
+        facts = {"base": self.base.path, "base_hash": self.base.hash, "speaker": name, "method": self.method}
+        return Task(
+            self.config, self.run, self.data, module, Extras(callbacks=[stop], facts=facts, at_end=at_end)
+        )
+
+    def _finish(self, beginning: Beginning, stop: HeldOutStop, tracker: RunTracker | None) -> None:
+        """Writes what came of it: the delta, clips, the report."""
+        run, base, split = self.run, self.base, self.data.splits["val"]
+        best, adapted = checkpoint_step(best_checkpoint(run)), load(run.path)
+        said = Delta(
+            base=base.path,
+            base_hash=base.hash,
+            labels=adapted.labels.to_plain(),
+            index_fingerprint=adapted.index_fingerprint,
+            method=self.method,
+            step=best,
+        )
+        write_durably(run.path / DELTA_NAME, encode_delta(base.module, adapted, said))
+        write_durably(
+            run.path / BASE_NAME, json.dumps({"path": base.path, "hash": base.hash}, indent=1) + "\n"
+        )
+        _say("scoring what was learned and what was forgotten")
+        after, rows = measure_rows(adapted, split, self.voice.name)
+        forgetting, not_measured = self._forgetting(adapted)
+        times = {row["step"]: row["time"] for row in read_metrics(run.metrics) if "train/loss" in row}
+        results = Results(
+            speaker=self.voice.name,
+            method=self.method,
+            base=base.path,
+            base_hash=base.hash,
+            audio=self.voice.audio,
+            minutes=self.voice.minutes,
+            replay="nothing"
+            if self.replay is None
+            else f"{100 * self.replay.share:g} % of the crops, of {self.replay.path}",
+            beginning=beginning,
+            steps=max(times, default=0),
+            best_step=best,
+            seconds=max(times.values(), default=0.0) - min(times.values(), default=0.0),
+            stopped=f"stopped early: {stop.stopping_reason_message}"
+            if stop.stopped
+            else "ran to its last step",
+            after=after,
+            rows=rows,
+            forgetting=forgetting,
+            not_measured=not_measured,
+            curve=[(0, beginning.before.mean), *validation_bits(run).items()],
+        )
+        pictures, clips = save_clips(base, adapted, split, beginning.nearest, self.config.samples, run.clips)
+        page = write_report(results, run.path, [f"{run.clips.name}/{name}" for name in pictures])
+        if tracker is not None:
+            _track(tracker, clips, base, adapted.sample_rate, results.steps)
+        print("\n" + "\n".join(summary(results)))
+        print(f"report       {page}\ndelta        {run.path / DELTA_NAME}")
+
+    def _forgetting(self, adapted: WaveNetModule) -> tuple[dict[str, Forgetting], str]:
+        """What the speakers of the base lost, or why nothing is known about it."""
+        if self.method == "embedding":
+            return {}, "the weights of the base are as they were, bit for bit, so nothing was forgotten"
+        path = self.base.module.config.data.path if self.replay is None else self.replay.path
+        try:
+            return measure_forgetting(self.base, adapted, path), ""
+        except UserError as error:
+            return {}, f"not measured, as the data of the base are not at hand ({error})"
+
+
+def _track(
+    tracker: RunTracker, clips: list[tuple[str, Any]], base: Base, sample_rate: int, step: int
+) -> None:
+    """The clips, and which model this one descends from."""
+
+    def build(wandb: Any) -> dict[str, Any]:
+        return {
+            CLIPS_KEY: [wandb.Audio(audio, sample_rate=sample_rate, caption=text) for text, audio in clips]
+        }
+
+    tracker.use_model(base.hash)
+    tracker.log_media(CLIPS_KEY, build, step)
+
+
+def _say(line: str) -> None:
+    print(f"{'adapt':>10}  {line}", file=sys.stderr)

@@ -1,0 +1,94 @@
+"""The base gets one more row, and its old rows stay what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config, write_base_set, write_new_set
+from tests.small import small_config, small_module
+from wavenet_pl.adaptation.base import load_base, train_row_only
+from wavenet_pl.adaptation.data import AdaptationData
+from wavenet_pl.data.conditions import Conditions
+from wavenet_pl.data.pipeline import Share, build_pipeline
+from wavenet_pl.delta import SPEAKER_TABLE
+from wavenet_pl.errors import UserError
+from wavenet_pl.weights import CONFIG_NAME, WEIGHTS_NAME, encode_weights
+
+
+@pytest.fixture(scope="module")
+def base_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base_set(tmp_path_factory.mktemp("base") / "set")
+
+
+@pytest.fixture(scope="module")
+def new_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_new_set(tmp_path_factory.mktemp("new") / "set")
+
+
+def test_a_new_row_begins_as_a_copy_of_the_one_that_is_said(base_set: Path, new_set: Path) -> None:
+    base = make_base(base_set)
+    module = base.with_row(new_config(new_set), "f" * 64, NEW, 1)
+    rows, old = module.get_parameter(SPEAKER_TABLE), base.module.get_parameter(SPEAKER_TABLE)
+    assert module.labels.speakers == (*SPEAKERS, NEW)
+    assert torch.equal(rows[:3], old)
+    assert torch.equal(rows[3], old[1])
+    others = {name: tensor for name, tensor in base.module.state_dict().items() if name != SPEAKER_TABLE}
+    assert all(torch.equal(module.state_dict()[name], tensor) for name, tensor in others.items())
+
+
+def test_a_row_that_is_there_stays_where_it_is(base_set: Path, new_set: Path) -> None:
+    base = make_base(base_set)
+    module = base.with_row(new_config(new_set), "f" * 64, "ben", 0)
+    assert module.labels == base.module.labels
+    assert torch.equal(module.get_parameter(SPEAKER_TABLE), base.module.get_parameter(SPEAKER_TABLE))
+
+
+def test_training_one_row_changes_that_row_alone_bit_for_bit(base_set: Path, new_set: Path) -> None:
+    base = make_base(base_set)
+    config = new_config(new_set, "model.network.dropout=0.1")
+    module = base.with_row(new_config(new_set), "f" * 64, NEW, 1)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    train_row_only(module, 3)
+    data = AdaptationData(config, base.labels_with(NEW))
+    conditions = Conditions(data.splits["train"], ("speaker",), config.data.crop_samples)
+    field = config.model.network.receptive_field
+    batches = build_pipeline(conditions, data.plan("train", 0), Share(), receptive_field=field)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1, weight_decay=0.0)
+    for batch in batches:
+        nats, count = module.nats(batch)
+        (nats / count).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    after = module.state_dict()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert changed == [SPEAKER_TABLE]
+    assert torch.equal(before[SPEAKER_TABLE][:3], after[SPEAKER_TABLE][:3])
+    assert not torch.equal(before[SPEAKER_TABLE][3], after[SPEAKER_TABLE][3])
+
+
+def test_outputs_under_the_old_rows_are_the_same_bits(base_set: Path, new_set: Path) -> None:
+    base = make_base(base_set)
+    module = base.with_row(new_config(new_set), "f" * 64, NEW, 1).eval()
+    with torch.no_grad():
+        module.get_parameter(SPEAKER_TABLE)[3] += 1
+    codes = torch.randint(0, 256, (1, 300), generator=torch.Generator().manual_seed(0))
+    for row in range(3):
+        told = {"speaker": torch.tensor([row])}
+        ours, _ = module(codes, module.condition(told, 300))
+        theirs, _ = base.module(codes, base.module.condition(told, 300))
+        assert torch.equal(ours, theirs)
+
+
+def test_a_base_without_speakers_is_refused(tmp_path: Path) -> None:
+    module = small_module()
+    (tmp_path / WEIGHTS_NAME).write_bytes(encode_weights(module, 1))
+    from wavenet_pl.config import to_yaml
+
+    (tmp_path / CONFIG_NAME).write_text(to_yaml(small_config("nowhere")))
+    with pytest.raises(
+        UserError, match="has no speaker table: it is told nothing, expected a model that is told the speaker"
+    ):
+        load_base(tmp_path)

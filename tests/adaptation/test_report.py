@@ -1,0 +1,64 @@
+"""What the report says follows from the numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from wavenet_pl.adaptation.report import NUMBERS, PLOT, summary, write_report
+from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
+from wavenet_pl.intervals import Interval
+
+
+def results(**changes: Any) -> Results:
+    """Of a voice that was learned."""
+    facts: dict[str, Any] = {
+        "speaker": "dora", "method": "all", "base": "runs/base/step-000000600.ckpt", "base_hash": "ab" * 32,
+        "audio": ["4 files, 1.0 minutes"], "minutes": 1.0, "replay": "nothing",
+        "beginning": Beginning("ben", Interval(4.5, 4.4, 4.6), {"anna": 4.7, "ben": 4.5}),
+        "steps": 90, "best_step": 60, "seconds": 120.0, "stopped": "stopped early: it rose",
+        "after": Interval(4.2, 4.1, 4.3), "rows": {"anna": 4.6, "ben": 4.4, "dora": 4.2},
+        "forgetting": {"anna": Forgetting(4.0, 4.2), "ben": Forgetting(4.1, 4.2)},
+        "curve": [(0, 4.5), (30, 4.3), (60, 4.2), (90, 4.25)],
+    }  # fmt: skip
+    return Results(**{**facts, **changes})
+
+
+def test_the_summary_says_what_was_gained_who_wins_and_what_was_forgotten() -> None:
+    text = "\n".join(summary(results()))
+    assert "4.500 (4.400 to 4.600) before, as ben; 4.200 (4.100 to 4.300) after, +0.300 gained" in text
+    assert "of 3 rows dora has the lowest bits" in text and "does not win" not in text
+    assert "cost +0.1500 bits per sample more than before" in text
+    assert "90 steps in 2.0 minutes, the best is step 60; stopped early: it rose" in text
+
+
+def test_a_row_that_does_not_win_is_said() -> None:
+    text = "\n".join(summary(results(rows={"anna": 4.6, "ben": 4.1, "dora": 4.2})))
+    assert "ben has the lowest bits on the new voice, 4.100 against 4.200: the new row does not win" in text
+
+
+def test_one_recording_has_no_interval_and_what_was_not_measured_has_a_reason() -> None:
+    alone = Interval(4.2, -math.inf, math.inf)
+    text = "\n".join(summary(results(after=alone, forgetting={}, not_measured="nobody asked")))
+    assert "; 4.200 after" in text
+    assert "forgetting: nobody asked" in text
+
+
+def test_the_page_has_all_of_it_and_stands_beside_its_numbers(tmp_path: Path) -> None:
+    page = write_report(results(), tmp_path, ["clips/clips-0.png"]).read_text()
+    assert "| dora |  | 4.200 |" in page and "| ben | 4.500 | 4.400 |" in page
+    assert "| anna | 4.0000 | 4.2000 | +0.2000 |" in page
+    assert "![clips](clips/clips-0.png)" in page and f"]({PLOT})" in page
+    assert "- 4 files, 1.0 minutes" in page
+    assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
+    numbers = json.loads((tmp_path / NUMBERS).read_text())
+    assert (numbers["best_row"], numbers["after"]) == ("dora", [4.2, 4.1, 4.3])
+    assert math.isclose(numbers["forgotten"], 0.15)
+
+
+def test_a_long_table_is_cut_at_its_end(tmp_path: Path) -> None:
+    rows = {f"voice {number:02}": 4.0 + number / 100 for number in range(40)} | {"dora": 3.9}
+    page = write_report(results(rows=rows), tmp_path, []).read_text()
+    assert "voice 18" in page and "voice 19" not in page and "| 21 more, all higher | | |" in page

@@ -59,14 +59,13 @@ MODELS = {
 """What is told -> the model."""
 
 
-def measure(name: str, corpora: Path, folder: Path, steps: int | None) -> dict[str, Any]:
-    """Prepare, train, evaluate: a flat record."""
+def trained(name: str, corpora: Path, folder: Path, steps: int | None) -> list[str]:
+    """Prepares and trains, or goes on with both; returns the arguments of `wavenet-pl` but for limits."""
     model = MODELS[name]
     data = folder / "data" / model.corpus
     if not (data / INDEX_NAME).exists():  # which is written last
-        wavenet_pl(
-            folder, ["prepare", "folder", str(corpora / model.corpus), str(data), *model.prepare.split()]
-        )
+        source = corpora / model.corpus
+        wavenet_pl(folder, ["prepare", "folder", str(source), str(data), *model.prepare.split()])
     arguments = [
         "train",
         *model.train.split(),
@@ -75,6 +74,12 @@ def measure(name: str, corpora: Path, folder: Path, steps: int | None) -> dict[s
         "trainer.accelerator=cpu",
     ]
     wavenet_pl(folder, [*arguments, *([] if steps is None else [f"trainer.max_steps={steps}"])])
+    return arguments
+
+
+def measure(name: str, corpora: Path, folder: Path, steps: int | None) -> dict[str, Any]:
+    """Prepare, train, evaluate: a flat record."""
+    arguments = trained(name, corpora, folder, steps)
     of_one = the_run(folder / "runs", name)
     wavenet_pl(folder, ["evaluate", str(of_one.path), "--json", str(folder / f"{name}.json")])
     ranks = "samples.every_n_steps=0 trainer.devices=2 trainer.max_steps=50 trainer.limit_val_batches=0"

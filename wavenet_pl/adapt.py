@@ -114,6 +114,7 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
 
     from wavenet_pl.adaptation.base import load_base
     from wavenet_pl.adaptation.stage import Replay, Stage, Voice
+    from wavenet_pl.callbacks.ranks import is_rank_zero
     from wavenet_pl.checkpoint import load
     from wavenet_pl.train import fit
 
@@ -141,18 +142,20 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
         print(f"would adapt {base.path}, hash {base.hash[:12]}, to {args.speaker}; nothing was written")
         return 0
     path = _prepared(args, base, choice)
-    code = 0
     voice = Voice(args.speaker, str(path), choice.seconds / 60, lines)
     replay = None if args.replay is None else Replay(args.replay, args.replay_share)
     start = base.module
     for config, each in zip(configs, METHODS, strict=False):
         config = replace(config, data=replace(config.data, path=str(path)))
         stage = Stage(base, voice, config, each, replay if each == "all" else None, Path(args.runs))
-        code = fit(stage.task(start), flag, began, fresh=args.fresh)
-        if code:
-            break
+        if stage.is_finished and not args.fresh:
+            print(f"{stage.run.path} is finished", file=sys.stderr)
+        elif code := fit(stage.task(start), flag, began, fresh=args.fresh):
+            return code
         start = load(stage.run.path)
-    return code
+    if is_rank_zero():
+        stage.say_where()
+    return 0
 
 
 def _method(asked: str, minutes: float) -> tuple[str, str]:

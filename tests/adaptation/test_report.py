@@ -18,7 +18,7 @@ def results(**changes: Any) -> Results:
         "speaker": "dora", "method": "all", "base": "runs/base/step-000000600.ckpt", "base_hash": "ab" * 32,
         "audio": ["4 files, 1.0 minutes"], "minutes": 1.0, "replay": "nothing",
         "beginning": Beginning("ben", Interval(4.5, 4.4, 4.6), {"anna": 4.7, "ben": 4.5}),
-        "steps": 90, "best_step": 60, "seconds": 120.0, "stopped": "stopped early: it rose",
+        "steps": 90, "best_step": 60, "limit": 200, "early": True, "seconds": 120.0, "stopped": "stopped early: it rose",
         "after": Interval(4.2, 4.1, 4.3), "rows": {"anna": 4.6, "ben": 4.4, "dora": 4.2},
         "forgetting": {"anna": Forgetting(4.0, 4.2), "ben": Forgetting(4.1, 4.2)},
         "curve": [(0, 4.5), (30, 4.3), (60, 4.2), (90, 4.25)],

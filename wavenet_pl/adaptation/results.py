@@ -46,10 +46,14 @@ class Results:
     """Done in all."""
     best_step: int
     """Whose weights are kept."""
+    limit: int
+    """trainer.max_steps, or -1."""
     seconds: float
     """From the first to the last step, over all starts."""
+    early: bool
+    """Whether held-out bits have ended the training."""
     stopped: str
-    """Why the training ended, in words."""
+    """Why it ended, in words."""
     after: Interval
     """Held-out bits under the new row."""
     rows: dict[str, float]

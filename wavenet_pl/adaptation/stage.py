@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ import lightning.pytorch as L
 from wavenet_pl.adaptation.base import Base, train_row_only
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.measure import measure_beginning, measure_forgetting, measure_rows, save_clips
-from wavenet_pl.adaptation.report import summary, write_report
+from wavenet_pl.adaptation.report import NUMBERS, REPORT, summary, write_report
 from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
 from wavenet_pl.adaptation.stop import HeldOutStop
 from wavenet_pl.callbacks.ranks import is_rank_zero
@@ -96,6 +97,19 @@ class Stage:
         fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         return run_folder(self.config, fingerprint, self.runs)
 
+    @property
+    def _limit(self) -> int:
+        return int(self.config.trainer.get("max_steps") or -1)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its report is there, and no later step is asked for."""
+        try:
+            numbers = json.loads((self.run.path / NUMBERS).read_text(encoding="utf-8"))
+            return bool(numbers["early"]) or 0 <= self._limit <= int(numbers["steps"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def task(self, start: WaveNetModule) -> Task:
         """The training.
 
@@ -120,6 +134,12 @@ class Stage:
         return Task(
             self.config, self.run, self.data, module, Extras(callbacks=[stop], facts=facts, at_end=at_end)
         )
+
+    def say_where(self) -> None:
+        """Where what came of it lies, and what to type next."""
+        run = self.run.path
+        print(f"report       {run / REPORT}\ndelta        {run / DELTA_NAME}")
+        print(f"type next    wavenet-pl generate {run} --speaker {shlex.quote(self.voice.name)} --out clips")
 
     def _finish(self, beginning: Beginning, stop: HeldOutStop, tracker: RunTracker | None) -> None:
         """Writes what came of it: the delta, clips, the report."""
@@ -165,11 +185,10 @@ class Stage:
             curve=[(0, beginning.before.mean), *validation_bits(run).items()],
         )
         pictures, clips = save_clips(base, adapted, split, beginning.nearest, self.config.samples, run.clips)
-        page = write_report(results, run.path, [f"{run.clips.name}/{name}" for name in pictures])
+        write_report(results, run.path, [f"{run.clips.name}/{name}" for name in pictures])
         if tracker is not None:
             _track(tracker, clips, base, adapted.sample_rate, results.steps)
         print("\n" + "\n".join(summary(results)))
-        print(f"report       {page}\ndelta        {run.path / DELTA_NAME}")
 
     def _forgetting(self, adapted: WaveNetModule) -> tuple[dict[str, Forgetting], str]:
         """What the speakers of the base lost, or why nothing is known about it."""

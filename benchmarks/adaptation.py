@@ -1,0 +1,162 @@
+"""How much audio does a new voice need, which method learns it, and what does the model forget of the others?
+
+One base is adapted to each new voice with some seconds of audio and with all of it, by each method, and scored on recordings
+of that voice that no adaptation has seen.
+
+    python benchmarks/adaptation.py --corpora DIR --json adaptation.json --folder runs
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import conditions
+from benchmarks.records import Records, build_parser, print_table, run, workplace
+from wavenet_pl.adaptation.base import Base, load_base
+from wavenet_pl.adaptation.data import base_split
+from wavenet_pl.adaptation.rows import sums_by_row
+from wavenet_pl.checkpoint import load
+from wavenet_pl.data.index import INDEX_NAME
+from wavenet_pl.errors import UserError
+from wavenet_pl.intervals import mean_and_interval
+
+NEW = "speech_new"
+SECONDS = (10.0, 60.0, None)
+"""Audio that a voice is adapted with; None for all."""
+METHODS = {"embedding": [], "all": [], "all, replay": ["--replay"]}
+KEPT_ASIDE = 5
+"""Every so many-th recording of a voice, by the hash of its name, is scored and never adapted to."""
+QUIET = ("samples.count=1", "samples.seconds=0.25", "wandb.mode=disabled", "trainer.accelerator=cpu")
+
+
+def recordings_of(voice: Path, folder: Path) -> tuple[Path, Path]:
+    """The voice's audio for adaptation, and a shard set of what is kept aside."""
+    audio, aside, scored = (folder / voice.name / name for name in ("audio", "aside", "scored"))
+    if not (scored / INDEX_NAME).exists():
+        files = sorted(voice.glob("*.flac"), key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
+        for number, path in enumerate(files):
+            target = (aside if number % KEPT_ASIDE == 0 else audio) / voice.name
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / path.name)
+        splits = ["--val-fraction", "0.5", "--test-fraction", "0"]
+        conditions.wavenet_pl(folder, ["prepare", "folder", str(aside), str(scored), *splits])
+    return audio, scored
+
+
+def measure(
+    voice: str,
+    seconds: float | None,
+    method: str,
+    base: Base,
+    replayed: Path,
+    folder: Path,
+    audio: Path,
+    scored: Path,
+) -> dict[str, Any]:
+    """Adapts, and scores before and after on the same recordings: a flat record."""
+    amount = [] if seconds is None else ["--minutes", str(seconds / 60)]
+    told = ["--replay", str(replayed)] if METHODS[method] else []
+    command = [
+        "adapt",
+        base.path,
+        "--audio",
+        str(audio),
+        "--speaker",
+        voice,
+        "--method",
+        method.split(",")[0],
+        *amount,
+    ]
+    out = spoken(folder, [*command, *told, "--runs", "adapted", *QUIET])
+    report = folder / out.rpartition("report       ")[2].splitlines()[0]
+    found = json.loads(report.with_suffix(".json").read_text())
+    adapted = load(report.parent)
+    names, inputs = adapted.labels.speakers, tuple(adapted.inputs)
+    halves = [
+        base_split(str(scored), name, adapted.sample_rate, inputs, adapted.labels)
+        for name in ("train", "val")
+    ]
+    split = halves[0] + halves[1]
+    rows = [names.index(found["beginning"]["nearest"])]
+    before_RN, counts_N = sums_by_row(base.module, split, rows)
+    after_RN, _ = sums_by_row(adapted, split, range(len(names)))
+    own_N = after_RN[names.index(voice)]
+    kept = folder / voice / "after.json"
+    earlier = json.loads(kept.read_text()) if kept.exists() else {}
+    less = earlier.get(method, own_N.tolist()) if seconds != SECONDS[0] else own_N.tolist()
+    kept.write_text(json.dumps({**earlier, method: own_N.tolist()}))
+    before, after = (mean_and_interval(sums_N, counts_N) for sums_N in (before_RN[0], own_N))
+    gain, worse = (
+        mean_and_interval(sums_N, counts_N) for sums_N in (before_RN[0] - own_N, own_N - np.array(less))
+    )
+    curve = [bits for _, bits in found["curve"]]
+    return {
+        "minutes": found["minutes"],
+        "nearest": found["beginning"]["nearest"],
+        "before": before.mean,
+        "after": after.mean,
+        "gain": gain.mean,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "worse_than_less_audio": worse.mean,
+        "worse_low": worse.low,
+        "own_row_wins": bool((after_RN.sum(axis=1) >= own_N.sum()).all()),
+        "forgotten": found["forgotten"],
+        "steps": found["steps"],
+        "best_step": found["best_step"],
+        "passed_minimum_by": curve[-1] / min(curve) - 1,
+        "training_seconds": found["seconds"],
+    }
+
+
+def spoken(folder: Path, arguments: list[str]) -> str:
+    """What a command of ours prints."""
+    print("$ wavenet-pl", *arguments, file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "wavenet_pl", *arguments]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
+    print(done.stdout, file=sys.stderr)
+    if done.returncode:
+        raise UserError(f"`wavenet-pl {arguments[0]}` ended with {done.returncode}; what it said is above")
+    return done.stdout
+
+
+def main(args: Namespace) -> int:
+    """Measure what is not measured yet, and print it."""
+    records, corpora = Records(args.json), args.corpora.resolve()
+    voices = sorted(path for path in (corpora / NEW).glob("*/") if any(path.glob("*.flac")))
+    if not voices:
+        raise UserError(f"{corpora / NEW} has no folder with FLAC files, expected one for each new voice")
+    with workplace(args.folder) as folder:
+        conditions.trained("speaker", corpora, folder, 60 if args.quick else None)
+        base = load_base(conditions.the_run(folder / "runs", "speaker").path)
+        replayed = folder / "data" / conditions.MODELS["speaker"].corpus
+        for voice in voices[:1] if args.quick else voices:
+            audio, scored = recordings_of(voice, folder)
+            for seconds in SECONDS[:1] if args.quick else SECONDS:
+                for method in METHODS:
+                    facts = {
+                        "benchmark": "adaptation", "voice": voice.name, "seconds_of_audio": seconds, "method": method,
+                        "base": base.hash[:12],
+                    }  # fmt: skip
+                    what = partial(
+                        measure, voice.name, seconds, method, base, replayed, folder, audio, scored
+                    )
+                    records.measure(facts, what)
+    print_table(records.of("adaptation"))
+    return 0
+
+
+if __name__ == "__main__":
+    parser = build_parser("how much audio does a new voice need, and what does the model forget?")
+    parser.add_argument("--corpora", type=Path, required=True, metavar="DIR", help="folders of recordings")
+    run(main, parser.parse_args())

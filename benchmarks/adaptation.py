@@ -1,7 +1,7 @@
 """How much audio does a new voice need, which method learns it, and what does the model forget of the others?
 
-One base is adapted to each new voice with some seconds of audio and with all of it, by each method, and scored on recordings
-of that voice that no adaptation has seen.
+One base is adapted to each new voice with some seconds of audio and with all of it, by each method, and scored on
+recordings of that voice that no adaptation has seen.
 
     python benchmarks/adaptation.py --corpora DIR --json adaptation.json --folder runs
 """

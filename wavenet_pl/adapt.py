@@ -98,11 +98,6 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--minutes is {args.minutes:g}, expected a number above 0")
     if not 0 < args.replay_share < 1:
         raise UserError(f"--replay-share is {args.replay_share:g}, expected a share between 0 and 1")
-    if args.replay is not None and args.method == "embedding":
-        raise UserError(
-            "--replay is set, and method embedding trains nothing that could be forgotten; leave it out, or set "
-            "--method all"
-        )
     if own := next((text for text in args.settings if text.startswith(("model.", "data.path="))), None):
         raise UserError(
             f"{own} is set, expected nothing of it: the model is the base's, and the data are --audio"
@@ -134,6 +129,11 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
     heard = examine(Path(args.audio), base.module.sample_rate)
     choice = choose(heard, args.minutes, field / base.module.sample_rate)
     method, why = _method(args.method, choice.seconds / 60)
+    if args.replay is not None and method == "embedding":
+        raise UserError(
+            f"--replay is set, and method embedding ({why}) trains nothing that could be forgotten; leave it out, or "
+            "set --method all"
+        )
     lines = [*describe(heard, choice), f"method {method}: {why}"]
     for line in lines:
         print(f"{'audio':>10}  {line}", file=sys.stderr)
@@ -163,11 +163,8 @@ def _method(asked: str, minutes: float) -> tuple[str, str]:
     if asked != "auto":
         return asked, "as told"
     if minutes < ALL_FROM_MINUTES:
-        return (
-            "embedding",
-            f"{minutes:.1f} minutes are less than {ALL_FROM_MINUTES:g}, and every weight would overfit",
-        )
-    return "all", f"{minutes:.1f} minutes are {ALL_FROM_MINUTES:g} or more, enough to train every weight"
+        return "embedding", f"{minutes:.1f} minutes are less than {ALL_FROM_MINUTES:g}"
+    return "all", f"{minutes:.1f} minutes are {ALL_FROM_MINUTES:g} or more"
 
 
 def _config(args: argparse.Namespace, base: Base, method: str) -> Config:

@@ -175,6 +175,8 @@ class Stage:
             steps=max(times, default=0),
             best_step=best,
             seconds=max(times.values(), default=0.0) - min(times.values(), default=0.0),
+            limit=self._limit,
+            early=stop.stopped,
             stopped=f"stopped early: {stop.stopping_reason_message}"
             if stop.stopped
             else "ran to its last step",

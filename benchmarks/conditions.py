@@ -37,6 +37,8 @@ CAPTIONS = ["val/clips", "captions"]
 class Model:
     """One row: what is trained on what."""
 
+    told: str
+    """What the model is told."""
     corpus: str
     """A folder below --corpora."""
     prepare: str
@@ -48,15 +50,17 @@ class Model:
 FEW = "--val-fraction 0.2 --test-fraction 0"
 """For a corpus of so few recordings that a twentieth of them would say nothing."""
 MODELS = {
-    "speaker": Model("speech_multi", "--mel", "speaker small"),
-    "mel": Model("speech_multi", "--mel", "vocoder small"),
-    "nothing": Model("speech_multi", "--mel", " ".join(["unconditional small", *SIXTEEN_BITS])),
-    "notes": Model("piano", f"--notes {FEW}", "music small"),
+    "speaker": Model("speaker", "speech_multi", "--mel", "speaker small"),
+    "notes": Model("notes", "piano", f"--notes {FEW}", "music small"),
     "tags": Model(
-        "music_real", f"--tag-columns genre,mood {FEW}", "music small model.condition.inputs=[tags]"
+        "tags", "music_real", f"--tag-columns genre,mood {FEW}", "music small model.condition.inputs=[tags]"
     ),
+    "mel": Model("mel", "speech_multi", "--mel", "vocoder small"),
+    "no-mel": Model("nothing", "speech_multi", "--mel", " ".join(["unconditional small", *SIXTEEN_BITS])),
+    "mel-8": Model("mel", "speech_multi", "--mel", "speaker small model.condition.inputs=[mel]"),
+    "no-mel-8": Model("nothing", "speech_multi", "--mel", "unconditional small"),
 }
-"""What is told -> the model."""
+"""What runs are called -> the model."""
 
 
 def trained(name: str, corpora: Path, folder: Path, steps: int | None) -> list[str]:
@@ -96,7 +100,9 @@ def measure(name: str, corpora: Path, folder: Path, steps: int | None) -> dict[s
         "bits": bits,
         "order1_bits": order1,
         "under_order1": order1 - bits,
-        **dict(zip(("gap", "gap_low", "gap_high"), found["gaps"].get(name, [None] * 3), strict=True)),
+        **dict(
+            zip(("gap", "gap_low", "gap_high"), found["gaps"].get(MODELS[name].told, [None] * 3), strict=True)
+        ),
         "effective_context": found["effective_receptive_field"],
         "ranks_differ": difference(losses(of_one), losses(the_run(folder / "two", name))),
         "clips_tracked": len(said),

@@ -34,6 +34,7 @@ def read_folder(
     fact_columns: Sequence[str] = (),
     leave: Path | None = None,
     with_midi: bool = False,
+    option: str = "SRC",
 ) -> Corpus:
     """Every audio file below a folder, in no order of meaning.
 
@@ -46,12 +47,15 @@ def read_folder(
         fact_columns: columns that go into the JSON of a recording as they are.
         leave: a folder that is not looked into: where the shards go.
         with_midi: find the MIDI file of each recording: metadata.csv names it, or it is called like the recording.
+        option: what the user calls the folder.
 
     Raises:
         UserError: it cannot be read, holds no audio, or metadata.csv contradicts itself.
     """
     if not folder.is_dir():
-        raise UserError(f"SRC {folder} is no folder, expected one with {_extensions()} files; check the path")
+        raise UserError(
+            f"{option} {folder} is no folder, expected one with {_extensions()} files; check the path"
+        )
     sizes: dict[str, int | None] = {}
     paths: dict[str, str] = {}
     midis: dict[str, str] = {}
@@ -80,7 +84,7 @@ def read_folder(
             if left_alone
             else ""
         )
-        raise UserError(f"SRC {folder} holds no {_extensions()} file{seen}; check the path")
+        raise UserError(f"{option} {folder} holds no {_extensions()} file{seen}; check the path")
     sources = [
         _source(name, named.get(name), sizes.get(name), paths.get(name, "")) for name in {**sizes, **named}
     ]

@@ -19,6 +19,7 @@ from data_prep.rules import RULES, Step, apply_rules
 from data_prep.sources import Source, part_key
 from wavenet_pl.data.format import Entry, ShardWriter
 from wavenet_pl.durable import write_durably
+from wavenet_pl.errors import UserError
 from wavenet_pl.features import NUM_KEYS
 from wavenet_pl.midi import PEDAL_DOWN
 
@@ -46,6 +47,9 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
     Args:
         task: what to pack.
         after_source: called after each source; what it raises stops the work and leaves nothing behind.
+
+    Raises:
+        UserError: a source is not what was read of it before.
     """
     path = task.folder / task.shard.name
     rows: list[dict[str, Any]] = []
@@ -58,6 +62,11 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
         writer: ShardWriter | None = None
         for source in task.shard.sources:
             hashes[source.name] = _hash(source.path if source.exists else "")
+            if source.sha256 not in (None, hashes[source.name]):
+                raise UserError(
+                    f"{source.name} has changed since it was examined, expected the same audio; "
+                    "run the same command again"
+                )
             if source.midi_path:
                 midi_hashes[source.name] = _hash(source.midi_path)
             outcome = apply_rules(source, task.rules)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_prep.corpora import read_corpus
 from data_prep.destination import claim, done_in, sweep, working_in
-from data_prep.options import Options
+from data_prep.options import Options, RuleOptions
 from data_prep.packing import ShardTask
 from data_prep.plan import RECORDS, Plan, ShardPlan, build_plan, load_plan
 from data_prep.plot import draw_report
@@ -56,17 +57,13 @@ def prepare(request: Request) -> None:
         return
     with working_in(request.folder, alone=request.slice is None):
         claim(request.folder, plan, request.overwrite)
-        shards = _slice(plan, request.slice)
-        finished = [shard for shard in shards if done_in(request.folder, plan, shard) is not None]
-        if request.slice is None and len(finished) == len(shards) and _is_done(request.folder, plan):
-            print(f"{request.folder} is prepared already: nothing to do")
-            return
-        waiting = [shard for shard in shards if shard not in finished]
-        _pack(request, plan, waiting, done=sum(shard.num_sources for shard in finished))
         if request.slice is None:
-            _finish(request.folder, plan)
+            result = complete(plan, request.options.rules, request.folder, request.jobs)
+            print("\n".join(_summary(request.folder, result)))
         else:
             number, slices = request.slice
+            shards = list(plan.shards[number - 1 :: slices])
+            _pack(plan, shards, request.options.rules, request.folder, request.jobs)
             print(
                 f"slice {number} of {slices}: its {len(shards)} of {len(plan.shards)} shards are done; "
                 f"after all slices, run `wavenet-pl prepare merge {request.folder}`"
@@ -89,32 +86,48 @@ def merge(folder: Path) -> None:
         if _is_done(folder, plan):
             print(f"{folder} is merged already: nothing to do")
             return
-        _finish(folder, plan, result)
+        _finish(folder, result)
+        print("\n".join(_summary(folder, result)))
 
 
-def _slice(plan: Plan, part: tuple[int, int] | None) -> list[ShardPlan]:
-    if part is None:
-        return list(plan.shards)
-    number, slices = part
-    return list(plan.shards[number - 1 :: slices])
+def complete(plan: Plan, rules: RuleOptions, folder: Path, jobs: int) -> Result | None:
+    """Pack what no earlier run has finished, then index and report. DEST is claimed, and nobody else works in it.
+
+    Returns:
+        What came of it; None where nothing was left to do.
+
+    Raises:
+        UserError: sources have changed since they were packed.
+        BadDataError: the rules dropped everything that a split had.
+    """
+    if not _pack(plan, plan.shards, rules, folder, jobs) and _is_done(folder, plan):
+        return None
+    result = collect(plan, folder)
+    _finish(folder, result)
+    return result
 
 
-def _pack(request: Request, plan: Plan, shards: list[ShardPlan], done: int) -> None:
+def _pack(plan: Plan, shards: Sequence[ShardPlan], rules: RuleOptions, folder: Path, jobs: int) -> int:
+    """Pack those of the shards that are not done; how many these were."""
     tasks = [
-        ShardTask(
-            folder=request.folder, shard=shard, rules=request.options.rules, fingerprint=plan.fingerprint
-        )
+        ShardTask(folder=folder, shard=shard, rules=rules, fingerprint=plan.fingerprint)
         for shard in shards
+        if done_in(folder, plan, shard) is None
     ]
-    if done and shards:
+    total = sum(shard.num_sources for shard in shards)
+    done = total - sum(task.shard.num_sources for task in tasks)
+    if not tasks:
+        return 0
+    if done:
         print(f"prepare: goes on after {done} recordings that were done before", file=sys.stderr)
-    with Progress(done + sum(shard.num_sources for shard in shards), done) as progress:
-        pack_shards(tasks, request.jobs, lambda count: progress.show(done + count))
+    with Progress(total, done) as progress:
+        pack_shards(tasks, jobs, lambda count: progress.show(done + count))
+    return len(tasks)
 
 
-def _finish(folder: Path, plan: Plan, result: Result | None = None) -> None:
+def _finish(folder: Path, result: Result) -> None:
     """Index and report, and a note of what they were: a run that finds them unchanged has nothing to do."""
-    result = result or collect(plan, folder)
+    plan = result.plan
     sweep(folder)
     _write(folder / REPORT_NAME, write_report(result).encode())
     _write(folder / PLOT_NAME, draw_report(result))
@@ -132,7 +145,6 @@ def _finish(folder: Path, plan: Plan, result: Result | None = None) -> None:
         )
     save_index(result.build_index(), folder)
     write_durably(folder / _DONE, json.dumps(_results(folder, plan), sort_keys=True, indent=1) + "\n")
-    print("\n".join(_summary(folder, result)))
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -172,7 +184,9 @@ def _describe(plan: Plan) -> list[str]:
     return lines
 
 
-def _summary(folder: Path, result: Result) -> list[str]:
+def _summary(folder: Path, result: Result | None) -> list[str]:
+    if result is None:
+        return [f"{folder} is prepared already: nothing to do"]
     count = sum(1 for _ in result.rows())
     splits = [f"{s} {hours(result.seconds(s))}" for s in SPLITS if result.plan.num_of(s)]
     return [

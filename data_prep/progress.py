@@ -18,9 +18,17 @@ class Progress:
         total: recordings there are.
         done: those that were done by an earlier run.
         clock: seconds, from any beginning.
+        command: whose work it is.
     """
 
-    def __init__(self, total: int, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int,
+        done: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        command: str = "prepare",
+    ) -> None:
+        self._command = command
         self.total, self._first, self._clock = total, done, clock
         self._began = self._spoke = clock()
         self._bar: Any = None
@@ -32,7 +40,7 @@ class Progress:
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("prepare"),
+                TextColumn(self._command),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("recordings, time left"),
@@ -40,7 +48,7 @@ class Progress:
                 console=Console(stderr=True),
             )
             self._bar.start()
-            self._task = self._bar.add_task("prepare", total=self.total, completed=self._first)
+            self._task = self._bar.add_task(self._command, total=self.total, completed=self._first)
         return self
 
     def show(self, done: int) -> None:
@@ -54,7 +62,7 @@ class Progress:
             left = (now - self._began) / (done - self._first) * (self.total - done)
             share = 100 * done // max(self.total, 1)
             print(
-                f"prepare: {done} of {self.total} recordings, {share} %, {_duration(left)} left",
+                f"{self._command}: {done} of {self.total} recordings, {share} %, {_duration(left)} left",
                 file=sys.stderr,
                 flush=True,
             )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.decoding import CLIPPED_RUN, Unreadable, decode_source
+from data_prep.decoding import CLIPPED_RUN, Decoded, Unreadable, decode_source
 from data_prep.options import RuleOptions
 from data_prep.scores import fitting_notes
 from data_prep.shift import SHIFT_FLAWS, shift_flaws
@@ -23,7 +23,7 @@ from wavenet_pl.mel import mel_features
 from wavenet_pl.midi import Notes, piano_roll
 
 RULES = {
-    "decode": "read the whole file",
+    "decode": "read the file, and take the stretch that is wanted",
     "mono": "average the channels",
     "resample": "bring to one sample rate",
     "finite": "drop what has samples that are no numbers",
@@ -93,12 +93,19 @@ class Outcome:
     """Of `FLAWS`, with what was found."""
 
 
-def apply_rules(source: Source, options: RuleOptions) -> Outcome:
-    """Read one source and take it through the rules."""
-    steps, audio, clipped = _read(source, options.sample_rate)
-    start = 0
+def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = None) -> Outcome:
+    """Read one source and take it through the rules.
+
+    Args:
+        source: what to read.
+        options: of the rules.
+        decoded: the source, where it was read already.
+    """
+    steps, audio, clipped = _read(source, options.sample_rate, decoded)
+    start = source.stretch[0] if source.stretch else 0
     if audio is None:
         return Outcome(tuple(steps), ())
+    assert not (source.stretch and options.notes)  # nobody has cut the notes
     rate, whole = options.sample_rate, len(audio)
     notes: Notes | None = None
     for rule in ("finite", "trim", "silence", "level", "peak", "length", "notes"):
@@ -108,7 +115,7 @@ def apply_rules(source: Source, options: RuleOptions) -> Outcome:
             step = Step(rule, 0.0, seconds, reason="samples that are no numbers")
         elif rule == "trim" and options.trim is not None:
             first, last = find_sound(audio, rate, options.trim)
-            start, audio = first, audio[first:last]
+            start, audio = start + first, audio[first:last]
             step = Step(
                 rule, len(audio) / rate, seconds - len(audio) / rate, changed=len(audio) / rate < seconds
             )
@@ -162,7 +169,9 @@ def _flaws(clipped: float, offset: float) -> dict[str, str]:
     return found
 
 
-def _read(source: Source, sample_rate: int) -> tuple[list[Step], npt.NDArray[np.float32] | None, float]:
+def _read(
+    source: Source, sample_rate: int, decoded: Decoded | None
+) -> tuple[list[Step], npt.NDArray[np.float32] | None, float]:
     """Steps, audio, and which share of it is clipped."""
     if source.made is not None:
         audio = source.made.audio(sample_rate)
@@ -173,15 +182,17 @@ def _read(source: Source, sample_rate: int) -> tuple[list[Step], npt.NDArray[np.
             raise Unreadable(
                 "metadata.csv names it, and there is no such file" if not source.path else "no file"
             )
-        decoded = decode_source(source.path, sample_rate)
+        decoded = decoded or decode_source(source.path, sample_rate)
     except Unreadable as error:
         return [Step("decode", 0.0, error.seconds, reason=error.reason)], None, 0.0
+    audio = decoded.audio[slice(*source.stretch)] if source.stretch else decoded.audio
+    seconds = len(audio) / sample_rate if source.stretch else decoded.seconds
     steps = [
-        Step("decode", decoded.seconds),
-        Step("mono", decoded.seconds, changed=decoded.channels > 1),
-        Step("resample", len(decoded.audio) / sample_rate, changed=decoded.sample_rate != sample_rate),
+        Step("decode", seconds, max(0.0, decoded.seconds - seconds), changed=source.stretch is not None),
+        Step("mono", seconds, changed=decoded.channels > 1),
+        Step("resample", len(audio) / sample_rate, changed=decoded.sample_rate != sample_rate),
     ]
-    return steps, decoded.audio, decoded.clipped
+    return steps, audio, decoded.clipped
 
 
 def find_sound(audio: npt.NDArray[np.float32], sample_rate: int, decibels: float) -> tuple[int, int]:

@@ -33,6 +33,10 @@ class Source:
     """Split that the corpus asks for."""
     facts: dict[str, str] = field(default_factory=dict)
     """More that goes into the JSON of the recording, such as a licence."""
+    stretch: tuple[int, int] | None = None
+    """(first sample, last + 1) of what is taken, at the set's rate; None takes the whole."""
+    sha256: str | None = None
+    """Of the file's content, where the corpus has read it already."""
     size: int | None = None
     """Bytes of the file; None where metadata.csv names a file that is not there, and for what is made."""
     path: str = field(default="", compare=False)
@@ -70,6 +74,8 @@ class Source:
             self.size,
             made,
             *([] if self.midi_size is None else [self.midi_size]),
+            *([] if self.stretch is None else [list(self.stretch)]),
+            *([] if self.sha256 is None else [self.sha256]),
         ]
 
 

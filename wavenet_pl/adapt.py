@@ -17,8 +17,7 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.signals import StopFlag
 
 if TYPE_CHECKING:
-    from data_prep.voice import Choice
-
+    from data_prep.choice import Choice
     from wavenet_pl.adaptation.base import Base
 
 METHODS = ("embedding", "all")
@@ -105,8 +104,9 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
-    from data_prep.voice import choose, describe, examine
-
+    from data_prep.choice import choose
+    from data_prep.hearing import examine
+    from data_prep.voice import describe
     from wavenet_pl.adaptation.base import load_base
     from wavenet_pl.adaptation.stage import Replay, Stage, Voice
     from wavenet_pl.callbacks.ranks import is_rank_zero
@@ -125,10 +125,15 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
         raise UserError(
             f"--continue is set, and {args.run} has no speaker {args.speaker}, but {names}; leave it out"
         )
-    field = base.module.config.model.network.receptive_field
-    heard = examine(Path(args.audio), base.module.sample_rate)
-    choice = choose(heard, args.minutes, field / base.module.sample_rate)
-    method, why = _method(args.method, choice.seconds / 60)
+    # Every mistake before the audio, which takes a while.
+    configs = [
+        _config(args, base, each) for each in METHODS if args.method != "embedding" or each == "embedding"
+    ]
+    rate, field = base.module.sample_rate, base.module.config.model.network.receptive_field
+    heard = examine(Path(args.audio), rate)
+    choice = choose(heard, args.minutes, field / rate, rate)
+    minutes = (choice.train_seconds + choice.held_out_seconds) / 60
+    method, why = _method(args.method, minutes)
     if args.replay is not None and method == "embedding":
         raise UserError(
             f"--replay is set, and method embedding ({why}) trains nothing that could be forgotten; leave it out, or "
@@ -137,15 +142,14 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
     lines = [*describe(heard, choice), f"method {method}: {why}"]
     for line in lines:
         print(f"{'audio':>10}  {line}", file=sys.stderr)
-    configs = [_config(args, base, each) for each in METHODS[: METHODS.index(method) + 1]]
     if args.dry_run:
         print(f"would adapt {base.path}, hash {base.hash[:12]}, to {args.speaker}; nothing was written")
         return 0
     path = _prepared(args, base, choice)
-    voice = Voice(args.speaker, str(path), choice.seconds / 60, lines)
+    voice = Voice(args.speaker, str(path), minutes, lines)
     replay = None if args.replay is None else Replay(args.replay, args.replay_share)
     start = base.module
-    for config, each in zip(configs, METHODS, strict=False):
+    for config, each in zip(configs, METHODS[: METHODS.index(method) + 1], strict=False):
         config = replace(config, data=replace(config.data, path=str(path)))
         stage = Stage(base, voice, config, each, replay if each == "all" else None, Path(args.runs))
         if stage.is_finished and not args.fresh:
@@ -189,17 +193,14 @@ def _config(args: argparse.Namespace, base: Base, method: str) -> Config:
 def _prepared(args: argparse.Namespace, base: Base, choice: Choice) -> Path:
     """The shard set of the new voice, which rank 0 makes."""
     from data_prep.voice import prepare_voice
-
     from wavenet_pl.callbacks.ranks import is_rank_zero
     from wavenet_pl.data.index import INDEX_NAME
 
-    facts = [choice.fingerprint, args.speaker, base.module.sample_rate, list(base.module.inputs)]
+    facts = [choice.fingerprint, args.speaker, list(base.module.inputs)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
     path = Path(args.runs) / "voices" / digest
     if is_rank_zero():
-        prepare_voice(
-            choice, args.speaker, path, sample_rate=base.module.sample_rate, mel="mel" in base.module.inputs
-        )
+        prepare_voice(choice, args.speaker, path, mel="mel" in base.module.inputs)
     until = time.monotonic() + _PATIENCE_FOR_RANK_ZERO
     while not (path / INDEX_NAME).exists():
         if time.monotonic() > until:

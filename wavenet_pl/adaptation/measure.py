@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def measure_beginning(
         {name: found.mean for name, found in zip(base.speakers, held_out, strict=True)},
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(path, json.dumps(beginning._asdict()) + "\n")
+    write_durably(path, json.dumps(asdict(beginning)) + "\n")
     return beginning
 
 

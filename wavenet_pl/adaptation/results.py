@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from wavenet_pl.intervals import Interval
 
 
-class Beginning(NamedTuple):
+@dataclass(frozen=True)
+class Beginning:
     """What is known before the first step."""
 
     nearest: str
@@ -19,7 +20,8 @@ class Beginning(NamedTuple):
     """Speaker of the base -> held-out bits of the base under its row."""
 
 
-class Forgetting(NamedTuple):
+@dataclass(frozen=True)
+class Forgetting:
     """What a speaker of the base costs, on its own validation recordings."""
 
     before: float

@@ -16,7 +16,8 @@ LEAST_SECONDS = 2.0
 """Less audio than this is refused: a word or two is no voice."""
 HELD_OUT = 0.1
 """Share of the time that is held out."""
-_LEAST_HELD_OUT_SECONDS = 1.0  # of a single recording, but never more than a third of it
+_LEAST_HELD_OUT_SECONDS = 1.0  # of a recording that is split, but never more than a third of it
+_SCRAPS = 0.25  # of what is wanted: less than this would stop the training by chance
 _LEAST_CUT_SECONDS = 0.5  # a rest that is shorter is no word
 _LISTED = 5
 
@@ -51,7 +52,7 @@ class Choice:
     held_out: tuple[Piece, ...]
     """For early stopping."""
     gap: int = 0
-    """Samples between the two parts of a single recording, used by neither."""
+    """Samples between the two parts of a recording, used by neither; 0 where whole ones are held out."""
     minutes: float | None = None
     """What was asked for; None asks for all."""
 
@@ -66,8 +67,13 @@ class Choice:
         return sum(piece.samples for piece in self.held_out) / self.sample_rate
 
     @property
-    def is_one_recording(self) -> bool:
-        """Whether both are parts of the same one."""
+    def seconds(self) -> float:
+        """Length of both."""
+        return self.train_seconds + self.held_out_seconds
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the end of a recording is held out whose beginning is trained on."""
         return self.train[0].heard is self.held_out[0].heard
 
     @cached_property
@@ -86,13 +92,13 @@ def choose(heard: Sequence[Heard], minutes: float | None, gap_seconds: float, sa
 
     Recordings are taken in the order of the hash of their names until there are so many minutes, held-out ones
     included; the last one is cut to fit, from where its sound begins. So more minutes hold all that fewer do. A tenth
-    of the time is held out, by whole recordings, at least one. Of a single recording it is the last tenth (a second at
-    least, a third at most), after a gap.
+    of the time is held out, by whole recordings, at least one. Where whole ones make less than a quarter of that, or
+    there is only one, it is the end of the longest (a second at least, a third of it at most), after a gap.
 
     Args:
         heard: from `examine`.
         minutes: how much is used; all where None, or where there is less.
-        gap_seconds: what is left out between the parts of a single recording: one receptive field.
+        gap_seconds: what is left out between the parts of a recording: one receptive field.
         sample_rate: the one that was examined for.
 
     Raises:
@@ -119,9 +125,9 @@ def choose(heard: Sequence[Heard], minutes: float | None, gap_seconds: float, sa
             f"--audio has {used:.1f} s that can be used{bad}, expected at least {least} of speech; add recordings, or "
             "ask for more --minutes"
         )
-    if len(pieces) == 1:
-        return _split_one(pieces[0], minutes, math.ceil(gap_seconds * sample_rate), sample_rate)
     held_out = _hold_out(pieces)
+    if not held_out:
+        return _split_longest(pieces, minutes, math.ceil(gap_seconds * sample_rate), sample_rate)
     return Choice(
         sample_rate=sample_rate,
         train=tuple(piece for piece in pieces if piece not in held_out),
@@ -142,7 +148,7 @@ def _take(usable: Sequence[Heard], budget: float, least: int) -> list[Piece]:
         if piece.samples >= least:
             pieces.append(piece)
         break
-    return [_with_sound(pieces[0].heard, pieces[0].samples)] if len(pieces) == 1 else pieces
+    return pieces
 
 
 def _with_sound(heard: Heard, room: int) -> Piece:
@@ -152,20 +158,23 @@ def _with_sound(heard: Heard, room: int) -> Piece:
     return Piece(heard=heard, start=start, stop=stop)
 
 
-def _split_one(piece: Piece, minutes: float | None, gap: int, sample_rate: int) -> Choice:
-    held = min(
-        max(round(HELD_OUT * piece.samples), round(_LEAST_HELD_OUT_SECONDS * sample_rate)), piece.samples // 3
-    )
+def _split_longest(pieces: Sequence[Piece], minutes: float | None, gap: int, sample_rate: int) -> Choice:
+    longest = max(pieces, key=lambda piece: piece.samples)
+    others = tuple(piece for piece in pieces if piece is not longest)
+    piece = _with_sound(longest.heard, longest.samples)
+    wanted = round(HELD_OUT * sum(one.samples for one in (piece, *others)))
+    held = min(max(wanted, round(_LEAST_HELD_OUT_SECONDS * sample_rate)), piece.samples // 3)
     until = piece.stop - held - gap
     if until - piece.start < _LEAST_CUT_SECONDS * sample_rate:
         raise UserError(
-            f"{piece.heard.source.name}, the only recording, has {piece.samples / sample_rate:.1f} s, of which "
-            f"{held / sample_rate:.1f} s are held out after a gap of {gap / sample_rate:.1f} s, one receptive field: "
+            f"{piece.heard.source.name}, the longest recording, has {piece.samples / sample_rate:.1f} s from its first "
+            f"sound to its last, of which {held / sample_rate:.1f} s are held out after a gap of "
+            f"{gap / sample_rate:.1f} s, one receptive field: "
             f"expected {_LEAST_CUT_SECONDS:g} s or more to train on; give more audio, or more --minutes"
         )
     return Choice(
         sample_rate=sample_rate,
-        train=(replace(piece, stop=until),),
+        train=(replace(piece, stop=until), *others),
         held_out=(replace(piece, start=piece.stop - held),),
         gap=gap,
         minutes=minutes,
@@ -173,13 +182,16 @@ def _split_one(piece: Piece, minutes: float | None, gap: int, sample_rate: int) 
 
 
 def _hold_out(pieces: Sequence[Piece]) -> list[Piece]:
+    """Recordings that make about a tenth; none where none can: there is one, or beside a long one only scraps."""
     wanted = missing = HELD_OUT * sum(piece.samples for piece in pieces)
     held_out: list[Piece] = []
     for piece in pieces:
         if piece.samples / 2 <= missing:  # it comes nearer with it than without
             held_out.append(piece)
             missing -= piece.samples
-    return held_out or [min(pieces, key=lambda piece: abs(piece.samples - wanted))]
+    if not held_out and len(pieces) > 1:
+        return [min(pieces, key=lambda piece: piece.samples)]
+    return held_out if wanted - missing >= _SCRAPS * wanted else []
 
 
 def list_problems(heard: Sequence[Heard]) -> list[str]:

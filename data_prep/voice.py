@@ -40,9 +40,10 @@ def describe(heard: Sequence[Heard], choice: Choice) -> list[str]:
         *(f"  cannot be used: {problem}" for problem in list_problems(heard)),
     ]
     held, count = choice.held_out_seconds, len(choice.held_out)
-    if choice.is_one_recording:
+    if choice.is_split:
         gap = choice.gap / choice.sample_rate
-        how = f"one recording, its last {held:.1f} s held out after a gap of {gap:.2f} s"
+        name = choice.held_out[0].heard.source.name
+        how = f"the last {held:.1f} s of {name} held out, after a gap of {gap:.2f} s,"
     else:
         how = f"{held:.1f} s of it, {count} of {count + len(choice.train)} recordings, held out"
     lines.append(f"used: {_minutes(choice.train_seconds + held)}; {how} for early stopping")

@@ -104,9 +104,6 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
-    from data_prep.choice import choose
-    from data_prep.hearing import examine
-    from data_prep.voice import describe
     from wavenet_pl.adaptation.base import load_base
     from wavenet_pl.adaptation.stage import Replay, Stage, Voice
     from wavenet_pl.callbacks.ranks import is_rank_zero
@@ -114,43 +111,25 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
     from wavenet_pl.train import fit
 
     base = load_base(args.run)
-    known = args.speaker in base.speakers
-    if known and not args.go_on:
-        raise UserError(
-            f"{args.run} has the speaker {args.speaker} already, expected a new name; choose another one, or train its "
-            "row on with --continue"
-        )
-    if args.go_on and not known:
-        names = ", ".join(base.speakers[:10])
-        raise UserError(
-            f"--continue is set, and {args.run} has no speaker {args.speaker}, but {names}; leave it out"
-        )
-    # Every mistake before the audio, which takes a while.
-    configs = [
-        _config(args, base, each) for each in METHODS if args.method != "embedding" or each == "embedding"
-    ]
-    rate, field = base.module.sample_rate, base.module.config.model.network.receptive_field
-    heard = examine(Path(args.audio), rate)
-    choice = choose(heard, args.minutes, field / rate, rate)
-    minutes = (choice.train_seconds + choice.held_out_seconds) / 60
-    method, why = _method(args.method, minutes)
-    if args.replay is not None and method == "embedding":
-        raise UserError(
-            f"--replay is set, and method embedding ({why}) trains nothing that could be forgotten; leave it out, or "
-            "set --method all"
-        )
-    lines = [*describe(heard, choice), f"method {method}: {why}"]
+    _check_name(args, base.speakers)
+    # Every mistake before the audio is read, which takes a while.
+    methods = METHODS[:1] if args.method == "embedding" else METHODS
+    configs = {method: _config(args, base, method) for method in methods}
+    choice, method, lines = _examine(args, base)
     for line in lines:
         print(f"{'audio':>10}  {line}", file=sys.stderr)
     if args.dry_run:
         print(f"would adapt {base.path}, hash {base.hash[:12]}, to {args.speaker}; nothing was written")
         return 0
     path = _prepared(args, base, choice)
-    voice = Voice(args.speaker, str(path), minutes, lines)
+    if flag:
+        print("stopped before the training began; the same command goes on", file=sys.stderr)
+        return flag.code
+    voice = Voice(args.speaker, str(path), choice.seconds / 60, lines)
     replay = None if args.replay is None else Replay(args.replay, args.replay_share)
     start = base.module
-    for config, each in zip(configs, METHODS[: METHODS.index(method) + 1], strict=False):
-        config = replace(config, data=replace(config.data, path=str(path)))
+    for each in METHODS[: METHODS.index(method) + 1]:
+        config = replace(configs[each], data=replace(configs[each].data, path=str(path)))
         stage = Stage(base, voice, config, each, replay if each == "all" else None, Path(args.runs))
         if stage.is_finished and not args.fresh:
             print(f"{stage.run.path} is finished", file=sys.stderr)
@@ -160,6 +139,37 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
     if is_rank_zero():
         stage.say_where()
     return 0
+
+
+def _check_name(args: argparse.Namespace, names: tuple[str, ...]) -> None:
+    """A new name is new, and one that is trained on is there."""
+    if args.speaker in names and not args.go_on:
+        raise UserError(
+            f"{args.run} has the speaker {args.speaker} already, expected a new name; choose another one, or train its "
+            "row on with --continue"
+        )
+    if args.go_on and args.speaker not in names:
+        raise UserError(
+            f"--continue is set, and {args.run} has no speaker {args.speaker}, but {', '.join(names[:10])}; leave it out"
+        )
+
+
+def _examine(args: argparse.Namespace, base: Base) -> tuple[Choice, str, list[str]]:
+    """What of the audio is used, the method, and what is to be said of both."""
+    from data_prep.choice import choose
+    from data_prep.hearing import examine
+    from data_prep.voice import describe
+
+    rate, field = base.module.sample_rate, base.module.config.model.network.receptive_field
+    heard = examine(Path(args.audio), rate)
+    choice = choose(heard, args.minutes, field / rate, rate)
+    method, why = _method(args.method, choice.seconds / 60)
+    if args.replay is not None and method == "embedding":
+        raise UserError(
+            f"--replay is set, and method embedding ({why}) trains nothing that could be forgotten; leave it out, or "
+            "set --method all"
+        )
+    return choice, method, [*describe(heard, choice), f"method {method}: {why}"]
 
 
 def _method(asked: str, minutes: float) -> tuple[str, str]:
@@ -198,7 +208,7 @@ def _prepared(args: argparse.Namespace, base: Base, choice: Choice) -> Path:
 
     facts = [choice.fingerprint, args.speaker, list(base.module.inputs)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
-    path = Path(args.runs) / "voices" / digest
+    path = Path(args.runs).resolve() / "voices" / digest
     if is_rank_zero():
         prepare_voice(choice, args.speaker, path, mel="mel" in base.module.inputs)
     until = time.monotonic() + _PATIENCE_FOR_RANK_ZERO

@@ -15,15 +15,16 @@ from data_prep.progress import Progress
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_lines_say_how_much_is_done_and_left(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["prepare", "adapt"])
+def test_lines_say_how_much_is_done_and_left(capsys: pytest.CaptureFixture[str], command: str) -> None:
     moments = iter([100.0, 105.0, 110.0, 111.0, 4_120.0])
-    with Progress(total=1_000, done=200, clock=lambda: next(moments)) as bar:
+    with Progress(total=1_000, done=200, clock=lambda: next(moments), command=command) as bar:
         for done in (300, 400, 410, 600):
             bar.show(done)
     # 200 recordings took 10 s, so 600 take 30; what an earlier run did is not counted as speed
     assert capsys.readouterr().err.splitlines() == [
-        "prepare: 400 of 1000 recordings, 40 %, 0:30 left",
-        "prepare: 600 of 1000 recordings, 60 %, 1:07:00 left",
+        f"{command}: 400 of 1000 recordings, 40 %, 0:30 left",
+        f"{command}: 600 of 1000 recordings, 60 %, 1:07:00 left",
     ]
 
 

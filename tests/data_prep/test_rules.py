@@ -46,6 +46,18 @@ def test_every_rule_hands_on_what_it_kept(tmp_path: Path) -> None:
     assert found.steps[-1].kept == pytest.approx(sum(len(part.audio) for part in found.parts) / 16_000)
 
 
+def test_a_stretch_goes_through_the_rules_alone_and_the_rest_is_counted(tmp_path: Path) -> None:
+    audio = noise(3)
+    path = write(tmp_path / "a.wav", audio, subtype="FLOAT")
+    source = Source(name="a.wav", path=str(path), size=1, stretch=(16_000, 40_000))
+    found = apply_rules(source, RuleOptions(min_seconds=1.4))
+    assert seconds(found)["decode"] == pytest.approx((1.5, 1.5))
+    (part,) = found.parts
+    assert part.start == 16_000
+    np.testing.assert_array_equal(part.audio, quantize(audio[16_000:40_000]))
+    assert not apply_rules(source, RuleOptions(min_seconds=1.6)).parts
+
+
 def test_resampling_keeps_the_seconds(tmp_path: Path) -> None:
     found = outcome(tmp_path, noise(2, 44_100), 44_100)
     assert seconds(found)["resample"][0] == pytest.approx(2, abs=1e-4)

@@ -149,8 +149,9 @@ def _check_name(args: argparse.Namespace, names: tuple[str, ...]) -> None:
             "row on with --continue"
         )
     if args.go_on and args.speaker not in names:
+        known = ", ".join(names[:10])
         raise UserError(
-            f"--continue is set, and {args.run} has no speaker {args.speaker}, but {', '.join(names[:10])}; leave it out"
+            f"--continue is set, and {args.run} has no speaker {args.speaker}, but {known}; leave it out"
         )
 
 

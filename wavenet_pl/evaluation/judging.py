@@ -103,7 +103,7 @@ def _voices(
     ]
     samples = max(len(clip.generated) for clip, _ in pairs)
     answers: list[Measure | str] = []
-    if told and any(recording.speaker >= 0 for _, recording in split.places):
+    if told and any(recording.speaker >= 0 for *_, recording in split.places):
         answers.append(_similarity(judge, split, scored, heard, lambda share: tell(0.3 + 0.4 * share)))
     answers.append(_distance(judge, split, scored, heard, samples, lambda share: tell(0.7 + 0.3 * share)))
     measures = [answer for answer in answers if isinstance(answer, Measure)]

@@ -350,3 +350,12 @@ def test_trainer_options_that_lightning_knows_pass_through() -> None:
     check_trainer(config)
     trainer = build_trainer(config, logger=False, enable_checkpointing=False, max_steps=9, max_epochs=2)
     assert (trainer.max_steps, trainer.max_epochs) == (3, 2)
+
+
+def test_files_are_laid_over_a_tree_that_is_given(tmp_path: Path) -> None:
+    under = {"model": {"network": {"stacks": 2}}, "data": {"crop_samples": 8_000}}
+    write(tmp_path / "over.yaml", "data: {crop_samples: 9000}")
+    config = load_config([tmp_path / "over.yaml"], [DATA, "data.batch_size=2"], under)
+    assert (config.model.network.stacks, config.data.crop_samples, config.data.batch_size) == (2, 9_000, 2)
+    with pytest.raises(UserError, match="the base"):
+        load_config([], [DATA], {"model": {"network": {"stackz": 2}}})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wavenet_pl.plots import encode_spectrograms, save_spectrograms, spectrogram_db
+from wavenet_pl.plots import encode_curve, encode_spectrograms, save_spectrograms, spectrogram_db
 
 RATE = 16_000
 
@@ -65,3 +65,12 @@ def test_pyplot_is_left_alone() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[1], check=True)
+
+
+def test_a_curve_has_its_points_and_levels_and_the_same_bytes_again() -> None:
+    points = [(0.0, 4.5), (20.0, 4.2), (40.0, 4.25)]
+    one = encode_curve(points, {"before": 4.5}, "steps", "bits")
+    assert one.startswith(b"\x89PNG")
+    assert one == encode_curve(points, {"before": 4.5}, "steps", "bits")
+    assert one != encode_curve(points[:2], {"before": 4.5}, "steps", "bits")
+    assert one != encode_curve(points, {"before": 4.4}, "steps", "bits")

@@ -31,22 +31,24 @@ class AdaptationData(AudioDataModule):
             inputs=config.model.inputs,
             frame_context=config.model.condition.frame_context,
         )
-        self.own, self.replay_share = len(self.splits["train"]), replay_share
+        self.replay_share = replay_share
         self.splits = {
             name: split.relabelled(labels, config.data.path, "the base")
             for name, split in self.splits.items()
         }
         self.labels = labels
+        self.voice = self.splits["train"]
+        """The new voice's own recordings."""
         if replay is not None:
             self.splits["train"] += replay
 
     def plan(self, split: str, epoch: int) -> EpochPlan:
         """The order of one epoch; while training, with the replayed crops."""
         plan = super().plan(split, epoch)
-        if split != "train" or len(plan.frames) == self.own:
+        if split != "train" or len(plan.frames) == len(self.voice):
             return plan
         facts = {name: getattr(plan, name) for name in EpochPlan.__dataclass_fields__}
-        return ReplayPlan(**facts, own=self.own, replay_share=self.replay_share)
+        return ReplayPlan(**facts, own=len(self.voice), replay_share=self.replay_share)
 
 
 def base_split(path: str, name: str, sample_rate: int, inputs: tuple[str, ...], labels: Labels) -> Split:

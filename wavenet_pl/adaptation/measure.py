@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,13 @@ def measure_beginning(
 ) -> Beginning:
     """What the base makes of the new voice; kept in the folder, so that it is measured once."""
     path = folder / BEGINNING
-    if path.exists():
-        kept = json.loads(path.read_text())
+    with suppress(OSError, ValueError, KeyError, TypeError):  # else it is measured again
+        kept = json.loads(path.read_text(encoding="utf-8"))
         return Beginning(**{**kept, "before": Interval(*kept["before"])})
     rate, number = base.module.sample_rate, len(base.speakers)
     say(f"scoring the new voice under {number} rows")
     # What is held out chooses nothing.
-    train = bits_by_row(base.module, data.splits["train"].up_to(NEAREST_SECONDS * rate), range(number))
+    train = bits_by_row(base.module, data.voice.up_to(NEAREST_SECONDS * rate), range(number))
     nearest = min(range(number), key=lambda row: train[row].mean)
     held_out = bits_by_row(base.module, data.splits["val"].up_to(HELD_OUT_SECONDS * rate), range(number))
     beginning = Beginning(

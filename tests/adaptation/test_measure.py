@@ -1,0 +1,102 @@
+"""What is measured before and after, of the right recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config, write_base_set, write_new_set
+from wavenet_pl.adaptation.base import Base
+from wavenet_pl.adaptation.data import AdaptationData, base_split
+from wavenet_pl.adaptation.measure import BEGINNING, measure_beginning, measure_forgetting, measure_rows
+from wavenet_pl.adaptation.rows import bits_by_row, bits_of, sums_by_row
+from wavenet_pl.delta import SPEAKER_TABLE
+from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.scoring import Score, score
+
+
+@pytest.fixture(scope="module")
+def base_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base_set(tmp_path_factory.mktemp("base") / "set")
+
+
+@pytest.fixture(scope="module")
+def new_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_new_set(tmp_path_factory.mktemp("new") / "set")
+
+
+@pytest.fixture(scope="module")
+def base(base_set: Path) -> Base:
+    return make_base(base_set)
+
+
+def data_of(base: Base, new_set: Path, base_set: Path | None = None) -> AdaptationData:
+    labels = base.labels_with(NEW)
+    replay = None if base_set is None else base_split(str(base_set), "train", 8_000, ("speaker",), labels)
+    return AdaptationData(new_config(new_set), labels, replay, 0.5)
+
+
+def test_bits_under_a_row_are_those_that_evaluate_gives_of_a_recording_of_that_speaker(
+    base: Base, base_set: Path
+) -> None:
+    split = base_split(str(base_set), "val", 8_000, ("speaker",), base.module.labels)
+    found = [each for each in score(base.module, split, lambda share: None) if isinstance(each, Score)]
+    bits_RN, counts_N = sums_by_row(base.module, split, [None, 1])
+    assert counts_N.tolist() == [each.samples for each in found]
+    assert bits_RN[0] == pytest.approx([each.bits for each in found], rel=1e-5)
+    assert bits_RN[1] == pytest.approx(
+        sums_by_row(base.module, split.told_speaker(1), [None])[0][0], rel=1e-6
+    )
+    assert bits_of(base.module, split.of_speaker(2)).mean == pytest.approx(
+        bits_by_row(base.module, split.of_speaker(2), [2])[0].mean
+    )
+
+
+def test_the_nearest_row_is_chosen_by_the_new_voice_alone(
+    base: Base, new_set: Path, base_set: Path, tmp_path: Path
+) -> None:
+    data = data_of(base, new_set, base_set)
+    assert len(data.voice) == 4 and len(data.splits["train"]) == 13
+    found = measure_beginning(base, data, tmp_path / "with", lambda line: None)
+    assert found == measure_beginning(base, data_of(base, new_set), tmp_path / "alone", lambda line: None)
+    own = bits_by_row(base.module, data.voice, range(3))
+    assert found.nearest == min(zip(SPEAKERS, own, strict=True), key=lambda pair: pair[1].mean)[0]
+    assert found.rows[found.nearest] == found.before.mean
+
+
+def test_it_is_measured_once_and_again_where_what_is_kept_is_damaged(
+    base: Base, new_set: Path, tmp_path: Path
+) -> None:
+    data = data_of(base, new_set)
+    said: list[str] = []
+    first = measure_beginning(base, data, tmp_path, said.append)
+    assert measure_beginning(base, data, tmp_path, said.append) == first and len(said) == 1
+    for damaged in ("{", '{"nearest": 1}', json.dumps({"nearest": "ben", "before": 1, "rows": {}})):
+        (tmp_path / BEGINNING).write_text(damaged)
+        assert measure_beginning(base, data, tmp_path, said.append) == first
+    assert len(said) == 4
+
+
+def test_what_is_forgotten_is_of_each_speakers_own_recordings(
+    base: Base, new_set: Path, base_set: Path
+) -> None:
+    adapted = base.with_row(new_config(new_set), "f" * 64, NEW, 0).eval()
+    same = measure_forgetting(base, adapted, str(base_set))
+    assert list(same) == list(SPEAKERS)
+    assert all(each.after == pytest.approx(each.before, abs=1e-6) for each in same.values())
+    with torch.no_grad():
+        adapted.get_parameter(SPEAKER_TABLE)[1] += 3
+    other = measure_forgetting(base, adapted, str(base_set))
+    assert [name for name in SPEAKERS if abs(other[name].after - other[name].before) > 1e-4] == ["ben"]
+    with pytest.raises(UserError, match="no such|cannot|index"):
+        measure_forgetting(base, adapted, str(base_set / "gone"))
+
+
+def test_every_row_is_scored_on_the_held_out_voice(base: Base, new_set: Path) -> None:
+    adapted = base.with_row(new_config(new_set), "f" * 64, NEW, 2).eval()
+    own, rows = measure_rows(adapted, data_of(base, new_set).splits["val"], NEW)
+    assert list(rows) == [*SPEAKERS, NEW]
+    assert own.mean == rows[NEW] == pytest.approx(rows["cleo"])

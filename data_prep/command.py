@@ -55,7 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="folder: piano rolls, of the MIDI files that metadata.csv names or that are called like the recordings",
     )
-    features.add_argument("--mel", action="store_true", help="mel frames: 80 bands, 80 frames a second")
+    features.add_argument(
+        "--mel",
+        nargs="?",
+        const="",
+        metavar="SETTINGS",
+        help="mel frames: 80 bands, 80 frames a second, in windows of 50 ms, but for settings such as "
+        "hop_length=80,window_length=320,num_mels=80,lowest_hz=55,highest_hz=7600,floor_db=-80",
+    )
 
     splits = parser.add_argument_group("splits, by whole recordings")
     splits.add_argument(
@@ -130,7 +137,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from data_prep.options import CORPORA, Options, RuleOptions, SineOptions, SplitOptions
+    from data_prep.options import CORPORA, Options, RuleOptions, SineOptions, SplitOptions, read_mel
 
     if args.corpus == "merge":
         return _merge(args)
@@ -164,7 +171,7 @@ def _run(args: argparse.Namespace) -> int:
             rms=args.rms,
             min_seconds=args.min_seconds,
             notes=args.notes,
-            mel=args.mel,
+            mel=read_mel(args.mel, args.sample_rate),
         ),
         splits=SplitOptions(
             val_fraction=args.val_fraction,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import FeatureSpec
+from wavenet_pl.features import FeatureSpec, MelSpec, read_spec
 from wavenet_pl.mel import default_mel
 from wavenet_pl.midi import default_notes
 
@@ -30,14 +30,42 @@ class RuleOptions:
     """Shorter recordings are dropped."""
     notes: bool = False
     """Each recording gets a piano roll of the MIDI file beside it; those without one are dropped."""
-    mel: bool = False
-    """Each recording gets mel frames."""
+    mel: MelSpec | None = None
+    """Each recording gets mel frames of this kind."""
 
     @property
     def features(self) -> tuple[FeatureSpec, ...]:
         """What every recording gets beside its audio."""
         notes = (default_notes(self.sample_rate),) if self.notes else ()
-        return (*notes, *((default_mel(self.sample_rate),) if self.mel else ()))
+        return notes if self.mel is None else (*notes, self.mel)
+
+
+def read_mel(text: str | None, sample_rate: int) -> MelSpec | None:
+    """What ``--mel SETTINGS`` asks for: the usual frames, but for settings such as ``hop_length=80,num_mels=40``.
+
+    Args:
+        text: the settings, which may be empty; None where the option was not given.
+        sample_rate: of the shards, in Hz.
+
+    Raises:
+        UserError: a setting is unknown, no number, or out of range.
+    """
+    if text is None:
+        return None
+    settings = default_mel(sample_rate).to_plain()
+    try:
+        for part in filter(None, text.split(",")):
+            name, equals, value = part.partition("=")
+            if not equals or name not in settings:
+                raise ValueError(f"{part!r:.60} is none of {', '.join(f'{known}=N' for known in settings)}")
+            settings[name] = type(settings[name])(value)
+        spec = read_spec(MelSpec.name, settings)
+    except ValueError as error:
+        raise UserError(
+            f"--mel {text} cannot be used ({error}), expected settings such as hop_length=80,window_length=320"
+        ) from None
+    assert isinstance(spec, MelSpec)
+    return spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +119,8 @@ class Options:
         for name in ("notes", "mel"):  # a plan without features is what it was before there were any
             if not described["rules"][name]:
                 del described["rules"][name]
+        if self.rules.mel is not None:
+            described["rules"]["mel"] = dict(sorted(self.rules.mel.to_plain().items()))  # as it is read back
         if self.corpus != "two_sines":
             del described["sines"]
         return described

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data_prep.options import RuleOptions
 from data_prep.packing import TALLIES, read_record
 from data_prep.plan import Plan
 from data_prep.rules import RULES
 from wavenet_pl.data.format import Place
 from wavenet_pl.data.index import SPLITS, Index, Recording, Shard
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import FeatureSpec
+from wavenet_pl.features import FeatureSpec, read_spec
+from wavenet_pl.midi import default_notes
 
 Row = Mapping[str, Any]
 
@@ -36,10 +36,9 @@ class Result:
     def features(self) -> dict[str, FeatureSpec]:
         """Name -> how the features were made that every recording has."""
         rules = self.plan.options["rules"]
-        options = RuleOptions(
-            sample_rate=self.sample_rate, notes=rules.get("notes", False), mel=rules.get("mel", False)
-        )
-        return {spec.name: spec for spec in options.features}
+        found: list[FeatureSpec] = [default_notes(self.sample_rate)] if rules.get("notes") else []
+        found += [read_spec("mel", rules["mel"])] if rules.get("mel") else []
+        return {spec.name: spec for spec in found}
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """Every recording that was written, of one split or of all."""

@@ -18,6 +18,7 @@ from data_prep.plan import build_plan, load_plan
 from data_prep.preparation import complete
 from data_prep.sources import Source, speakers_of
 from wavenet_pl.errors import UserError
+from wavenet_pl.features import MelSpec
 
 # Seven recorded voices measure 27 dB (acted dialogue) to 59 dB (a studio). From 20 dB down, noise is as
 # loud as the quiet sounds of speech, and a model of samples spends its bits on it.
@@ -89,7 +90,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.2f} minutes"
 
 
-def prepare_voice(choice: Choice, speaker: str, dest: Path, *, mel: bool = False) -> None:
+def prepare_voice(choice: Choice, speaker: str, dest: Path, *, mel: MelSpec | None = None) -> None:
     """Write what is used as a shard set with the splits train and val, as `prepare folder` does.
 
     Killed at any moment and called again, it makes the same set; a finished one is left as it is.
@@ -98,7 +99,7 @@ def prepare_voice(choice: Choice, speaker: str, dest: Path, *, mel: bool = False
         choice: from `choose`.
         speaker: who speaks in all of it.
         dest: folder of the set.
-        mel: with mel frames beside the audio.
+        mel: the mel frames beside the audio; None for none.
 
     Raises:
         UserError: there is another set in `dest`, somebody else is at work there, or the audio has changed since.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from wavenet_pl.config import Config, load_config, split_arguments
 from wavenet_pl.errors import UserError
+from wavenet_pl.features import MelSpec
 from wavenet_pl.signals import StopFlag
 
 if TYPE_CHECKING:
@@ -207,11 +208,12 @@ def _prepared(args: argparse.Namespace, base: Base, choice: Choice) -> Path:
     from wavenet_pl.callbacks.ranks import is_rank_zero
     from wavenet_pl.data.index import INDEX_NAME
 
-    facts = [choice.fingerprint, args.speaker, list(base.module.inputs)]
+    facts = [choice.fingerprint, args.speaker, base.module.labels.to_plain()["features"]]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
     path = Path(args.runs).resolve() / "voices" / digest
     if is_rank_zero():
-        prepare_voice(choice, args.speaker, path, mel="mel" in base.module.inputs)
+        spec = base.module.labels.features.get("mel")
+        prepare_voice(choice, args.speaker, path, mel=spec if isinstance(spec, MelSpec) else None)
     until = time.monotonic() + _PATIENCE_FOR_RANK_ZERO
     while not (path / INDEX_NAME).exists():
         if time.monotonic() > until:

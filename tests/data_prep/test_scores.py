@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -193,22 +195,25 @@ def test_too_few_notes_tell_no_shift(tmp_path: Path) -> None:
     assert not [row for record in records(tmp_path / "out") for row in record["flaws"]]
 
 
+MEL = default_mel(RATE)
+
+
 def test_a_plan_without_features_is_what_it_was_and_midi_counts_only_with_notes(tmp_path: Path) -> None:
     source = make_pieces(tmp_path / "in", count=2)
 
-    def fingerprint(**asked: bool) -> str:
+    def fingerprint(**asked: Any) -> str:
         options = Options(corpus="folder", rules=RuleOptions(**asked))
         return build_plan(read_corpus(options, source, tmp_path / "out"), options).fingerprint
 
     before = [
         fingerprint(),
         fingerprint(notes=True),
-        fingerprint(mel=True),
-        fingerprint(notes=True, mel=True),
+        fingerprint(mel=MEL),
+        fingerprint(notes=True, mel=MEL),
     ]
     assert len(set(before)) == 4
     write_midi(source / "piece0.mid", some_notes(51))
-    assert [fingerprint(), fingerprint(mel=True)] == [before[0], before[2]]
+    assert [fingerprint(), fingerprint(mel=MEL)] == [before[0], before[2]]
     assert fingerprint(notes=True) != before[1]
     # From before there were features: what was begun then goes on.
     options = Options(corpus="folder")
@@ -279,3 +284,33 @@ def test_index_of_shards_alone_says_nothing_of_features(tmp_path: Path) -> None:
     (tmp_path / "out/index.json").unlink()
     assert main(["index", str(tmp_path / "out")]) == 0
     assert not load_index(tmp_path / "out").features  # nobody says how they were made
+
+
+def test_mel_frames_may_have_settings_of_their_own(tmp_path: Path) -> None:
+    source = make_pieces(tmp_path / "in", count=2)
+    assert prepare("folder", source, tmp_path / "out", "--mel", "hop_length=80,window_length=320") == 0
+    index = load_index(tmp_path / "out")
+    assert index.features == {"mel": replace(MEL, hop_length=80, window_length=320)}
+    frames = features_of(tmp_path / "out", "mel")
+    rows = [row for shards in index.splits.values() for shard in shards for row in shard.recordings]
+    assert {row.key: len(frames[row.key]) for row in rows} == {row.key: -(-row.frames // 80) for row in rows}
+    assert prepare("folder", source, tmp_path / "out", "--mel") == 2, "other frames are another set"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("hops=80", "'hops=80' is none of hop_length=N, window_length=N, num_mels=N"),
+        ("hop_length", "'hop_length' is none of"),
+        ("hop_length=ten", "invalid literal"),
+        ("hop_length=0", "mel has hop_length 0, expected a whole number from 1"),
+        ("hop_length=900", "mel has window_length 800, expected hop_length 900 or more"),
+        ("floor_db=nan", "floor_db nan"),
+    ],
+)
+def test_mel_settings_that_cannot_be_are_one_message(
+    tmp_path: Path, settings: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert prepare("folder", tmp_path, tmp_path / "out", "--mel", settings) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error and "expected settings such as hop_length=80" in error

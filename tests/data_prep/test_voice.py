@@ -17,6 +17,7 @@ from tests.data_prep.corpus import entries, noise, prepare, tree, write, write_t
 from tests.data_prep.voices import RATE, chosen, copy_voice, speech
 from wavenet_pl.data.index import load_index
 from wavenet_pl.errors import UserError
+from wavenet_pl.mel import default_mel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +32,7 @@ def test_whole_recordings_have_the_bytes_that_prepare_gives_them(tmp_path: Path,
     source = copy_voice(tmp_path / "src")
     write(source / "stereo.wav", np.stack([speech(2.5, "june_fr")] * 2, axis=1), 22_050)
     choice = chosen(source)
-    prepare_voice(choice, "ann", tmp_path / "voice", mel=mel)
+    prepare_voice(choice, "ann", tmp_path / "voice", mel=default_mel(choice.sample_rate) if mel else None)
     held_out = {piece.heard.source.name for piece in choice.held_out}
     names = [piece.heard.source.name for piece in (*choice.train, *choice.held_out)]
     rows = [(name, "ann", "val" if name in held_out else "train") for name in names]
@@ -178,13 +179,14 @@ def test_killed_in_the_middle_it_makes_the_same_set(tmp_path: Path, records: int
     for number in range(40):
         write(source / f"{number}.flac", speech(8 + number / 10, "june_fr"), 22_050)
     choice = chosen(source)
-    prepare_voice(choice, "ann", tmp_path / "whole", mel=True)
+    prepare_voice(choice, "ann", tmp_path / "whole", mel=default_mel(choice.sample_rate))
     program = (
         "from pathlib import Path\n"
         "from data_prep.voice import prepare_voice\n"
         "from tests.data_prep.voices import chosen\n"
+        "from wavenet_pl.mel import default_mel\n"
         f"choice = chosen(Path({str(source)!r}))\n"
-        f"prepare_voice(choice, 'ann', Path({str(tmp_path / 'set')!r}), mel=True)\n"
+        f"prepare_voice(choice, 'ann', Path({str(tmp_path / 'set')!r}), mel=default_mel(choice.sample_rate))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     done = tmp_path / "set/.prepare"
@@ -196,5 +198,5 @@ def test_killed_in_the_middle_it_makes_the_same_set(tmp_path: Path, records: int
     process.kill()
     process.wait()
     assert not (done / "done.json").exists(), "it was finished before it was killed"
-    prepare_voice(choice, "ann", tmp_path / "set", mel=True)
+    prepare_voice(choice, "ann", tmp_path / "set", mel=default_mel(choice.sample_rate))
     assert tree(tmp_path / "set") == tree(tmp_path / "whole")

@@ -63,3 +63,11 @@ def test_a_long_table_is_cut_at_its_end(tmp_path: Path) -> None:
     rows = {f"voice {number:02}": 4.0 + number / 100 for number in range(40)} | {"dora": 3.9}
     page = write_report(results(rows=rows), tmp_path, []).read_text()
     assert "voice 18" in page and "voice 19" not in page and "| 21 more, all higher | | |" in page
+
+
+def test_what_a_judge_heard_is_a_table_and_what_is_missing_is_said(tmp_path: Path) -> None:
+    heard = {"before": Interval(0.5, 0.4, 0.6), "after": Interval(0.7, 0.6, 0.8)}
+    page = write_report(results(similarity=heard), tmp_path, []).read_text()
+    assert "| after | 0.700 (0.600 to 0.800) |" in page
+    page = write_report(results(not_judged="it is not installed"), tmp_path, []).read_text()
+    assert "it is not installed." in page and "| after |" not in page

@@ -1,4 +1,4 @@
-"""What is measured before and after an adaptation: rows on the new voice, the speakers of the base, clips."""
+"""What is measured before and after an adaptation: rows on the new voice, and the speakers of the base."""
 
 from __future__ import annotations
 
@@ -7,22 +7,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import soundfile
 
 from wavenet_pl.adaptation.base import Base
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.results import Beginning, Forgetting
 from wavenet_pl.adaptation.rows import bits_by_row, bits_of
-from wavenet_pl.config import SamplesConfig
 from wavenet_pl.data.split import Split
 from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.clips import Clip, make_clips
 from wavenet_pl.intervals import Interval
 from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.plots import save_spectrograms
 
 NEAREST_SECONDS, HELD_OUT_SECONDS, FORGETTING_SECONDS = 20, 60, 60
 """Audio that is scored under every row, that held-out bits are of, and of each speaker of the base."""
@@ -79,37 +73,3 @@ def measure_forgetting(base: Base, adapted: WaveNetModule, path: str) -> dict[st
     if not found:
         raise UserError(f"{path} has no validation recording of the speakers of the base, expected some")
     return found
-
-
-def save_clips(
-    base: Base, adapted: WaveNetModule, split: Split, nearest: str, config: SamplesConfig, folder: Path
-) -> tuple[list[str], list[tuple[str, Any]]]:
-    """Clips before and after beside recorded ones, as WAV and in a picture for each.
-
-    Returns:
-        Names of the pictures, and (caption, audio) of all clips.
-    """
-    rate, seed = adapted.sample_rate, config.seed
-    made: dict[str, list[Clip]] = {}
-    for name, module, told in (
-        ("before", base.module, split.told_speaker(base.speakers.index(nearest))),
-        ("after", adapted, split),
-    ):
-        made[name], _ = make_clips(
-            module, told, seconds=config.seconds, count=config.count, seed=seed, tell=lambda share: None
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures, captions = [], []
-    for number, (before, after) in enumerate(zip(made["before"], made["after"], strict=True)):
-        panels = [
-            (f"before, {before.told}", before.generated),
-            (f"after, {after.told}", after.generated),
-            (f"recorded, {after.key}", after.recorded),
-        ]
-        for label, audio in panels:
-            kind = label.split(",")[0]
-            soundfile.write(folder / f"{kind}-{number}.wav", audio, rate, subtype="PCM_16")
-        save_spectrograms(folder / f"clips-{number}.png", panels, rate)
-        pictures.append(f"clips-{number}.png")
-        captions += [(f"{label} | seed {seed}, clip {number}", audio) for label, audio in panels]
-    return pictures, captions

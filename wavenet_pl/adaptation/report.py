@@ -13,6 +13,10 @@ from wavenet_pl.plots import encode_curve
 
 REPORT, NUMBERS, PLOT = "report.md", "report.json", "report.png"
 _MOST_ROWS = 20
+_JUDGED = (
+    "How like the voice's recordings they sound to a network that was trained to tell speakers apart: the cosine of the "
+    "angle between embeddings, 1 for the same."
+)
 _HONEST = (
     "From nothing but the condition, at temperature 1: before, after, and recorded. Whether a clip sounds like speech "
     "depends on the base: a small or briefly trained one gives sounds of the right colour, and no words."
@@ -114,10 +118,24 @@ def _page(results: Results, clips: list[str]) -> str:
         "",
         _HONEST,
         "",
+        *_heard(results),
+        "",
         *(f"![clips]({clip})" for clip in clips),
         "",
     ]
     return "\n".join(lines)
+
+
+def _heard(results: Results) -> list[str]:
+    if not results.similarity:
+        return [f"{results.not_judged}." if results.not_judged else "No judge of voices was asked."]
+    return [
+        _JUDGED,
+        "",
+        "| clips | similarity |",
+        "|---|---|",
+        *(f"| {kind} | {_interval(found)} |" for kind, found in results.similarity.items()),
+    ]
 
 
 def _interval(interval: Interval) -> str:

@@ -63,6 +63,10 @@ class Results:
     forgetting: dict[str, Forgetting] = field(default_factory=dict)
     not_measured: str = ""
     """Why there is nothing about forgetting, if so."""
+    similarity: dict[str, Interval] = field(default_factory=dict)
+    """before, after or recorded -> how like the voice its clips sound to a network; see `clips.similarities`."""
+    not_judged: str = ""
+    """Why there is none, if so."""
     curve: list[tuple[int, float]] = field(default_factory=list)
     """(step, held-out bits)."""
 

@@ -14,8 +14,9 @@ from typing import Any
 import lightning.pytorch as L
 
 from wavenet_pl.adaptation.base import Base, train_row_only
+from wavenet_pl.adaptation.clips import ClipSet, make_set, similarities
 from wavenet_pl.adaptation.data import AdaptationData, base_split
-from wavenet_pl.adaptation.measure import measure_beginning, measure_forgetting, measure_rows, save_clips
+from wavenet_pl.adaptation.measure import measure_beginning, measure_forgetting, measure_rows
 from wavenet_pl.adaptation.report import NUMBERS, REPORT, summary, write_report
 from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
 from wavenet_pl.adaptation.stop import HeldOutStop
@@ -26,6 +27,8 @@ from wavenet_pl.data.split import Split
 from wavenet_pl.delta import DELTA_NAME, Delta, encode_delta
 from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.voices import VoiceJudge
+from wavenet_pl.intervals import Interval
 from wavenet_pl.modules import WaveNetModule
 from wavenet_pl.run import RunFolder, run_folder
 from wavenet_pl.tracking.metrics_file import read_metrics
@@ -160,6 +163,8 @@ class Stage:
         _say("scoring what was learned and what was forgotten")
         after, rows = measure_rows(adapted, split, self.voice.name)
         forgetting, not_measured = self._forgetting(adapted)
+        clips = make_set(base, adapted, split, beginning.nearest, self.config.samples)
+        similarity, not_judged = self._similarity(clips)
         times = {row["step"]: row["time"] for row in read_metrics(run.metrics) if "train/loss" in row}
         results = Results(
             speaker=self.voice.name,
@@ -184,12 +189,14 @@ class Stage:
             rows=rows,
             forgetting=forgetting,
             not_measured=not_measured,
+            similarity=similarity,
+            not_judged=not_judged,
             curve=[(0, beginning.before.mean), *validation_bits(run).items()],
         )
-        pictures, clips = save_clips(base, adapted, split, beginning.nearest, self.config.samples, run.clips)
+        pictures = clips.save(run.clips)
         write_report(results, run.path, [f"{run.clips.name}/{name}" for name in pictures])
         if tracker is not None:
-            _track(tracker, clips, base, adapted.sample_rate, results.steps)
+            _track(tracker, clips, base, results.steps)
         print("\n" + "\n".join(summary(results)))
 
     def _forgetting(self, adapted: WaveNetModule) -> tuple[dict[str, Forgetting], str]:
@@ -202,15 +209,22 @@ class Stage:
         except UserError as error:
             return {}, f"not measured, as the data of the base are not at hand ({error})"
 
+    def _similarity(self, clips: ClipSet) -> tuple[dict[str, Interval], str]:
+        """How like the voice clips sound to a network, or why that is not known."""
+        try:
+            found = similarities(VoiceJudge(), clips, self.data.voice)
+        except UserError as error:
+            return {}, str(error)
+        return found, "" if found else "no voice is heard in the recordings"
 
-def _track(
-    tracker: RunTracker, clips: list[tuple[str, Any]], base: Base, sample_rate: int, step: int
-) -> None:
+
+def _track(tracker: RunTracker, clips: ClipSet, base: Base, step: int) -> None:
     """The clips, and which model this one descends from."""
 
     def build(wandb: Any) -> dict[str, Any]:
+        rate = clips.sample_rate
         return {
-            CLIPS_KEY: [wandb.Audio(audio, sample_rate=sample_rate, caption=text) for text, audio in clips]
+            CLIPS_KEY: [wandb.Audio(audio, sample_rate=rate, caption=text) for text, audio in clips.captions]
         }
 
     tracker.use_model(base.hash)

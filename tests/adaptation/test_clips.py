@@ -1,0 +1,52 @@
+"""Clips before and after belong together, and a judge hears whose voice is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.adaptation.voices import NEW, make_base, new_config, write_base_set, write_new_set
+from tests.data_prep.corpus import prepare
+from tests.evaluation.judges import DEMO, needs, speech
+from wavenet_pl.adaptation.clips import KINDS, ClipSet, make_set, similarities
+from wavenet_pl.adaptation.data import AdaptationData
+from wavenet_pl.config import SamplesConfig
+from wavenet_pl.data.index import load_index, shard_storage
+from wavenet_pl.data.split import Split
+from wavenet_pl.evaluation.voices import VoiceJudge
+
+
+def test_they_are_of_the_same_seeds_and_recordings_and_told_before_and_after(tmp_path: Path) -> None:
+    base, new = make_base(write_base_set(tmp_path / "base")), write_new_set(tmp_path / "new")
+    adapted = base.with_row(new_config(new), "f" * 64, NEW, 1).eval()
+    split = AdaptationData(new_config(new), base.labels_with(NEW)).splits["val"]
+    config = SamplesConfig(count=2, seconds=0.05, prompt_seconds=0)
+    clips = make_set(base, adapted, split, "ben", config)
+    assert clips.labels["before"] == ["speaker ben"] * 2 and clips.labels["after"] == [f"speaker {NEW}"] * 2
+    assert (
+        clips.labels["recorded"] == [split[position].key for position in (0, 1)]
+        or len(set(clips.labels["recorded"])) == 2
+    )
+    for before, after in zip(clips.audio["before"], clips.audio["after"], strict=True):
+        assert np.array_equal(before, after), "the new row begins as ben's, and the seed is the same"
+    assert [text.split(",")[0] for text, _ in clips.captions] == [*KINDS, *KINDS]
+    assert clips.save(tmp_path / "clips") == ["clips-0.png", "clips-1.png"]
+    written, rate = soundfile.read(tmp_path / "clips" / "after-1.wav", dtype="float32")
+    assert rate == split.sample_rate and np.allclose(written, clips.audio["after"][1], atol=2 / 32768)
+
+
+@needs("resemblyzer")
+@pytest.mark.slow
+def test_a_judge_hears_the_voice_in_its_clips_and_another_in_others(tmp_path: Path) -> None:
+    assert prepare("folder", DEMO / "june_fr", tmp_path / "set", "--val-fraction", "0.2") == 0
+    index = load_index(tmp_path / "set")
+    voice = Split(index.splits["train"], shard_storage(index, tmp_path / "set"), index.sample_rate)
+    own, other = ([audio for audio, _ in speech(name, 4)] for name in ("june_fr", "allison_en"))
+    rate = speech("june_fr", 1)[0][1]
+    clips = ClipSet(rate, {}, {"before": other, "after": own, "recorded": own})
+    found = similarities(VoiceJudge(), clips, voice)
+    assert found["before"].high < found["after"].low
+    assert found["after"] == found["recorded"]

@@ -1,0 +1,111 @@
+"""Clips before and after an adaptation beside recorded ones: to listen to, to look at, and for a judge of voices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from wavenet_pl.adaptation.base import Base
+from wavenet_pl.config import SamplesConfig
+from wavenet_pl.data.split import Split
+from wavenet_pl.evaluation.clips import make_clips
+from wavenet_pl.evaluation.likeness import cosines
+from wavenet_pl.evaluation.voices import VoiceJudge
+from wavenet_pl.intervals import Interval, mean_and_interval
+from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.plots import save_spectrograms
+
+KINDS = ("before", "after", "recorded")
+JUDGED_RECORDINGS = 32
+"""So many recordings of the voice say what it sounds like."""
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips of the same seeds, told the same: what each of them is, and its audio, by kind."""
+
+    sample_rate: int
+    labels: dict[str, list[str]]
+    audio: dict[str, list[npt.NDArray[np.float32]]]
+
+    @property
+    def captions(self) -> list[tuple[str, npt.NDArray[np.float32]]]:
+        """(caption, audio) of all of them, those that belong together side by side."""
+        numbers = range(len(self.audio[KINDS[0]]))
+        return [
+            (f"{kind}, {self.labels[kind][number]} | clip {number}", self.audio[kind][number])
+            for number in numbers
+            for kind in KINDS
+        ]
+
+    def save(self, folder: Path) -> list[str]:
+        """WAV files, and a picture for each number; returns the names of the pictures."""
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = []
+        for number in range(len(self.audio[KINDS[0]])):
+            panels = [(f"{kind}, {self.labels[kind][number]}", self.audio[kind][number]) for kind in KINDS]
+            for kind, (_, audio) in zip(KINDS, panels, strict=True):
+                soundfile.write(folder / f"{kind}-{number}.wav", audio, self.sample_rate, subtype="PCM_16")
+            pictures.append(f"clips-{number}.png")
+            save_spectrograms(folder / pictures[-1], panels, self.sample_rate)
+        return pictures
+
+
+def make_set(
+    base: Base, adapted: WaveNetModule, split: Split, nearest: str, config: SamplesConfig
+) -> ClipSet:
+    """From nothing but the condition: the base as the nearest speaker, the adapted model, and what was recorded.
+
+    Args:
+        base: as it was.
+        adapted: what became of it.
+        split: held-out recordings of the new voice, under its row.
+        nearest: the speaker of the base that the new row began as.
+        config: how many, how long, and of which seed.
+    """
+    models = {"before": base.module, "after": adapted}
+    told = {"before": split.told_speaker(base.speakers.index(nearest)), "after": split}
+    made = {
+        kind: make_clips(
+            model,
+            told[kind],
+            seconds=config.seconds,
+            count=config.count,
+            seed=config.seed,
+            tell=lambda share: None,
+        )[0]
+        for kind, model in models.items()
+    }
+    labels = {kind: [clip.told for clip in clips] for kind, clips in made.items()}
+    audio = {kind: [clip.generated for clip in clips] for kind, clips in made.items()}
+    labels["recorded"] = [clip.key for clip in made["after"]]
+    audio["recorded"] = [clip.recorded for clip in made["after"]]
+    return ClipSet(adapted.sample_rate, labels, audio)
+
+
+def similarities(judge: VoiceJudge, clips: ClipSet, voice: Split) -> dict[str, Interval]:
+    """Kind -> cosine similarity of its clips to the mean of the voice's recordings, with an interval over clips.
+
+    Args:
+        judge: hears whose voice it is.
+        clips: those in which it hears none do not count.
+        voice: recordings that no clip stands beside.
+    """
+    recordings = [voice.read(position) for position in range(min(len(voice), JUDGED_RECORDINGS))]
+    heard = [judge.embed(audio, clips.sample_rate) for audio in recordings]
+    known = [each for each in heard if each is not None]
+    if not known:
+        return {}
+    mean_D = np.mean(known, axis=0)
+    found = {}
+    for kind in KINDS:
+        voices = [judge.embed(audio, clips.sample_rate) for audio in clips.audio[kind]]
+        there_ND = np.array([each for each in voices if each is not None])
+        if len(there_ND):
+            alike_N = cosines(there_ND, np.tile(mean_D, (len(there_ND), 1)))
+            found[kind] = mean_and_interval(alike_N, np.ones_like(alike_N))
+    return found

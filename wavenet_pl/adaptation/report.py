@@ -14,8 +14,8 @@ from wavenet_pl.plots import encode_curve
 REPORT, NUMBERS, PLOT = "report.md", "report.json", "report.png"
 _MOST_ROWS = 20
 _JUDGED = (
-    "How like the voice's recordings they sound to a network that was trained to tell speakers apart: the cosine of the "
-    "angle between embeddings, 1 for the same."
+    "How like the voice's recordings they sound to a network that was trained to tell speakers apart: the cosine of "
+    "the angle between embeddings, 1 for the same."
 )
 _HONEST = (
     "From nothing but the condition, at temperature 1: before, after, and recorded. Whether a clip sounds like speech "

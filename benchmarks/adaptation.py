@@ -36,7 +36,9 @@ SECONDS = (10.0, 60.0, None)
 METHODS = {"embedding": [], "all": [], "all, replay": ["--replay"]}
 KEPT_ASIDE = 5
 """Every so many-th recording of a voice, by the hash of its name, is scored and never adapted to."""
-QUIET = ("samples.count=1", "samples.seconds=0.25", "wandb.mode=disabled", "trainer.accelerator=cpu")
+QUIET = ("wandb.mode=disabled", "trainer.accelerator=cpu")
+CLIPS = {True: ("samples.count=8", "samples.seconds=2"), False: ("samples.count=1", "samples.seconds=0.25")}
+"""Whether a judge of voices is to hear them, where one is installed; it needs a second or two of each."""
 
 
 def recordings_of(voice: Path, folder: Path) -> tuple[Path, Path]:
@@ -77,7 +79,8 @@ def measure(
         method.split(",")[0],
         *amount,
     ]
-    out = spoken(folder, [*command, *told, "--runs", "adapted", *QUIET])
+    clips = CLIPS[seconds is None and not told]
+    out = spoken(folder, [*command, *told, "--runs", "adapted", *QUIET, *clips])
     report = folder / out.rpartition("report       ")[2].splitlines()[0]
     found = json.loads(report.with_suffix(".json").read_text())
     adapted = load(report.parent)
@@ -116,6 +119,8 @@ def measure(
         "best_step": found["best_step"],
         "passed_minimum_by": curve[-1] / min(curve) - 1,
         "training_seconds": found["seconds"],
+        **{f"similarity_{kind}": told[0] for kind, told in found["similarity"].items()},
+        **{f"similarity_{kind}_low": told[1] for kind, told in found["similarity"].items()},
     }
 
 

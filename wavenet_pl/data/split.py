@@ -53,7 +53,7 @@ class Split:
             if not set(names) <= set(labels.speakers)
             else replace(self.labels, speakers=labels.speakers)
         )
-        known.check_same(labels, mine, others)
+        labels.check_same(known, others, mine)
         rows = [labels.speakers.index(name) for name in names]
         places = [
             (storage, shard, replace(each, speaker=rows[each.speaker] if names and each.speaker >= 0 else -1))

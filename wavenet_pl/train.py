@@ -95,6 +95,8 @@ class Extras:
     """Act after a step and after a validation before that is saved."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """For the tracker, beside the config."""
+    warns_of_deafness: bool = True
+    """Whether a condition that makes no sure difference is warned of at every validation."""
     at_end: Callable[[RunTracker | None], None] | None = None
     """Called on rank 0 when the training has come to its end, while the tracker still takes something."""
 
@@ -129,7 +131,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
 
     config, run, module = task.config, task.run, task.module
     stop_at = None if config.train.stop_after is None else began + config.train.stop_after
-    trainer = _build_trainer(run, config, flag, stop_at, task.extras.callbacks)
+    trainer = _build_trainer(run, config, flag, stop_at, task.extras)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
     if config.train.compile:
@@ -178,7 +180,7 @@ def _take_folder(run: RunFolder, fresh: bool) -> list[BinaryIO]:
 
 
 def _build_trainer(
-    run: RunFolder, config: Config, flag: StopFlag, stop_at: float | None, extra: Sequence[L.Callback]
+    run: RunFolder, config: Config, flag: StopFlag, stop_at: float | None, extras: Extras
 ) -> L.Trainer:
     """A Trainer with the config's own options and what is ours."""
     from wavenet_pl.callbacks.bad_numbers import BadNumbers
@@ -204,9 +206,9 @@ def _build_trainer(
         BadNumbers(run.path, config.train.max_skipped_steps),
         BadRecordings(run.path, config.data.max_bad_fraction, checkpoints),
     ]
-    if config.model.inputs:
+    if config.model.inputs and extras.warns_of_deafness:
         callbacks.append(ConditionUse(config.optim.warmup_steps))
-    callbacks += extra
+    callbacks += extras.callbacks
     if config.samples.every_n_steps:
         weights = {"weights": average.averaged} if average else {}
         callbacks.append(SampleLogger(config.samples, run.clips, stopping=lambda: bool(flag), **weights))

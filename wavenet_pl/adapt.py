@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 METHODS = ("embedding", "all")
 ALL_FROM_MINUTES = 1.0
-"""Method auto trains every weight from so many minutes of audio on: of less, too few seconds are held out to stop by."""
+"""Method auto trains every weight from so many minutes of audio on: less leaves too few seconds to stop by."""
 _PATIENCE_FOR_RANK_ZERO = 1800.0
 """Seconds that other ranks wait for the audio to be prepared."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config, write_base_set, write_new_set
+from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config
 from tests.small import small_config, small_module
 from wavenet_pl.adaptation.base import load_base, train_row_only
 from wavenet_pl.adaptation.data import AdaptationData
@@ -16,16 +16,6 @@ from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.delta import SPEAKER_TABLE
 from wavenet_pl.errors import UserError
 from wavenet_pl.weights import CONFIG_NAME, WEIGHTS_NAME, encode_weights
-
-
-@pytest.fixture(scope="module")
-def base_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base_set(tmp_path_factory.mktemp("base") / "set")
-
-
-@pytest.fixture(scope="module")
-def new_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_new_set(tmp_path_factory.mktemp("new") / "set")
 
 
 def test_a_new_row_begins_as_a_copy_of_the_one_that_is_said(base_set: Path, new_set: Path) -> None:

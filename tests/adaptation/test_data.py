@@ -7,23 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config, write_base_set, write_new_set
+from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config
 from tests.data.shards import write_shard_set
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.data.order import ReplayPlan
 from wavenet_pl.errors import UserError
 
 INPUTS = ("speaker",)
-
-
-@pytest.fixture(scope="module")
-def base_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base_set(tmp_path_factory.mktemp("base") / "set")
-
-
-@pytest.fixture(scope="module")
-def new_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_new_set(tmp_path_factory.mktemp("new") / "set")
 
 
 def data_of(base_set: Path, new_set: Path, share: float | None = None) -> AdaptationData:

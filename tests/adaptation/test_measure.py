@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config, write_base_set, write_new_set
+from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config
 from wavenet_pl.adaptation.base import Base
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.measure import BEGINNING, measure_beginning, measure_forgetting, measure_rows
@@ -16,16 +16,6 @@ from wavenet_pl.adaptation.rows import bits_by_row, bits_of, sums_by_row
 from wavenet_pl.delta import SPEAKER_TABLE
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.scoring import Score, score
-
-
-@pytest.fixture(scope="module")
-def base_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base_set(tmp_path_factory.mktemp("base") / "set")
-
-
-@pytest.fixture(scope="module")
-def new_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_new_set(tmp_path_factory.mktemp("new") / "set")
 
 
 @pytest.fixture(scope="module")

@@ -38,8 +38,9 @@ def write_report(results: Results, folder: Path, clips: list[str]) -> Path:
     write_durably(
         folder / PLOT, encode_curve(results.curve, levels, "optimizer steps", "held-out bits per sample")
     )
-    write_durably(folder / NUMBERS, json.dumps(results.to_plain(), indent=1) + "\n")
     write_durably(folder / REPORT, _page(results, clips))
+    # Last: where the numbers are, all is there.
+    write_durably(folder / NUMBERS, json.dumps(results.to_plain(), indent=1) + "\n")
     return folder / REPORT
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from wavenet_pl.evaluation.results import finite
 from wavenet_pl.intervals import Interval
 
 
@@ -82,5 +83,5 @@ class Results:
         return sum(lost) / len(lost) if lost else 0.0
 
     def to_plain(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "best_row": self.best_row, "forgotten": self.forgotten}
+        """For JSON: an interval is [mean, low, high], with null where there is none."""
+        return dict(finite({**asdict(self), "best_row": self.best_row, "forgotten": self.forgotten}))

@@ -112,7 +112,7 @@ class Results:
             "speed": None if self.speed is None else asdict(self.speed),
             "judgements": list(map(asdict, self.judgements)),
         }
-        return dict(_finite(plain))
+        return dict(finite(plain))
 
     def _groups(self, names: dict[int, str], what: str) -> list[Group]:
         members: dict[int, list[Score]] = {}
@@ -124,10 +124,10 @@ class Results:
         return sorted(groups, key=lambda group: group.name) if names else []
 
 
-def _finite(tree: Any) -> Any:
+def finite(tree: Any) -> Any:
     """The same with None for numbers that JSON has no word for."""
     if isinstance(tree, dict):
-        return {key: _finite(value) for key, value in tree.items()}
+        return {key: finite(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return [_finite(value) for value in tree]
+        return [finite(value) for value in tree]
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree

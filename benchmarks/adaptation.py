@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import conditions
+from benchmarks.command import wavenet_pl
 from benchmarks.records import Records, build_parser, print_table, run, workplace
 from wavenet_pl.adaptation.base import Base, load_base
 from wavenet_pl.adaptation.data import base_split
@@ -36,7 +35,9 @@ SECONDS = (10.0, 60.0, None)
 METHODS = {"embedding": [], "all": [], "all, replay": ["--replay"]}
 KEPT_ASIDE = 5
 """Every so many-th recording of a voice, by the hash of its name, is scored and never adapted to."""
-QUIET = ("wandb.mode=disabled", "trainer.accelerator=cpu")
+QUIET = ("wandb.mode=disabled", "trainer.accelerator=cpu", "trainer.max_steps=400")
+SMALL = {"embedding": (), "all": ("optim.lr=1.0e-3",)}
+"""The base is a small network that learned at 4e-3; what suits large ones would take it hours."""
 CLIPS = {True: ("samples.count=8", "samples.seconds=2"), False: ("samples.count=1", "samples.seconds=0.25")}
 """Whether a judge of voices is to hear them, where one is installed; it needs a second or two of each."""
 
@@ -51,7 +52,7 @@ def recordings_of(voice: Path, folder: Path) -> tuple[Path, Path]:
             target.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / path.name)
         splits = ["--val-fraction", "0.5", "--test-fraction", "0"]
-        conditions.wavenet_pl(folder, ["prepare", "folder", str(aside), str(scored), *splits])
+        wavenet_pl(folder, ["prepare", "folder", str(aside), str(scored), *splits])
     return audio, scored
 
 
@@ -68,6 +69,7 @@ def measure(
     """Adapts, and scores before and after on the same recordings: a flat record."""
     amount = [] if seconds is None else ["--minutes", str(seconds / 60)]
     told = ["--replay", str(replayed)] if METHODS[method] else []
+    kind = method.split(",")[0]
     command = [
         "adapt",
         base.path,
@@ -76,11 +78,11 @@ def measure(
         "--speaker",
         voice,
         "--method",
-        method.split(",")[0],
+        kind,
         *amount,
     ]
     clips = CLIPS[seconds is None and not told]
-    out = spoken(folder, [*command, *told, "--runs", "adapted", *QUIET, *clips])
+    out = wavenet_pl(folder, [*command, *told, "--runs", "adapted", *QUIET, *SMALL[kind], *clips])
     report = folder / out.rpartition("report       ")[2].splitlines()[0]
     found = json.loads(report.with_suffix(".json").read_text())
     adapted = load(report.parent)
@@ -124,25 +126,15 @@ def measure(
     }
 
 
-def spoken(folder: Path, arguments: list[str]) -> str:
-    """What a command of ours prints."""
-    print("$ wavenet-pl", *arguments, file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "wavenet_pl", *arguments]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
-    print(done.stdout, file=sys.stderr)
-    if done.returncode:
-        raise UserError(f"`wavenet-pl {arguments[0]}` ended with {done.returncode}; what it said is above")
-    return done.stdout
-
-
 def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it."""
     records, corpora = Records(args.json), args.corpora.resolve()
-    voices = sorted(path for path in (corpora / NEW).glob("*/") if any(path.glob("*.flac")))
+    voices = sorted(path for path in (corpora / NEW).glob(args.only or "*") if any(path.glob("*.flac")))
     if not voices:
-        raise UserError(f"{corpora / NEW} has no folder with FLAC files, expected one for each new voice")
+        wanted = args.only or "one for each new voice"
+        raise UserError(f"{corpora / NEW} has no folder with FLAC files, expected {wanted}")
     with workplace(args.folder) as folder:
-        conditions.trained("speaker", corpora, folder, 60 if args.quick else None)
+        conditions.trained("speaker", corpora, folder, 60 if args.quick else args.steps)
         base = load_base(conditions.the_run(folder / "runs", "speaker").path)
         replayed = folder / "data" / conditions.MODELS["speaker"].corpus
         for voice in voices[:1] if args.quick else voices:
@@ -164,4 +156,8 @@ def main(args: Namespace) -> int:
 if __name__ == "__main__":
     parser = build_parser("how much audio does a new voice need, and what does the model forget?")
     parser.add_argument("--corpora", type=Path, required=True, metavar="DIR", help="folders of recordings")
+    parser.add_argument(
+        "--steps", type=int, default=1200, metavar="N", help="train the base for so many (1200)"
+    )
+    parser.add_argument("--only", metavar="VOICE", help="this new voice (all)")
     run(main, parser.parse_args())

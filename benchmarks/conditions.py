@@ -9,14 +9,13 @@ that is told nothing, and each training is begun once more on two ranks.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import wavenet_pl
 from benchmarks.records import Records, build_parser, print_table, run, workplace
 from wavenet_pl.data.index import INDEX_NAME
 from wavenet_pl.errors import UserError
@@ -64,7 +63,7 @@ MODELS = {
 
 
 def trained(name: str, corpora: Path, folder: Path, steps: int | None) -> list[str]:
-    """Prepares and trains, or goes on with both; returns the arguments of `wavenet-pl` but for limits."""
+    """Prepares and trains, or goes on with both; returns the arguments of `wavenet-pl train`."""
     model = MODELS[name]
     data = folder / "data" / model.corpus
     if not (data / INDEX_NAME).exists():  # which is written last
@@ -77,7 +76,9 @@ def trained(name: str, corpora: Path, folder: Path, steps: int | None) -> list[s
         f"data.path={data}",
         "trainer.accelerator=cpu",
     ]
-    wavenet_pl(folder, [*arguments, *([] if steps is None else [f"trainer.max_steps={steps}"])])
+    if steps is not None:
+        arguments += [f"trainer.max_steps={steps}", f"optim.decay_steps={steps}"]
+    wavenet_pl(folder, arguments)
     return arguments
 
 
@@ -111,16 +112,6 @@ def measure(name: str, corpora: Path, folder: Path, steps: int | None) -> dict[s
     }
 
 
-def wavenet_pl(folder: Path, arguments: list[str]) -> None:
-    """A command of ours in a process of its own, whose output is shown."""
-    print("$ wavenet-pl", *arguments, file=sys.stderr, flush=True)
-    code = subprocess.run(
-        [sys.executable, "-m", "wavenet_pl", *arguments], cwd=folder, check=False
-    ).returncode
-    if code:
-        raise UserError(f"`wavenet-pl {arguments[0]}` ended with {code}; what it said is above")
-
-
 def the_run(root: Path, name: str) -> RunFolder:
     """The one run of this name."""
     (path,) = root.glob(f"{name}-*")
@@ -150,7 +141,7 @@ def captions(folder: RunFolder) -> list[str]:
 
 def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it."""
-    records, steps = Records(args.json), 60 if args.quick else None
+    records, steps = Records(args.json), 60 if args.quick else args.steps
     for name in args.only:
         if not (args.corpora / MODELS[name].corpus).is_dir():
             raise UserError(
@@ -163,6 +154,7 @@ def main(args: Namespace) -> int:
                 "told": name,
                 "train": MODELS[name].train,
                 "quick": args.quick,
+                "max_steps": steps,
             }
             records.measure(facts, partial(measure, name, args.corpora.resolve(), folder, steps))
     print_table(records.of("conditions"))
@@ -173,4 +165,5 @@ if __name__ == "__main__":
     parser = build_parser("does a model use what it is told?")
     parser.add_argument("--corpora", type=Path, required=True, metavar="DIR", help="folders of recordings")
     parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), help="these models (all)")
+    parser.add_argument("--steps", type=int, metavar="N", help="train for so many (those of the configs)")
     run(main, parser.parse_args())

@@ -114,8 +114,8 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
     base = load_base(args.run)
     _check_name(args, base.speakers)
     # Every mistake before the audio is read, which takes a while.
-    methods = METHODS[:1] if args.method == "embedding" else METHODS
-    configs = {method: _config(args, base, method) for method in methods}
+    for method in METHODS[:1] if args.method == "embedding" else METHODS:
+        _config(args, base, method, last=True)
     choice, method, lines = _examine(args, base)
     for line in lines:
         print(f"{'audio':>10}  {line}", file=sys.stderr)
@@ -130,7 +130,8 @@ def _adapt(args: argparse.Namespace, flag: StopFlag, began: float) -> int:
     replay = None if args.replay is None else Replay(args.replay, args.replay_share)
     start = base.module
     for each in METHODS[: METHODS.index(method) + 1]:
-        config = replace(configs[each], data=replace(configs[each].data, path=str(path)))
+        config = _config(args, base, each, last=each == method)
+        config = replace(config, data=replace(config.data, path=str(path)))
         stage = Stage(base, voice, config, each, replay if each == "all" else None, Path(args.runs))
         if stage.is_finished and not args.fresh:
             print(f"{stage.run.path} is finished", file=sys.stderr)
@@ -183,11 +184,15 @@ def _method(asked: str, minutes: float) -> tuple[str, str]:
     return "all", f"{minutes:.1f} minutes are {ALL_FROM_MINUTES:g} or more"
 
 
-def _config(args: argparse.Namespace, base: Base, method: str) -> Config:
-    """Settings of one step: the base's model and crops, what is shipped for the method, and what is given."""
+def _config(args: argparse.Namespace, base: Base, method: str, last: bool) -> Config:
+    """Settings of one step: the base's model and crops, what is shipped for the method, and what is given.
+
+    A learning rate that is given suits the last step: a row alone learns at a hundred times that of every weight.
+    """
     from wavenet_pl.config import check_trainer, to_plain
 
-    files, overrides = split_arguments(args.settings)
+    files, given = split_arguments(args.settings)
+    overrides = [each for each in given if last or not each.startswith("optim.")]
     tree = to_plain(base.module.config)
     under = {"model": tree["model"], "data": {"crop_samples": tree["data"]["crop_samples"]}}
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", args.speaker).strip("-._")[:40] or "voice"

@@ -98,7 +98,7 @@ class Extras:
     warns_of_deafness: bool = True
     """Whether a condition that makes no sure difference is warned of at every validation."""
     at_end: Callable[[RunTracker | None], None] | None = None
-    """Called on rank 0 when the training has come to its end, while the tracker still takes something."""
+    """Called on rank 0 at the training's end, while the tracker still takes something; says itself what came out."""
 
 
 @dataclass
@@ -161,7 +161,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
             if code != 1:  # else what failed is the message, and not what cannot be kept of it
                 _keep_models(run, tracker)
             tracker.finish(code)
-    if code == 0 and trainer.is_global_zero:
+    if code == 0 and trainer.is_global_zero and task.extras.at_end is None:
         briefing.say_end(run, trainer)
     leave_together()
     for lock in held:

@@ -141,7 +141,7 @@ class Stage:
     def say_where(self) -> None:
         """Where what came of it lies, and what to type next."""
         run = self.run.path
-        print(f"report       {run / REPORT}\ndelta        {run / DELTA_NAME}")
+        print(f"report       {run / REPORT}\ndelta        {run / DELTA_NAME}\nclips        {self.run.clips}")
         print(f"type next    wavenet-pl generate {run} --speaker {shlex.quote(self.voice.name)} --out clips")
 
     def _finish(self, beginning: Beginning, stop: HeldOutStop, tracker: RunTracker | None) -> None:
@@ -160,13 +160,25 @@ class Stage:
         write_durably(
             run.path / BASE_NAME, json.dumps({"path": base.path, "hash": base.hash}, indent=1) + "\n"
         )
-        _say("scoring what was learned and what was forgotten")
-        after, rows = measure_rows(adapted, split, self.voice.name)
-        forgetting, not_measured = self._forgetting(adapted)
         clips = make_set(base, adapted, split, beginning.nearest, self.config.samples)
+        results = self._results(beginning, stop, adapted, best, clips)
+        pictures = clips.save(run.clips)
+        write_report(results, run.path, [f"{run.clips.name}/{name}" for name in pictures])
+        if tracker is not None:
+            _track(tracker, clips, base, results.steps)
+        print("\n" + "\n".join(summary(results)))
+
+    def _results(
+        self, beginning: Beginning, stop: HeldOutStop, adapted: WaveNetModule, best: int, clips: ClipSet
+    ) -> Results:
+        """What the report says."""
+        run, base = self.run, self.base
+        _say("scoring what was learned and what was forgotten")
+        after, rows = measure_rows(adapted, self.data.splits["val"], self.voice.name)
+        forgetting, not_measured = self._forgetting(adapted)
         similarity, not_judged = self._similarity(clips)
         times = {row["step"]: row["time"] for row in read_metrics(run.metrics) if "train/loss" in row}
-        results = Results(
+        return Results(
             speaker=self.voice.name,
             method=self.method,
             base=base.path,
@@ -193,11 +205,6 @@ class Stage:
             not_judged=not_judged,
             curve=[(0, beginning.before.mean), *validation_bits(run).items()],
         )
-        pictures = clips.save(run.clips)
-        write_report(results, run.path, [f"{run.clips.name}/{name}" for name in pictures])
-        if tracker is not None:
-            _track(tracker, clips, base, results.steps)
-        print("\n" + "\n".join(summary(results)))
 
     def _forgetting(self, adapted: WaveNetModule) -> tuple[dict[str, Forgetting], str]:
         """What the speakers of the base lost, or why nothing is known about it."""

@@ -233,11 +233,14 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
 def test_ctrl_c_is_exit_130_and_the_same_command_goes_on(
     sines: dict[str, str], tmp_path: Path, jobs: int
 ) -> None:
-    out = tmp_path / "out"
-    process = start(*SINES, out, "--jobs", jobs)
-    wait_for(lambda: finished(out) >= 3, process)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all
-    said, error = process.communicate(timeout=60)
+    for attempt in range(3):
+        out = tmp_path / f"out-{attempt}"
+        process = start(*SINES, out, "--jobs", jobs)
+        wait_for(lambda out=out: finished(out) >= 3, process)  # type: ignore[misc]
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all
+        said, error = process.communicate(timeout=60)
+        if finished(out) < 60:  # else this test was too late, on a busy machine
+            break
     assert process.returncode == 130
     assert "the same command goes on" in error
     assert "Traceback" not in said + error

@@ -245,10 +245,10 @@ def _run_free(
     """Codes (B, T), prompt first; fewer than the recording has where they are cut, but never none."""
     prompt_BT = recorded_BT[:, :num_prompt]
     pieces = [prompt_BT]
-    for piece_BT in module.stream(
+    for piece_BT in module.stream_codes(
         recorded_BT.shape[1] - num_prompt, draw, prompt_BT if num_prompt else None, condition
     ):
-        pieces.append(piece_BT)
+        pieces.append(piece_BT.to(prompt_BT.device))
         if cut():
             break
     return torch.cat(pieces, dim=1)

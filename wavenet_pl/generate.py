@@ -138,7 +138,8 @@ def main(args: argparse.Namespace) -> int:
 
 def describe(engine: Engine) -> str:
     """What generated, in a few words: ``engine fused-cpu, weights float32, threads 1``."""
-    return f"engine {engine.name}, weights {engine.weights}, threads {engine.threads}"
+    ready = f" (ready after {engine.compile_seconds:.1f} s)" if engine.compile_seconds else ""
+    return f"engine {engine.name}, weights {engine.weights}, threads {engine.threads}{ready}"
 
 
 def positive(text: str) -> float:

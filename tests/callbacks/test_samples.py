@@ -163,7 +163,11 @@ def one_clip(
     loudness: float = 0.25, made: int = 4000, told: str = ""
 ) -> tuple[list[Prompt], list[str], list[ClipPair]]:
     audio = np.full(4000, loudness, dtype=np.float32)
-    return [Prompt("anna/rec-1", 0, audio, {})], [told], [ClipPair(audio[:made], audio, 4.5, 4.25, 0.125)]
+    return (
+        [Prompt("anna/rec-1", 0, audio, {})],
+        [told],
+        [ClipPair(audio[:made], audio, 4.5, 4.25, 0.125, "reference")],
+    )
 
 
 def test_captions_and_facts_say_how_a_clip_came_about() -> None:
@@ -177,7 +181,7 @@ def test_captions_and_facts_say_how_a_clip_came_about() -> None:
     assert free.facts == {
         "step": 1500, "prompt": "anna/rec-1", "told": "", "kind": "free-running", "seed": 3, "clip": 0,
         "temperature": 0.8, "seconds": 0.5, "peak dBFS": pytest.approx(-12.04, abs=0.01), "% clipped": 0.0,
-        "entropy bits": None, "bits": None, "real-time factor": 0.125,
+        "entropy bits": None, "bits": None, "real-time factor": 0.125, "engine": "reference",
     }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from wavenet_pl.wav import to_int16
 
 _COLUMNS = (
     "step", "prompt", "told", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
-    "entropy bits", "bits", "real-time factor",
+    "entropy bits", "bits", "real-time factor", "engine",
 )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def describe_clips(
             made = len(pair.free) / sample_rate
             after += f", {made:.2f} of {config.seconds:g} s made in {config.budget_seconds:g} s"
         forced_facts = {**drawing, "entropy bits": pair.entropy, "bits": pair.bits}
-        free_facts = {**drawing, "real-time factor": pair.real_time_factor}
+        free_facts = {**drawing, "real-time factor": pair.real_time_factor, "engine": pair.engine}
         for kind, audio, text, facts in (
             ("recorded", prompt.audio, "recorded", {}),
             ("teacher-forced", pair.forced, f"teacher-forced | {drawn}", forced_facts),

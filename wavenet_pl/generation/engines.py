@@ -35,6 +35,10 @@ class Engine(Protocol):
     def threads(self) -> int:
         """CPU threads that it may use."""
 
+    @property
+    def compile_seconds(self) -> float:
+        """How long it took until it could begin."""
+
     def refresh(self) -> None:
         """Take the network's weights as they are now, where the engine has them in another form."""
 

@@ -20,6 +20,7 @@ class FusedCPU:
     """Generates clips with packed weights."""
 
     name = "fused-cpu"
+    compile_seconds = 0.0
 
     def __init__(
         self, network: WaveNet, head: Head, *, weights: str = "float32", threads: int | None = None

@@ -28,6 +28,7 @@ class Reference:
 
     name = "reference"
     weights = "float32"
+    compile_seconds = 0.0
 
     def __init__(self, network: WaveNet, head: Head, *, threads: int | None = None) -> None:
         self.network, self.head, self.threads = network, head, threads or 1

@@ -5,9 +5,8 @@ Shapes: B clips, T time, N new samples, H condition.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -46,11 +45,11 @@ class Job:
         """The code that precedes every recording."""
         return int(self.inputs[0][0])
 
-    @cached_property
-    def chunks(self) -> tuple[tuple[int, int], ...]:
+    @property
+    def chunks(self) -> Iterator[tuple[int, int]]:
         """First sample of each chunk, and the one after its last."""
-        starts = range(0, self.num_samples, self.chunk)
-        return tuple((start, min(start + self.chunk, self.num_samples)) for start in starts)
+        for start in range(0, self.num_samples, self.chunk):
+            yield start, min(start + self.chunk, self.num_samples)
 
     def unfinished(self, sample: int) -> list[int]:
         """The rows that are longer than this."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from wavenet_pl.network import WaveNet
 _COPIES = 3
 """Of the state, while a step makes the next one from it."""
 _LIMITS = Path("/sys/fs/cgroup")
+"""Of a container or a job."""
 
 
 def check_memory(network: WaveNet, job: Job) -> None:
@@ -44,14 +44,17 @@ def free_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-        free = max([free, *available])
-    except (OSError, ValueError):
+        free = 1024 * _numbers(Path("/proc/meminfo"))["MemAvailable"]
+    except (OSError, ValueError, KeyError):
         return None
     try:
-        limit, used = ((_LIMITS / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-        return free if limit == "max" else min(free, int(limit) - int(used))
-    except (OSError, ValueError):
-        return free
+        limit, used = (int((_LIMITS / f"memory.{name}").read_text()) for name in ("max", "current"))
+        # Files that were read are kept as long as nobody else wants the room.
+        return min(free, limit - used + _numbers(_LIMITS / "memory.stat")["inactive_file"])
+    except (OSError, ValueError, KeyError):
+        return free  # there is no limit
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    lines = (line.replace(":", " ").split() for line in path.read_text(encoding="ascii").splitlines())
+    return {name: int(value) for name, value, *_ in lines}

@@ -50,6 +50,35 @@ def stream(
         ValueError: arguments do not fit each other or the network.
         BadDataError: the network's outputs are not finite.
     """
+    inputs_BT, condition = first_inputs(
+        network,
+        head,
+        draw,
+        num_samples,
+        silence_code=silence_code,
+        prompt_BT=prompt_BT,
+        condition=condition,
+        chunk=chunk,
+    )
+    return _generate(network, head, draw, num_samples, inputs_BT, condition, chunk)
+
+
+def first_inputs(
+    network: WaveNet,
+    head: Head,
+    draw: Draw,
+    num_samples: int,
+    *,
+    silence_code: int,
+    prompt_BT: Tensor | None,
+    condition: Tensor | None,
+    chunk: int,
+) -> tuple[Tensor, Tensor | None]:
+    """The inputs (B, 1 + T) before the first new sample and the condition, on the network's device.
+
+    Raises:
+        ValueError: arguments, which are those of `stream`, do not fit each other or the network.
+    """
     head.check_draw(draw.temperature, draw.top_p)
     batch = len(draw.clips)
     for name, value in (("num_samples", num_samples), ("chunk", chunk)):
@@ -61,14 +90,23 @@ def stream(
         _check_prompt(prompt_BT, batch, network.quantization_channels)
         inputs_BT = torch.cat([inputs_BT, prompt_BT.to(device)], dim=1)
     if condition is not None:
-        columns = inputs_BT.shape[1] - 1 + num_samples
-        if condition.ndim != 3 or condition.shape[0] != batch or condition.shape[2] not in (1, columns):
+        num_columns = inputs_BT.shape[1] - 1 + num_samples
+        if condition.ndim != 3 or condition.shape[0] != batch or condition.shape[2] not in (1, num_columns):
             raise ValueError(
                 f"condition has shape {tuple(condition.shape)}, expected ({batch}, channels, 1) or ({batch}, "
-                f"channels, {columns}): a row for each clip, a column for each sample, prompt included"
+                f"channels, {num_columns}): a row for each clip, a column for each sample, prompt included"
             )
         condition = condition.to(device)
-    return _generate(network, head, draw, num_samples, inputs_BT, condition, chunk)
+    return inputs_BT, condition
+
+
+def check_finite(outputs: Tensor, sample: int) -> None:
+    """Raise BadDataError for outputs that are not finite. Bad weights show at every sample: look now and then."""
+    if not bool(outputs.isfinite().all()):
+        raise BadDataError(
+            f"the network's outputs are not finite near generated sample {sample}, expected numbers; "
+            "its weights are damaged or its training diverged: use an earlier checkpoint"
+        )
 
 
 def _generate(
@@ -87,24 +125,19 @@ def _generate(
         stop = min(start + chunk, num_samples)
         codes_BN = torch.empty(len(draw.clips), stop - start, dtype=torch.int64, device=inputs_BT.device)
         uniforms_BN = torch.from_numpy(draw.uniforms(start, stop)).to(codes_BN.device)
-        with _inference(network):
+        with inference(network):
             for sample in range(stop - start):
-                outputs_BKT, state = network(inputs_BT, _columns(condition, begin, end), state)
+                outputs_BKT, state = network(inputs_BT, columns(condition, begin, end), state)
                 outputs_BK = outputs_BKT[:, :, -1]
                 codes_B = head.draw(outputs_BK, uniforms_BN[:, sample], draw.temperature, draw.top_p)
                 codes_BN[:, sample] = codes_B
                 inputs_BT, begin, end = codes_B[:, None], end, end + 1
-            finite = bool(outputs_BK.isfinite().all())  # bad weights show at every sample: look once
-        if not finite:
-            raise BadDataError(
-                f"the network's outputs are not finite near generated sample {stop - 1}, expected numbers; "
-                "its weights are damaged or its training diverged: use an earlier checkpoint"
-            )
+        check_finite(outputs_BK, stop - 1)
         yield codes_BN
 
 
 @contextmanager
-def _inference(network: nn.Module) -> Iterator[None]:
+def inference(network: nn.Module) -> Iterator[None]:
     """Eval mode without gradients, and the network's own mode again afterwards."""
     training = network.training
     network.eval()
@@ -115,7 +148,7 @@ def _inference(network: nn.Module) -> Iterator[None]:
         network.train(training)
 
 
-def _columns(condition: Tensor | None, begin: int, end: int) -> Tensor | None:
+def columns(condition: Tensor | None, begin: int, end: int) -> Tensor | None:
     """The columns that go with inputs begin to end - 1; a global condition has only one."""
     if condition is None or condition.shape[2] == 1:
         return condition

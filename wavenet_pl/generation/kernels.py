@@ -336,28 +336,30 @@ def run(
                 to,
             )
         for c in range(num_clips):
-            y_CR[c] = weights.start
+            for r in range(residual + hidden):
+                y_CR[c, r] = weights.start[r]
             for tap in range(taps):
                 code = memory.codes[c, tap]
                 if code >= 0:
-                    row = weights.entry[tap, min(code, weights.entry.shape[1] - 1)]
+                    row, amplitude = min(code, weights.entry.shape[1] - 1), weights.amplitudes[code]
                     for r in range(residual):
-                        y_CR[c, r] = _fma(weights.amplitudes[code], row[r], y_CR[c, r])
+                        y_CR[c, r] = _fma(amplitude, weights.entry[tap, row, r], y_CR[c, r])
+        column = min(n % _COLUMNS, columns - 1)
         position, ring, channel = 0, 0, num_layers * gate if columns else 0
         for layer in range(num_layers):
             dilation = weights.dilations[layer]
             context = (taps - 1) * dilation
-            newest = memory.rings[ring + (clock + n) % context]
+            newest = ring + (clock + n) % context
             for c in range(num_clips):
                 for tap in range(taps - 1):
-                    past = memory.rings[ring + (clock + n + tap * dilation) % context]
-                    x_CR[c, tap * residual : (tap + 1) * residual] = past[c]
-                x_CR[c, (taps - 1) * residual :] = y_CR[c, :residual]
-                newest[c] = y_CR[c, :residual]
-                if columns:
-                    z_CG[c] = projected[min(n % _COLUMNS, columns - 1), c, layer * gate : (layer + 1) * gate]
-                else:
-                    z_CG[c] = 0
+                    slot = ring + (clock + n + tap * dilation) % context
+                    for r in range(residual):
+                        x_CR[c, tap * residual + r] = memory.rings[slot, c, r]
+                for r in range(residual):
+                    x_CR[c, (taps - 1) * residual + r] = y_CR[c, r]
+                    memory.rings[newest, c, r] = y_CR[c, r]
+                for g in range(gate):
+                    z_CG[c, g] = projected[column, c, layer * gate + g] if columns else _F(0)
             ring += context
             _product(x_CR, weights.matrices, position, weights.scales, weights.biases, channel, z_CG)
             position, channel = position + x_CR.shape[1] * gate, channel + gate
@@ -365,17 +367,20 @@ def run(
             _product(gated_CG, weights.matrices, position, weights.scales, weights.biases, channel, y_CR)
             position, channel = position + gate // 2 * y_CR.shape[1], channel + y_CR.shape[1]
             if weights.residual_scale != 1 and layer < num_layers - 1:
-                y_CR[:, :residual] *= weights.residual_scale
+                for c in range(num_clips):
+                    for r in range(residual):
+                        y_CR[c, r] *= weights.residual_scale
         for c in range(num_clips):
             for s in range(hidden):
+                hidden_CS[c, s] = _F(0)
                 skips_CS[c, s] = _rectified(y_CR[c, residual + s] * weights.skip_scale)
-        hidden_CS[:] = 0
         _product(skips_CS, weights.matrices, position, weights.scales, weights.biases, channel, hidden_CS)
         position, channel = position + hidden * hidden, channel + hidden
         for c in range(num_clips):
             for s in range(hidden):
                 hidden_CS[c, s] = _rectified(hidden_CS[c, s])
-        outputs_CK[:] = 0
+            for k in range(outputs):
+                outputs_CK[c, k] = _F(0)
         _product(hidden_CS, weights.matrices, position, weights.scales, weights.biases, channel, outputs_CK)
         for c in range(num_clips):
             if given_CN.shape[1]:
@@ -385,6 +390,8 @@ def run(
             else:
                 code = _draw_logistics(outputs_CK[c], uniforms_CN[c, n], drawing, weights_K, sums_K)
             codes_CN[c, n] = code
-            outputs_CNK[c, min(n, outputs_CNK.shape[1] - 1)] = outputs_CK[c]
-            memory.codes[c, :-1] = memory.codes[c, 1:]
-            memory.codes[c, -1] = code
+            for k in range(outputs):
+                outputs_CNK[c, min(n, outputs_CNK.shape[1] - 1), k] = outputs_CK[c, k]
+            for tap in range(taps - 1):
+                memory.codes[c, tap] = memory.codes[c, tap + 1]
+            memory.codes[c, taps - 1] = code

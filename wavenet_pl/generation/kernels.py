@@ -28,7 +28,7 @@ PANELS = (4, 2, 1)
 
 _ROWS = (4, 1)  # inputs that share one reading of a panel
 _COLUMNS = 16  # of the condition, projected at a time
-_AHEAD = 2048  # bytes
+_AHEAD = 8192  # bytes
 
 
 @intrinsic  # type: ignore[untyped-decorator]

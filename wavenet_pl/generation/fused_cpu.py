@@ -5,9 +5,11 @@ Shapes: B batch, C clips of one thread, T time, N new samples, K head parameters
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +20,10 @@ from torch import Tensor
 from wavenet_pl import logistics
 from wavenet_pl.generation import kernels, packing
 from wavenet_pl.generation.draw import Draw
-from wavenet_pl.generation.reference import check_finite, columns, first_inputs, inference
+from wavenet_pl.generation.job import Job
+from wavenet_pl.generation.reference import absorb, not_finite
 from wavenet_pl.heads import Head, LogisticsHead
-from wavenet_pl.network import State, WaveNet
+from wavenet_pl.network import WaveNet
 
 Array = npt.NDArray[Any]
 _GROUP = 32  # clips that share one reading of the weights: their numbers stay in the nearest caches
@@ -49,57 +52,72 @@ class FusedCPU:
         network: its weights are copied; `refresh` copies them again.
         head: what its outputs mean.
         weights: float32, or int8 with a scale for each channel.
-        threads: at most so many groups of clips are generated at a time.
+        threads: at most so many groups of clips are generated at a time; one for each core if None.
     """
 
+    name = "fused-cpu"
+
     def __init__(
-        self, network: WaveNet, head: Head, *, weights: packing.WeightType = "float32", threads: int = 1
+        self, network: WaveNet, head: Head, *, weights: str = "float32", threads: int | None = None
     ) -> None:
-        if threads < 1:
-            raise ValueError(f"threads is {threads}, expected 1 or more")
-        self.network, self.head, self.threads = network, head, threads
-        self._weight_type = weights
-        self._weights = packing.pack(network, weights)
+        self.network, self.head, self.weights = network, head, weights
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._packed = packing.pack(network, weights)
         begin = time.perf_counter()
         self.predict(torch.zeros(1, 0, dtype=torch.int64))
-        self.load_seconds = time.perf_counter() - begin
+        self.compile_seconds = time.perf_counter() - begin
         """What compiling took, or loading what was compiled before."""
-
-    @property
-    def bytes_per_clip(self) -> int:
-        """Memory that each clip of a batch takes."""
-        config = self.network.config
-        residual = packing.padded(config.residual_channels)
-        return 4 * residual * (config.kernel_size - 1) * sum(config.dilations)
 
     def refresh(self) -> None:
         """Take the network's weights as they are now."""
-        for array, new in zip(self._weights, packing.pack(self.network, self._weight_type), strict=True):
+        for array, new in zip(self._packed, packing.pack(self.network, self.weights), strict=True):
             if isinstance(array, np.ndarray):
                 array[...] = new
 
-    def stream(
-        self,
-        draw: Draw,
-        num_samples: int,
-        *,
-        silence_code: int,
-        prompt_BT: Tensor | None = None,
-        condition: Tensor | None = None,
-        chunk: int = 1000,
-    ) -> Iterator[Tensor]:
-        """As `reference.stream`; the codes are on the CPU."""
-        inputs_BT, condition = first_inputs(
-            self.network,
-            self.head,
-            draw,
-            num_samples,
-            silence_code=silence_code,
-            prompt_BT=prompt_BT,
-            condition=condition,
-            chunk=chunk,
-        )
-        return self._generate(draw, num_samples, inputs_BT, condition, chunk)
+    def stream(self, job: Job) -> Iterator[Tensor]:
+        """Generate clips and hand them out piece by piece.
+
+        Yields:
+            Codes (B, N), int64, with N = job.chunk until the last; what is after a clip's end means nothing.
+
+        Raises:
+            BadDataError: the network's outputs are not finite.
+        """
+        drawing, batch = self._drawing(job.draw), len(job.lengths)
+        state, _ = absorb(self.network, job)
+        groups = [
+            _Group(
+                rows,
+                max(job.lengths[rows]),
+                packing.remember(self.network, [past_BRP[rows] for past_BRP in state], job.inputs[rows]),
+            )
+            for rows in self._rows(batch)
+        ]
+        outputs_B1K = np.zeros((batch, 1, packing.padded(self.head.num_parameters)), np.float32)
+        nothing = np.empty((batch, 0), np.int64)
+        with ThreadPoolExecutor(min(self.threads, len(groups))) as pool:
+            for start, stop in job.chunks:
+                codes_BN = np.full((batch, stop - start), job.silence_code)
+                condition, uniforms_BN = job.columns(start, stop), job.draw.uniforms(start, stop)
+                work = [
+                    pool.submit(
+                        group.run,
+                        self._packed,
+                        drawing,
+                        condition,
+                        uniforms_BN,
+                        nothing,
+                        codes_BN,
+                        outputs_B1K,
+                    )
+                    for group in groups
+                    if group.length > start
+                ]
+                for each in work:
+                    each.result()
+                if not np.isfinite(outputs_B1K).all():
+                    raise not_finite(stop - 1)
+                yield torch.from_numpy(codes_BN)
 
     def predict(self, codes_BT: Tensor, condition: Tensor | None = None) -> Tensor:
         """The outputs (B, K, T) that the network gives for codes from a recording's beginning on; float32."""
@@ -107,44 +125,17 @@ class FusedCPU:
         drawing = self._drawing(Draw(temperature=0))
         outputs_BTK = np.empty((batch, num_samples, packing.padded(self.head.num_parameters)), np.float32)
         given_BT = codes_BT.roll(-1, dims=1).cpu().numpy()  # what comes after the last input is never read
-        for rows in self._groups(batch):
-            group = _Group(self.network, codes_BT[rows, :1], None)
-            told_NCH = _told(condition, rows, 0, num_samples)
-            uniforms_CN = np.zeros((rows.stop - rows.start, num_samples))
-            group.run(self._weights, drawing, told_NCH, uniforms_CN, given_BT[rows], outputs_BTK[rows])
+        for rows in self._rows(batch):
+            group = _Group(rows, num_samples, packing.remember(self.network, None, codes_BT[rows, :1]))
+            uniforms_BT, codes = np.zeros((batch, num_samples)), np.empty((batch, num_samples), np.int64)
+            group.run(self._packed, drawing, condition, uniforms_BT, given_BT, codes, outputs_BTK)
         return torch.from_numpy(outputs_BTK[:, :, : self.head.num_parameters]).transpose(1, 2)
 
-    def _generate(
-        self, draw: Draw, num_samples: int, inputs_BT: Tensor, condition: Tensor | None, chunk: int
-    ) -> Iterator[Tensor]:
-        drawing, batch, known = self._drawing(draw), len(draw.clips), inputs_BT.shape[1] - 1
-        row_groups = self._groups(batch)
-        groups = [
-            _Group(self.network, inputs_BT[rows], None if condition is None else condition[rows])
-            for rows in row_groups
-        ]
-        outputs_B1K = np.empty((batch, 1, packing.padded(self.head.num_parameters)), np.float32)
-        with ThreadPoolExecutor(min(self.threads, len(groups))) as pool:
-            for start in range(0, num_samples, chunk):
-                stop = min(start + chunk, num_samples)
-                uniforms_BN = draw.uniforms(start, stop)
-
-                def work(group: _Group, rows: slice) -> Array:
-                    told_NCH = _told(condition, rows, known + start, known + stop)
-                    given_CN = np.empty((rows.stop - rows.start, 0), np.int64)
-                    return group.run(
-                        self._weights, drawing, told_NCH, uniforms_BN[rows], given_CN, outputs_B1K[rows]
-                    )
-
-                codes_BN = np.concatenate(list(pool.map(work, groups, row_groups)))
-                check_finite(torch.from_numpy(outputs_B1K), stop - 1)
-                yield torch.from_numpy(codes_BN)
-
-    def _groups(self, batch: int) -> list[slice]:
+    def _rows(self, batch: int) -> list[slice]:
         """Rows that are generated together: as many groups as threads, and more where they would be large."""
         number = max(min(self.threads, batch), -(-batch // _GROUP))
         ends = [batch * n // number for n in range(number + 1)]
-        return [slice(*pair) for pair in zip(ends, ends[1:])]
+        return [slice(*pair) for pair in pairwise(ends)]
 
     def _drawing(self, draw: Draw) -> Drawing:
         if isinstance(self.head, LogisticsHead):
@@ -157,65 +148,41 @@ class FusedCPU:
 class _Group:
     """Clips that go through the loop together, and where they are in time."""
 
-    def __init__(self, network: WaveNet, inputs_CT: Tensor, condition: Tensor | None) -> None:
-        self.clock = 0
-        begin = max(0, inputs_CT.shape[1] - network.receptive_field)
-        condition = columns(condition, begin, inputs_CT.shape[1] - 1)
-        inputs_CT = inputs_CT[:, begin:]
-        self.memory = packing.remember(network, _state(network, inputs_CT[:, :-1], condition), inputs_CT)
+    def __init__(self, rows: slice, length: int, memory: packing.Memory) -> None:
+        self.rows, self.length, self.memory, self.clock = rows, length, memory, 0
 
     def run(
         self,
-        weights: packing.Weights,
+        packed: packing.Weights,
         drawing: Drawing,
-        told_NCH: Array,
-        uniforms_CN: Array,
-        given_CN: Array,
-        outputs_CNK: Array,
-    ) -> Array:
-        """The codes of as many samples as there are uniforms; arguments as in `kernels.run`."""
-        codes_CN = np.empty(uniforms_CN.shape, np.int64)
+        condition: Tensor | None,
+        uniforms_BN: Array,
+        given_BN: Array,
+        codes_BN: Array,
+        outputs_BNK: Array,
+    ) -> None:
+        """As `kernels.run`, for this group's rows of everything."""
+        codes_CN = np.empty((self.rows.stop - self.rows.start, codes_BN.shape[1]), np.int64)
         kernels.run(
-            weights,
+            packed,
             drawing,
             self.memory,
             self.clock,
-            told_NCH,
-            uniforms_CN,
-            given_CN,
+            _told(condition, self.rows),
+            np.ascontiguousarray(uniforms_BN[self.rows]),
+            np.ascontiguousarray(given_BN[self.rows]),
             codes_CN,
-            outputs_CNK,
+            outputs_BNK[self.rows],
         )
-        self.clock += uniforms_CN.shape[1]
-        return codes_CN
+        codes_BN[self.rows] = codes_CN
+        self.clock += codes_CN.shape[1]
 
 
-def _state(network: WaveNet, prompt_CT: Tensor, condition: Tensor | None) -> State | None:
-    """The state after a prompt: each row by itself, for in a batch torch rounds differently; equal rows once."""
-    if prompt_CT.shape[1] == 0:
-        return None
-    known: list[tuple[Tensor, Tensor | None, State]] = []
-    states = []
-    for row in range(prompt_CT.shape[0]):
-        codes, told = prompt_CT[row : row + 1], None if condition is None else condition[row : row + 1]
-        for other_codes, other_told, state in known:
-            if torch.equal(codes, other_codes) and (told is None or torch.equal(told, other_told)):
-                break
-        else:
-            with inference(network):
-                _, state = network(codes, told)
-            known.append((codes, told, state))
-        states.append(state)
-    return tuple(torch.cat(pasts) for pasts in zip(*states, strict=True))
-
-
-def _told(condition: Tensor | None, rows: slice, start: int, stop: int) -> Array:
-    """Columns (N, C, H), one of them where the condition is global, none where there is no condition."""
+def _told(condition: Tensor | None, rows: slice) -> Array:
+    """Columns (N, C, H), one of them where the condition is constant, none where there is no condition."""
     if condition is None:
         return np.zeros((0, rows.stop - rows.start, 0), np.float32)
-    columns_CHN = columns(condition[rows], start, stop).to("cpu", torch.float32)
-    told_NCH = np.zeros(
-        (columns_CHN.shape[2], columns_CHN.shape[0], packing.padded(columns_CHN.shape[1])), np.float32
-    )
-    told_NCH[:, :, : columns_CHN.shape[1]] = columns_CHN.permute(2, 0, 1).numpy()
-    return told_NCH
+    told_NCH = condition[rows].permute(2, 0, 1)
+    padded_NCH = np.zeros((*told_NCH.shape[:2], packing.padded(told_NCH.shape[2])), np.float32)
+    padded_NCH[:, :, : told_NCH.shape[2]] = told_NCH.numpy()
+    return padded_NCH

@@ -1,10 +1,10 @@
 """The compiled loop of the fused CPU engine: all layers, their pasts and the draw, sample by sample.
 
 Everything that is compiled stands in this file, because numba's cache looks at the file of the function that it keeps
-and at no other. Each sum is taken in one order, by one multiply-add after the other, and nothing may be reordered: a clip
-is the same bit for bit whatever stands beside it in the batch, and however its time is cut.
+and at no other. Each sum is taken in one order, by one multiply-add after the other, and nothing may be reordered: a
+clip is the same bit for bit whatever stands beside it in the batch, and however its time is cut.
 
-Shapes: C clips, N samples, T taps, K outputs, L layers, R residual, G gate, S skip, H condition; all of R, G / 2, S, H and K
+Shapes: C clips, N samples, T taps, K outputs, L layers, R residual, G gate, S skip, H condition; R, G / 2, S, H and K
 are padded to whole vectors by `packing`.
 """
 

@@ -8,7 +8,8 @@ O outputs of a matrix.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from wavenet_pl.generation.kernels import LANES, PANELS
-from wavenet_pl.network import State, WaveNet
+from wavenet_pl.network import WaveNet
 
-WeightType = Literal["float32", "int8"]
 Array = npt.NDArray[Any]
 
 
@@ -55,7 +55,7 @@ class Memory(NamedTuple):
     """(C, T): the newest inputs, the last of them still to come in; -1 before the recording."""
 
 
-def pack(network: WaveNet, weights: WeightType = "float32") -> Weights:
+def pack(network: WaveNet, weights: str = "float32") -> Weights:
     """New arrays with the network's weights.
 
     Args:
@@ -67,7 +67,8 @@ def pack(network: WaveNet, weights: WeightType = "float32") -> Weights:
         padded(number)
         for number in (config.residual_channels, config.gate_channels // 2, config.skip_channels)
     )
-    taps, gate, layers = config.kernel_size, 2 * half, network.layers
+    taps, gate = config.kernel_size, 2 * half
+    layers: Any = network.layers  # each a ResidualLayer
     matrices, scales, biases = [], [np.ones(0, np.float32)], [np.zeros(0, np.float32)]
 
     def add(matrix_IO: Array, bias_O: Array) -> None:
@@ -121,21 +122,23 @@ def pack(network: WaveNet, weights: WeightType = "float32") -> Weights:
     )
 
 
-def remember(network: WaveNet, state: State | None, inputs_BT: Tensor) -> Memory:
+def remember(network: WaveNet, state: Sequence[Tensor] | None, inputs: Sequence[Tensor] | Tensor) -> Memory:
     """The memory of clips after a state.
 
     Args:
+        network: whose state it is.
         state: what the network returned for all inputs but the last; None where there are no others.
-        inputs_BT: the last of them is still to come in.
+        inputs: codes (T,) of each clip; the last of them is still to come in.
     """
-    config, batch = network.config, inputs_BT.shape[0]
+    config, batch = network.config, len(inputs)
     contexts = [(config.kernel_size - 1) * dilation for dilation in config.dilations]
     rings = np.zeros((sum(contexts), batch, padded(config.residual_channels)), np.float32)
     codes = np.full((batch, config.kernel_size), -1, np.int64)
-    newest_BT = inputs_BT[:, -config.kernel_size :]
-    codes[:, config.kernel_size - newest_BT.shape[1] :] = newest_BT.cpu().numpy()
+    for codes_T, inputs_T in zip(codes, inputs, strict=True):
+        newest_T = inputs_T[-config.kernel_size :].cpu().numpy()
+        codes_T[config.kernel_size - len(newest_T) :] = newest_T
     if state is not None:
-        past_BRP = torch.cat(state[1:], dim=2)
+        past_BRP = torch.cat(list(state[1:]), dim=2)
         rings[:, :, : config.residual_channels] = _array(past_BRP).transpose(2, 0, 1)
     return Memory(rings, codes)
 
@@ -178,7 +181,7 @@ def _entry(network: WaveNet, residual: int) -> tuple[Array, Array]:
     return table, _array(amplitudes_Q)
 
 
-def _stored(matrix_IO: Array, weights: WeightType) -> tuple[Array, Array]:
+def _stored(matrix_IO: Array, weights: str) -> tuple[Array, Array]:
     """A matrix as it is kept, and the scale of each output."""
     if weights == "float32":
         return matrix_IO, np.ones(matrix_IO.shape[1], np.float32)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from wavenet_pl import logistics
-from wavenet_pl.generation import kernels, packing
+from wavenet_pl.generation import compiled, packing
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.job import Job
 from wavenet_pl.generation.reference import absorb, not_finite
@@ -64,7 +64,7 @@ class FusedCPU:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._packed = packing.pack(network, weights)
         begin = time.perf_counter()
-        self.predict(torch.zeros(1, 0, dtype=torch.int64))
+        self._kernel = compiled.load_kernel(self._warm_up)
         self.compile_seconds = time.perf_counter() - begin
         """What compiling took, or loading what was compiled before."""
 
@@ -102,6 +102,7 @@ class FusedCPU:
                 work = [
                     pool.submit(
                         group.run,
+                        self._kernel,
                         self._packed,
                         drawing,
                         condition,
@@ -121,6 +122,12 @@ class FusedCPU:
 
     def predict(self, codes_BT: Tensor, condition: Tensor | None = None) -> Tensor:
         """The outputs (B, K, T) that the network gives for codes from a recording's beginning on; float32."""
+        return self._predict(self._kernel, codes_BT, condition)
+
+    def _warm_up(self, kernel: compiled.Kernel) -> None:
+        self._predict(kernel, torch.zeros(1, 0, dtype=torch.int64), None)
+
+    def _predict(self, kernel: compiled.Kernel, codes_BT: Tensor, condition: Tensor | None) -> Tensor:
         batch, num_samples = codes_BT.shape
         drawing = self._drawing(Draw(temperature=0))
         outputs_BTK = np.empty((batch, num_samples, packing.padded(self.head.num_parameters)), np.float32)
@@ -128,7 +135,7 @@ class FusedCPU:
         for rows in self._rows(batch):
             group = _Group(rows, num_samples, packing.remember(self.network, None, codes_BT[rows, :1]))
             uniforms_BT, codes = np.zeros((batch, num_samples)), np.empty((batch, num_samples), np.int64)
-            group.run(self._packed, drawing, condition, uniforms_BT, given_BT, codes, outputs_BTK)
+            group.run(kernel, self._packed, drawing, condition, uniforms_BT, given_BT, codes, outputs_BTK)
         return torch.from_numpy(outputs_BTK[:, :, : self.head.num_parameters]).transpose(1, 2)
 
     def _rows(self, batch: int) -> list[slice]:
@@ -153,6 +160,7 @@ class _Group:
 
     def run(
         self,
+        kernel: compiled.Kernel,
         packed: packing.Weights,
         drawing: Drawing,
         condition: Tensor | None,
@@ -163,7 +171,7 @@ class _Group:
     ) -> None:
         """As `kernels.run`, for this group's rows of everything."""
         codes_CN = np.empty((self.rows.stop - self.rows.start, codes_BN.shape[1]), np.int64)
-        kernels.run(
+        kernel(
             packed,
             drawing,
             self.memory,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from wavenet_pl.generation.kernels import LANES, PANELS
+from wavenet_pl.generation.vectors import LANES, PANELS
 from wavenet_pl.network import WaveNet
 
 Array = npt.NDArray[Any]

@@ -46,7 +46,11 @@ def test_writes_a_page_and_numbers_and_says_the_most_important(run, shards, tmp_
     mean, low, high = found["overall"]["bits"]
     assert low < mean < high
     assert f"{mean:.3f}" in out and "order-1" in out and "samples are used of a receptive field of 33" in out
-    assert "4 of 4 recordings of split val" in out and "times real time, engine reference, threads 1" in out
+    assert (
+        "4 of 4 recordings of split val" in out
+        and "times real time, engine " in out
+        and "weights float32, threads 1" in out
+    )
     page = (run / "evaluation" / "report.html").read_text()
     assert "<h1>" in page and "<h2>Voices, heard by Resemblyzer</h2>" in page
     assert found["complete"] and found["subject"]["data"] == str(shards)

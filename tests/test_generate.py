@@ -57,7 +57,8 @@ def test_writes_a_wav_a_picture_and_facts_for_each_clip(run, tmp_path, capsys):
         facts = json.loads(stem.with_suffix(".json").read_text())
         assert facts["seed"] == 0 and facts["clip"] == number and "noise" in facts["problem"]
     out, err = capsys.readouterr()
-    assert "WARNING: this clip is noise" in out and "times real time" in err and "engine reference" in err
+    assert "WARNING: this clip is noise" in out and "times real time" in err
+    assert f"engine {facts['engine']}, weights float32, threads 1" in err
 
 
 def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):
@@ -81,10 +82,53 @@ def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):
         (["--top-p", "0"], "top_p is 0.0, expected"),
         (["--prompt", "missing.wav"], "--prompt missing.wav cannot be read"),
         (["--threads", "0"], "--threads is 0, expected"),
+        (["--engine", "reference", "--weights", "int8"], "weights is int8, expected float32"),
+        (["--list", "missing.jsonl"], "--list missing.jsonl cannot be read"),
+        (["--list", "missing.jsonl", "--count", "2"], "--count is 2 beside --list"),
     ],
 )
 def test_a_mistake_is_one_message_and_2(run, tmp_path, capsys, arguments, message):
     assert cli.main(["generate", str(run), "--out", str(tmp_path / "out"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_clips_of_a_list_differ_and_are_made_in_one_batch(run, tmp_path, capsys):
+    prompt, clips, out = tmp_path / "prompt.wav", tmp_path / "clips.jsonl", tmp_path / "out"
+    soundfile.write(prompt, np.sin(np.arange(160) / 10) * 0.5, 8_000)
+    lines = [{"seconds": 0.02}, {}, {"seconds": 0.05, "prompt": str(prompt)}]
+    clips.write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    arguments = ["generate", str(run), "--out", str(out), "--list", str(clips), "--seconds", "0.03"]
+    assert cli.main(arguments) == 0
+    lengths = [len(soundfile.read(path)[0]) for path in sorted(out.glob("*.wav"))]
+    assert lengths == [160, 240, 160 + 400]
+    facts = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+    assert [(each["seconds"], each["prompt"]) for each in facts] == [
+        (0.02, None),
+        (0.03, None),
+        (0.05, str(prompt)),
+    ]
+    assert "0.10 s of audio" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty, expected a clip on each line"),
+        ("{}\nnot json", "line 2 is 'not json', expected a JSON object"),
+        ("[1]", "line 1 is '[1]', expected a JSON object"),
+        ('{"secnods": 1}', "line 1 has 'secnods', expected seconds, prompt, speaker, tags, notes, mel; did you"),
+        ('{"seconds": -1}', "line 1 has seconds -1, expected a number above 0"),
+        ('{"seconds": true}', "line 1 has seconds True, expected a number above 0"),
+        ('{"tags": "calm"}', "line 1 has tags 'calm', expected a list of names"),
+        ('{"speaker": 3}', "line 1 has speaker 3, expected a text"),
+        ('{"speaker": "anna"}', "speaker is set, and this model has no condition; leave it out"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_list_is_named_with_its_line(run, tmp_path, capsys, text, message):
+    (tmp_path / "clips.jsonl").write_text(text)
+    command = ["generate", str(run), "--out", str(tmp_path / "out"), "--list", str(tmp_path / "clips.jsonl")]
+    assert cli.main(command) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
@@ -95,16 +139,17 @@ def test_a_folder_without_checkpoints_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_after_ctrl_c_what_was_made_is_a_valid_file(run, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_after_a_signal_what_was_made_is_a_valid_file(run, tmp_path, number, code):
     process = subprocess.Popen(
-        [sys.executable, "-m", "wavenet_pl", "generate", str(run), "--out", str(tmp_path), "--seconds", "600"],
+        [sys.executable, "-m", "wavenet_pl", "generate", str(run), "--out", str(tmp_path), "--seconds", "6000"],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path,
     )  # fmt: skip
     assert process.stderr is not None
     process.stderr.readline()  # the first line of progress
     time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err
+    assert process.returncode == code and "Traceback" not in err
     audio, _ = soundfile.read(tmp_path / "clip-0000-000.wav")
-    assert 0 < len(audio) < 600 * 8_000
+    assert 0 < len(audio) < 6000 * 8_000

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wavenet_pl.checkpoint import load
+    from wavenet_pl.generation.clip_maker import ClipRequest
 
     __version__: str
 
-__all__ = ["__version__", "load"]
+__all__ = ["ClipRequest", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from wavenet_pl.checkpoint import load
 
         return load
+    if name == "ClipRequest":
+        from wavenet_pl.generation.clip_maker import ClipRequest
+
+        return ClipRequest
     if name == "__version__":
         return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

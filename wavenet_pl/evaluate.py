@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=positive, default=2.0, help="length of each clip (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws others of all (default: 0)")
     parser.add_argument(
-        "--threads", type=int, help="CPU threads (default: all cores, and 1 where clips are generated)"
+        "--threads",
+        type=int,
+        help="CPU threads (default: all cores; as many as help where clips are generated)",
     )
 
 
@@ -184,6 +186,7 @@ def _measure(args: argparse.Namespace, module: WaveNetModule, results: Results, 
     from wavenet_pl.evaluation.context import measure_context
     from wavenet_pl.evaluation.judging import judge_clips
     from wavenet_pl.evaluation.scoring import score
+    from wavenet_pl.generation.choice import Choice
 
     torch.set_num_threads(args.threads or len(os.sched_getaffinity(0)))
     split = results.recordings
@@ -206,10 +209,10 @@ def _measure(args: argparse.Namespace, module: WaveNetModule, results: Results, 
             module, split, predictions=args.predictions, seed=args.seed, tell=Progress("context")
         )
     if args.count:
-        torch.set_num_threads(args.threads or 1)
         results.clips, results.speed = make_clips(
-            module, split, seconds=args.seconds, count=args.count, seed=args.seed, tell=Progress("clips")
-        )
+            module, split, seconds=args.seconds, count=args.count, seed=args.seed, tell=Progress("clips"),
+            choice=Choice(threads=args.threads),
+        )  # fmt: skip
         scored = [found.position for found in results.scores]
         results.judgements = judge_clips(module.inputs, split, scored, results.clips, Progress("judges"))
 
@@ -245,7 +248,7 @@ def _say(results: Results) -> None:
         )
         print(
             f"clips        {len(results.clips)}: {faults}; {results.speed.real_time_factor:.3f} times real time, "
-            f"engine {results.speed.engine}, threads {results.speed.threads}"
+            f"engine {results.speed.engine}, weights {results.speed.weights}, threads {results.speed.threads}"
         )
     for judgement in results.judgements:
         print(f"{judgement.title}:")

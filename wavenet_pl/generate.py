@@ -1,4 +1,4 @@
-"""The command `generate`: clips to listen to from a trained model."""
+"""The command `generate`: clips to listen to from a trained model, on disk while they are made."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavenet_pl.clip_list import DEFAULT_SECONDS, AskedClip, FileReader, read_list
 from wavenet_pl.errors import UserError
-from wavenet_pl.foreign import printable, read_file
+from wavenet_pl.generation.choice import ENGINES, WEIGHTS, Choice
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from wavenet_pl.features import FeatureSpec
+    from wavenet_pl.generation.clip_maker import ClipRequest
+    from wavenet_pl.generation.draw import Draw
+    from wavenet_pl.generation.engines import Engine
+    from wavenet_pl.levels import Levels
     from wavenet_pl.modules import WaveNetModule
 
-_SECONDS = 2.0
+_JUDGED_SECONDS = 60
+"""A clip is looked at in pieces of about this length: memory does not grow with it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         type=positive,
-        help=f"new audio per clip (default: as long as the notes or mel, else {_SECONDS:g})",
+        help=f"new audio per clip (default: as long as the notes or mel, else {DEFAULT_SECONDS:g})",
     )
     parser.add_argument("--count", type=int, default=1, help="how many clips, made in one batch (default: 1)")
     parser.add_argument(
@@ -49,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="audio, or mel frames as .npy, to be said again, for a model that is told of mel",
     )
     parser.add_argument(
+        "--list",
+        metavar="FILE",
+        help='clips that differ, made in one batch: {"seconds": 2, "speaker": "anna"} and so on, one a line, with the '
+        "names of the options above (tags as a list); what a line does not say is as the options say",
+    )
+    parser.add_argument(
         "--temperature", type=float, default=1.0, help="below 1 is more cautious (default: 1)"
     )
     parser.add_argument(
@@ -56,30 +66,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other clips (default: 0)")
     parser.add_argument(
-        "--engine", choices=("auto", "reference"), default="auto", help="what computes (default: auto)"
+        "--engine",
+        choices=ENGINES,
+        default=Choice.engine,
+        help="what computes; auto takes the fastest that can (default: auto)",
     )
     parser.add_argument(
-        "--threads", type=int, default=1, help="CPU threads (default: 1, best for small steps)"
+        "--weights",
+        choices=WEIGHTS,
+        default=Choice.weights,
+        help="number format of the weights; int8 is faster and nearly as good (default: float32)",
     )
+    parser.add_argument("--threads", type=int, help="CPU threads (default: as many as help)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Generate, write, and say what was made; returns the exit code."""
-    if args.count < 1:
-        raise UserError(f"--count is {args.count}, expected 1 or more")
-    if args.threads < 1:
-        raise UserError(f"--threads is {args.threads}, expected 1 or more")
-    import numpy as np
-    import torch
-
+    for name in ("count", "threads"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} is {value}, expected 1 or more")
+    asked = _asked(args)
     from wavenet_pl.checkpoint import load
     from wavenet_pl.generation.draw import Draw
 
-    torch.set_num_threads(args.threads)
     module = load(args.run)
     try:
         draw = Draw(
-            temperature=args.temperature, top_p=args.top_p, seed=args.seed, clips=tuple(range(args.count))
+            temperature=args.temperature, top_p=args.top_p, seed=args.seed, clips=tuple(range(len(asked)))
         )
         module.head.check_draw(draw.temperature, draw.top_p)
     except ValueError as error:
@@ -89,165 +103,43 @@ def main(args: argparse.Namespace) -> int:
             "warning: temperature 0 takes the likeliest code every time, which soon is silence",
             file=sys.stderr,
         )
-    prompt = None if args.prompt is None else _read_audio("--prompt", args.prompt, module.sample_rate)
-    features, told_samples = _read_features(args, module)
-    begun = 0 if prompt is None else len(prompt)
-    if args.seconds is None:
-        total = max(1, told_samples - begun) if told_samples else round(_SECONDS * module.sample_rate)
-    else:
-        total = max(1, round(args.seconds * module.sample_rate))
-    tags = tuple(filter(None, map(str.strip, args.tags.split(","))))
+    reader = FileReader(module)
+    clips = [reader.request(clip) for clip in asked]
     try:
-        condition = module.tell(begun + total, args.count, speaker=args.speaker, tags=tags, features=features)
+        module.tell(clips)
     except ValueError as error:
         raise UserError(f"{args.run}: {error}") from None
+    engine = module.build_engine(Choice(engine=args.engine, weights=args.weights, threads=args.threads))
     out = Path(args.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out} cannot be made ({error.strerror}); name another folder") from None
-    codes, seconds, interrupted = _stream(module, draw, total, prompt, condition)
-    if codes.shape[1] == 0:
+    stems = [out / f"clip-{args.seed:04d}-{number:03d}" for number in range(len(clips))]
+    made = _write_clips(module, clips, draw, engine, [stem.with_suffix(".wav") for stem in stems])
+    if made.samples == 0:
         print("interrupted before the first sample; nothing was written", file=sys.stderr)
         return 130
-    audio = np.asarray(module.codec.decode(codes).cpu().numpy())
-    if prompt is not None:
-        audio = np.concatenate([np.tile(prompt, (args.count, 1)), audio], axis=1)
-    made = codes.shape[1] / module.sample_rate
-    facts = {
-        "run": str(args.run), "prompt": args.prompt, "speaker": args.speaker, "tags": tags,
-        "notes": args.notes, "mel": args.mel,
-        "temperature": args.temperature, "top_p": args.top_p,
-        "seed": args.seed, "engine": "reference", "seconds": made,
-    }  # fmt: skip
-    _write(out, audio, 0 if prompt is None else len(prompt), module.sample_rate, facts)
-    print(
-        f"{args.count} x {made:.2f} s in {seconds:.1f} s, engine reference: "
-        f"{args.count * made / max(seconds, 1e-9):.3f} times real time; clips in {out}",
-        file=sys.stderr,
-    )
-    return 130 if interrupted else 0
+    by = {"engine": engine.name, "weights": engine.weights, "threads": engine.threads}
+    how = {
+        "run": str(args.run),
+        "temperature": args.temperature,
+        "top_p": args.top_p,
+        "seed": args.seed,
+        **by,
+    }
+    for number, (stem, one, clip) in enumerate(zip(stems, asked, clips, strict=True)):
+        seconds = min(made.samples, clip.num_samples(module.sample_rate)) / module.sample_rate
+        facts = {**how, **asdict(one), "seconds": seconds, "clip": number}
+        _judge(stem, _prompt_samples(clip), facts)
+    print(f"{made.describe(module.sample_rate)}, {describe(engine)}; clips in {out}", file=sys.stderr)
+    return 130 if made.interrupted else 0
 
 
-def _stream(
-    module: WaveNetModule, draw: Any, total: int, prompt: npt.NDArray[np.float32] | None, condition: Any
-) -> tuple[Any, float, bool]:
-    """Codes (clips, samples) with progress; after Ctrl-C what there is. Also the time taken, and whether it was cut."""
-    import torch
-
-    count = len(draw.clips)
-    prompt_BT = None if prompt is None else module.encode_prompt(prompt, count)
-    pieces, done, interrupted, began = [torch.empty(count, 0, dtype=torch.int64)], 0, False, time.monotonic()
-    shown = began
-    try:
-        for piece in module.stream(total, draw, prompt_BT, condition):
-            pieces.append(piece.cpu())
-            done += piece.shape[1]
-            now = time.monotonic()
-            if now - shown >= 1 or done == total:
-                shown = now
-                _show(done, total, count, now - began, module.sample_rate)
-    except KeyboardInterrupt:
-        interrupted = True
-    if done and sys.stderr.isatty():
-        print(file=sys.stderr)
-    return torch.cat(pieces, dim=1), time.monotonic() - began, interrupted
-
-
-def _show(done: int, total: int, count: int, seconds: float, sample_rate: int) -> None:
-    left = seconds / done * (total - done)
-    factor = count * done / sample_rate / max(seconds, 1e-9)
-    share, made = 100 * done / total, done / sample_rate
-    text = f"{share:3.0f} %  {made:.2f} s of audio, {factor:.3f} times real time, {left:.0f} s left"
-    start, end = ("\r", "   ") if sys.stderr.isatty() else ("", "\n")
-    print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
-
-
-def _write(
-    out: Path, audio: npt.NDArray[np.float32], prompt_samples: int, sample_rate: int, facts: dict[str, Any]
-) -> None:
-    import soundfile
-
-    from wavenet_pl.evaluation.screen import screen
-    from wavenet_pl.levels import measure
-    from wavenet_pl.plots import save_spectrograms
-
-    for number, clip in enumerate(audio):
-        stem = out / f"clip-{facts['seed']:04d}-{number:03d}"
-        soundfile.write(stem.with_suffix(".wav"), clip, sample_rate, subtype="PCM_16")
-        save_spectrograms(stem.with_suffix(".png"), [(stem.name, clip)], sample_rate)
-        problem = "; ".join(screen(clip[prompt_samples:], sample_rate).values())
-        stem.with_suffix(".json").write_text(json.dumps({**facts, "clip": number, "problem": problem}) + "\n")
-        warning = f"  WARNING: this clip {problem}" if problem else ""
-        print(f"{stem.with_suffix('.wav')}  {measure(clip).describe()}{warning}")
-
-
-def _read_features(args: argparse.Namespace, module: WaveNetModule) -> tuple[dict[str, Any], int]:
-    """Stored frames by name, and how many samples they last."""
-    import numpy as np
-
-    from wavenet_pl.features import MelSpec, NotesSpec
-    from wavenet_pl.mel import mel_features
-    from wavenet_pl.midi import piano_roll, read_midi
-
-    features: dict[str, Any] = {}
-    rate, samples = module.sample_rate, 0
-    for name, path in (("notes", args.notes), ("mel", args.mel)):
-        spec = module.labels.features.get(name)
-        if path is None:
-            continue
-        if spec is None:
-            features[name] = np.zeros((0, 0))  # refused where it is told
-            continue
-        if isinstance(spec, NotesSpec):
-            notes = read_midi(path)
-            length = math.ceil(float(notes.offsets.max(initial=0)) * rate)
-            features[name] = piano_roll(notes, spec, max(1, length), rate)
-        elif path.endswith(".npy"):
-            features[name] = _read_frames(path, spec)
-        else:
-            assert isinstance(spec, MelSpec)
-            features[name] = mel_features(spec, _read_audio("--mel", path, rate), rate)
-        samples = max(samples, len(features[name]) * spec.hop_length)
-    return features, samples
-
-
-def _read_frames(path: str, spec: FeatureSpec) -> npt.NDArray[Any]:
-    """Frames (N, F) that another program has made by the same settings."""
-    import io
-
-    import numpy as np
-
-    try:
-        frames_NF = np.lib.format.read_array(io.BytesIO(read_file(path, 2**28)), allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError, TypeError) as error:
-        raise UserError(
-            f"--mel {path} cannot be read ({printable(str(error)):.100}), expected a .npy file"
-        ) from None
-    good = frames_NF.ndim == 2 and len(frames_NF) > 0 and frames_NF.dtype.kind == "f"
-    if not good or not ((frames_NF >= 0) & (frames_NF <= 1)).all():
-        raise UserError(
-            f"--mel {path} has {frames_NF.dtype} of shape {frames_NF.shape}, expected numbers from 0 to 1 of shape "
-            f"(frames, {spec.num_features}), made with the settings {spec.to_plain()}"
-        )
-    return frames_NF
-
-
-def _read_audio(option: str, path: str, sample_rate: int) -> npt.NDArray[np.float32]:
-    """Mono audio at the model's sample rate."""
-    import numpy as np
-    import soundfile
-
-    from wavenet_pl.dsp import resample
-
-    try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise UserError(f"{option} {path} cannot be read ({error}), expected an audio file") from None
-    if len(audio) == 0 or not np.isfinite(audio).all():
-        raise UserError(f"{option} {path} is empty or not finite, expected audio")
-    mono = audio.mean(axis=1, dtype=np.float32)
-    return mono if rate == sample_rate else resample(mono, rate, sample_rate)
+def describe(engine: Engine) -> str:
+    """What generated, in a few words: ``engine fused-cpu, weights float32, threads 1``."""
+    ready = f" (ready after {engine.compile_seconds:.1f} s)" if engine.compile_seconds else ""
+    return f"engine {engine.name}, weights {engine.weights}, threads {engine.threads}{ready}"
 
 
 def positive(text: str) -> float:
@@ -256,3 +148,128 @@ def positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no length, expected a number above 0")
     return value
+
+
+def _asked(args: argparse.Namespace) -> list[AskedClip]:
+    common = AskedClip(
+        seconds=args.seconds,
+        prompt=args.prompt,
+        speaker=args.speaker,
+        tags=tuple(filter(None, map(str.strip, args.tags.split(",")))),
+        notes=args.notes,
+        mel=args.mel,
+    )
+    if args.list is None:
+        return [common] * args.count
+    if args.count != 1:
+        raise UserError(
+            f"--count is {args.count} beside --list, whose lines are the clips; leave one of them out"
+        )
+    return read_list(args.list, common)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What came of a batch."""
+
+    samples: int
+    """Of the longest clip, without its prompt."""
+    audio_samples: int
+    """Of all clips."""
+    seconds: float
+    """That it took."""
+    first: float
+    """Seconds until there was something to hear."""
+    interrupted: bool
+
+    def describe(self, sample_rate: int) -> str:
+        """For people."""
+        audio = self.audio_samples / sample_rate
+        return (
+            f"{audio:.2f} s of audio in {self.seconds:.1f} s, {audio / self.seconds:.3f} times real time, the first "
+            f"after {self.first:.2f} s"
+        )
+
+
+def _write_clips(
+    module: WaveNetModule, clips: Sequence[ClipRequest], draw: Draw, engine: Engine, paths: Sequence[Path]
+) -> _Made:
+    """Writes each piece as soon as it is there; after Ctrl-C the files hold what there was."""
+    import numpy as np
+
+    from wavenet_pl.wav import WavWriter
+
+    rate = module.sample_rate
+    lengths = [clip.num_samples(rate) for clip in clips]
+    pieces = module.stream(clips, draw, engine)
+    files = [WavWriter(path, rate) for path in paths]
+    done, audio_samples, interrupted, first = 0, 0, False, 0.0
+    began = shown = time.monotonic()
+    try:
+        for file, clip in zip(files, clips, strict=True):
+            if clip.prompt is not None:
+                file.write(np.asarray(clip.prompt))
+        for audio_BN in pieces:
+            for file, length, audio_N in zip(files, lengths, audio_BN, strict=True):
+                file.write(audio_N[: max(0, length - done)])
+                audio_samples += min(len(audio_N), max(0, length - done))
+            done += audio_BN.shape[1]
+            now = time.monotonic()
+            first = first or now - began
+            if now - shown >= 1 or done == max(lengths):
+                shown = now
+                _show(audio_samples, sum(lengths), now - began, rate)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        for file in files:
+            file.close()
+        if done == 0:
+            for path in paths:
+                path.unlink(missing_ok=True)
+    if done and sys.stderr.isatty():
+        print(file=sys.stderr)
+    return _Made(done, audio_samples, max(time.monotonic() - began, 1e-9), first, interrupted)
+
+
+def _show(done: int, total: int, seconds: float, sample_rate: int) -> None:
+    left = seconds / done * (total - done)
+    factor = done / sample_rate / max(seconds, 1e-9)
+    text = f"{100 * done / total:3.0f} %  {done / sample_rate:.2f} s of audio, {factor:.3f} times real time"
+    start, end = ("\r", "   ") if sys.stderr.isatty() else ("", "\n")
+    print(f"{start}{text}, {left:.0f} s left", end=end, file=sys.stderr, flush=True)
+
+
+def _judge(stem: Path, prompt_samples: int, facts: dict[str, Any]) -> None:
+    """Says what a clip sounds like, in figures, and draws its beginning."""
+    import soundfile
+
+    from wavenet_pl.evaluation.screen import screen
+    from wavenet_pl.levels import join, measure
+    from wavenet_pl.plots import save_spectrograms
+
+    path = stem.with_suffix(".wav")
+    info = soundfile.info(path)
+    rate = info.samplerate
+    # Equal pieces: the last one should not be too short to judge.
+    number = max(1, round((info.frames - prompt_samples) / rate / _JUDGED_SECONDS))
+    size = -(-(info.frames - prompt_samples) // number)
+    problems: dict[str, str] = {}
+    levels: list[tuple[int, Levels]] = []
+    for begin in range(prompt_samples, info.frames, size):
+        audio, _ = soundfile.read(path, size, begin, dtype="float32")
+        levels.append((len(audio), measure(audio)))
+        where = f" (counted from {begin / rate:.0f} s)" if begin > prompt_samples else ""
+        problems = {kind: text + where for kind, text in screen(audio, rate).items()} | problems
+    start, _ = soundfile.read(path, prompt_samples + size, dtype="float32")
+    save_spectrograms(stem.with_suffix(".png"), [(stem.name, start)], rate)
+    problem = "; ".join(problems.values())
+    stem.with_suffix(".json").write_text(json.dumps({**facts, "problem": problem}) + "\n")
+    warning = f"  WARNING: this clip {problem}" if problem else ""
+    print(f"{path}  {join(levels).describe()}{warning}")
+
+
+def _prompt_samples(clip: ClipRequest) -> int:
+    import numpy as np
+
+    return 0 if clip.prompt is None else len(np.asarray(clip.prompt))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,16 @@ def measure(audio: npt.ArrayLike) -> Levels:
         return Levels(0.0, 0.0, 0.0)
     return Levels(
         float(samples.max()), math.sqrt(float(np.mean(samples**2))), float(np.mean(samples >= _CEILING))
+    )
+
+
+def join(pieces: Sequence[tuple[int, Levels]]) -> Levels:
+    """Levels of a whole of pieces, each with its number of samples; at least one of them has any."""
+    total = sum(number for number, _ in pieces)
+    return Levels(
+        max(levels.peak for _, levels in pieces),
+        math.sqrt(sum(number * levels.rms**2 for number, levels in pieces) / total),
+        sum(number * levels.clipped for number, levels in pieces) / total,
     )
 
 

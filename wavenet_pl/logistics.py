@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from wavenet_pl.config import MOST_SYMBOLS
 
-_START = -1.0
+START = -1.0
 """Log scale where the network says 0: an untrained network predicts nearly uniform noise in [-1, 1]."""
-_NARROWEST = 1 / 20
+NARROWEST = 1 / 20
 """Lower bound of a scale in levels: a logistic can be certain of one level, with 1e-4 left for all others."""
-_WIDEST = 10.0
+WIDEST = 10.0
 """Upper bound of a log scale: all is in the outer levels."""
 _WAYS = 16
 """Parts that a search divides levels into at a time: two would be many small steps, and more take much memory."""
@@ -40,10 +40,10 @@ class LogisticMixture:
         """From outputs (B, 3 * M, T) of a network: for means, scales and logits, M each.
 
         A mean is output * 2 / sqrt(num_levels), so outputs count in something between a level and the whole range. A
-        scale is exp(output + `_START`) + `_NARROWEST` levels: a lower bound, which it can leave again.
+        scale is exp(output + `START`) + `NARROWEST` levels: a lower bound, which it can leave again.
         """
         means, log_scales, logits = outputs.chunk(3, dim=1)
-        scales = (log_scales + _START).clamp(max=_WIDEST).exp() + 2 / num_levels * _NARROWEST
+        scales = (log_scales + START).clamp(max=WIDEST).exp() + 2 / num_levels * NARROWEST
         return cls(F.log_softmax(logits, dim=1), means * (2 / num_levels**0.5), 1 / scales, num_levels)
 
     def log_probability(self, first: Tensor, last: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The LightningModule: trains, validates and generates, whatever the model is told.
+"""The LightningModule: trains and validates, whatever the model is told. How it makes clips is in `ClipMaker`.
 
 Shapes: B batch, T time, K head parameters, H condition.
 """
@@ -6,12 +6,9 @@ Shapes: B batch, T time, K head parameters, H condition.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as L
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
@@ -21,9 +18,7 @@ from wavenet_pl.codec import build_codec, codes_alike, comparable_codec
 from wavenet_pl.conditioning import Conditioner
 from wavenet_pl.config import Config, ModelConfig, to_plain
 from wavenet_pl.errors import UserError
-from wavenet_pl.generation import reference
-from wavenet_pl.generation.draw import Draw
-from wavenet_pl.generation.telling import tell
+from wavenet_pl.generation.clip_maker import ClipMaker
 from wavenet_pl.heads import LogisticsHead, build_head
 from wavenet_pl.intervals import Interval
 from wavenet_pl.labels import Labels
@@ -35,7 +30,7 @@ CHECKPOINT_KEY = "wavenet_pl"
 """Where a checkpoint keeps what is ours: config, sample rate, fingerprint of the index."""
 
 
-class WaveNetModule(L.LightningModule):
+class WaveNetModule(ClipMaker, L.LightningModule):
     """Trains a WaveNet on crops. A model overrides `build_conditioner` and nothing else.
 
     Args:
@@ -81,18 +76,9 @@ class WaveNetModule(L.LightningModule):
         self.bad_slots = 0
         """Slots of the newest optimizer step or validation, over all ranks, whose recording could not be read."""
 
-    @property
-    def inputs(self) -> list[str]:
-        """What the model is told beside the audio."""
-        return [] if self.conditioner is None else self.conditioner.names
-
     def build_conditioner(self, config: ModelConfig) -> Conditioner | None:
         """What turns a batch into the condition; None for a model without one."""
         raise NotImplementedError
-
-    def condition(self, batch: dict[str, Any], num_columns: int) -> Tensor | None:
-        """The condition (B, H, num_columns) or (B, H, 1) of a batch."""
-        return None if self.conditioner is None else self.conditioner(batch, num_columns)
 
     def forward(
         self, codes_BT: Tensor, condition: Tensor | None = None, state: State | None = None
@@ -235,85 +221,3 @@ class WaveNetModule(L.LightningModule):
                 f"the checkpoint says not what it was trained on ({error}); use another one"
             ) from None
         self.labels.check_same(labels, "the data", "the checkpoint")
-
-    def stream(
-        self,
-        num_samples: int,
-        draw: Draw,
-        prompt_BT: Tensor | None = None,
-        condition: Tensor | None = None,
-        chunk: int = 200,
-    ) -> Iterator[Tensor]:
-        """Generates codes piece by piece; as `generation.reference.stream`."""
-        return reference.stream(
-            self.network,
-            self.head,
-            draw,
-            num_samples,
-            silence_code=self.codec.silence_code,
-            prompt_BT=prompt_BT,
-            condition=condition,
-            chunk=chunk,
-        )
-
-    def generate(
-        self,
-        seconds: float,
-        count: int = 1,
-        *,
-        prompt: npt.ArrayLike | None = None,
-        speaker: str | None = None,
-        tags: Sequence[str] = (),
-        features: Mapping[str, npt.NDArray[Any]] | None = None,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
-    ) -> npt.NDArray[np.float32]:
-        """New audio.
-
-        Args:
-            seconds: length of each clip, without the prompt.
-            count: how many clips; clip n of a seed is the same for any count.
-            prompt: audio (samples,) in [-1, 1] at the model's sample rate that every clip goes on from.
-            speaker: name of the voice, for a model that is told of speakers.
-            tags: names of tags, for a model that is told of tags.
-            features: stored frames of ``notes`` or ``mel`` by name, from the prompt's beginning on; see `features`.
-            temperature: 1 draws from the model, less is bolder, 0 takes the most probable code.
-            top_p: draw from the fewest codes whose probability reaches this share.
-            seed: another seed gives other clips.
-
-        Returns:
-            (count, samples) float32 in [-1, 1], without the prompt.
-
-        Raises:
-            ValueError: an argument is out of range.
-        """
-        num_samples = round(seconds * self.sample_rate)
-        draw = Draw(temperature=temperature, top_p=top_p, seed=seed, clips=tuple(range(count)))
-        prompt_BT = None if prompt is None else self.encode_prompt(prompt, count)
-        columns = num_samples + (0 if prompt_BT is None else prompt_BT.shape[1])
-        condition = self.tell(columns, count, speaker=speaker, tags=tags, features=features)
-        codes = torch.cat(list(self.stream(num_samples, draw, prompt_BT, condition)), dim=1)
-        return np.asarray(self.codec.decode(codes).cpu().numpy())
-
-    def tell(self, num_columns: int, count: int, **told: Any) -> Tensor | None:
-        """The condition of so many clips, the same for each; arguments as `generation.telling.tell`."""
-        batch = tell(
-            self.inputs,
-            self.labels,
-            num_columns=num_columns,
-            frame_context=self.config.model.condition.frame_context,
-            **told,
-        )
-        device = next(
-            self.parameters()
-        ).device  # Lightning's own record is not that of weights that were loaded
-        batch = {name: value.to(device) for name, value in batch.items()}
-        with torch.inference_mode():
-            condition = self.condition(batch, num_columns)
-        return None if condition is None else condition.expand(count, -1, -1)
-
-    def encode_prompt(self, audio: npt.ArrayLike, count: int) -> Tensor:
-        """Codes (count, samples) of audio (samples,), the same in each row."""
-        codes_T = self.codec.encode(torch.as_tensor(np.asarray(audio, dtype=np.float32)))
-        return codes_T.expand(count, -1)

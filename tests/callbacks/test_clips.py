@@ -121,7 +121,7 @@ def test_a_free_clip_is_its_prompt_and_what_the_engine_makes_of_it(
     for number, (prompt, pair) in enumerate(zip(prompts, make_clips(module, prompts, SAMPLES), strict=True)):
         codes_T = module.codec.encode(torch.from_numpy(prompt.audio[:80]))
         draw = Draw(temperature=0.9, seed=5, clips=(number,))
-        new = torch.cat(list(module.stream(160, draw, codes_T[None])), dim=1)[0]
+        new = torch.cat(list(module.stream_codes(160, draw, codes_T[None])), dim=1)[0]
         expected = module.codec.decode(torch.cat([codes_T, new]))
         assert np.array_equal(pair.free, expected.numpy())
         assert pair.real_time_factor > 0
@@ -132,7 +132,7 @@ def test_without_a_prompt_a_clip_starts_from_silence(data: AudioDataModule, modu
     (pair,) = make_clips(module, choose_prompts(data, config), config)
     draw = Draw(temperature=0.9, seed=5)
     assert np.array_equal(
-        pair.free, module.codec.decode(torch.cat(list(module.stream(240, draw)), dim=1))[0].numpy()
+        pair.free, module.codec.decode(torch.cat(list(module.stream_codes(240, draw)), dim=1))[0].numpy()
     )
 
 

@@ -55,7 +55,7 @@ def results(folder: Path, **more: object) -> Results:
         clips=[
             Clip(HOSTILE[n], HOSTILE[n], voice, voice[:4_000], {"noise": "is noise"} if n else {}, {}) for n in range(2)
         ],
-        speed=Speed(0.125, 2, 1),
+        speed=Speed(0.125, 2, 1, "reference", "float32"),
         judgements=[
             Judgement(
                 f"Voices {HOSTILE[0]}",

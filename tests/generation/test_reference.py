@@ -15,7 +15,8 @@ from torch import Tensor
 from wavenet_pl.codec import LinearCodec
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.generation.draw import Draw
-from wavenet_pl.generation.reference import stream
+from wavenet_pl.generation.job import build_job
+from wavenet_pl.generation.reference import Reference
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
 from wavenet_pl.network import NetworkConfig, WaveNet
 
@@ -48,10 +49,17 @@ def build(config: NetworkConfig = TINY, condition_channels: int = 0, head: Head 
     return network.eval()
 
 
+def stream(
+    network: WaveNet, head: Head, draw: Draw, num_samples: int, silence_code: int = SILENCE, **arguments: Any
+) -> Iterator[Tensor]:
+    job = build_job(network, head, draw, num_samples, silence_code=silence_code, **arguments)
+    return Reference(network, head).stream(job)
+
+
 def generate(
     network: WaveNet, draw: Draw, num_samples: int = 40, head: Head = HEAD, **arguments: Any
 ) -> Tensor:
-    return torch.cat(list(stream(network, head, draw, num_samples, silence_code=SILENCE, **arguments)), dim=1)
+    return torch.cat(list(stream(network, head, draw, num_samples, **arguments)), dim=1)
 
 
 @torch.no_grad()
@@ -59,15 +67,15 @@ def generate_by_full_forwards(
     network: WaveNet,
     draw: Draw,
     num_samples: int = 40,
-    prompt_BT: Tensor | None = None,
+    prompts: Tensor | None = None,
     condition: Tensor | None = None,
     head: Head = HEAD,
 ) -> Tensor:
     """The slow way: for each new sample one forward over silence, prompt and all samples so far; no state."""
     batch = len(draw.clips)
     inputs_BT = torch.full((batch, 1), SILENCE)
-    if prompt_BT is not None:
-        inputs_BT = torch.cat([inputs_BT, prompt_BT], dim=1)
+    if prompts is not None:
+        inputs_BT = torch.cat([inputs_BT, prompts], dim=1)
     known = inputs_BT.shape[1]
     uniforms_BN = torch.from_numpy(draw.uniforms(0, num_samples))
     for sample in range(num_samples):
@@ -98,7 +106,7 @@ def test_state_passing_agrees_with_full_forwards(config: NetworkConfig, draw: Dr
 @pytest.mark.parametrize("kind", ["none", "global", "local"])
 def test_every_head_agrees_with_full_forwards(head: Head, draw: Draw, kind: str) -> None:
     network = build(condition_channels=0 if kind == "none" else CHANNELS, head=head)
-    arguments: dict[str, Any] = {"head": head, "prompt_BT": random_prompt(20, head=head)}
+    arguments: dict[str, Any] = {"head": head, "prompts": random_prompt(20, head=head)}
     if kind != "none":
         columns = 1 if kind == "global" else 60
         arguments["condition"] = torch.randn(2, CHANNELS, columns, dtype=torch.float64)
@@ -112,8 +120,8 @@ def test_every_head_agrees_with_full_forwards(head: Head, draw: Draw, kind: str)
 @pytest.mark.parametrize("extra", [-10, -2, -1, 0, 1, 2, 30])
 def test_prompt_of_any_length_agrees_with_full_forwards(draw: Draw, extra: int) -> None:
     network, prompt_BT = build(), random_prompt(TINY.receptive_field + extra)
-    clips = generate(network, draw, prompt_BT=prompt_BT)
-    assert torch.equal(clips, generate_by_full_forwards(network, draw, prompt_BT=prompt_BT))
+    clips = generate(network, draw, prompts=prompt_BT)
+    assert torch.equal(clips, generate_by_full_forwards(network, draw, prompts=prompt_BT))
 
 
 class RememberingHead(SoftmaxHead):
@@ -133,7 +141,7 @@ class RememberingHead(SoftmaxHead):
 def test_no_sample_of_a_prompt_is_lost(config: NetworkConfig, extra: int) -> None:
     network, head = build(config), RememberingHead(CODES)
     prompt_BT = random_prompt(config.receptive_field + extra)
-    next(stream(network, head, DRAWS[0], 1, silence_code=SILENCE, prompt_BT=prompt_BT))
+    next(stream(network, head, DRAWS[0], 1, prompts=prompt_BT))
     whole_BKT, _ = network(torch.cat([torch.full((2, 1), SILENCE), prompt_BT], dim=1))
     assert head.first is not None
     torch.testing.assert_close(head.first, whole_BKT[..., -1], rtol=0, atol=1e-12)
@@ -155,7 +163,7 @@ def test_prompt_by_one_forward_is_the_prompt_sample_by_sample(length: int) -> No
 
 def test_empty_prompt_is_no_prompt() -> None:
     network = build()
-    assert torch.equal(generate(network, DRAWS[1], prompt_BT=random_prompt(0)), generate(network, DRAWS[1]))
+    assert torch.equal(generate(network, DRAWS[1], prompts=random_prompt(0)), generate(network, DRAWS[1]))
 
 
 @pytest.mark.parametrize("prompt_length", [0, 5, 50])
@@ -164,8 +172,8 @@ def test_condition_agrees_with_full_forwards(kind: str, prompt_length: int) -> N
     network, prompt_BT = build(condition_channels=CHANNELS), random_prompt(prompt_length)
     columns = 1 if kind == "global" else prompt_length + 40
     condition = torch.randn(2, CHANNELS, columns, dtype=torch.float64)
-    clips = generate(network, DRAWS[1], prompt_BT=prompt_BT, condition=condition)
-    expected = generate_by_full_forwards(network, DRAWS[1], prompt_BT=prompt_BT, condition=condition)
+    clips = generate(network, DRAWS[1], prompts=prompt_BT, condition=condition)
+    expected = generate_by_full_forwards(network, DRAWS[1], prompts=prompt_BT, condition=condition)
     assert torch.equal(clips, expected)
 
 
@@ -181,7 +189,7 @@ def test_clips_do_not_depend_on_the_batch() -> None:
 @given(st.integers(1, 60))
 def test_chunks_do_not_change_the_clip(chunk: int) -> None:
     network = build()
-    pieces = list(stream(network, HEAD, DRAWS[1], 40, silence_code=SILENCE, chunk=chunk))
+    pieces = list(stream(network, HEAD, DRAWS[1], 40, chunk=chunk))
     assert [piece.shape[1] for piece in pieces[:-1]] == [chunk] * (len(pieces) - 1)
     assert 0 < pieces[-1].shape[1] <= chunk
     assert torch.equal(torch.cat(pieces, dim=1), generate(network, DRAWS[1]))
@@ -204,7 +212,7 @@ def test_network_runs_in_eval_mode_and_gets_its_own_back(training: bool) -> None
     network = build(replace(TINY, dropout=0.5))
     expected = generate(network, DRAWS[1])
     network.train(training)
-    pieces: Iterator[Tensor] = stream(network, HEAD, DRAWS[1], 40, silence_code=SILENCE, chunk=20)
+    pieces: Iterator[Tensor] = stream(network, HEAD, DRAWS[1], 40, chunk=20)
     first = next(pieces)
     assert all(module.training is training for module in network.modules())
     assert not torch.is_inference_mode_enabled()
@@ -226,18 +234,21 @@ def test_damaged_weights_stop_the_generation(draw: Draw) -> None:
         ({"num_samples": 0}, "num_samples is 0, expected 1 or more"),
         ({"chunk": 0}, "chunk is 0, expected 1 or more"),
         (
-            {"prompt_BT": torch.zeros(3, 5, dtype=torch.int64)},
-            r"prompt is .* expected codes of shape \(2, time\)",
+            {"prompts": torch.zeros(3, 5, dtype=torch.int64)},
+            r"prompts are 3 times torch.int64 of 1 dimensions, expected 2 times codes",
         ),
-        ({"prompt_BT": torch.zeros(5, dtype=torch.int64)}, r"prompt is .* of shape \(5,\), expected codes"),
-        ({"prompt_BT": torch.zeros(2, 5)}, r"prompt is torch.float32 .*; encode it"),
         (
-            {"prompt_BT": torch.full((2, 5), CODES)},
-            "prompt has codes from 16 to 16, expected 0 to 15; encode it",
+            {"prompts": torch.zeros(5, dtype=torch.int64)},
+            r"prompts are 5 times torch.int64 of 0 dim.* expected 2 times codes of shape",
+        ),
+        ({"prompts": torch.zeros(2, 5)}, r"prompts are 2 times torch.float32 .*; encode the audio"),
+        (
+            {"prompts": torch.full((2, 5), CODES)},
+            "a prompt has codes from 16 to 16, expected 0 to 15; encode it",
         ),
         (
             {"condition": torch.zeros(2, CHANNELS, 39)},
-            r"condition has shape .* expected \(2, channels, 1\) or",
+            r"condition has shape .* expected \(2, 3, 1\) or \(2, 3, 40\)",
         ),
         ({"condition": torch.zeros(1, CHANNELS, 1)}, r"condition has shape .*: a row for each clip"),
     ],
@@ -245,7 +256,7 @@ def test_damaged_weights_stop_the_generation(draw: Draw) -> None:
 def test_mistakes_raise_before_anything_is_generated(arguments: dict, message: str) -> None:
     network = build(condition_channels=CHANNELS if "condition" in arguments else 0)
     with pytest.raises(ValueError, match=message):
-        stream(network, HEAD, DRAWS[1], **{"num_samples": 40, "silence_code": SILENCE, **arguments})
+        stream(network, HEAD, DRAWS[1], **{"num_samples": 40, **arguments})
 
 
 def test_what_a_head_cannot_draw_with_raises_before_anything_is_generated() -> None:

@@ -25,6 +25,7 @@ from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.errors import UserError
 from wavenet_pl.generation.draw import Draw
+from wavenet_pl.generation.engines import Engine
 from wavenet_pl.modules import WaveNetModule
 
 _log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class ClipPair:
     """Bits per sample that the model expected it to cost."""
     real_time_factor: float
     """Seconds of new audio per second of computing, all clips of a rank together."""
+    engine: str
+    """What generated."""
 
 
 def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]:
@@ -130,6 +133,7 @@ def make_clips(
     unless it is cut short: by the time budget, or as soon as `stopping` says so. Model and random generators are left
     as they were.
     """
+    engine = module.build_engine()
     until = time.monotonic() + config.budget_seconds
     rows = -(-len(prompts) // world_size)
     numbers = range(rank, len(prompts), world_size)
@@ -141,7 +145,7 @@ def make_clips(
     facts = torch.zeros(rows, 5, dtype=torch.float64, device=module.device)
     if numbers:
         made_codes, made_facts = _make(
-            [prompts[number] for number in numbers], module, config, tuple(numbers),
+            [prompts[number] for number in numbers], module, config, tuple(numbers), engine,
             lambda: stopping() or time.monotonic() >= until,
         )  # fmt: skip
         codes[: len(numbers)], facts[: len(numbers)] = made_codes, made_facts
@@ -153,7 +157,9 @@ def make_clips(
         row = number % world_size * rows + number // world_size
         free, forced, bits, entropy, factor = told[row]
         pairs.append(
-            ClipPair(audio[row, 0, : int(free)], audio[row, 1, : int(forced)], bits, entropy, factor)
+            ClipPair(
+                audio[row, 0, : int(free)], audio[row, 1, : int(forced)], bits, entropy, factor, engine.name
+            )
         )
     return pairs
 
@@ -169,6 +175,7 @@ def _make(
     module: WaveNetModule,
     config: SamplesConfig,
     numbers: tuple[int, ...],
+    engine: Engine,
     cut: Callable[[], bool],
 ) -> tuple[Tensor, Tensor]:
     """Codes (B, 2, T), free and forced, and the five facts of each clip in the order of `ClipPair`."""
@@ -184,7 +191,7 @@ def _make(
             frames_B = torch.tensor([len(prompt.audio) for prompt in prompts], device=module.device)
             forced_BT, bits_B, entropy_B = _force(module, recorded_BT, frames_B, condition, draw)
             start = time.monotonic()
-            free_BT = _run_free(module, recorded_BT, num_prompt, condition, draw, cut)
+            free_BT = _run_free(module, engine, recorded_BT, num_prompt, condition, draw, cut)
             new_seconds = free_BT[:, num_prompt:].numel() / module.sample_rate
             factor = new_seconds / max(time.monotonic() - start, 1e-9)
     finally:
@@ -236,6 +243,7 @@ def _force(
 
 def _run_free(
     module: WaveNetModule,
+    engine: Engine,
     recorded_BT: Tensor,
     num_prompt: int,
     condition: Tensor | None,
@@ -245,10 +253,10 @@ def _run_free(
     """Codes (B, T), prompt first; fewer than the recording has where they are cut, but never none."""
     prompt_BT = recorded_BT[:, :num_prompt]
     pieces = [prompt_BT]
-    for piece_BT in module.stream(
-        recorded_BT.shape[1] - num_prompt, draw, prompt_BT if num_prompt else None, condition
+    for piece_BT in module.stream_codes(
+        recorded_BT.shape[1] - num_prompt, draw, prompt_BT if num_prompt else None, condition, engine=engine
     ):
-        pieces.append(piece_BT)
+        pieces.append(piece_BT.to(prompt_BT.device))
         if cut():
             break
     return torch.cat(pieces, dim=1)

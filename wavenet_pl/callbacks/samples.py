@@ -26,10 +26,11 @@ from wavenet_pl.levels import measure
 from wavenet_pl.modules import WaveNetModule
 from wavenet_pl.plots import save_spectrograms
 from wavenet_pl.tracking.wandb_logger import RunTracker
+from wavenet_pl.wav import to_int16
 
 _COLUMNS = (
     "step", "prompt", "told", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
-    "entropy bits", "bits", "real-time factor",
+    "entropy bits", "bits", "real-time factor", "engine",
 )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def describe_clips(
             made = len(pair.free) / sample_rate
             after += f", {made:.2f} of {config.seconds:g} s made in {config.budget_seconds:g} s"
         forced_facts = {**drawing, "entropy bits": pair.entropy, "bits": pair.bits}
-        free_facts = {**drawing, "real-time factor": pair.real_time_factor}
+        free_facts = {**drawing, "real-time factor": pair.real_time_factor, "engine": pair.engine}
         for kind, audio, text, facts in (
             ("recorded", prompt.audio, "recorded", {}),
             ("teacher-forced", pair.forced, f"teacher-forced | {drawn}", forced_facts),
@@ -226,11 +227,6 @@ def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) 
     shutil.rmtree(place, ignore_errors=True)
     os.replace(beside, place)
     return place
-
-
-def to_int16(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """16-bit samples of float audio, as loud as it is; what is over full scale is clipped."""
-    return np.clip(np.round(audio.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
 
 
 def _media(wandb: Any, folder: Path) -> dict[str, Any]:

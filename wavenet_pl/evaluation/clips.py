@@ -16,6 +16,7 @@ from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.sample import choose_slots, read_batches
 from wavenet_pl.evaluation.scoring import Tell
 from wavenet_pl.evaluation.screen import screen
+from wavenet_pl.generation.choice import Choice
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.modules import WaveNetModule
 
@@ -48,11 +49,19 @@ class Speed:
     clips: int
     """Made in one batch."""
     threads: int
-    engine: str = "reference"
+    engine: str
+    weights: str
 
 
 def make_clips(
-    module: WaveNetModule, split: Split, *, seconds: float, count: int, seed: int, tell: Tell
+    module: WaveNetModule,
+    split: Split,
+    *,
+    seconds: float,
+    count: int,
+    seed: int,
+    tell: Tell,
+    choice: Choice | None = None,
 ) -> tuple[list[Clip], Speed]:
     """Generate from nothing but the condition, at temperature 1, in one batch.
 
@@ -67,9 +76,9 @@ def make_clips(
     [batch] = read_batches(module, split, plan, context=1)
     with torch.inference_mode():
         condition = module.condition(batch, samples)
-    draw = Draw(seed=seed, clips=tuple(range(count)))
+    draw, engine = Draw(seed=seed, clips=tuple(range(count))), module.build_engine(choice)
     pieces, done, began = [], 0, time.monotonic()
-    for piece in module.stream(samples, draw, condition=condition):
+    for piece in module.stream_codes(samples, draw, condition=condition, engine=engine):
         pieces.append(piece.cpu())
         done += piece.shape[1]
         tell(done / samples)
@@ -86,7 +95,7 @@ def make_clips(
         )
     ]
     made_seconds = count * samples / module.sample_rate
-    return clips, Speed(made_seconds / seconds_taken, count, torch.get_num_threads())
+    return clips, Speed(made_seconds / seconds_taken, count, engine.threads, engine.name, engine.weights)
 
 
 def count_faults(faults: Sequence[dict[str, str]]) -> Counter[str]:

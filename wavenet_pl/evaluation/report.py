@@ -169,7 +169,7 @@ def _clips(results: Results) -> str:
     return (
         "<section><h2>Clips</h2><p>Generated from nothing, at temperature 1, each beside the beginning of a recording. "
         f"{speed.clips} at once at {speed.real_time_factor:.3f} times real time, engine {_text(speed.engine)}, "
-        f"{speed.threads} {'thread' if speed.threads == 1 else 'threads'}.</p>{figures}"
+        f"weights {_text(speed.weights)}, {speed.threads} {'thread' if speed.threads == 1 else 'threads'}.</p>{figures}"
         + _table("What the screen found", ("fault", "generated", "recorded"), rows)
         + "</section>"
     )

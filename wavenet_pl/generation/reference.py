@@ -1,6 +1,6 @@
 """The reference engine: the training network, one sample at a time. Slow, and the truth for all others.
 
-Shapes: B batch, T time, N new samples, K head parameters, H condition.
+Shapes: B batch, C channels, T time, N new samples, P past, K head parameters.
 """
 
 from __future__ import annotations
@@ -12,125 +12,134 @@ import torch
 from torch import Tensor, nn
 
 from wavenet_pl.errors import BadDataError
-from wavenet_pl.generation.draw import Draw
+from wavenet_pl.generation.job import Job
 from wavenet_pl.heads import Head
-from wavenet_pl.network import WaveNet
+from wavenet_pl.network import CausalConv1d, State, WaveNet
 
 
-def stream(
-    network: WaveNet,
-    head: Head,
-    draw: Draw,
-    num_samples: int,
-    *,
-    silence_code: int,
-    prompt_BT: Tensor | None = None,
-    condition: Tensor | None = None,
-    chunk: int = 1000,
-) -> Iterator[Tensor]:
-    """Generate clips and hand them out piece by piece.
-
-    Each recording is preceded by one silence code, as in training: that is the first input. A prompt follows
-    it and is absorbed by one forward over its last receptive_field samples, which is exact.
+class Reference:
+    """Generates clips with the network itself, on the device and in the precision of its weights.
 
     Args:
-        network: runs in eval mode, on the device of its weights, and gets its own mode back at every yield.
+        network: runs in eval mode, and gets its own mode back at every yield.
         head: what its outputs mean.
-        draw: temperature, top_p, seed, and a clip number for each row of the batch.
-        num_samples: how many to generate after the prompt.
-        silence_code: the codec's code of silence.
-        prompt_BT: codes that the clips begin with, such as a recording's. They are not handed out again.
-        condition: (B, H, 1), or (B, H, T + num_samples): a column for each sample, prompt included.
-        chunk: how many samples to hand out at a time.
-
-    Yields:
-        Codes (B, N), int64, with N = chunk until the last.
-
-    Raises:
-        ValueError: arguments do not fit each other or the network.
-        BadDataError: the network's outputs are not finite.
+        threads: torch has so many meanwhile; one, which is best for small steps, if None.
     """
-    head.check_draw(draw.temperature, draw.top_p)
-    batch = len(draw.clips)
-    for name, value in (("num_samples", num_samples), ("chunk", chunk)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}, expected 1 or more")
+
+    name = "reference"
+    weights = "float32"
+    compile_seconds = 0.0
+
+    def __init__(self, network: WaveNet, head: Head, *, threads: int | None = None) -> None:
+        self.network, self.head, self.threads = network, head, threads or 1
+
+    def refresh(self) -> None:
+        """Nothing to do: it has no other weights than the network's."""
+
+    def stream(self, job: Job) -> Iterator[Tensor]:
+        """Generate clips and hand them out piece by piece.
+
+        Yields:
+            Codes (B, N), int64, with N = job.chunk until the last; what is after a clip's end means nothing.
+
+        Raises:
+            BadDataError: the network's outputs are not finite.
+        """
+        network, draw = self.network, job.draw
+        state, codes_B = absorb(network, job)
+        device = codes_B.device
+        rows = list(range(len(codes_B)))
+        for start, stop in job.chunks:
+            before, rows = rows, job.unfinished(start)
+            if rows != before:
+                kept = torch.tensor([before.index(row) for row in rows], device=device)
+                codes_B, state = codes_B[kept], tuple(past_BCP[kept] for past_BCP in state)
+            codes_BN = torch.full((len(job.lengths), stop - start), job.silence_code, device=device)
+            uniforms_BN = torch.from_numpy(draw.uniforms(start, stop)[rows]).to(device)
+            with _inference(network, self.threads):
+                condition = job.columns(start, stop)
+                if condition is not None:
+                    condition = condition[rows].to(device)
+                for sample in range(stop - start):
+                    outputs_BKT, state = network(codes_B[:, None], _column(condition, sample), state)
+                    outputs_BK = outputs_BKT[:, :, 0]
+                    codes_B = self.head.draw(outputs_BK, uniforms_BN[:, sample], draw.temperature, draw.top_p)
+                    codes_BN[rows, sample] = codes_B
+                finite = bool(outputs_BK.isfinite().all())  # bad weights show at every sample: look once
+            if not finite:
+                raise not_finite(stop - 1)
+            yield codes_BN
+
+
+def absorb(network: WaveNet, job: Job) -> tuple[State, Tensor]:
+    """The state after all inputs but the last of each clip, and these last inputs (B,).
+
+    Each clip's prompt is absorbed by one forward over its last receptive_field samples, which is exact: no sample to
+    come depends on anything earlier. Clips go one by one and on one thread, so that none
+    depends on which others there are, or on the number of threads.
+    """
     device = next(network.parameters()).device
-    inputs_BT = torch.full((batch, 1), silence_code, device=device)
-    if prompt_BT is not None:
-        _check_prompt(prompt_BT, batch, network.quantization_channels)
-        inputs_BT = torch.cat([inputs_BT, prompt_BT.to(device)], dim=1)
-    if condition is not None:
-        columns = inputs_BT.shape[1] - 1 + num_samples
-        if condition.ndim != 3 or condition.shape[0] != batch or condition.shape[2] not in (1, columns):
-            raise ValueError(
-                f"condition has shape {tuple(condition.shape)}, expected ({batch}, channels, 1) or ({batch}, "
-                f"channels, {columns}): a row for each clip, a column for each sample, prompt included"
-            )
-        condition = condition.to(device)
-    return _generate(network, head, draw, num_samples, inputs_BT, condition, chunk)
-
-
-def _generate(
-    network: WaveNet,
-    head: Head,
-    draw: Draw,
-    num_samples: int,
-    inputs_BT: Tensor,
-    condition: Tensor | None,
-    chunk: int,
-) -> Iterator[Tensor]:
-    end = inputs_BT.shape[1]
-    begin = max(0, end - network.receptive_field)  # no sample to come depends on anything earlier
-    inputs_BT, state = inputs_BT[:, begin:], None
-    for start in range(0, num_samples, chunk):
-        stop = min(start + chunk, num_samples)
-        codes_BN = torch.empty(len(draw.clips), stop - start, dtype=torch.int64, device=inputs_BT.device)
-        uniforms_BN = torch.from_numpy(draw.uniforms(start, stop)).to(codes_BN.device)
+    states: list[State] = []
+    last_known_T: Tensor | None = None
+    last_told: Tensor | None = None
+    for row, inputs_T in enumerate(job.inputs):
+        end = len(inputs_T) - 1
+        begin = max(0, end + 1 - network.receptive_field)
+        known_T = inputs_T[begin:end]
+        told = None if job.condition is None else job.condition.columns(row, begin, end)
+        if row and _same(known_T, last_known_T) and _same(told, last_told):
+            states.append(states[-1])
+            continue
+        last_known_T, last_told = known_T, told
         with _inference(network):
-            for sample in range(stop - start):
-                outputs_BKT, state = network(inputs_BT, _columns(condition, begin, end), state)
-                outputs_BK = outputs_BKT[:, :, -1]
-                codes_B = head.draw(outputs_BK, uniforms_BN[:, sample], draw.temperature, draw.top_p)
-                codes_BN[:, sample] = codes_B
-                inputs_BT, begin, end = codes_B[:, None], end, end + 1
-            finite = bool(outputs_BK.isfinite().all())  # bad weights show at every sample: look once
-        if not finite:
-            raise BadDataError(
-                f"the network's outputs are not finite near generated sample {stop - 1}, expected numbers; "
-                "its weights are damaged or its training diverged: use an earlier checkpoint"
-            )
-        yield codes_BN
+            if begin == end:
+                states.append(_beginning(network))
+            else:
+                condition = None if told is None else told.to(device)[None]
+                states.append(network(known_T.to(device)[None], condition)[1])
+    pasts = zip(*states, strict=True)
+    codes_B = torch.stack([inputs_T[-1] for inputs_T in job.inputs]).to(device)
+    return tuple(torch.cat(past) for past in pasts), codes_B
+
+
+def not_finite(sample: int) -> BadDataError:
+    """What is said where outputs are not finite."""
+    return BadDataError(
+        f"the network's outputs are not finite near generated sample {sample}, expected numbers; "
+        "its weights are damaged or its training diverged: use an earlier checkpoint"
+    )
+
+
+def _beginning(network: WaveNet) -> State:
+    """The state of one recording that has not begun."""
+    weight = network.output.weight
+    return tuple(
+        weight.new_zeros(1, convolution.in_channels, convolution.context)
+        for convolution in network.modules()
+        if isinstance(convolution, CausalConv1d)
+    )
+
+
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
+
+
+def _column(condition: Tensor | None, sample: int) -> Tensor | None:
+    """The one that goes with a sample of a chunk."""
+    if condition is None or condition.shape[2] == 1:
+        return condition
+    return condition[:, :, sample : sample + 1]
 
 
 @contextmanager
-def _inference(network: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients, and the network's own mode again afterwards."""
-    training = network.training
+def _inference(network: nn.Module, threads: int = 1) -> Iterator[None]:
+    """Eval mode without gradients and so many threads, and all as it was again afterwards."""
+    training, threads_before = network.training, torch.get_num_threads()
     network.eval()
+    torch.set_num_threads(threads)
     try:
         with torch.inference_mode():
             yield
     finally:
+        torch.set_num_threads(threads_before)
         network.train(training)
-
-
-def _columns(condition: Tensor | None, begin: int, end: int) -> Tensor | None:
-    """The columns that go with inputs begin to end - 1; a global condition has only one."""
-    if condition is None or condition.shape[2] == 1:
-        return condition
-    return condition[:, :, begin:end]
-
-
-def _check_prompt(prompt_BT: Tensor, batch: int, quantization_channels: int) -> None:
-    if prompt_BT.ndim != 2 or prompt_BT.shape[0] != batch or prompt_BT.is_floating_point():
-        raise ValueError(
-            f"prompt is {prompt_BT.dtype} of shape {tuple(prompt_BT.shape)}, expected codes of shape "
-            f"({batch}, time); encode it, and give one row for each clip"
-        )
-    # Here and not only in the network: on an accelerator it would be too late for a message.
-    if prompt_BT.numel() and (prompt_BT.min() < 0 or prompt_BT.max() >= quantization_channels):
-        raise ValueError(
-            f"prompt has codes from {int(prompt_BT.min())} to {int(prompt_BT.max())}, "
-            f"expected 0 to {quantization_channels - 1}; encode it with the model's codec"
-        )

@@ -24,6 +24,7 @@ def tell(
     *,
     num_columns: int,
     frame_context: int,
+    begin: int = 0,
     speaker: str | None = None,
     tags: Sequence[str] = (),
     features: Mapping[str, npt.NDArray[Any]] | None = None,
@@ -33,8 +34,9 @@ def tell(
     Args:
         inputs: what the model is told.
         labels: the names that it knows.
-        num_columns: samples that the condition describes, prompt included; frames that are not there say nothing.
+        num_columns: samples that the condition describes; frames that are not there say nothing.
         frame_context: frames around those of the samples.
+        begin: the sample that column 0 describes, counted from the clip's beginning, prompt included.
         speaker: a name.
         tags: names; none of them is a value as well.
         features: stored frames (N, F), by name, from the clip's beginning on.
@@ -69,8 +71,9 @@ def tell(
                     f"{spec.hop_length} samples; make it with the settings {spec.to_plain()}"
                 )
             number = num_frames(spec, num_columns, frame_context)
-            told[name] = torch.from_numpy(window(spec, stored_NF, -frame_context, number))[None]
-            told[f"{name}_phase"] = torch.tensor([0])
+            first, phase = divmod(begin, spec.hop_length)
+            told[name] = torch.from_numpy(window(spec, stored_NF, first - frame_context, number))[None]
+            told[f"{name}_phase"] = torch.tensor([phase])
     return told
 
 

@@ -1,0 +1,31 @@
+"""Which engine computes, in which weights, on how many threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ENGINES = ("auto", "reference", "fused-cpu")
+WEIGHTS = ("float32", "int8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What to generate with; by default, what is fastest and exact.
+
+    Raises:
+        ValueError: a field is out of range.
+    """
+
+    engine: str = "auto"
+    """One of `ENGINES`; ``auto`` takes the fastest that can do the work."""
+    weights: str = "float32"
+    """One of `WEIGHTS`: ``int8`` has a scale for each channel, is faster, and costs a little quality."""
+    threads: int | None = None
+    """CPU threads; as many as help if None."""
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("engine", self.engine, ENGINES), ("weights", self.weights, WEIGHTS)):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r:.80}, expected one of {', '.join(known)}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads is {self.threads}, expected 1 or more, or None for as many as help")

@@ -1,0 +1,93 @@
+"""The engines behind one interface, and which of them does the work.
+
+Shapes: B clips, N new samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from wavenet_pl.errors import UserError
+from wavenet_pl.generation.choice import Choice
+from wavenet_pl.generation.job import Job
+from wavenet_pl.generation.memory import check_memory
+from wavenet_pl.generation.reference import Reference
+from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
+from wavenet_pl.network import WaveNet
+
+
+class Engine(Protocol):
+    """Something that generates clips with one network."""
+
+    @property
+    def name(self) -> str:
+        """One of `choice.ENGINES`, and not auto."""
+
+    @property
+    def weights(self) -> str:
+        """One of `choice.WEIGHTS`."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that it may use."""
+
+    @property
+    def compile_seconds(self) -> float:
+        """How long it took until it could begin."""
+
+    def refresh(self) -> None:
+        """Take the network's weights as they are now, where the engine has them in another form."""
+
+    def stream(self, job: Job) -> Iterator[Tensor]:
+        """Codes (B, N), int64, with N = job.chunk until the last; what is after a clip's end means nothing."""
+
+
+def build_engine(network: WaveNet, head: Head, choice: Choice) -> Engine:
+    """The engine that was chosen; with ``auto``, the fused one where it can do the work, else the reference.
+
+    Raises:
+        UserError: the one that was asked for cannot do the work.
+    """
+    reason = _why_not_fused(network, head)
+    if choice.engine == "fused-cpu" and reason:
+        raise UserError(f"engine fused-cpu cannot generate here: {reason}; use the reference engine")
+    if choice.engine == "reference" or reason:
+        if choice.weights != "float32":
+            raise UserError(
+                f"weights is {choice.weights}, expected float32: the reference engine computes with the weights as "
+                f"they are{f', and fused-cpu cannot: {reason}' if reason else ''}; leave it out"
+            )
+        return Reference(network, head, threads=choice.threads)
+    from wavenet_pl.generation.fused_cpu import FusedCPU  # numba takes a while to import
+
+    return FusedCPU(network, head, weights=choice.weights, threads=choice.threads)
+
+
+def stream(engine: Engine, network: WaveNet, job: Job) -> Iterator[Tensor]:
+    """Codes (B, N) of an engine, int64, with silence after each clip's end.
+
+    Raises:
+        UserError: there is too little memory for so many clips.
+        BadDataError: the network's outputs are not finite.
+    """
+    check_memory(network, job)
+    return (
+        job.ended(start, codes_BN)
+        for (start, _), codes_BN in zip(job.chunks, engine.stream(job), strict=True)
+    )
+
+
+def _why_not_fused(network: WaveNet, head: Head) -> str:
+    """Why the fused engine cannot generate with them; nothing where it can."""
+    weight = network.output.weight
+    if weight.device.type != "cpu":
+        return f"the model is on {weight.device.type}"
+    if weight.dtype != torch.float32:
+        return f"the model's weights are {str(weight.dtype).removeprefix('torch.')}"
+    if not isinstance(head, (SoftmaxHead, LogisticsHead)):
+        return f"it does not know how to draw from {type(head).__name__}"
+    return ""

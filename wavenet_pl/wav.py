@@ -1,0 +1,43 @@
+"""WAV files that grow: valid at any time, whatever happens to the process that writes them."""
+
+from __future__ import annotations
+
+import os
+import wave
+
+import numpy as np
+import numpy.typing as npt
+
+
+class WavWriter:
+    """A mono file of 16-bit samples.
+
+    Samples go to the file at once, and are counted in its header after that: a reader, or a kill, finds a valid file.
+
+    Args:
+        path: of the file; one that is there is replaced.
+        sample_rate: in Hz.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], sample_rate: int) -> None:
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  # `close` does it
+        self._wave = wave.open(self._file, "wb")  # noqa: SIM115
+        self._wave.setparams((1, 2, sample_rate, 0, "NONE", "not compressed"))
+        self._wave.writeframes(b"")  # the header
+
+    def write(self, audio: npt.NDArray[np.float32]) -> None:
+        """Float audio (samples,), as loud as it is; what is over full scale is clipped."""
+        self._wave.writeframes(to_int16(audio).tobytes())
+
+    def close(self) -> None:
+        """No more samples come."""
+        self._wave.close()
+        self._file.close()
+
+
+def to_int16(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """16-bit samples of float audio, as loud as it is; what is over full scale is clipped."""
+    return np.clip(np.round(audio.astype(np.float64) * 32768), -32768, 32767).astype("<i2")

@@ -70,6 +70,8 @@ FLOORS = {
     "callbacks": 6,
     "callbacks.*": 6,
     "briefing": 6,
+    "cluster": 6,
+    "cluster.*": 6,
     "evaluation": 6,
     "evaluation.*": 6,
     "evaluation.screen": 2,  # clips of any command and callback go through it
@@ -83,6 +85,7 @@ FLOORS = {
     "analyze": 7,
     "export": 7,
     "indexing": 7,
+    "slurm": 7,
     "doctor": 7,
     "": 7,  # wavenet_pl itself: load and friends, late
     "cli": 8,
@@ -103,6 +106,9 @@ TORCH_FREE = (
     "mel",
     "midi",
     "run",
+    "cluster",
+    "cluster.*",
+    "slurm",
     "data.*",
     "cli",
     "",

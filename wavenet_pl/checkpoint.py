@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.foreign import read_file
 from wavenet_pl.modules import CHECKPOINT_KEY, WaveNetModule
 from wavenet_pl.run import RunFolder
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import logged_numbers
 from wavenet_pl.weights import build_trained, is_export, load_export, read_archive
 
 _NAME = re.compile(r"step-(\d{9,})\.ckpt")
@@ -157,14 +156,7 @@ def validation_bits(run: RunFolder, key: str = "val/bits") -> dict[int, float]:
     Raises:
         UserError: it is damaged.
     """
-    rows = read_metrics(run.metrics) if run.metrics.exists() else []
-    validated = [row for row in rows if key in row]
-    for row in validated:
-        if type(row.get("step")) is not int or type(row[key]) not in (int, float):
-            raise UserError(
-                f"{run.metrics} has the row {row!s:.80}, expected numbers as step and {key}; remove it"
-            )
-    return {row["step"]: row[key] for row in validated if math.isfinite(row[key])}
+    return logged_numbers(run.metrics, key)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -52,15 +52,24 @@ def main(args: argparse.Namespace) -> int:
     flag.install()  # before anything takes time: a signal must find its handler
     files, overrides = split_arguments(args.settings)
     config = load_config(files, overrides)
+    check_limits(config)
+    index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
+    quieten()
+    check_trainer(config)
+    return _train(args, config, index, flag, began)
+
+
+def check_limits(config: Config) -> None:
+    """A training without an end is refused.
+
+    Raises:
+        UserError: nothing says how long to train.
+    """
     if not config.train.stop_after and not any(config.trainer.get(name) is not None for name in _LIMITS):
         raise UserError(
             "nothing says how long to train, expected one of trainer.max_steps, trainer.max_epochs, trainer.max_time "
             "or train.stop_after; add trainer.max_steps=100000, for instance"
         )
-    index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
-    quieten()
-    check_trainer(config)
-    return _train(args, config, index, flag, began)
 
 
 def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFlag, began: float) -> int:

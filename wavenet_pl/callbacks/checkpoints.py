@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import lightning.pytorch as L
@@ -23,6 +24,7 @@ from wavenet_pl.modules import CHECKPOINT_KEY
 from wavenet_pl.run import RunFolder
 from wavenet_pl.signals import BAD, StopRun
 from wavenet_pl.tracking.metrics_file import MetricsFile
+from wavenet_pl.tracking.rows import SAVE_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -68,11 +70,15 @@ class Checkpoints(Checkpoint):
         _check_weights(trainer)
         self._validation_due = trainer.training and _is_validation_due(trainer)
         # Rows that are not on disk would be lost for a run that goes on from here.
-        rows = [logger.write_waiting() for logger in trainer.loggers if isinstance(logger, MetricsFile)]
+        files = [logger for logger in trainer.loggers if isinstance(logger, MetricsFile)]
+        rows = [file.write_waiting() for file in files]
         if any_rank(trainer, any(rows)):
             _log.error(f"step {step} is not saved before its rows are: {'; '.join(rows)}; make room")
             return False
+        began = time.monotonic()
         trainer.save_checkpoint(checkpoint_path(self._run, step), weights_only=False)
+        for file in files:
+            file.log_metrics({SAVE_SECONDS: round(time.monotonic() - began, 3)})
         writer = trainer.strategy.checkpoint_io
         assert isinstance(writer, AtomicCheckpointIO)
         if trainer.is_global_zero and writer.failure:

@@ -13,6 +13,8 @@ from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
 from wavenet_pl.tracking.line_file import whole_lines
 
+SAVE_SECONDS = "perf/save_seconds"
+"""How long a checkpoint took, by which the time that a job needs for its last one is known."""
 _NOT_FINITE = "not_finite"
 
 

@@ -17,6 +17,7 @@ from wavenet_pl.config import Config, build_trainer, check_trainer, load_config,
 from wavenet_pl.data.index import Index, load_index
 from wavenet_pl.errors import UserError
 from wavenet_pl.signals import StopFlag, StopRun
+from wavenet_pl.trainer_options import cluster_plugins
 
 if TYPE_CHECKING:
     import lightning.pytorch as L
@@ -136,6 +137,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     from wavenet_pl.callbacks.preemption import exit_code
     from wavenet_pl.callbacks.ranks import leave_together
     from wavenet_pl.checkpoint import newest_valid
+    from wavenet_pl.cluster import guard
     from wavenet_pl.data.datamodule import check_batch_size
 
     config, run, module = task.config, task.run, task.module
@@ -146,6 +148,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     if config.train.compile:
         module.network.compile()
     held = _take_folder(run, fresh) if trainer.is_global_zero else []
+    guard.enter(run, trainer.global_rank)
     resume, passed_over = newest_valid(run)
     tracker = _prepare_rank_zero(task, trainer, resume, passed_over)
     code = 0
@@ -227,7 +230,7 @@ def _build_trainer(
     return build_trainer(
         config,
         callbacks=[*callbacks, checkpoints],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *cluster_plugins()],
         logger=False,
         default_root_dir=str(run.path),
         enable_model_summary=False,

@@ -100,3 +100,13 @@ def build_trainer(options: Mapping[str, Any], **ours: Any) -> Trainer:
         also = f", or {' or '.join(others)}," if others else ""
         problem = f"is {found(options[suspects[0]])}, and lightning.Trainer refuses it{also}: {reason}"
         raise SettingError(first, problem, *others) from error
+
+
+def cluster_plugins() -> list[Any]:
+    """What Lightning needs to know of SLURM, inside of its jobs: ranks come from there, and nothing else does.
+
+    Left to itself Lightning answers signals too, with work inside of the handler that ends in deadlocks.
+    """
+    from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []

@@ -27,7 +27,10 @@ def settings(config: Config, options: JobOptions) -> Iterator[Finding]:
     accelerator = str(trainer.get("accelerator", "auto"))
     if options.gpus_per_node and accelerator == "cpu":
         yield Finding(
-            "warn", "--gpus-per-node", f"{options.gpus_per_node}, and trainer.accelerator is cpu", "leave one out"
+            "warn",
+            "--gpus-per-node",
+            f"{options.gpus_per_node}, and trainer.accelerator is cpu",
+            "leave one out",
         )
     if not options.gpus_per_node and accelerator in ("gpu", "cuda"):
         found = f"0, and trainer.accelerator is {accelerator}"
@@ -55,7 +58,9 @@ def _batch(config: Config, options: JobOptions, trainer: dict[str, Any]) -> Iter
         above = -(-size // ways) * ways
         found = f"{size}, no multiple of {ways}: {options.nodes} nodes with {options.tasks} tasks"
         advice = f"set data.batch_size={above}, or other --nodes"
-        yield Finding("fail", "data.batch_size", f"{found}, {parts} accumulated batches" if parts > 1 else found, advice)
+        yield Finding(
+            "fail", "data.batch_size", f"{found}, {parts} accumulated batches" if parts > 1 else found, advice
+        )
 
 
 def _times(config: Config, options: JobOptions) -> Iterator[Finding]:
@@ -80,16 +85,22 @@ def data(training: Training) -> Iterator[Finding]:
         yield Finding("ok", "data.path", f"{path} is to be written by the job before")
         return
     if not index.seconds("train"):
-        yield Finding("fail", "data.path", f"{path} has no split train", "prepare it with another --val-fraction")
+        yield Finding(
+            "fail", "data.path", f"{path} has no split train", "prepare it with another --val-fraction"
+        )
     storage = shard_storage(index, path)
     if "://" in storage.location:
-        yield Finding("ok", "data.path", f"{path}, index {index.fingerprint[:12]}; shards behind a URL are not counted")
+        yield Finding(
+            "ok", "data.path", f"{path}, index {index.fingerprint[:12]}; shards behind a URL are not counted"
+        )
         return
     for shard in (shard for shards in index.splits.values() for shard in shards):
         try:
             found = os.stat(storage.path(shard.name)).st_size
         except OSError as error:
-            yield Finding("fail", "data.path", f"{shard.name} cannot be read ({error.strerror})", f"copy it to {path}")
+            yield Finding(
+                "fail", "data.path", f"{shard.name} cannot be read ({error.strerror})", f"copy it to {path}"
+            )
             return
         if found != shard.bytes:
             what = f"{shard.name} has {found} bytes, and its index says {shard.bytes}"

@@ -36,7 +36,9 @@ _REFUSALS = {
 """Words in what sbatch says -> the option to change."""
 
 
-def examine(step: Step, scheduler: Scheduler, records: Sequence[Record], after: Sequence[str]) -> Iterator[Finding]:
+def examine(
+    step: Step, scheduler: Scheduler, records: Sequence[Record], after: Sequence[str]
+) -> Iterator[Finding]:
     """Every finding about a job, those that stand in its way with the level fail. Nothing is written.
 
     Args:
@@ -55,7 +57,9 @@ def examine(step: Step, scheduler: Scheduler, records: Sequence[Record], after: 
         yield from fitness.saving(training, step.options)
     yield from folders(step, scheduler, records)
     if not scheduler.is_here:
-        yield Finding("warn", "slurm", "not on this machine", "submit from a login node, where sbatch checks the rest")
+        yield Finding(
+            "warn", "slurm", "not on this machine", "submit from a login node, where sbatch checks the rest"
+        )
         return
     yield from dependencies(after, scheduler)
     yield from cluster(step, scheduler)
@@ -91,7 +95,9 @@ def folders(step: Step, scheduler: Scheduler, records: Sequence[Record]) -> Iter
                 for state in scheduler.job(id):
                     if not state.is_over and state.name == record.name:
                         advice = f"wait for it with --after {id}, or end it with `wavenet-pl slurm stop {id}`"
-                        yield Finding("fail", "run folder", f"job {id} is {state.state} in {run.path.name}", advice)
+                        yield Finding(
+                            "fail", "run folder", f"job {id} is {state.state} in {run.path.name}", advice
+                        )
 
 
 def dependencies(after: Sequence[str], scheduler: Scheduler) -> Iterator[Finding]:
@@ -102,7 +108,12 @@ def dependencies(after: Sequence[str], scheduler: Scheduler) -> Iterator[Finding
             yield Finding("fail", "--after", f"SLURM knows no job {id}", "leave --after out if it is done")
         for state in states:
             if state.is_over and state.state != "COMPLETED":
-                yield Finding("fail", "--after", f"job {state.id} is {state.state}", "run it again, and name the new job")
+                yield Finding(
+                    "fail",
+                    "--after",
+                    f"job {state.id} is {state.state}",
+                    "run it again, and name the new job",
+                )
 
 
 def cluster(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
@@ -116,8 +127,12 @@ def cluster(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
     if "accounting_storage/none" in settings.get("AccountingStorageType", ""):
         for option, value in (("--account", options.account), ("--qos", options.qos)):
             if value:
-                yield Finding("warn", option, f"{value}, and no accounting runs here", "leave it out: it has no effect")
-    elif options.account and (known := scheduler.accounts(getpass.getuser())) and options.account not in known:
+                yield Finding(
+                    "warn", option, f"{value}, and no accounting runs here", "leave it out: it has no effect"
+                )
+    elif (
+        options.account and (known := scheduler.accounts(getpass.getuser())) and options.account not in known
+    ):
         yield Finding("fail", "--account", f"{options.account} is none of yours", f"use {' or '.join(known)}")
     found = list(partitions(options, scheduler.partitions()))
     yield from found
@@ -131,7 +146,9 @@ def _asked(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
     except Refused as refused:
         said = refused.reason.lower()
         option = next((option for words, option in _REFUSALS.items() if words in said), "sbatch")
-        yield Finding("fail", option, f"sbatch says: {refused.reason}", "change it, or ask `sinfo` for what there is")
+        yield Finding(
+            "fail", option, f"sbatch says: {refused.reason}", "change it, or ask `sinfo` for what there is"
+        )
     else:
         yield Finding("ok", "sbatch", answer)
 
@@ -139,7 +156,9 @@ def _asked(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
 def partitions(options: JobOptions, known: Sequence[Partition]) -> Iterator[Finding]:
     """What is asked for against what the nodes of the partition have."""
     names = sorted({kind.name for kind in known})
-    wanted = options.partition.split(",") if options.partition else sorted({k.name for k in known if k.default})
+    wanted = (
+        options.partition.split(",") if options.partition else sorted({k.name for k in known if k.default})
+    )
     if not wanted:
         yield Finding("fail", "--partition", "the cluster has no default", f"use {' or '.join(names)}")
     for name in wanted:
@@ -158,7 +177,9 @@ def _nodes(options: JobOptions, name: str, kinds: Sequence[Partition]) -> Iterat
         found = f"{options.time}, and {name} allows {limit / 3600:g} h"
         yield Finding("fail", "--time", found, "lower it: the job is started again and goes on")
     if options.seconds is None and limit is None:
-        yield Finding("warn", "--time", f"not set, and {name} has no limit", "set it: short jobs start earlier")
+        yield Finding(
+            "warn", "--time", f"not set, and {name} has no limit", "set it: short jobs start earlier"
+        )
     cpus = options.tasks * (options.cpus_per_task or 1)
     memory = read_memory(options.mem)
     wishes: list[tuple[str, str, Callable[[Partition], bool]]] = [
@@ -170,7 +191,9 @@ def _nodes(options: JobOptions, name: str, kinds: Sequence[Partition]) -> Iterat
     for option, text, fits in wishes:
         left = [kind for kind in kinds if fits(kind)]
         if not left:
-            yield Finding("fail", option, f"{text}, and no node of {name} has it", f"nodes have {_have(kinds)}")
+            yield Finding(
+                "fail", option, f"{text}, and no node of {name} has it", f"nodes have {_have(kinds)}"
+            )
             return
         kinds = left
     if (there := sum(kind.nodes for kind in kinds)) < options.nodes:

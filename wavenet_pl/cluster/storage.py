@@ -29,14 +29,24 @@ def places(step: Step) -> Iterator[Finding]:
     if needed > (free := shutil.disk_usage(nearest).free):
         found = f"{free / GIB:.1f} GiB free, and the checkpoints take {needed / GIB:.1f}"
         yield Finding("fail", option, found, "make room, or lower train.keep_last and train.keep_best")
-    seen: list[tuple[str, str]] = [(option, str(nearest)), ("folder", str(step.job.folder)), ("python", sys.prefix)]
-    if step.trainings and step.trainings[0].index is not None and "://" not in step.trainings[0].config.data.path:
+    seen: list[tuple[str, str]] = [
+        (option, str(nearest)),
+        ("folder", str(step.job.folder)),
+        ("python", sys.prefix),
+    ]
+    if (
+        step.trainings
+        and step.trainings[0].index is not None
+        and "://" not in step.trainings[0].config.data.path
+    ):
         seen.append(("data.path", step.trainings[0].config.data.path))
     for subject, path in seen:
         if reason := own_to_machine(path):
             where = {"python": "install it on", "folder": "submit from"}.get(subject, f"put {subject} on")
             found = f"{path} is {reason}: other nodes may not see it"
-            yield Finding("warn", subject, found, f"{where} a file system that all nodes share; the job makes sure")
+            yield Finding(
+                "warn", subject, found, f"{where} a file system that all nodes share; the job makes sure"
+            )
 
 
 def own_to_machine(path: str) -> str | None:

@@ -95,8 +95,14 @@ def _file(path: str) -> list[tuple[str, ...]]:
     except OSError as error:
         raise UserError(f"--array {path} cannot be read ({error.strerror}), expected {_EXAMPLES}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--array {path} is no YAML ({' '.join(str(error).split())[:200]}); mend it") from None
-    if isinstance(tree, dict) and tree and all(isinstance(values, list) and values for values in tree.values()):
+        raise UserError(
+            f"--array {path} is no YAML ({' '.join(str(error).split())[:200]}); mend it"
+        ) from None
+    if (
+        isinstance(tree, dict)
+        and tree
+        and all(isinstance(values, list) and values for values in tree.values())
+    ):
         axes = [[(_argument(name, value, path),) for value in values] for name, values in tree.items()]
         return [tuple(itertools.chain(*choice)) for choice in itertools.product(*axes)]
     if isinstance(tree, list) and tree and all(isinstance(task, dict) and task for task in tree):

@@ -34,12 +34,7 @@ if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
     [ "$seen" -eq 0 ] || { say "not started: nodes differ"; exit 2; }
 fi
 
-if [ "$max_restarts" -gt 0 ]; then
-    guard start || exit 3
-fi
-if [ "$restart" -gt 0 ]; then # what began afresh goes on
-    for i in "${!command[@]}"; do [ "${command[i]}" != --fresh ] || unset "command[i]"; done
-fi
+guard start || exit 3
 
 # Rendezvous on the first node. Ports below 32768 are given to nobody by chance; jobs that share a node begin to look at
 # different ones and go on in strides, so that two that start together do not meet.
@@ -60,6 +55,7 @@ export WAVENET_PL_START=$records/slurm-$id-$restart
 srun --kill-on-bad-exit=1 --input=none --open-mode=append --output="$WAVENET_PL_START-%t.log" \
     ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "${command[@]}"
 rc=$? # of the ranks the highest
+reason=$(guard "$rc") || no_more=yes
 
 # Whether SLURM is about to end this job: it was cancelled, preempted or ran out of time.
 ending() {
@@ -71,8 +67,8 @@ ending() {
 case $rc in
     0) say "done" ;;
     85 | 138) # saved; or told to save before there was anything to save
+        [ -z "${no_more:-}" ] || { say "saved; $reason"; exit 3; }
         say "saved; asks to be started again"
-        guard again || exit 3
         scontrol requeue "$id" || say "SLURM does not start it again: submit it once more, and it goes on"
         ;;
     143)

@@ -39,7 +39,7 @@ class JobThatStarts:
 
     def again(self) -> bool:
         """Whether the guard would let it be started again."""
-        return not guard.main(["again", str(self.path), str(self.restart - 1), str(self.max_restarts)])
+        return not guard.main(["85", str(self.path), str(self.restart - 1), str(self.max_restarts)])
 
 
 @pytest.fixture
@@ -105,7 +105,10 @@ def test_ranks_find_their_logs_in_the_run_folder(job, tmp_path, monkeypatch):
         "rank 1\n",
     ]
     [start] = guard.read_starts(job.path).starts
-    assert (start.restart, start.runs, start.step) == (0, 0, 0)
+    assert (start.restart, start.runs, start.step, start.exit) == (0, 0, 0, None)
+    assert job.again()
+    [start] = guard.read_starts(job.path).starts
+    assert start.exit == 85
 
 
 def test_outside_of_a_job_nothing_is_written(tmp_path):

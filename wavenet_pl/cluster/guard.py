@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Start:
     """How many run folders the job had entered."""
     step: int
     """Step of the newest checkpoint of the last of them; 0 for none."""
+    exit: int | None = None
+    """What it ended with; None where it runs or was killed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ def read_starts(path: str | os.PathLike[str]) -> Starts:
         for row in map(json.loads, whole_lines(path)):
             if "run" in row:
                 runs[row["run"]] = RunFolder(Path(row["run"]))
+            elif starts and "exit" in row:
+                starts[-1] = replace(starts[-1], exit=row["exit"])
             else:
                 starts.append(Start(**row))
     return Starts(starts=tuple(starts), runs=tuple(runs.values()))
@@ -109,20 +113,23 @@ def enter(run: RunFolder, rank: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`start` or `again`, the file of starts, how often the job was restarted, and how often it may be.
+    """`start` or an exit code, the file of starts, how often the job was restarted, and how often it may be.
 
-    `start` writes a start down. Both return 3, and say why, where the job must not go on.
+    Writes the start or its end down. Returns 3, and says why, where the job must not go on.
     """
     what, path, restart, max_restarts = arguments[0], Path(arguments[1]), int(arguments[2]), int(arguments[3])
     known = read_starts(path)
-    coming = restart if what == "start" else restart + 1
-    if reason := reason_to_stop(known, coming, max_restarts):
+    if what != "start":
+        _append(path, {"exit": int(what), "restart": restart, "time": time.time()})
+        restart += 1
+    if reason := reason_to_stop(known, restart, max_restarts):
         print(f"stopped: the job {reason}")
         return BAD
     if what == "start":
         runs, step = known.now()
         nodes = os.environ.get("SLURM_JOB_NODELIST", "")
-        _append(path, asdict(Start(restart=restart, time=time.time(), nodes=nodes, runs=runs, step=step)))
+        start = Start(restart=restart, time=time.time(), nodes=nodes, runs=runs, step=step)
+        _append(path, {name: value for name, value in asdict(start).items() if name != "exit"})
     return 0
 
 

@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+from wavenet_pl.cluster.states import read_time
 from wavenet_pl.errors import UserError
 
 MAIL_EVENTS = "END,FAIL,REQUEUE,TIME_LIMIT_90"
 """What --mail tells of."""
 _WORD = r"[A-Za-z0-9_.+-]+"
 _LIST = r"[^\s\"'#\\]+"
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::([0-5]?\d))?(?::([0-5]?\d))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,10 @@ class JobOptions:
         _check("--signal-lead", self.signal_lead, 1 <= self.signal_lead <= 65535, "1 to 65535 seconds")
         _check("--max-restarts", self.max_restarts, self.max_restarts >= 0, "0 or more")
         expected = "HH:MM:SS, D-HH:MM:SS or minutes, above 0"
-        _check("--time", self.time, self.time is None or bool(self.seconds), expected)
+        try:
+            _check("--time", self.time, self.time is None or bool(self.seconds), expected)
+        except ValueError:
+            _check("--time", self.time, False, expected)
         self._match("gpu_type", _WORD, "a kind of GPU such as a100")
         for name in ("account", "qos"):
             self._match(name, _WORD, "a name of letters, digits and . _ + -")
@@ -79,8 +82,8 @@ class JobOptions:
 
     @property
     def seconds(self) -> float | None:
-        """The time limit; None for the partition's own, 0 for what cannot be read."""
-        return None if self.time is None else _seconds(self.time)
+        """The time limit; None for the partition's own."""
+        return None if self.time is None else read_time(self.time)
 
     def directives(self) -> list[tuple[str, str]]:
         """Options of sbatch and their values, those that were not asked for left out."""
@@ -138,17 +141,6 @@ def read_options(args: argparse.Namespace) -> JobOptions:
         UserError: an option has a value that no job can have; the message names it.
     """
     return JobOptions(**{field.name: getattr(args, field.name) for field in fields(JobOptions)})
-
-
-def _seconds(text: str) -> float:
-    """M, M:S, H:M:S, D-H, D-H:M and D-H:M:S, as sbatch reads them; 0 for anything else."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return 0.0
-    days, first, second, third = (None if part is None else int(part) for part in match.groups())
-    if days is None and third is None:
-        return 60.0 * (first or 0) + (second or 0)
-    return 86400.0 * (days or 0) + 3600.0 * (first or 0) + 60.0 * (second or 0) + (third or 0)
 
 
 def _option(name: str) -> str:

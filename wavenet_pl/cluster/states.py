@@ -81,7 +81,7 @@ def read_jobs(text: str) -> list[JobState]:
 def _fields(line: str) -> dict[str, str]:
     """NAME=VALUE pairs; a value ends where the next name begins, and may hold blanks."""
     marks = list(_FIELD.finditer(line))
-    ends = [mark.start() for mark in marks[1:]] + [len(line)]
+    ends = [*(mark.start() for mark in marks[1:]), len(line)][: len(marks)]
     fields: dict[str, str] = {}
     for mark, end in zip(marks, ends, strict=True):
         fields.setdefault(

@@ -33,8 +33,16 @@ class Standing:
 
     @property
     def state(self) -> str:
-        """In one word."""
-        return self.job.state if self.job else FORGOTTEN
+        """In a word or two."""
+        if self.job is not None:
+            return self.job.state
+        return FORGOTTEN if self.exit is None else f"{FORGOTTEN} with {self.exit}"
+
+    @property
+    def exit(self) -> int | None:
+        """What its newest start ended with, as it wrote down itself; None where it runs or was killed."""
+        starts = self.record.starts(self.id).starts
+        return starts[-1].exit if starts else None
 
     @property
     def is_live(self) -> bool:
@@ -44,7 +52,9 @@ class Standing:
     @property
     def is_done(self) -> bool:
         """Whether it came to a good end."""
-        return self.job.state == "COMPLETED" if self.job else self.progress.is_done
+        return (
+            self.job.state == "COMPLETED" if self.job is not None else self.exit == 0 or self.progress.is_done
+        )
 
 
 def main(args: argparse.Namespace) -> int:

@@ -66,7 +66,7 @@ def plan(wish: Wish) -> list[Step]:
     """
     args, name = wish.args, wish.name
     for option, own in (("array", "train"), ("max_parallel", "train"), ("slices", "prepare")):
-        if getattr(args, option) and name != own:
+        if getattr(args, option) not in (None, []) and name != own:
             raise UserError(
                 f"--{option.replace('_', '-')} is for {own}, and would be ignored for {name}; leave it out"
             )
@@ -155,7 +155,7 @@ def _preparation(wish: Wish) -> list[Step]:
     check_arguments(args)
     if args.jobs is None and args.corpus != "merge":
         words += ["--jobs", str(wish.options.cpus_per_task or 1)]
-    if not args.slices:
+    if args.slices is None:
         return [Step(options=wish.options, job=_job(wish, f"prepare-{args.corpus}", words))]
     if args.slices < 1 or args.slice or args.overwrite or args.corpus == "merge":
         raise UserError(

@@ -71,7 +71,7 @@ def secrets(step: Step) -> Iterator[Finding]:
         name, _, value = word.partition("=")
         if redact({name: value}) != {name: value} or redact(word) != word:
             yield Finding(
-                "fail", name if value else "command", "has a key or a password in it, and scripts can be read by others",
+                "fail", name if value else "command", "has a key or a password in it, and others can read scripts",
                 "set it in the environment of sbatch, which jobs inherit",
             )  # fmt: skip
 
@@ -118,12 +118,9 @@ def dependencies(after: Sequence[str], scheduler: Scheduler) -> Iterator[Finding
 
 def cluster(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
     """What the cluster's own settings, its partitions and sbatch say."""
-    settings = scheduler.settings()
-    largest = int(settings.get("MaxArraySize", "1001"))
-    if len(step.job.tasks) > largest:
-        found = f"{len(step.job.tasks)} tasks, and the cluster takes {largest}"
-        yield Finding("fail", "--array" if step.trainings else "--slices", found, "submit it in parts")
-    options = step.options
+    settings, options = scheduler.settings(), step.options
+    misfits = list(_array(step, int(settings.get("MaxArraySize", "1001"))))
+    misfits += partitions(options, scheduler.partitions())
     if "accounting_storage/none" in settings.get("AccountingStorageType", ""):
         for option, value in (("--account", options.account), ("--qos", options.qos)):
             if value:
@@ -133,11 +130,18 @@ def cluster(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
     elif (
         options.account and (known := scheduler.accounts(getpass.getuser())) and options.account not in known
     ):
-        yield Finding("fail", "--account", f"{options.account} is none of yours", f"use {' or '.join(known)}")
-    found = list(partitions(options, scheduler.partitions()))
-    yield from found
-    if not any(finding.level == "fail" for finding in found):
+        misfits.append(
+            Finding("fail", "--account", f"{options.account} is none of yours", f"use {' or '.join(known)}")
+        )
+    yield from misfits
+    if not any(finding.level == "fail" for finding in misfits):
         yield from _asked(step, scheduler)
+
+
+def _array(step: Step, largest: int) -> Iterator[Finding]:
+    if len(step.job.tasks) > largest:
+        found = f"{len(step.job.tasks)} tasks, and the cluster takes {largest}"
+        yield Finding("fail", "--array" if step.trainings else "--slices", found, "submit it in parts")
 
 
 def _asked(step: Step, scheduler: Scheduler) -> Iterator[Finding]:

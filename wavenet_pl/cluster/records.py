@@ -32,6 +32,8 @@ class Record:
     """Of an array, what each task has after the command."""
     runs: Sequence[str] = ()
     """The run folder of each task, or the job's one, where that is known before it starts."""
+    chosen: Sequence[int] = ()
+    """Numbers of the tasks that were submitted, where these are not all."""
     requeues: bool = False
     time: float = 0.0
     """When it was submitted, in seconds since 1970."""
@@ -41,7 +43,8 @@ class Record:
     @property
     def ids(self) -> list[str]:
         """SLURM's ids: one, or that of each task."""
-        return [f"{self.job}_{task}" for task in range(len(self.tasks))] or [str(self.job)]
+        chosen = self.chosen or range(len(self.tasks))
+        return [f"{self.job}_{task}" for task in chosen] if self.tasks else [str(self.job)]
 
     @property
     def script(self) -> str:
@@ -56,18 +59,23 @@ class Record:
         """The run folder that a job or task is in, or will be; None where that is not known."""
         if entered := self.starts(id).runs:
             return entered[-1]
-        position = self.ids.index(id)
-        return RunFolder(Path(self.runs[position])) if position < len(self.runs) else None
+        task = task_of(id)
+        return RunFolder(Path(self.runs[task])) if task < len(self.runs) else None
 
     def overrides(self, id: str) -> str:
         """What sets a task apart, in one line."""
-        return " ".join(self.tasks[self.ids.index(id)]) if self.tasks else ""
+        return " ".join(self.tasks[task_of(id)]) if self.tasks else ""
 
     def write(self, script: str) -> None:
         """Keep it beside its script, for as long as the runs are kept."""
         described = {name: value for name, value in asdict(self).items() if name != "records"}
         write_durably(self.records / f"{self.job}.sh", script)
         write_durably(self.records / f"{self.job}.json", json.dumps(described, indent=1) + "\n")
+
+
+def task_of(id: str) -> int:
+    """12_3 -> 3, and 0 for a job that is no array."""
+    return int(id.partition("_")[2] or 0)
 
 
 def records_folder(runs: str | Path) -> Path:
@@ -117,7 +125,7 @@ def find_records(runs: str | Path, wanted: str | None) -> list[tuple[Record, str
         known = f"; known are {', '.join(str(record.job) for record in records[-10:])}" if records else ""
         what = "no job" if wanted is None else f"no job of {wanted}"
         raise UserError(
-            f"{records_folder(runs)} knows {what}, expected one that `wavenet-pl slurm` submitted{known}; submit one, or "
-            "name the folder of runs with --runs"
+            f"{records_folder(runs)} knows {what}, expected one that `wavenet-pl slurm` submitted{known}; "
+            "submit one, or name the folder of runs with --runs"
         )
     return found

@@ -48,3 +48,12 @@ class StopFlag:
 def hold() -> None:
     """Keep the signals waiting until a `StopFlag` is installed: before that they would kill the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
+
+
+def ignore_signals() -> None:
+    """Let no signal change how the process ends, from here on: for when all is written and the exit code is decided.
+
+    Whoever started the ranks may end those that leave last as soon as the first one left.
+    """
+    for number in EXIT_CODES:
+        signal.signal(number, signal.SIG_IGN)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from wavenet_pl.config import Config, build_trainer, check_trainer, load_config, split_arguments, to_plain
 from wavenet_pl.data.index import Index, load_index
 from wavenet_pl.errors import UserError
-from wavenet_pl.signals import StopFlag, StopRun
-from wavenet_pl.trainer_options import cluster_plugins
+from wavenet_pl.signals import StopFlag, StopRun, ignore_signals
 
 if TYPE_CHECKING:
     import lightning.pytorch as L
@@ -176,6 +175,8 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     if code == 0 and trainer.is_global_zero:
         briefing.say_end(run, trainer)
     leave_together()
+    if code:
+        ignore_signals()
     for lock in held:
         lock.close()
     return code
@@ -230,7 +231,7 @@ def _build_trainer(
     return build_trainer(
         config,
         callbacks=[*callbacks, checkpoints],
-        plugins=[AtomicCheckpointIO(), *cluster_plugins()],
+        plugins=[AtomicCheckpointIO()],
         logger=False,
         default_root_dir=str(run.path),
         enable_model_summary=False,

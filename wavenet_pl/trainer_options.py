@@ -85,8 +85,9 @@ def build_trainer(options: Mapping[str, Any], **ours: Any) -> Trainer:
     from lightning.pytorch import Trainer
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+    plugins = [*ours.pop("plugins", []), *_cluster_plugins()]
     try:
-        return Trainer(**{**ours, **options})
+        return Trainer(**{**ours, **options}, plugins=plugins)
     except (MisconfigurationException, TypeError, ValueError) as error:
         if not options:
             raise  # then it is no mistake of the user's
@@ -102,7 +103,7 @@ def build_trainer(options: Mapping[str, Any], **ours: Any) -> Trainer:
         raise SettingError(first, problem, *others) from error
 
 
-def cluster_plugins() -> list[Any]:
+def _cluster_plugins() -> list[Any]:
     """What Lightning needs to know of SLURM, inside of its jobs: ranks come from there, and nothing else does.
 
     Left to itself Lightning answers signals too, with work inside of the handler that ends in deadlocks.

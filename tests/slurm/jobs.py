@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -56,6 +58,12 @@ class Cluster:
             return found[0].read_bytes().count(b"train/loss") if found else 0
 
         self.wait_for(f"step {step}", lambda: rows() >= step, job)
+
+    def lose_node(self, name: str) -> None:
+        """Kill the daemon of a node, and let the controller notice at once what it would notice soon."""
+        os.kill(int((self.folder / f"run/slurmd-{name}.pid").read_text()), signal.SIGKILL)
+        command = ["scontrol", "update", f"nodename={name}", "state=down", "reason=lost"]
+        subprocess.run(command, check=True, timeout=60)
 
     def start_node(self, name: str) -> None:
         """Start the daemon of a node."""

@@ -161,3 +161,13 @@ def test_slices_become_an_array_and_a_merge(here: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(("text", "size"), [("64G", 65536), ("512", 512), ("1T", 2**20), ("0", 0), (None, 0)])
 def test_memory(text: str | None, size: float) -> None:
     assert read_memory(text) == size
+
+
+def test_the_words_of_a_command_stay_as_they_were_typed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["folder", "corpus", "out", "--loudness", "-23", "--trim", "--min-seconds=0.5"]
+    job = ["--time", "1:00:00", "--cpus-per-task=2"]
+    assert slurm("prepare", *job, *words, "--dry-run") == 0
+    assert slurm("prepare", *words[:3], *job, *words[3:], "--dry-run") == 0
+    assert f"prepare {' '.join(words)} --jobs 2" in " ".join(capsys.readouterr().out.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -66,10 +67,10 @@ def keep(record: Record, script: str, scheduler: Scheduler) -> int:
         scheduler.cancel(job)  # a job that nobody can find again
         raise
     tasks = f", {len(record.tasks)} tasks" if record.tasks else ""
-    print(
-        f"submitted job {job}{tasks}: {record.name}\ntype next    wavenet-pl slurm status {job}",
-        file=sys.stderr,
-    )
+    print(f"submitted job {job}{tasks}: {record.name}", file=sys.stderr)
+    for run in record.runs[:1]:
+        print(f"run folder   {os.path.relpath(run)}{' and others' if tasks else ''}", file=sys.stderr)
+    print(f"type next    wavenet-pl slurm status {job}", file=sys.stderr)
     return job
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.jobs import Cluster
+from tests.slurm.jobs import SCRIPT, Cluster
 
-SCRIPT = Path(__file__).with_name("cluster.sh")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 _skipped: list[str] = []
 

@@ -15,6 +15,7 @@ from wavenet_pl.cluster.scheduler import Scheduler
 from wavenet_pl.cluster.script import Job, build_script
 from wavenet_pl.cluster.states import JobState
 
+SCRIPT = Path(__file__).with_name("cluster.sh")
 TWO_NODES = JobOptions(nodes=2, time="10")
 _PATIENCE = 240.0
 
@@ -67,8 +68,7 @@ class Cluster:
 
     def start_node(self, name: str) -> None:
         """Start the daemon of a node."""
-        script = Path(__file__).with_name("cluster.sh")
-        subprocess.run([script, "node", self.folder, name], check=True, timeout=60)
+        subprocess.run([SCRIPT, "node", self.folder, name], check=True, timeout=60)
 
     def clear(self) -> None:
         """Cancel what runs, and wait until the nodes are free."""

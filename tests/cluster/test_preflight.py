@@ -26,6 +26,7 @@ MISTAKES = {
     "other devices": (["trainer.devices=4", "--tasks-per-node", "2"], "--tasks-per-node"),
     "other GPUs": (["trainer.devices=4", "--gpus-per-node", "2"], "--gpus-per-node"),
     "other nodes": (["trainer.num_nodes=4", "--nodes", "2"], "--nodes"),
+    "a task of an indivisible batch": (["--nodes", "2", "--array", "data.batch_size=4,5"], "data.batch_size"),
     "a task twice": (["--array", "seed=0,0"], "--array"),
     "two tasks in one folder": (["--array", "train.keep_last=1,2"], "--array"),
     "parallel nothing": (["--max-parallel", "2"], "--max-parallel"),

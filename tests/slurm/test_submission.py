@@ -13,7 +13,9 @@ from tests.data.shards import write_shard_set
 from tests.data_prep.corpus import make_corpus
 from tests.slurm.jobs import Cluster
 from tests.test_adapt import SETTINGS, SPEAKERS, TRAINING, write_voice
+from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
+from wavenet_pl.cluster.progress import progress_of
 from wavenet_pl.cluster.records import read_records
 from wavenet_pl.delta import DELTA_NAME
 
@@ -31,8 +33,8 @@ def here(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_a_sweep_of_four_with_a_restart_in_one(
     here: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    steps = "trainer.max_steps=40"
-    assert slurm(*TRAIN, *VALIDATED, steps, "--array", "optim.lr=1e-2,1e-4 seed=0..1", "--time", "30") == 0
+    settings = (*VALIDATED, "trainer.max_steps=40", "wandb.mode=offline")
+    assert slurm(*TRAIN, *settings, "--array", "optim.lr=1e-2,1e-4 seed=0..1", "--time", "30") == 0
     [record] = read_records("runs")
     ids = record.ids
     assert len(ids) == 4
@@ -47,6 +49,7 @@ def test_a_sweep_of_four_with_a_restart_in_one(
     runs = sorted(path.name for path in Path("runs").glob("wavenet-*"))
     assert len(runs) == 4
     assert sorted(Path(run).name for run in record.runs) == runs
+    groups = set()
     for id, task in zip(ids, record.tasks, strict=True):
         run = record.run_of(id)
         assert run is not None
@@ -54,9 +57,13 @@ def test_a_sweep_of_four_with_a_restart_in_one(
         config = run.config.read_text()
         assert f"seed: {seed}\n" in config
         assert float(re.findall(r"\blr: (\S+)", config)[0]) == float(rate)
-        assert "group: wavenet-sweep-" in config
+        tracked = [read_offline_run(folder) for folder in offline_folders(run.path)]
+        groups.add((*{each.group for each in tracked}, *{each.run_id for each in tracked}))
         assert {line.count(b'"train/loss"') for line in run.metrics.read_bytes().split(b"\n")} <= {0, 1}
         assert run.metrics.read_bytes().count(b'"train/loss"') == 40
+    assert len(groups) == 4, "one W&B run for each task, over its restarts too"
+    assert len({group for group, _ in groups}) == 1
+    assert "wavenet-sweep-" in str(groups)
     capsys.readouterr()
     assert slurm("summary") == 0
     head, first, *rest, _, best = capsys.readouterr().out.rstrip().split("\n")
@@ -72,19 +79,29 @@ def test_a_sweep_of_four_with_a_restart_in_one(
     assert all("COMPLETED" in row and "40/40" in row for row in rows)
 
 
-def test_slices_and_merge_make_the_bytes_of_one_process(here: Path, cluster: Cluster) -> None:
+def test_slices_and_merge_make_the_bytes_of_one_process_and_a_training_follows(
+    here: Path, cluster: Cluster
+) -> None:
     corpus = make_corpus(here / "corpus")
     options = ("--recordings-per-shard", "2")
     assert cli.main(["prepare", "folder", str(corpus), "whole", *options, "--jobs", "1"]) == 0
     assert slurm("prepare", "folder", str(corpus), "sliced", *options, "--slices", "4") == 0
     array, merge = read_records("runs")
     assert len(array.ids) == 4
+    following = [word for word in TRAIN if not word.startswith("data.path=")]
+    assert slurm(*following, "data.path=sliced", "--after", str(merge.job)) == 0
+    training = read_records("runs")[-1]
+    assert training.runs == [], "its folder's name depends on what is not there yet"
     assert cluster.wait_for_end(merge.job) == "COMPLETED"
     whole, sliced = here / "whole", here / "sliced"
     names = sorted(str(path.relative_to(whole)) for path in [*whole.rglob("*.tar"), whole / "index.json"])
     assert len(names) > 4
     for name in names:
         assert (sliced / name).read_bytes() == (whole / name).read_bytes(), name
+    assert cluster.wait_for_end(training.job) == "COMPLETED"
+    run = training.run_of(str(training.job))
+    assert run is not None
+    assert progress_of(run).is_done
 
 
 def test_stop_resume_logs_and_a_job_that_waits(

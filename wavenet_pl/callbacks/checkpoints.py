@@ -70,15 +70,15 @@ class Checkpoints(Checkpoint):
         _check_weights(trainer)
         self._validation_due = trainer.training and _is_validation_due(trainer)
         # Rows that are not on disk would be lost for a run that goes on from here.
-        files = [logger for logger in trainer.loggers if isinstance(logger, MetricsFile)]
-        rows = [file.write_waiting() for file in files]
+        rows = [logger.write_waiting() for logger in trainer.loggers if isinstance(logger, MetricsFile)]
         if any_rank(trainer, any(rows)):
             _log.error(f"step {step} is not saved before its rows are: {'; '.join(rows)}; make room")
             return False
         began = time.monotonic()
         trainer.save_checkpoint(checkpoint_path(self._run, step), weights_only=False)
-        for file in files:
-            file.log_metrics({SAVE_SECONDS: round(time.monotonic() - began, 3)})
+        seconds = round(time.monotonic() - began, 3)
+        for logger in trainer.loggers:
+            logger.log_metrics({SAVE_SECONDS: seconds}, step)
         writer = trainer.strategy.checkpoint_io
         assert isinstance(writer, AtomicCheckpointIO)
         if trainer.is_global_zero and writer.failure:

@@ -10,7 +10,7 @@ from typing import Any
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.plan import Training
 from wavenet_pl.config import Config
-from wavenet_pl.data.index import shard_storage
+from wavenet_pl.data.index import Index, shard_storage
 from wavenet_pl.errors import UserError
 from wavenet_pl.tracking.rows import SAVE_SECONDS, logged_numbers
 from wavenet_pl.versions import Finding
@@ -22,7 +22,7 @@ _LEAST_LEAD = 30
 
 
 def settings(config: Config, options: JobOptions) -> Iterator[Finding]:
-    """The config against what the job asks for; of an array, of its first task."""
+    """The config against what the job asks for."""
     trainer = config.trainer
     accelerator = str(trainer.get("accelerator", "auto"))
     if options.gpus_per_node and accelerator == "cpu":
@@ -78,9 +78,13 @@ def _times(config: Config, options: JobOptions) -> Iterator[Finding]:
         yield Finding("warn", "train.stop_after", found, "leave it out: the signal comes first")
 
 
-def data(training: Training) -> Iterator[Finding]:
-    """Whether the shards are those of the index, by their sizes; what differs inside is found when it is read."""
-    path, index = training.config.data.path, training.index
+def data(path: str, index: Index | None) -> Iterator[Finding]:
+    """Whether the shards are those of the index, by their sizes; what differs inside is found when it is read.
+
+    Args:
+        path: folder or URL.
+        index: its index; None where another job is to write it.
+    """
     if index is None:
         yield Finding("ok", "data.path", f"{path} is to be written by the job before")
         return

@@ -23,10 +23,8 @@ def main(args: argparse.Namespace) -> int:
     """`slurm logs`: of one job or task; with -f until it is over."""
     chosen = find_records(args.runs, args.job)
     record, id = chosen[-1]
-    if args.job is None or args.job == str(record.job):
-        same = [each for _, each in chosen if each.startswith(f"{record.job}")]
-        if len(record.ids) > 1 and len(same) > 1:
-            print(f"task {id} of {len(record.ids)}; name another as {record.ids[0]}", file=sys.stderr)
+    if record.tasks and len(chosen) > 1:
+        print(f"task {id}; name another one as {record.ids[0]}", file=sys.stderr)
     shown = Shown(record, id, args.rank)
     scheduler, asked, over = Scheduler(), 0.0, not args.follow
     while True:

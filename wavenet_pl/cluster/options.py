@@ -29,7 +29,7 @@ class JobOptions:
     tasks_per_node: int | None = None
     """Processes on each node; None for one per GPU, or one where there are none."""
     cpus_per_task: int | None = None
-    """Cores of each process: itself and its DataLoader workers."""
+    """Cores of each process; None for itself and each of its DataLoader workers."""
     time: str | None = None
     """Time limit of one start, as SLURM writes it; None for the partition's own."""
     partition: str | None = None
@@ -119,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("gpus_per_node", int, "N", "GPUs on each, with a process for each of them (0: train on CPUs)"),
         ("gpu_type", str, "KIND", "kind of GPU, as the cluster calls it"),
         ("tasks_per_node", int, "N", "processes on each node where there are no GPUs (1)"),
-        ("cpus_per_task", int, "N", "cores of each process: itself and its DataLoader workers"),
+        ("cpus_per_task", int, "N", "cores of each process (one for itself and for each DataLoader worker)"),
         ("time", str, "HH:MM:SS", "time limit of one start (default: the partition's)"),
         ("partition", str, "NAME", "partition, or several with commas"),
         ("account", str, "NAME", "whom the hours are charged to"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.records import records_folder
 from wavenet_pl.cluster.script import Job
 from wavenet_pl.cluster.sweep import read_sweep, sweep_name
-from wavenet_pl.config import Config, check_trainer, load_config, split_arguments
+from wavenet_pl.config import Config, DataConfig, check_trainer, load_config, split_arguments
 from wavenet_pl.data.index import INDEX_NAME, Index, load_index
 from wavenet_pl.data.storage import Storage
 from wavenet_pl.errors import UserError
@@ -94,13 +95,20 @@ def _training(wish: Wish) -> Step:
     added = _topology(base.trainer, wish.options)
     if tasks and base.wandb.group is None:
         added.append(f"wandb.group={sweep_name(base.name, tasks)}")
-    trainings = [_known(files, [*settings, *added, *task], args) for task in tasks or [()]]
+    read_index = cache(load_index)  # once for all tasks: it may be large
+    trainings = [_known(files, [*settings, *added, *task], args, read_index) for task in tasks or [()]]
     job = _job(wish, base.name, [*wish.words, *added], requeues=True)
     job = replace(job, tasks=tasks, max_parallel=args.max_parallel)
-    return Step(options=wish.options, job=job, trainings=tuple(trainings))
+    workers = max(each.config.data.num_workers for each in trainings)
+    return Step(options=_with_cores(wish.options, workers), job=job, trainings=tuple(trainings))
 
 
-def _known(files: Sequence[str], settings: Sequence[str], args: argparse.Namespace) -> Training:
+def _known(
+    files: Sequence[str],
+    settings: Sequence[str],
+    args: argparse.Namespace,
+    read_index: Callable[[str], Index],
+) -> Training:
     from wavenet_pl.train import check_limits
 
     config = load_config(files, settings)
@@ -108,8 +116,13 @@ def _known(files: Sequence[str], settings: Sequence[str], args: argparse.Namespa
     check_trainer(config)
     if args.after and not Path(Storage(config.data.path).path(INDEX_NAME)).exists():
         return Training(config=config, index=None, run=None)  # what comes before writes it
-    index = load_index(config.data.path)
+    index = read_index(config.data.path)
     return Training(config=config, index=index, run=run_folder(config, index.fingerprint, args.runs))
+
+
+def _with_cores(options: JobOptions, workers: int) -> JobOptions:
+    """Where nothing else is asked for, a core for each process and for each of its DataLoader workers."""
+    return options if options.cpus_per_task else replace(options, cpus_per_task=1 + workers)
 
 
 def _topology(trainer: Mapping[str, Any], options: JobOptions) -> list[str]:
@@ -142,10 +155,14 @@ def _adaptation(wish: Wish) -> Step:
     check_arguments(wish.args)
     _base_is_there(wish)
     settings = split_arguments(wish.args.settings)[1]
-    given = dict(setting.split("=", 1) for setting in settings if setting.startswith("trainer."))
-    added = _topology({name.removeprefix("trainer."): value for name, value in given.items()}, wish.options)
+    given = dict(setting.split("=", 1) for setting in settings)
+    trainer = {
+        name.removeprefix("trainer."): value for name, value in given.items() if name.startswith("trainer.")
+    }
+    added = _topology(trainer, wish.options)
     job = _job(wish, f"adapt-{wish.args.speaker}", [*wish.words, *added], requeues=True)
-    return Step(options=wish.options, job=job)
+    workers = given.get("data.num_workers", str(DataConfig().num_workers))
+    return Step(options=_with_cores(wish.options, int(workers) if workers.isdecimal() else 0), job=job)
 
 
 def _preparation(wish: Wish) -> list[Step]:

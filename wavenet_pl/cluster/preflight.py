@@ -50,11 +50,14 @@ def examine(
     yield from versions.known_bad(versions.installed_version)
     yield from secrets(step)
     yield from storage.places(step)
-    for number, training in enumerate(step.trainings):
-        if number == 0:
-            yield from fitness.settings(training.config, step.options)
-            yield from fitness.data(training)
-        yield from fitness.saving(training, step.options)
+    for path, index in {each.config.data.path: each.index for each in step.trainings}.items():
+        yield from fitness.data(path, index)
+    # What tasks of an array have in common is said once.
+    yield from dict.fromkeys(
+        finding
+        for each in step.trainings
+        for finding in (*fitness.settings(each.config, step.options), *fitness.saving(each, step.options))
+    )
     yield from folders(step, scheduler, records)
     if not scheduler.is_here:
         yield Finding(

@@ -13,8 +13,8 @@ from wavenet_pl.signals import EXIT_CODES
 
 def end_of(*lines: str) -> int:
     """How a process that runs these lines ends: its exit code, or the signal that killed it, negative."""
-    begin = "import os, signal; from wavenet_pl.signals import StopFlag, ignore_signals; flag = StopFlag(); flag.install()"
-    return subprocess.run([sys.executable, "-c", "\n".join([begin, *lines])], timeout=60).returncode
+    begin = ("import os, signal", "from wavenet_pl.signals import *", "flag = StopFlag()", "flag.install()")
+    return subprocess.run([sys.executable, "-c", "\n".join([*begin, *lines])], timeout=60).returncode
 
 
 @pytest.mark.parametrize("number", EXIT_CODES)

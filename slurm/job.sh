@@ -74,8 +74,11 @@ case $rc in
     143)
         # Never requeued from here: a cancelled job would come back. Who leaves now counts as failed, even when
         # preempted; who waits to be killed is started again by SLURM, or is not when it was cancelled.
-        say "stopped by SIGTERM"
-        while ending; do sleep 2; done
+        if ending; then
+            say "stopped by SLURM, which decides what follows"
+            while ending; do sleep 2; done
+        fi
+        say "stopped by SIGTERM, and not by SLURM: see $WAVENET_PL_START-*.log"
         ;;
     *) say "failed with $rc: see $WAVENET_PL_START-*.log" ;;
 esac

@@ -6,8 +6,12 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wavenet_pl.errors import UserError
+
+if TYPE_CHECKING:
+    from data_prep.preparation import Request
 
 _USAGE = """\
 %(prog)s folder SRC DEST [options]
@@ -137,10 +141,29 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    request = check_arguments(args)
+    if request is None:
+        from data_prep.preparation import merge
+
+        merge(Path(args.paths[0]))
+    else:
+        from data_prep.preparation import prepare
+
+        prepare(request)
+    return 0
+
+
+def check_arguments(args: argparse.Namespace) -> Request | None:
+    """What is to be done; None where slices are to be merged.
+
+    Raises:
+        UserError: an argument is wrong, or would be ignored.
+    """
     from data_prep.options import CORPORA, Options, RuleOptions, SineOptions, SplitOptions, read_mel
 
     if args.corpus == "merge":
-        return _merge(args)
+        _check_merge(args)
+        return None
     if args.corpus not in CORPORA:
         raise UserError(f"CORPUS is {args.corpus!r}, expected one of {', '.join(CORPORA)}, or merge")
     source, folder = _paths(args)
@@ -184,23 +207,20 @@ def _run(args: argparse.Namespace) -> int:
         recordings_per_shard=args.recordings_per_shard,
     )
     options.check()
-    from data_prep.preparation import Request, prepare
+    from data_prep.preparation import Request
 
-    prepare(
-        Request(
-            options=options,
-            source=source,
-            folder=folder,
-            jobs=jobs,
-            slice=args.slice,
-            overwrite=args.overwrite,
-            dry_run=args.dry_run,
-        )
+    return Request(
+        options=options,
+        source=source,
+        folder=folder,
+        jobs=jobs,
+        slice=args.slice,
+        overwrite=args.overwrite,
+        dry_run=args.dry_run,
     )
-    return 0
 
 
-def _merge(args: argparse.Namespace) -> int:
+def _check_merge(args: argparse.Namespace) -> None:
     if len(args.paths) != 1:
         raise UserError(f"merge got {len(args.paths)} paths, expected one: DEST")
     parser = argparse.ArgumentParser()
@@ -210,10 +230,6 @@ def _merge(args: argparse.Namespace) -> int:
         raise UserError(
             f"--{ignored[0].replace('_', '-')} would be ignored: the slices have decided it; drop it"
         )
-    from data_prep.preparation import merge
-
-    merge(Path(args.paths[0]))
-    return 0
 
 
 def _paths(args: argparse.Namespace) -> tuple[Path | None, Path]:

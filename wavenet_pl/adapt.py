@@ -76,15 +76,19 @@ def main(args: argparse.Namespace) -> int:
         from wavenet_pl.adaptation.merge import merge
 
         return merge(Path(args.run), Path(args.merge), args.base)
-    _check(args)
+    check_arguments(args)
     from wavenet_pl.train import quieten
 
     quieten()
     return _adapt(args, flag, began)
 
 
-def _check(args: argparse.Namespace) -> None:
-    """What needs no model."""
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse what needs no model to be refused.
+
+    Raises:
+        UserError: names the option.
+    """
     for option, value, what in (("--audio", args.audio, "a folder"), ("--speaker", args.speaker, "a name")):
         if not value:
             raise UserError(f"{option} is missing, expected {what}; see `wavenet-pl adapt --help`")

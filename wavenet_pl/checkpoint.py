@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +18,11 @@ from wavenet_pl.durable import replacing, write_durably
 from wavenet_pl.errors import UserError
 from wavenet_pl.foreign import read_file
 from wavenet_pl.modules import CHECKPOINT_KEY, WaveNetModule
-from wavenet_pl.run import RunFolder
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.run import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.run import checkpoint_path as checkpoint_path
+from wavenet_pl.tracking.rows import logged_numbers
 from wavenet_pl.weights import build_trained, is_export, load_export, read_archive
 
-_NAME = re.compile(r"step-(\d{9,})\.ckpt")
 _MOST_DELTAS = 16
 """On top of one another: a file could name itself as its base."""
 
@@ -78,28 +76,9 @@ class AtomicCheckpointIO(CheckpointIO):
         checksum_path(Path(path)).unlink(missing_ok=True)
 
 
-def checkpoint_path(run: RunFolder, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
-    return run.checkpoints / f"step-{step:09d}.ckpt"
-
-
-def checkpoint_step(path: Path) -> int:
-    """The step that a checkpoint's name says."""
-    match = _NAME.fullmatch(path.name)
-    assert match is not None, path
-    return int(match[1])
-
-
 def checksum_path(path: Path) -> Path:
     """Where the checksum of a checkpoint lies, as `sha256sum -c` reads it."""
     return path.with_name(path.name + ".sha256")
-
-
-def list_checkpoints(run: RunFolder) -> list[Path]:
-    """Every checkpoint of a run by step, valid or not."""
-    return sorted(
-        (path for path in run.checkpoints.glob("*.ckpt") if _NAME.fullmatch(path.name)), key=checkpoint_step
-    )
 
 
 def problem(path: Path) -> str | None:
@@ -157,14 +136,7 @@ def validation_bits(run: RunFolder, key: str = "val/bits") -> dict[int, float]:
     Raises:
         UserError: it is damaged.
     """
-    rows = read_metrics(run.metrics) if run.metrics.exists() else []
-    validated = [row for row in rows if key in row]
-    for row in validated:
-        if type(row.get("step")) is not int or type(row[key]) not in (int, float):
-            raise UserError(
-                f"{run.metrics} has the row {row!s:.80}, expected numbers as step and {key}; remove it"
-            )
-    return {row["step"]: row[key] for row in validated if math.isfinite(row[key])}
+    return logged_numbers(run.metrics, key)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

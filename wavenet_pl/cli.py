@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import errno
-import importlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 from wavenet_pl import signals
+from wavenet_pl.commands import COMMANDS, EXIT_USER, PROGRAM, Parser, command_module, parse
 from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.foreign import printable
 from wavenet_pl.redaction import redact
 
-COMMANDS = {
-    "prepare": ("data_prep.command", "turn a corpus of recordings into shards with an index and a report"),
-    "index": ("wavenet_pl.indexing", "check shards that someone else wrote, and write their index"),
-    "train": ("wavenet_pl.train", "train a model from a config, or go on with the run it began"),
-    "generate": ("wavenet_pl.generate", "make clips to listen to from a trained model"),
-    "adapt": ("wavenet_pl.adapt", "teach a trained model a new speaker from a folder of recordings"),
-    "evaluate": (
-        "wavenet_pl.evaluate",
-        "say how good a trained model is, in numbers and on a page to listen to",
-    ),
-    "export": (
-        "wavenet_pl.export",
-        "write a trained model as safetensors with a model card, to give to others",
-    ),
-    "doctor": ("wavenet_pl.doctor", "check this machine and installation, and say what to do"),
-}
-"""Command -> module with `add_arguments(parser)` and `main(args) -> int`, and what it is for."""
-
-PROGRAM = "wavenet-pl"
-EXIT_BUG, EXIT_USER, EXIT_BAD_DATA, EXIT_INTERRUPTED, EXIT_PIPE = 1, 2, 3, 130, 141
+EXIT_BUG, EXIT_BAD_DATA, EXIT_INTERRUPTED, EXIT_PIPE = 1, 3, 130, 141
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Errors that say something of the machine and nothing of us: full, over quota, read-only, too large."""
 EPILOG = """\
 exit codes: 0 done, 1 a bug of ours, 2 a mistake in what was asked, 3 bad data or numbers,
             85 saved: run the same command again to go on, 130 Ctrl-C, 143 terminated"""
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one message with the nearest option."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split()[0] if message else ""
-        options = [option for action in self._actions for option in action.option_strings]
-        if message.startswith("unrecognized arguments: ") and unknown.startswith("-"):
-            message += _did_you_mean(unknown.split("=")[0], options)
-        self.exit(EXIT_USER, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,30 +92,13 @@ def _run(arguments: list[str]) -> int:
             parser.print_help()
         return 0 if options.version else EXIT_USER
     name = arguments[0]
-    if name not in COMMANDS:
-        raise UserError(
-            f"{name!r} is no command, expected one of {', '.join(COMMANDS)}{_did_you_mean(name, COMMANDS)}"
-        )
-    module_name, purpose = COMMANDS[name]
-    module = importlib.import_module(module_name)
+    module = command_module(name)
+    purpose = COMMANDS[name][1]
     purpose = purpose[0].upper() + purpose[1:] + "."
     parser = Parser(prog=f"{PROGRAM} {name}", description=purpose, allow_abbrev=False)
     module.add_arguments(parser)
-    code: int = module.main(_parse(parser, arguments[1:]))
+    code: int = module.main(parse(parser, arguments[1:]))
     return code
-
-
-def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Lets options stand between CONFIG and key=value arguments, where the command has no sub-commands."""
-    try:
-        return parser.parse_intermixed_args(arguments)
-    except TypeError:  # argparse's word for "this parser cannot"
-        return parser.parse_args(arguments)
-
-
-def _did_you_mean(name: str, names: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {matches[0]}?" if matches else ""
 
 
 def _version() -> str:

@@ -20,9 +20,11 @@ from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
 from wavenet_pl.foreign import read_file
 from wavenet_pl.redaction import redact, redact_text
+from wavenet_pl.versions import installed_versions
 
 _SIGNED_TRAINER = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
 _SIGNED_DATA = ("batch_size", "crop_samples")
+_CHECKPOINT = re.compile(r"step-(\d{9,})\.ckpt")
 _PATIENCE = 10
 """Seconds that a run waits for its predecessor to end: a scheduler may start it again at once."""
 
@@ -93,9 +95,9 @@ class RunFolder:
         return text
 
     def create(self, config: Config) -> dict[str, Any]:
-        """Make the folder and write down what the run is: id, config, git commit and diff. Returns the git facts.
+        """Make the folder and write down what the run is: id, config, git commit and diff, versions of packages.
 
-        Keys and passwords are taken out of all that is written.
+        Returns the git facts. Keys and passwords are taken out of all that is written.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(exist_ok=True)
@@ -105,6 +107,7 @@ class RunFolder:
         git = {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "-uno"))}
         write_durably(self.path / "git.json", json.dumps(git) + "\n")
         write_durably(self.path / "git.diff", redact_text(_git("diff", "HEAD")))
+        write_durably(self.path / "versions.json", json.dumps(installed_versions(), indent=2) + "\n")
         return git
 
     def lock(self) -> BinaryIO:
@@ -183,6 +186,26 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
             f"{path} is no run folder, expected one with checkpoints/ in it, such as runs/demo-1a2b3c"
         )
     return run
+
+
+def checkpoint_path(run: RunFolder, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return run.checkpoints / f"step-{step:09d}.ckpt"
+
+
+def checkpoint_step(path: Path) -> int:
+    """The step that a checkpoint's name says."""
+    match = _CHECKPOINT.fullmatch(path.name)
+    assert match is not None, path
+    return int(match[1])
+
+
+def list_checkpoints(run: RunFolder) -> list[Path]:
+    """Every checkpoint of a run by step, valid or not."""
+    return sorted(
+        (path for path in run.checkpoints.glob("*.ckpt") if _CHECKPOINT.fullmatch(path.name)),
+        key=checkpoint_step,
+    )
 
 
 def _git(*arguments: str) -> str:

@@ -26,7 +26,10 @@ class StopRun(Exception):
 
 
 class StopFlag:
-    """Set by the first signal. A second one of the same kind does what it would have done without us."""
+    """Set by the first signal. A second SIGTERM or SIGINT does what it would have done without us.
+
+    SIGUSR1 never does: it may come from a scheduler and again from a user, and asks for nothing but what is under way.
+    """
 
     def __init__(self) -> None:
         self.code = 0
@@ -42,9 +45,19 @@ class StopFlag:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.code = EXIT_CODES[signal.Signals(number)]
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if number != signal.SIGUSR1:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def hold() -> None:
     """Keep the signals waiting until a `StopFlag` is installed: before that they would kill the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
+
+
+def ignore_signals() -> None:
+    """Let no signal change how the process ends, from here on: for when all is written and the exit code is decided.
+
+    Whoever started the ranks may end those that leave last as soon as the first one left.
+    """
+    for number in EXIT_CODES:
+        signal.signal(number, signal.SIG_IGN)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from wavenet_pl.config import Config, build_trainer, check_trainer, load_config, split_arguments, to_plain
 from wavenet_pl.data.index import Index, load_index
 from wavenet_pl.errors import UserError
-from wavenet_pl.signals import StopFlag, StopRun
+from wavenet_pl.signals import StopFlag, StopRun, ignore_signals
 
 if TYPE_CHECKING:
     import lightning.pytorch as L
@@ -52,15 +52,24 @@ def main(args: argparse.Namespace) -> int:
     flag.install()  # before anything takes time: a signal must find its handler
     files, overrides = split_arguments(args.settings)
     config = load_config(files, overrides)
+    check_limits(config)
+    index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
+    quieten()
+    check_trainer(config)
+    return _train(args, config, index, flag, began)
+
+
+def check_limits(config: Config) -> None:
+    """A training without an end is refused.
+
+    Raises:
+        UserError: nothing says how long to train.
+    """
     if not config.train.stop_after and not any(config.trainer.get(name) is not None for name in _LIMITS):
         raise UserError(
             "nothing says how long to train, expected one of trainer.max_steps, trainer.max_epochs, trainer.max_time "
             "or train.stop_after; add trainer.max_steps=100000, for instance"
         )
-    index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
-    quieten()
-    check_trainer(config)
-    return _train(args, config, index, flag, began)
 
 
 def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFlag, began: float) -> int:
@@ -127,6 +136,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     from wavenet_pl.callbacks.preemption import exit_code
     from wavenet_pl.callbacks.ranks import leave_together
     from wavenet_pl.checkpoint import newest_valid
+    from wavenet_pl.cluster import guard
     from wavenet_pl.data.datamodule import check_batch_size
 
     config, run, module = task.config, task.run, task.module
@@ -137,6 +147,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     if config.train.compile:
         module.network.compile()
     held = _take_folder(run, fresh) if trainer.is_global_zero else []
+    guard.enter(run, trainer.global_rank)
     resume, passed_over = newest_valid(run)
     tracker = _prepare_rank_zero(task, trainer, resume, passed_over)
     code = 0
@@ -164,6 +175,8 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     if code == 0 and trainer.is_global_zero and task.extras.at_end is None:
         briefing.say_end(run, trainer)
     leave_together()
+    if code:
+        ignore_signals()
     for lock in held:
         lock.close()
     return code

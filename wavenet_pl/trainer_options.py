@@ -85,8 +85,9 @@ def build_trainer(options: Mapping[str, Any], **ours: Any) -> Trainer:
     from lightning.pytorch import Trainer
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+    plugins = [*ours.pop("plugins", []), *_cluster_plugins()]
     try:
-        return Trainer(**{**ours, **options})
+        return Trainer(**{**ours, **options}, plugins=plugins)
     except (MisconfigurationException, TypeError, ValueError) as error:
         if not options:
             raise  # then it is no mistake of the user's
@@ -100,3 +101,13 @@ def build_trainer(options: Mapping[str, Any], **ours: Any) -> Trainer:
         also = f", or {' or '.join(others)}," if others else ""
         problem = f"is {found(options[suspects[0]])}, and lightning.Trainer refuses it{also}: {reason}"
         raise SettingError(first, problem, *others) from error
+
+
+def _cluster_plugins() -> list[Any]:
+    """What Lightning needs to know of SLURM, inside of its jobs: ranks come from there, and nothing else does.
+
+    Left to itself Lightning answers signals too, with work inside of the handler that ends in deadlocks.
+    """
+    from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,13 @@ def installed_version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def installed_versions() -> dict[str, str]:
+    """Of Python, of the project, and of every package that it asks for and that is here."""
+    names = [PROJECT, *sorted({Requirement(each).name for each in declared()[0]} - {PROJECT})]
+    found = {name: version for name in names if (version := installed_version(name)) is not None}
+    return {"python": platform.python_version(), **found}
 
 
 def python(version: str, wanted: str) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import lightning.pytorch as L
@@ -23,6 +24,7 @@ from wavenet_pl.modules import CHECKPOINT_KEY
 from wavenet_pl.run import RunFolder
 from wavenet_pl.signals import BAD, StopRun
 from wavenet_pl.tracking.metrics_file import MetricsFile
+from wavenet_pl.tracking.rows import SAVE_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +74,11 @@ class Checkpoints(Checkpoint):
         if any_rank(trainer, any(rows)):
             _log.error(f"step {step} is not saved before its rows are: {'; '.join(rows)}; make room")
             return False
+        began = time.monotonic()
         trainer.save_checkpoint(checkpoint_path(self._run, step), weights_only=False)
+        seconds = round(time.monotonic() - began, 3)
+        for logger in trainer.loggers:
+            logger.log_metrics({SAVE_SECONDS: seconds}, step)
         writer = trainer.strategy.checkpoint_io
         assert isinstance(writer, AtomicCheckpointIO)
         if trainer.is_global_zero and writer.failure:

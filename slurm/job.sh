@@ -1,0 +1,85 @@
+#!/bin/bash
+# The body of every batch script that `wavenet-pl slurm` writes. A head of #SBATCH lines, and of what is set here, stands
+# before it there.
+folder=$PWD records=$PWD max_restarts=0 command=(true)
+# --- the head ends here ---
+
+id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID:-}}
+id=${id:-${SLURM_JOB_ID:?this is a batch script: hand it to sbatch}}
+restart=${SLURM_RESTART_COUNT:-0}
+python=${command[0]}
+say() { echo "[$(date '+%F %T') job $id, start $((restart + 1))] $*"; }
+guard() { "$python" -m wavenet_pl.cluster.guard "$1" "$records/$id.starts.jsonl" "$restart" "$max_restarts"; }
+
+cd "$folder" || { say "expected the folder $folder on $SLURMD_NODENAME: is it shared by all nodes?"; exit 2; }
+say "on $SLURM_JOB_NODELIST"
+
+# Every node has to see the records, beside which the run folders lie, and the interpreter. A file made a moment ago may
+# take a while to appear over NFS.
+if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
+    token=$records/.token-$id-$restart
+    : >"$token" || exit 2
+    # shellcheck disable=SC2016  # for the shell on each node
+    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --input=none bash -c '
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
+            [ -x "$2" ] && [ -e "$1" ] && exit 0
+            sleep 1
+        done
+        missing=$2; [ -x "$2" ] && missing=${1%/*}
+        echo "node $SLURMD_NODENAME does not see $missing, expected a file system that all nodes share;" \
+            "move it there, or leave the node out with --exclude=$SLURMD_NODENAME"
+        exit 2' - "$token" "$python"
+    seen=$?
+    rm -f "$token"
+    [ "$seen" -eq 0 ] || { say "not started: nodes differ"; exit 2; }
+fi
+
+guard start || exit 3
+
+# Rendezvous on the first node. Ports below 32768 are given to nobody by chance; jobs that share a node begin to look at
+# different ones and go on in strides, so that two that start together do not meet.
+MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+offset=$((SLURM_JOB_ID % 10000))
+while (exec 3<>"/dev/tcp/127.0.0.1/$((20000 + offset))") 2>/dev/null; do offset=$(((offset + 7919) % 10000)); done
+MASTER_PORT=$((20000 + offset))
+export MASTER_ADDR MASTER_PORT
+# The ranks find their logs by this, and put them into the run folder too.
+export WAVENET_PL_START=$records/slurm-$id-$restart
+
+# Where a network is not what NCCL or gloo take it for, choose by hand; wrong guesses show as hangs at the first step:
+#   export NCCL_SOCKET_IFNAME=ib0 GLOO_SOCKET_IFNAME=ib0  # several networks: ranks must meet on the same one
+#   export NCCL_IB_DISABLE=1                              # InfiniBand that is there and does not work
+#   export NCCL_DEBUG=INFO                                # what NCCL chose, in the logs of the ranks
+# SLURM binds each rank to its own cores where the cluster is set up so. Ranks that share cores are slow, not wrong:
+#   srun --cpu-bind=cores                                 # asks for it
+srun --kill-on-bad-exit=1 --input=none --open-mode=append --output="$WAVENET_PL_START-%t.log" \
+    ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "${command[@]}"
+rc=$? # of the ranks the highest
+reason=$(guard "$rc") || no_more=yes
+
+# Whether SLURM is about to end this job: it was cancelled, preempted or ran out of time.
+ending() {
+    local state
+    state=$(scontrol show job --oneliner "$SLURM_JOB_ID") || return 0
+    [[ $state != *" JobState=RUNNING "* || $state =~ PreemptTime=[0-9] ]]
+}
+
+case $rc in
+    0) say "done" ;;
+    85 | 138) # saved; or told to save before there was anything to save
+        [ -z "${no_more:-}" ] || { say "saved; $reason"; exit 3; }
+        say "saved; asks to be started again"
+        scontrol requeue "$id" || say "SLURM does not start it again: submit it once more, and it goes on"
+        ;;
+    143)
+        # Never requeued from here: a cancelled job would come back. Who leaves now counts as failed, even when
+        # preempted; who waits to be killed is started again by SLURM, or is not when it was cancelled.
+        if ending; then
+            say "stopped by SLURM, which decides what follows"
+            while ending; do sleep 2; done
+        fi
+        say "stopped by SIGTERM, and not by SLURM: see $WAVENET_PL_START-*.log"
+        ;;
+    *) say "failed with $rc: see $WAVENET_PL_START-*.log" ;;
+esac
+exit "$rc"

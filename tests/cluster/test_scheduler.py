@@ -1,0 +1,44 @@
+"""SLURM that is not there, does not answer, or says no."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wavenet_pl.cluster.scheduler import Refused, Scheduler
+from wavenet_pl.errors import UserError
+
+
+def test_a_machine_without_slurm(here: Path) -> None:
+    assert not Scheduler().is_here
+    with pytest.raises(
+        UserError, match=r"sinfo is not on PATH, expected SLURM's commands; go to a login node"
+    ):
+        Scheduler().partitions()
+
+
+def test_a_controller_that_hangs(here: Path, tmp_path: Path) -> None:
+    _program(tmp_path, "scontrol", "exec /bin/sleep 30")
+    with pytest.raises(UserError, match=r"scontrol did not answer within 0\.2 s"):
+        Scheduler(timeout=0.2).job(12)
+
+
+def test_what_sbatch_says_is_passed_on(here: Path, tmp_path: Path) -> None:
+    said = "sbatch: error: Batch job submission failed: Invalid account"
+    _program(tmp_path, "sbatch", f"echo '{said}' >&2; exit 1")
+    with pytest.raises(
+        Refused, match=r"sbatch refused: Batch job submission failed: Invalid account; mend that"
+    ):
+        Scheduler().submit("#!/bin/bash\n")
+
+
+def test_the_id_of_a_job_on_a_named_cluster_below_a_notice(here: Path, tmp_path: Path) -> None:
+    _program(tmp_path, "sbatch", "echo 'welcome'; echo '123;big'")
+    assert Scheduler().submit("#!/bin/bash\n") == 123
+
+
+def _program(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / "no programs" / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)

@@ -1,0 +1,91 @@
+"""Jobs on the tests' cluster: submitted, watched, and what they left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.small import SETTINGS
+from wavenet_pl.cluster.options import JobOptions
+from wavenet_pl.cluster.scheduler import Scheduler
+from wavenet_pl.cluster.script import Job, build_script
+from wavenet_pl.cluster.states import JobState
+
+SCRIPT = Path(__file__).with_name("cluster.sh")
+TWO_NODES = JobOptions(nodes=2, time="10")
+_PATIENCE = 240.0
+
+
+class Cluster:
+    """The cluster in a folder, as `cluster.sh` made it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.scheduler = folder, Scheduler()
+
+    def submit(self, options: JobOptions, job: Job) -> int:
+        """Hand it in; returns its id."""
+        job.records.mkdir(parents=True, exist_ok=True)
+        return self.scheduler.submit(build_script(options, job))
+
+    def state(self, id: int | str) -> JobState:
+        """Of one job that is no array."""
+        [state] = self.scheduler.job(id)
+        return state
+
+    def wait_for(self, what: str, holds: Callable[[], object], job: int | str | None = None) -> None:
+        """Wait until it does; a job that has ended by then would make that wait in vain."""
+        deadline = time.monotonic() + _PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline, f"waited for {what}"
+            assert job is None or not self.state(job).is_over or holds(), (
+                f"the job ended before {what}: {self.state(job)}"
+            )
+            time.sleep(0.2)
+
+    def wait_for_end(self, id: int | str) -> str:
+        """Wait until a job is over; returns the state that it is in then."""
+        self.wait_for(f"the end of {id}", lambda: self.state(id).is_over)
+        return self.state(id).state
+
+    def wait_for_row(self, job: int, folder: Path, step: int) -> None:
+        """Wait until the one run in a folder of runs has a row of this step."""
+
+        def rows() -> int:
+            found = list(folder.glob("wavenet-*/metrics.jsonl"))
+            return found[0].read_bytes().count(b"train/loss") if found else 0
+
+        self.wait_for(f"step {step}", lambda: rows() >= step, job)
+
+    def lose_node(self, name: str) -> None:
+        """Kill the daemon of a node, and let the controller notice at once what it would notice soon."""
+        os.kill(int((self.folder / f"run/slurmd-{name}.pid").read_text()), signal.SIGKILL)
+        command = ["scontrol", "update", f"nodename={name}", "state=down", "reason=lost"]
+        subprocess.run(command, check=True, timeout=60)
+
+    def start_node(self, name: str) -> None:
+        """Start the daemon of a node."""
+        subprocess.run([SCRIPT, "node", self.folder, name], check=True, timeout=60)
+
+    def clear(self) -> None:
+        """Cancel what runs, and wait until the nodes are free."""
+        for state in self.scheduler.jobs():
+            if not state.is_over:
+                self.scheduler.cancel(state.id)
+        self.wait_for("free nodes", lambda: all(state.is_over for state in self.scheduler.jobs()))
+
+
+def small_training(shards: Path, runs: Path, *settings: str, name: str = "small") -> Job:
+    """A job that trains the small model, one rank on each of two nodes."""
+    own = [f"data.path={shards}", *SETTINGS, "data.batch_size=4", "trainer.num_nodes=2", "trainer.devices=1"]
+    command = ("train", *own, *settings, "--runs", str(runs))
+    return Job(name=name, command=command, folder=runs.parent, records=runs / ".slurm", requeues=True)
+
+
+def log_of(job: Job, id: int | str) -> str:
+    """What the batch script and the ranks said."""
+    paths = sorted(job.records.glob(f"*{id}*.log"))
+    return "\n".join(f"--- {path.name}\n{path.read_text()}" for path in paths)

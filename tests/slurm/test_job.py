@@ -1,0 +1,167 @@
+"""What the batch script does around its command. Ranks are small programs here that stand for trainings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.submitting import TRAIN, slurm
+from tests.data.shards import write_shard_set
+from tests.slurm.jobs import SCRIPT, TWO_NODES, Cluster, log_of
+from wavenet_pl.cluster.guard import read_starts
+from wavenet_pl.cluster.options import JobOptions
+from wavenet_pl.cluster.records import read_records
+from wavenet_pl.cluster.script import Job
+
+KEY = "planted0key0that0nobody0may0ever0see0again"
+ONE_NODE = JobOptions(time="10", exclude="n2")
+
+
+def stand_in(folder: Path, rank: str) -> Job:
+    """A job whose ranks do this, in bash, instead of training; what else the script asks Python for is real."""
+    program = folder / "python"
+    program.write_text(f'#!/bin/bash\n[ "$2" = wavenet_pl ] || exec {sys.executable} "$@"\n{rank}\n')
+    program.chmod(0o755)
+    return Job(
+        name="stand-in", command=["train"], folder=folder, records=folder / "runs/.slurm", requeues=True,
+        python=str(program),
+    )  # fmt: skip
+
+
+def test_a_node_that_does_not_see_the_runs_is_named_before_anything_starts(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("no node can have a folder of its own here: mount namespaces are not permitted")
+    job = replace(stand_in(tmp_path, "exit 0"), records=cluster.folder / "private/runs/.slurm")
+    id = cluster.submit(TWO_NODES, job)
+    assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == 2
+    log = log_of(job, id)
+    assert f"node n2 does not see {job.records}, expected a file system that all nodes share" in log
+    assert "--exclude=n2" in log and "not started: nodes differ" in log
+    assert not list(job.records.glob("slurm-*")) and not list(job.records.glob(".token*"))
+
+
+def test_a_job_that_always_asks_for_more_time_is_stopped_with_the_reason(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    job = stand_in(tmp_path, "exit 85")
+    id = cluster.submit(ONE_NODE, job)
+    assert cluster.wait_for_end(id) == "FAILED", log_of(job, id)
+    assert (cluster.state(id).exit_code, cluster.state(id).restarts) == (3, 1)
+    assert "stopped: the job was started 2 times in a row without a new checkpoint" in log_of(job, id)
+
+
+def test_a_job_is_started_again_as_often_as_allowed(cluster: Cluster, tmp_path: Path) -> None:
+    run = tmp_path / "runs/small-1a2b3c"
+    rank = f"""
+        mkdir -p {run}/checkpoints
+        touch {run}/checkpoints/step-$(printf %09d "$((SLURM_RESTART_COUNT + 1))").ckpt
+        echo '{{"run": "{run}", "restart": 0}}' >>"${{WAVENET_PL_START%/*}}/$SLURM_JOB_ID.starts.jsonl"
+        exit 85"""
+    job = stand_in(tmp_path, rank)
+    id = cluster.submit(replace(ONE_NODE, max_restarts=2), job)
+    assert cluster.wait_for_end(id) == "FAILED", log_of(job, id)
+    assert (cluster.state(id).exit_code, cluster.state(id).restarts) == (3, 2)
+    assert "was started again 2 times, which is --max-restarts" in log_of(job, id)
+    assert [start.exit for start in read_starts(job.records / f"{id}.starts.jsonl").starts] == [85, 85, 85]
+
+
+def test_a_signal_before_the_ranks_are_ready_for_it_starts_the_job_again(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    job = stand_in(tmp_path, '[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] || kill -USR1 $$')
+    id = cluster.submit(ONE_NODE, job)
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    assert cluster.state(id).restarts == 1
+
+
+def test_a_failing_rank_fails_the_job_with_its_code(cluster: Cluster, tmp_path: Path) -> None:
+    job = stand_in(tmp_path, "exit 2")
+    id = cluster.submit(TWO_NODES, job)
+    assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == 2
+    assert "failed with 2: see" in log_of(job, id)
+
+
+MEET = """
+import os, socket, time
+address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+job = os.environ["SLURM_JOB_ID"].encode()
+if os.environ["SLURM_PROCID"] == "0":
+    server = socket.create_server(address)
+    other, _ = server.accept()
+    assert other.recv(100) == job
+    other.sendall(b"yes " + job)
+    time.sleep(5)
+else:
+    for attempt in range(100):
+        try:
+            client = socket.create_connection(address)
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.2)
+    client.sendall(job)
+    assert client.recv(100) == b"yes " + job, "another job answers"
+    print("met at", address[1])
+"""
+
+
+def test_twenty_pairs_of_jobs_on_one_node_never_meet_at_the_same_port(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Some of the ports that they begin to look at are taken by others."""
+    (tmp_path / "meet.py").write_text(MEET)
+    job = stand_in(tmp_path, f"exec {sys.executable} -S -E {tmp_path}/meet.py")
+    options = replace(ONE_NODE, tasks_per_node=2)
+    first = cluster.submit(options, job)
+    with ExitStack() as taken:
+        for number in range(1, 40, 3):
+            taken.enter_context(socket.create_server(("127.0.0.1", 20_000 + (first + number) % 10_000)))
+        ids = [first] + [cluster.submit(options, job) for _ in range(39)]
+        ends = {id: cluster.wait_for_end(id) for id in ids}
+    assert set(ends.values()) == {"COMPLETED"}, ends
+    logs = [(job.records / f"slurm-{id}-0-1.log").read_text() for id in ids]
+    assert len({log for log in logs if log.startswith("met at 2")}) == 40
+
+
+def test_keys_reach_the_ranks_and_nothing_that_is_written(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+    job = stand_in(tmp_path, 'printf %s "$WANDB_API_KEY" | sha256sum')
+    id = cluster.submit(ONE_NODE, job)
+    assert cluster.wait_for_end(id) == "COMPLETED"
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    assert digest in (job.records / f"slurm-{id}-0-0.log").read_text(), "it was not inherited"
+
+    write_shard_set(tmp_path / "data")
+    assert slurm(*TRAIN, "trainer.max_steps=5", "wandb.mode=offline", "--time", "10") == 0
+    [record] = read_records("runs")
+    assert cluster.wait_for_end(record.job) == "COMPLETED"
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {".sh", ".log", ".jsonl", ".yaml", ".wandb"} <= {path.suffix for path in written}
+    assert not [path for path in written if KEY.encode() in path.read_bytes()]
+
+
+def test_clusters_run_side_by_side(cluster: Cluster, tmp_path: Path) -> None:
+    other = Path(f"{cluster.folder}-other")
+    try:
+        subprocess.run([SCRIPT, "up", other], check=True, timeout=120)
+        monkey = {**os.environ, "SLURM_CONF": str(other / "etc/slurm.conf")}
+        seen = subprocess.run(
+            ["srun", "--nodes=2", "hostname"], env=monkey, capture_output=True, check=True, timeout=60
+        )
+        assert len(seen.stdout.split()) == 2
+    finally:
+        subprocess.run([SCRIPT, "down", other], check=True, timeout=120)
+        subprocess.run(["rm", "-rf", other], check=True)
+    assert len(cluster.scheduler.partitions()) == 2, "the first one is still up"

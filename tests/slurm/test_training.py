@@ -1,0 +1,156 @@
+"""Training on a cluster: the same losses as without, whatever stops the job in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.shards import write_shard_set
+from tests.slurm.jobs import TWO_NODES, Cluster, log_of, small_training
+from tests.training import losses, the_run, train
+from tests.wandb_offline import offline_folders, read_offline_run
+from wavenet_pl.cluster.guard import read_starts
+from wavenet_pl.cluster.script import Job
+from wavenet_pl.run import checkpoint_step, list_checkpoints
+from wavenet_pl.tracking.metrics_file import read_metrics
+
+STEPS = 130
+STOP_FROM = 40
+OFFLINE = "wandb.mode=offline"
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shard_set(tmp_path_factory.mktemp("data") / "set", train=10, val=3)
+
+
+@pytest.fixture(scope="module")
+def reference(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """Losses of the run that two processes make without SLURM, and nothing stops."""
+    folder = tmp_path_factory.mktemp("reference")
+    train(shards, folder, "trainer.devices=2", f"trainer.max_steps={STEPS}")
+    return losses(folder)
+
+
+def submit(cluster: Cluster, shards: Path, folder: Path, *settings: str, **options: Any) -> tuple[Job, int]:
+    """A small training of two ranks on two nodes."""
+    job = small_training(shards, folder / "runs", f"trainer.max_steps={STEPS}", OFFLINE, *settings)
+    return job, cluster.submit(replace(TWO_NODES, **options), job)
+
+
+def saved_and_taken(runs: Path) -> tuple[int, int]:
+    """The newest checkpoint's step, and the last step that was taken."""
+    run = the_run(runs)
+    taken = max(row["step"] for row in read_metrics(run.metrics) if "train/loss" in row)
+    return checkpoint_step(list_checkpoints(run)[-1]), taken
+
+
+def test_two_nodes_learn_what_two_processes_learn_without_slurm(cluster, shards, reference, tmp_path):
+    job, id = submit(cluster, shards, tmp_path)
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    run = the_run(tmp_path / "runs")
+    assert losses(tmp_path / "runs") == reference
+    assert sorted(path.name for path in run.logs.glob("slurm-*")) == [
+        f"slurm-{id}-0-{rank}.log" for rank in (0, 1)
+    ]
+    assert f"step {STEPS}/{STEPS}" in (run.logs / f"slurm-{id}-0-0.log").read_text()
+    for name in ("config.yaml", "git.json", "git.diff", "versions.json"):
+        assert (run.path / name).is_file()
+    [start] = read_starts(job.records / f"{id}.starts.jsonl").starts
+    assert (start.exit, start.nodes) == (0, "n[1-2]")
+
+
+def assert_one_wandb_run(runs: Path) -> None:
+    """Each start has an offline folder of its own, of the same run."""
+    folders = offline_folders(the_run(runs).path)
+    assert len(folders) >= 2 and len({read_offline_run(folder).run_id for folder in folders}) == 1
+
+
+def requeue(cluster: Cluster, id: int) -> None:
+    """As an operator does."""
+    cluster.scheduler.requeue(id)
+
+
+def signal_usr1(cluster: Cluster, id: int) -> None:
+    """As SLURM does before a time limit."""
+    cluster.scheduler.cancel(id, signal="USR1")
+
+
+def preempt(cluster: Cluster, id: int) -> None:
+    """A job in the higher partition takes both nodes whole for a moment."""
+    job = Job(name="urgent", command=["--version"], folder=cluster.folder, records=cluster.folder / "log")
+    cluster.submit(replace(TWO_NODES, partition="high", cpus_per_task=64), job)
+
+
+@pytest.mark.parametrize("stop", [requeue, signal_usr1, preempt])
+def test_a_stopped_job_goes_on_and_loses_no_step(
+    cluster, shards, reference, tmp_path, stop: Callable[[Cluster, int], None]
+):
+    job, id = submit(cluster, shards, tmp_path)
+    cluster.wait_for_row(id, tmp_path / "runs", STOP_FROM)
+    stop(cluster, id)
+    cluster.wait_for("its place in the queue", lambda: cluster.state(id).state == "PENDING", id)
+    saved, taken = saved_and_taken(tmp_path / "runs")
+    assert saved == taken < STEPS, "steps were lost"
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    assert losses(tmp_path / "runs") == reference
+    first, second = read_starts(job.records / f"{id}.starts.jsonl").starts
+    assert (first.restart, second.restart, second.step, second.exit) == (0, 1, saved, 0)
+    assert_one_wandb_run(tmp_path / "runs")
+    assert f"slurm-{id}-1-1.log" in os.listdir(the_run(tmp_path / "runs").logs)
+
+
+def test_a_node_that_fails_costs_the_steps_since_the_last_checkpoint(cluster, shards, reference, tmp_path):
+    job, id = submit(cluster, shards, tmp_path)
+    cluster.wait_for_row(id, tmp_path / "runs", STOP_FROM)
+    cluster.lose_node("n2")
+    cluster.wait_for("its place in the queue", lambda: cluster.state(id).state == "PENDING", id)
+    cluster.start_node("n2")
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    assert losses(tmp_path / "runs") == reference
+    assert [start.restart for start in read_starts(job.records / f"{id}.starts.jsonl").starts] == [0, 1]
+
+
+def test_a_cancelled_job_saves_and_stays_cancelled(cluster, shards, tmp_path):
+    job, id = submit(cluster, shards, tmp_path)
+    cluster.wait_for_row(id, tmp_path / "runs", STOP_FROM)
+    cluster.scheduler.cancel(id)
+    assert cluster.wait_for_end(id) == "CANCELLED", log_of(job, id)
+    cluster.wait_for("the ranks' ends", lambda: "stopped and saved" in log_of(job, id))
+    saved, taken = saved_and_taken(tmp_path / "runs")
+    assert saved == taken < STEPS
+    time.sleep(8)  # longer than a requeued job waits here
+    assert cluster.state(id).state == "CANCELLED" and cluster.state(id).restarts == 0
+
+
+def test_a_signal_to_the_ranks_alone_ends_the_job_at_once(cluster, shards, tmp_path):
+    """Nobody is about to kill it: it would wait for that in vain."""
+    job, id = submit(cluster, shards, tmp_path)
+    cluster.wait_for_row(id, tmp_path / "runs", STOP_FROM)
+    cluster.scheduler.cancel(id, signal=signal.SIGTERM.name.removeprefix("SIG"))
+    assert cluster.wait_for_end(id) == "FAILED", log_of(job, id)
+    assert cluster.state(id).exit_code == 143
+
+
+def test_a_job_over_its_time_limit_is_told_to_save_and_goes_on(cluster, shards, tmp_path):
+    """SLURM looks at limits every half minute, and signals up to half a minute early."""
+    folder = tmp_path / "whole"
+    for each in (tmp_path / "probe", folder):
+        each.mkdir()
+    train(shards, tmp_path / "probe", "trainer.devices=2", "trainer.max_steps=80")
+    rows = [row for row in read_metrics(the_run(tmp_path / "probe").metrics) if "train/loss" in row]
+    steps = round(50 * 60 / (rows[-1]["time"] - rows[-61]["time"]))
+    train(shards, folder, "trainer.devices=2", f"trainer.max_steps={steps}")
+    job, id = submit(cluster, shards, tmp_path, f"trainer.max_steps={steps}", time="1", signal_lead=5)
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    assert losses(tmp_path / "runs") == losses(folder)
+    starts = read_starts(job.records / f"{id}.starts.jsonl").starts
+    assert len(starts) >= 2 and {start.exit for start in starts[:-1]} == {85} and starts[-1].exit == 0
+    assert_one_wandb_run(tmp_path / "runs")

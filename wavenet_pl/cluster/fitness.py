@@ -1,0 +1,149 @@
+"""Whether a training and its job fit each other: processes, cores, batches, times, data."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from wavenet_pl.cluster.options import JobOptions
+from wavenet_pl.cluster.plan import Training
+from wavenet_pl.config import Config
+from wavenet_pl.data.index import Index, shard_storage
+from wavenet_pl.errors import UserError
+from wavenet_pl.tracking.rows import SAVE_SECONDS, logged_numbers
+from wavenet_pl.versions import Finding
+
+_EARLY = 60
+"""Seconds by which SLURM may signal too early or too late."""
+_LEAST_LEAD = 30
+"""Seconds that a save is given where none was measured."""
+
+
+def settings(config: Config, options: JobOptions) -> Iterator[Finding]:
+    """The config against what the job asks for."""
+    trainer = config.trainer
+    accelerator = str(trainer.get("accelerator", "auto"))
+    if options.gpus_per_node and accelerator == "cpu":
+        yield Finding(
+            "warn",
+            "--gpus-per-node",
+            f"{options.gpus_per_node}, and trainer.accelerator is cpu",
+            "leave one out",
+        )
+    if not options.gpus_per_node and accelerator in ("gpu", "cuda"):
+        found = f"0, and trainer.accelerator is {accelerator}"
+        yield Finding("fail", "--gpus-per-node", found, "set it to the GPUs of a node, such as 8")
+    if options.gpus_per_node and options.tasks != options.gpus_per_node:
+        found = f"{options.tasks}, and --gpus-per-node is {options.gpus_per_node}"
+        yield Finding("fail", "--tasks-per-node", found, "leave it out: each GPU gets a process")
+    needed = 1 + config.data.num_workers
+    if (options.cpus_per_task or 1) < needed:
+        found = f"{options.cpus_per_task or 1} for a process and {config.data.num_workers} DataLoader workers"
+        yield Finding(
+            "fail", "--cpus-per-task", found, f"set --cpus-per-task {needed}, or data.num_workers=0"
+        )
+    yield from _batch(config, options, trainer)
+    yield from _times(config, options)
+    if config.wandb.mode == "online" and not _has_wandb_key():
+        advice = "`wandb login` on this machine, or leave wandb.mode out: runs are kept offline then"
+        yield Finding("fail", "wandb.mode", "online, and no key is set here", advice)
+
+
+def _batch(config: Config, options: JobOptions, trainer: dict[str, Any]) -> Iterator[Finding]:
+    size, parts = config.data.batch_size, int(trainer.get("accumulate_grad_batches", 1))
+    ways = options.nodes * options.tasks * parts
+    if size % ways:
+        above = -(-size // ways) * ways
+        found = f"{size}, no multiple of {ways}: {options.nodes} nodes with {options.tasks} tasks"
+        advice = f"set data.batch_size={above}, or other --nodes"
+        yield Finding(
+            "fail", "data.batch_size", f"{found}, {parts} accumulated batches" if parts > 1 else found, advice
+        )
+
+
+def _times(config: Config, options: JobOptions) -> Iterator[Finding]:
+    if options.seconds is None:
+        return
+    if options.signal_lead + _EARLY >= options.seconds:
+        found = f"{options.signal_lead} s before a limit of {options.seconds:g} s, and signals may be a minute early"
+        yield Finding("fail", "--signal-lead", found, "lower it, or ask for a longer --time")
+    elif options.signal_lead > options.seconds / 2:
+        found = f"{options.signal_lead} s, more than half of --time {options.time}"
+        yield Finding("warn", "--signal-lead", found, "lower it, or ask for a longer --time")
+    stop_after = config.train.stop_after
+    if stop_after is not None and stop_after >= options.seconds - options.signal_lead:
+        found = f"{stop_after:g} s, later than the signal before --time {options.time}"
+        yield Finding("warn", "train.stop_after", found, "leave it out: the signal comes first")
+
+
+def data(path: str, index: Index | None) -> Iterator[Finding]:
+    """Whether the shards are those of the index, by their sizes; what differs inside is found when it is read.
+
+    Args:
+        path: folder or URL.
+        index: its index; None where another job is to write it.
+    """
+    if index is None:
+        yield Finding("ok", "data.path", f"{path} is to be written by the job before")
+        return
+    if not index.seconds("train"):
+        yield Finding(
+            "fail", "data.path", f"{path} has no split train", "prepare it with another --val-fraction"
+        )
+    storage = shard_storage(index, path)
+    if "://" in storage.location:
+        yield Finding(
+            "ok", "data.path", f"{path}, index {index.fingerprint[:12]}; shards behind a URL are not counted"
+        )
+        return
+    for shard in (shard for shards in index.splits.values() for shard in shards):
+        try:
+            found = os.stat(storage.path(shard.name)).st_size
+        except OSError as error:
+            yield Finding(
+                "fail", "data.path", f"{shard.name} cannot be read ({error.strerror})", f"copy it to {path}"
+            )
+            return
+        if found != shard.bytes:
+            what = f"{shard.name} has {found} bytes, and its index says {shard.bytes}"
+            yield Finding("fail", "data.path", what, f"copy it again, or run `wavenet-pl index {path}`")
+            return
+    yield Finding("ok", "data.path", f"{path}, index {index.fingerprint[:12]} and its shards agree")
+
+
+def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
+    """The signal's lead against the longest save and step that this run was seen to take."""
+    run = training.run
+    try:
+        saves = list(logged_numbers(run.metrics, SAVE_SECONDS).values()) if run else []
+    except UserError as error:
+        yield Finding("fail", "run folder", str(error))
+        return
+    if not saves:
+        if options.signal_lead < _LEAST_LEAD:
+            found = f"{options.signal_lead} s, and no save was measured yet"
+            yield Finding("warn", "--signal-lead", found, f"set at least {_LEAST_LEAD}")
+        return
+    needed = 2 * max(saves) + _step_seconds(training)
+    found = f"{options.signal_lead} s, and {run.name if run else ''} takes up to {max(saves):.1f} s to save"
+    if options.signal_lead < needed:
+        yield Finding("fail", "--signal-lead", found, f"set --signal-lead {int(needed) + 1} or more")
+    else:
+        yield Finding("ok", "--signal-lead", found)
+
+
+def _step_seconds(training: Training) -> float:
+    """Between two steps, as the newest run's rows say; 0 where there are none."""
+    assert training.run is not None
+    rates = list(logged_numbers(training.run.metrics, "perf/samples_per_second").values())
+    samples = training.config.data.batch_size * training.config.data.crop_samples
+    return samples / statistics.median(rates) if rates and statistics.median(rates) > 0 else 0.0
+
+
+def _has_wandb_key() -> bool:
+    """As the tracker finds out; it imports Lightning, and is asked for online runs only."""
+    from wavenet_pl.tracking.wandb_session import key_is_set
+
+    return key_is_set()

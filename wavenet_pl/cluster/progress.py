@@ -1,0 +1,66 @@
+"""How far a run has come, as its folder says."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from dataclasses import dataclass
+
+from wavenet_pl.config import load_config
+from wavenet_pl.run import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.tracking.rows import read_metrics
+
+_RECENT = 200
+"""So many of the newest steps say how fast it is; the pauses of restarts are few among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Of one run."""
+
+    step: int = 0
+    """Steps done."""
+    last_step: int | None = None
+    """Where it ends; None where the config gives no number of steps."""
+    loss_bits: float | None = None
+    """Of the newest training step."""
+    bits: float | None = None
+    """Of the newest validation."""
+    best: tuple[float, int] | None = None
+    """The lowest val/bits, and its step."""
+    checkpoint: int | None = None
+    """Step of the newest checkpoint."""
+    seconds_left: float | None = None
+    """To the last step, at the pace of the newest ones."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is left."""
+        return self.last_step is not None and self.step >= self.last_step
+
+
+def progress_of(run: RunFolder) -> Progress:
+    """Reads the run folder; a run that has not begun has made no step.
+
+    Raises:
+        UserError: a file in it is damaged.
+    """
+    rows = read_metrics(run.metrics) if run.metrics.exists() else []
+    steps = [row for row in rows if "train/loss" in row]
+    validated = [(row["val/bits"], row["step"]) for row in rows if row.get("val/bits") is not None]
+    step = steps[-1]["step"] if steps else 0
+    config = load_config([run.config]) if run.config.exists() else None
+    limit = config.trainer.get("max_steps") if config else None
+    last_step = limit if isinstance(limit, int) and limit > 0 else None
+    times = [row["time"] for row in steps[-_RECENT:]]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    checkpoints = list_checkpoints(run)
+    return Progress(
+        step=step,
+        last_step=last_step,
+        loss_bits=steps[-1].get("train/bits") if steps else None,
+        bits=validated[-1][0] if validated else None,
+        best=min(validated, default=None),
+        checkpoint=checkpoint_step(checkpoints[-1]) if checkpoints else None,
+        seconds_left=(last_step - step) * statistics.median(pauses) if pauses and last_step else None,
+    )

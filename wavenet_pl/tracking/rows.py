@@ -1,0 +1,94 @@
+"""The rows of metrics.jsonl: how one is written, and all of them read."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wavenet_pl.durable import write_durably
+from wavenet_pl.errors import UserError
+from wavenet_pl.tracking.line_file import whole_lines
+
+SAVE_SECONDS = "perf/save_seconds"
+"""How long a checkpoint took, by which the time that a job needs for its last one is known."""
+_NOT_FINITE = "not_finite"
+
+
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """One line of JSON: floats by ``repr``, so reading gives the same bits, and tensors as numbers.
+
+    Raises:
+        TypeError: a value is neither a number, text nor None.
+    """
+    out: dict[str, Any] = {}
+    not_finite = {}
+    for key, value in row.items():
+        number = value.item() if hasattr(value, "item") else value
+        if isinstance(number, float) and not math.isfinite(number):
+            not_finite[key], number = repr(number), None
+        out[key] = number
+    if not_finite:
+        out[_NOT_FINITE] = not_finite
+    return json.dumps(out, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """All rows, in the order in which they were written, numbers that are not finite as such.
+
+    A row that a kill left half written at the end is passed over.
+
+    Raises:
+        UserError: a row before the last is damaged, or there is no such file.
+    """
+    try:
+        lines = whole_lines(path)
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it is too large"
+        raise UserError(f"{path} cannot be read ({reason}), expected rows of JSON; move it away") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(
+                f"{path} line {number} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
+            ) from None
+        rows.append(row)
+    return rows
+
+
+def cut_back(path: str | os.PathLike[str], step: int) -> int:
+    """Drop the rows after a step, in one stroke, so that a run resumed there logs no step twice.
+
+    Call it on one rank, before the first row of the resumed run is written.
+
+    Returns:
+        How many rows went. Where there is no file, 0.
+    """
+    path = Path(path)
+    if not path.exists():
+        return 0
+    rows, lines = read_metrics(path), whole_lines(path)
+    kept = [line for row, line in zip(rows, lines, strict=True) if (row.get("step") or 0) <= step]
+    if len(kept) == len(rows):
+        return 0
+    write_durably(path, b"".join(line + b"\n" for line in kept))
+    return len(rows) - len(kept)
+
+
+def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:
+    """step -> a number such as val/bits where it was logged and is finite; empty where there is no file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    rows = [row for row in read_metrics(path) if key in row] if os.path.exists(path) else []
+    for row in rows:
+        if type(row.get("step")) is not int or type(row[key]) not in (int, float):
+            raise UserError(f"{path} has the row {row!s:.80}, expected numbers as step and {key}; remove it")
+    return {row["step"]: row[key] for row in rows if math.isfinite(row[key])}

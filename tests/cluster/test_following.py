@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -147,6 +147,16 @@ def test_summary_names_the_best(sweep: Record, capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().out.rstrip().split("\n")
     assert [line.split()[0] for line in lines[1:4]] == ["12_1", "12_0", "12_2"]
     assert lines[-1] == "best: runs/small-1 (seed=1); 2 of 3 have not come to their end"
+
+
+def test_summary_has_every_task_where_some_were_resumed(
+    sweep: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace(sweep, job=15, chosen=[1, 2], time=2.0).write("")
+    for arguments in ([], ["12"], ["15"]):
+        assert slurm("summary", *arguments) == 0
+        lines = capsys.readouterr().out.rstrip().split("\n")
+        assert [line.split()[0] for line in lines[1:4]] == ["15_1", "12_0", "15_2"]
 
 
 def test_resume_takes_the_tasks_that_did_not_come_to_their_end(

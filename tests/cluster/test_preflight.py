@@ -30,6 +30,7 @@ MISTAKES = {
     "a task twice": (["--array", "seed=0,0"], "--array"),
     "two tasks in one folder": (["--array", "train.keep_last=1,2"], "--array"),
     "parallel nothing": (["--max-parallel", "2"], "--max-parallel"),
+    "no job to wait for": (["--after", "12\n#SBATCH --nodes=9"], "--after"),
     "slices of a training": (["--slices", "2"], "--slices"),
     "no data": (["data.path=nowhere"], "nowhere/index.json"),
     "no end": (["trainer.max_steps=null"], "trainer.max_steps"),

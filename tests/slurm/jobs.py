@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.small import SETTINGS
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.scheduler import Scheduler
 from wavenet_pl.cluster.script import Job, build_script
@@ -78,14 +77,7 @@ class Cluster:
         self.wait_for("free nodes", lambda: all(state.is_over for state in self.scheduler.jobs()))
 
 
-def small_training(shards: Path, runs: Path, *settings: str, name: str = "small") -> Job:
-    """A job that trains the small model, one rank on each of two nodes."""
-    own = [f"data.path={shards}", *SETTINGS, "data.batch_size=4", "trainer.num_nodes=2", "trainer.devices=1"]
-    command = ("train", *own, *settings, "--runs", str(runs))
-    return Job(name=name, command=command, folder=runs.parent, records=runs / ".slurm", requeues=True)
-
-
-def log_of(job: Job, id: int | str) -> str:
+def log_of(records: Path, id: int | str) -> str:
     """What the batch script and the ranks said."""
-    paths = sorted(job.records.glob(f"*{id}*.log"))
+    paths = sorted(records.glob(f"*{id}*.log"))
     return "\n".join(f"--- {path.name}\n{path.read_text()}" for path in paths)

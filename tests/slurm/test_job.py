@@ -44,7 +44,7 @@ def test_a_node_that_does_not_see_the_runs_is_named_before_anything_starts(
     job = replace(stand_in(tmp_path, "exit 0"), records=cluster.folder / "private/runs/.slurm")
     id = cluster.submit(TWO_NODES, job)
     assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == 2
-    log = log_of(job, id)
+    log = log_of(job.records, id)
     assert f"node n2 does not see {job.records}, expected a file system that all nodes share" in log
     assert "--exclude=n2" in log and "not started: nodes differ" in log
     assert not list(job.records.glob("slurm-*")) and not list(job.records.glob(".token*"))
@@ -55,9 +55,9 @@ def test_a_job_that_always_asks_for_more_time_is_stopped_with_the_reason(
 ) -> None:
     job = stand_in(tmp_path, "exit 85")
     id = cluster.submit(ONE_NODE, job)
-    assert cluster.wait_for_end(id) == "FAILED", log_of(job, id)
+    assert cluster.wait_for_end(id) == "FAILED", log_of(job.records, id)
     assert (cluster.state(id).exit_code, cluster.state(id).restarts) == (3, 1)
-    assert "stopped: the job was started 2 times in a row without a new checkpoint" in log_of(job, id)
+    assert "stopped: the job was started 2 times in a row without a new checkpoint" in log_of(job.records, id)
 
 
 def test_a_job_is_started_again_as_often_as_allowed(cluster: Cluster, tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_a_job_is_started_again_as_often_as_allowed(cluster: Cluster, tmp_path: 
         exit 85"""
     job = stand_in(tmp_path, rank)
     id = cluster.submit(replace(ONE_NODE, max_restarts=2), job)
-    assert cluster.wait_for_end(id) == "FAILED", log_of(job, id)
+    assert cluster.wait_for_end(id) == "FAILED", log_of(job.records, id)
     assert (cluster.state(id).exit_code, cluster.state(id).restarts) == (3, 2)
-    assert "was started again 2 times, which is --max-restarts" in log_of(job, id)
+    assert "was started again 2 times, which is --max-restarts" in log_of(job.records, id)
     assert [start.exit for start in read_starts(job.records / f"{id}.starts.jsonl").starts] == [85, 85, 85]
 
 
@@ -80,7 +80,7 @@ def test_a_signal_before_the_ranks_are_ready_for_it_starts_the_job_again(
 ) -> None:
     job = stand_in(tmp_path, '[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] || kill -USR1 $$')
     id = cluster.submit(ONE_NODE, job)
-    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job.records, id)
     assert cluster.state(id).restarts == 1
 
 
@@ -88,7 +88,7 @@ def test_a_failing_rank_fails_the_job_with_its_code(cluster: Cluster, tmp_path: 
     job = stand_in(tmp_path, "exit 2")
     id = cluster.submit(TWO_NODES, job)
     assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == 2
-    assert "failed with 2: see" in log_of(job, id)
+    assert "failed with 2: see" in log_of(job.records, id)
 
 
 MEET = """

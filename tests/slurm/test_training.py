@@ -8,22 +8,23 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.cluster.submitting import slurm
 from tests.data.shards import write_shard_set
-from tests.slurm.jobs import TWO_NODES, Cluster, log_of, small_training
+from tests.slurm.jobs import TWO_NODES, Cluster, log_of
+from tests.small import SETTINGS
 from tests.training import losses, the_run, train
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl.cluster.guard import read_starts
+from wavenet_pl.cluster.records import read_records
 from wavenet_pl.cluster.script import Job
 from wavenet_pl.run import checkpoint_step, list_checkpoints
 from wavenet_pl.tracking.metrics_file import read_metrics
 
 STEPS = 130
 STOP_FROM = 40
-OFFLINE = "wandb.mode=offline"
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,15 @@ def reference(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[in
     return losses(folder)
 
 
-def submit(cluster: Cluster, shards: Path, folder: Path, *settings: str, **options: Any) -> tuple[Job, int]:
-    """A small training of two ranks on two nodes."""
-    job = small_training(shards, folder / "runs", f"trainer.max_steps={STEPS}", OFFLINE, *settings)
-    return job, cluster.submit(replace(TWO_NODES, **options), job)
+def submit(
+    cluster: Cluster, shards: Path, folder: Path, *more: str, steps: int = STEPS, time: str = "10"
+) -> tuple[Path, int]:
+    """A small training of a rank on each of two nodes, by one command; returns its records and its id."""
+    settings = [f"data.path={shards}", *SETTINGS, f"trainer.max_steps={steps}", "wandb.mode=offline"]
+    runs = folder / "runs"
+    assert slurm("train", *settings, "--nodes", "2", "--time", time, "--runs", str(runs), *more) == 0
+    [record] = read_records(runs)
+    return runs / ".slurm", record.job
 
 
 def saved_and_taken(runs: Path) -> tuple[int, int]:
@@ -53,8 +59,8 @@ def saved_and_taken(runs: Path) -> tuple[int, int]:
 
 
 def test_two_nodes_learn_what_two_processes_learn_without_slurm(cluster, shards, reference, tmp_path):
-    job, id = submit(cluster, shards, tmp_path)
-    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    records, id = submit(cluster, shards, tmp_path)
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(records, id)
     run = the_run(tmp_path / "runs")
     assert losses(tmp_path / "runs") == reference
     assert sorted(path.name for path in run.logs.glob("slurm-*")) == [
@@ -63,7 +69,7 @@ def test_two_nodes_learn_what_two_processes_learn_without_slurm(cluster, shards,
     assert f"step {STEPS}/{STEPS}" in (run.logs / f"slurm-{id}-0-0.log").read_text()
     for name in ("config.yaml", "git.json", "git.diff", "versions.json"):
         assert (run.path / name).is_file()
-    [start] = read_starts(job.records / f"{id}.starts.jsonl").starts
+    [start] = read_starts(records / f"{id}.starts.jsonl").starts
     assert (start.exit, start.nodes) == (0, "n[1-2]")
 
 
@@ -93,37 +99,37 @@ def preempt(cluster: Cluster, id: int) -> None:
 def test_a_stopped_job_goes_on_and_loses_no_step(
     cluster, shards, reference, tmp_path, stop: Callable[[Cluster, int], None]
 ):
-    job, id = submit(cluster, shards, tmp_path)
+    records, id = submit(cluster, shards, tmp_path)
     cluster.wait_for_row(id, tmp_path / "runs", STOP_FROM)
     stop(cluster, id)
     cluster.wait_for("its place in the queue", lambda: cluster.state(id).state == "PENDING", id)
     saved, taken = saved_and_taken(tmp_path / "runs")
     assert saved == taken < STEPS, "steps were lost"
-    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(records, id)
     assert losses(tmp_path / "runs") == reference
-    first, second = read_starts(job.records / f"{id}.starts.jsonl").starts
+    first, second = read_starts(records / f"{id}.starts.jsonl").starts
     assert (first.restart, second.restart, second.step, second.exit) == (0, 1, saved, 0)
     assert_one_wandb_run(tmp_path / "runs")
     assert f"slurm-{id}-1-1.log" in os.listdir(the_run(tmp_path / "runs").logs)
 
 
 def test_a_node_that_fails_costs_the_steps_since_the_last_checkpoint(cluster, shards, reference, tmp_path):
-    job, id = submit(cluster, shards, tmp_path)
+    records, id = submit(cluster, shards, tmp_path)
     cluster.wait_for_row(id, tmp_path / "runs", STOP_FROM)
     cluster.lose_node("n2")
     cluster.wait_for("its place in the queue", lambda: cluster.state(id).state == "PENDING", id)
     cluster.start_node("n2")
-    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(records, id)
     assert losses(tmp_path / "runs") == reference
-    assert [start.restart for start in read_starts(job.records / f"{id}.starts.jsonl").starts] == [0, 1]
+    assert [start.restart for start in read_starts(records / f"{id}.starts.jsonl").starts] == [0, 1]
 
 
 def test_a_cancelled_job_saves_and_stays_cancelled(cluster, shards, tmp_path):
-    job, id = submit(cluster, shards, tmp_path)
+    records, id = submit(cluster, shards, tmp_path)
     cluster.wait_for_row(id, tmp_path / "runs", STOP_FROM)
     cluster.scheduler.cancel(id)
-    assert cluster.wait_for_end(id) == "CANCELLED", log_of(job, id)
-    cluster.wait_for("the ranks' ends", lambda: "stopped and saved" in log_of(job, id))
+    assert cluster.wait_for_end(id) == "CANCELLED", log_of(records, id)
+    cluster.wait_for("the ranks' ends", lambda: "stopped and saved" in log_of(records, id))
     saved, taken = saved_and_taken(tmp_path / "runs")
     assert saved == taken < STEPS
     time.sleep(8)  # longer than a requeued job waits here
@@ -132,10 +138,10 @@ def test_a_cancelled_job_saves_and_stays_cancelled(cluster, shards, tmp_path):
 
 def test_a_signal_to_the_ranks_alone_ends_the_job_at_once(cluster, shards, tmp_path):
     """Nobody is about to kill it: it would wait for that in vain."""
-    job, id = submit(cluster, shards, tmp_path)
+    records, id = submit(cluster, shards, tmp_path)
     cluster.wait_for_row(id, tmp_path / "runs", STOP_FROM)
     cluster.scheduler.cancel(id, signal=signal.SIGTERM.name.removeprefix("SIG"))
-    assert cluster.wait_for_end(id) == "FAILED", log_of(job, id)
+    assert cluster.wait_for_end(id) == "FAILED", log_of(records, id)
     assert cluster.state(id).exit_code == 143
 
 
@@ -148,9 +154,9 @@ def test_a_job_over_its_time_limit_is_told_to_save_and_goes_on(cluster, shards, 
     rows = [row for row in read_metrics(the_run(tmp_path / "probe").metrics) if "train/loss" in row]
     steps = round(50 * 60 / (rows[-1]["time"] - rows[-61]["time"]))
     train(shards, folder, "trainer.devices=2", f"trainer.max_steps={steps}")
-    job, id = submit(cluster, shards, tmp_path, f"trainer.max_steps={steps}", time="1", signal_lead=5)
-    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job, id)
+    records, id = submit(cluster, shards, tmp_path, "--signal-lead", "5", steps=steps, time="1")
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(records, id)
     assert losses(tmp_path / "runs") == losses(folder)
-    starts = read_starts(job.records / f"{id}.starts.jsonl").starts
+    starts = read_starts(records / f"{id}.starts.jsonl").starts
     assert len(starts) >= 2 and {start.exit for start in starts[:-1]} == {85} and starts[-1].exit == 0
     assert_one_wandb_run(tmp_path / "runs")

@@ -77,8 +77,6 @@ class Checkpoints(Checkpoint):
         began = time.monotonic()
         trainer.save_checkpoint(checkpoint_path(self._run, step), weights_only=False)
         seconds = round(time.monotonic() - began, 3)
-        for logger in trainer.loggers:
-            logger.log_metrics({SAVE_SECONDS: seconds}, step)
         writer = trainer.strategy.checkpoint_io
         assert isinstance(writer, AtomicCheckpointIO)
         if trainer.is_global_zero and writer.failure:
@@ -86,6 +84,8 @@ class Checkpoints(Checkpoint):
         if any_rank(trainer, bool(writer.failure)):
             return False
         self._saved_step = step
+        for logger in trainer.loggers:
+            logger.log_metrics({SAVE_SECONDS: seconds}, step)
         if trainer.is_global_zero:
             self._prune(trainer)
         return True

@@ -71,6 +71,11 @@ def plan(wish: Wish) -> list[Step]:
             raise UserError(
                 f"--{option.replace('_', '-')} is for {own}, and would be ignored for {name}; leave it out"
             )
+    for id in args.after:
+        if not re.fullmatch(r"\d+(_\d+)?", id):
+            raise UserError(
+                f"--after is {id!r:.60}, expected a job's id such as 12; see `wavenet-pl slurm status`"
+            )
     if getattr(args, "fresh", False):
         raise UserError(
             "--fresh would start over at each restart of the job; move the earlier run folder away, or set another seed"

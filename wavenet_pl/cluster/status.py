@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wavenet_pl.cluster.progress import Progress, progress_of
-from wavenet_pl.cluster.records import Record, find_records, read_records
+from wavenet_pl.cluster.records import Record, find_records, read_records, task_of
 from wavenet_pl.cluster.scheduler import Scheduler
 from wavenet_pl.cluster.states import JobState
 from wavenet_pl.errors import UserError
@@ -74,7 +74,7 @@ def summary(args: argparse.Namespace) -> int:
     ]
     if not chosen:
         raise UserError(f"{args.job} is no sweep, expected the id of one; submit one with --array")
-    standings = standings_of(chosen, Scheduler())
+    standings = standings_of(_whole_sweep(chosen[-1][0]), Scheduler())
     standings.sort(key=lambda each: each.progress.best or (math.inf, 0))
     rows = []
     for each in standings:
@@ -91,6 +91,15 @@ def summary(args: argparse.Namespace) -> int:
         note = f"; {unfinished} of {len(standings)} have not come to their end" if unfinished else ""
         print(f"\nbest: {os.path.relpath(first.run.path)} ({first.record.overrides(first.id)}){note}")
     return 0
+
+
+def _whole_sweep(record: Record) -> list[tuple[Record, str]]:
+    """Each task of a sweep with the newest job that it was in: those that are resumed get another one."""
+    newest: dict[int, tuple[Record, str]] = {}
+    for each in read_records(record.records.parent):
+        if (each.tasks, each.runs) == (record.tasks, record.runs):
+            newest |= {task_of(id): (each, id) for id in each.ids}
+    return [newest[task] for task in sorted(newest)]
 
 
 def standings_of(chosen: Sequence[tuple[Record, str]], scheduler: Scheduler) -> list[Standing]:

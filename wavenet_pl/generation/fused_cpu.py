@@ -145,11 +145,10 @@ class FusedCPU:
         return [slice(*pair) for pair in pairwise(ends)]
 
     def _drawing(self, draw: Draw) -> Drawing:
-        if isinstance(self.head, LogisticsHead):
-            levels = self.head.quantization_channels
-            return Drawing(1, self.head.num_parameters, levels, draw.temperature, draw.top_p)
-        number = self.head.num_parameters
-        return Drawing(0, number, number, draw.temperature, draw.top_p)
+        mixture, number = isinstance(self.head, LogisticsHead), self.head.num_parameters
+        levels = self.head.quantization_channels if isinstance(self.head, LogisticsHead) else number
+        # An int would be another type, and be compiled for once more.
+        return Drawing(int(mixture), number, levels, float(draw.temperature), float(draw.top_p))
 
 
 class _Group:

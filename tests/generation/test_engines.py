@@ -99,7 +99,10 @@ def check_draws(network: WaveNet, head: Head, job: Job, codes_BN: Tensor) -> Non
             head.draw(outputs_NK, (uniforms_N + shift).clamp(0, 1 - 1e-9), job.draw.temperature)
             for shift in (-TIE, TIE)
         ]
-        assert ((edges[0] <= codes_N) & (codes_N <= edges[1])).all()
+        step = int(
+            codes_of(head) > 1024
+        )  # float32 places a narrow logistic to within a part of so fine a level
+        assert ((edges[0] - step <= codes_N) & (codes_N <= edges[1] + step)).all()
 
 
 def check_greedy(head: Head, outputs_NK: Tensor, codes_N: Tensor) -> None:

@@ -95,25 +95,25 @@ class FusedCPU:
         ]
         outputs_B1K = np.zeros((batch, 1, packing.padded(self.head.num_parameters)), np.float32)
         nothing = np.empty((batch, 0), np.int64)
-        with ThreadPoolExecutor(min(self.threads, len(groups))) as pool:
+        with ThreadPoolExecutor(max(1, self.threads - 1)) as pool:
             for start, stop in job.chunks:
                 codes_BN = np.full((batch, stop - start), job.silence_code)
-                condition, uniforms_BN = job.columns(start, stop), job.draw.uniforms(start, stop)
+                arrays = (
+                    job.columns(start, stop),
+                    job.draw.uniforms(start, stop),
+                    nothing,
+                    codes_BN,
+                    outputs_B1K,
+                )
+                unfinished = [group for group in groups if group.length > start]
+                # A share of them here: handing one over takes as long as many samples.
+                own = unfinished[:: self.threads]
+                others = [group for group in unfinished if group not in own]
                 work = [
-                    pool.submit(
-                        group.run,
-                        self._kernel,
-                        self._packed,
-                        drawing,
-                        condition,
-                        uniforms_BN,
-                        nothing,
-                        codes_BN,
-                        outputs_B1K,
-                    )
-                    for group in groups
-                    if group.length > start
+                    pool.submit(group.run, self._kernel, self._packed, drawing, *arrays) for group in others
                 ]
+                for group in own:
+                    group.run(self._kernel, self._packed, drawing, *arrays)
                 for each in work:
                     each.result()
                 if not np.isfinite(outputs_B1K).all():
@@ -145,11 +145,10 @@ class FusedCPU:
         return [slice(*pair) for pair in pairwise(ends)]
 
     def _drawing(self, draw: Draw) -> Drawing:
-        if isinstance(self.head, LogisticsHead):
-            levels = self.head.quantization_channels
-            return Drawing(1, self.head.num_parameters, levels, draw.temperature, draw.top_p)
-        number = self.head.num_parameters
-        return Drawing(0, number, number, draw.temperature, draw.top_p)
+        mixture, number = isinstance(self.head, LogisticsHead), self.head.num_parameters
+        levels = self.head.quantization_channels if isinstance(self.head, LogisticsHead) else number
+        # An int would be another type, and be compiled for once more.
+        return Drawing(int(mixture), number, levels, float(draw.temperature), float(draw.top_p))
 
 
 class _Group:

@@ -73,7 +73,7 @@ def pack(network: WaveNet, weights: str = "float32") -> Weights:
 
     def add(matrix_IO: Array, bias_O: Array) -> None:
         stored_IO, scale_O = _stored(matrix_IO, weights)
-        matrices.append(_panels(stored_IO))
+        matrices.append(panels(stored_IO))
         scales.append(scale_O)
         biases.append(bias_O)
 
@@ -114,7 +114,7 @@ def pack(network: WaveNet, weights: str = "float32") -> Weights:
         entry,
         amplitudes,
         start,
-        _panels(condition_LGH.reshape(len(layers) * gate, -1).T),
+        panels(condition_LGH.reshape(len(layers) * gate, -1).T),
         np.array(config.dilations, np.int64),
         gate,
         np.float32(config.residual_scale),
@@ -190,7 +190,7 @@ def _stored(matrix_IO: Array, weights: str) -> tuple[Array, Array]:
     return np.nan_to_num(steps_IO).astype(np.int8), scale_O  # the scale of what is not finite is not finite
 
 
-def _panels(matrix_IO: Array) -> Array:
+def panels(matrix_IO: Array) -> Array:
     """The numbers of a matrix, panel by panel; in a panel input by input."""
     pieces, first = [], 0
     for vectors in PANELS:

@@ -86,7 +86,8 @@ def _pytorch_wavenet(network: WaveNet) -> tuple[str, Generate]:
         residual_channels=config.residual_channels, skip_channels=config.skip_channels,
         end_channels=config.skip_channels, classes=network.quantization_channels, bias=True,
     )  # fmt: skip
-    for number, layer in enumerate(network.layers):
+    layers: list[Any] = list(network.layers)
+    for number, layer in enumerate(layers):
         half = config.gate_channels // 2
         for part, theirs in ((slice(half), peer.filter_convs), (slice(half, None), peer.gate_convs)):
             theirs[number].weight.copy_(layer.dilated.weight[part])

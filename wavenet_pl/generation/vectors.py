@@ -24,8 +24,8 @@ LANES = 16
 PANELS = (4, 2, 1)
 """A matrix is cut into panels of so many vectors of outputs: the widest as long as they fit, then narrower ones."""
 
-_ROWS = (4, 1)  # inputs that share one reading of a panel
-_AHEAD = 8192  # bytes
+_ROWS = (4, 1)  # of x, which share one reading of a panel
+_AHEAD = 8192  # bytes: what one core can wait for at a time, with room
 
 
 @intrinsic  # type: ignore[untyped-decorator]

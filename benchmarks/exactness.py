@@ -25,6 +25,7 @@ from wavenet_pl.checkpoint import load
 from wavenet_pl.data.index import load_index, shard_storage
 from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.sample import choose_slots, read_batches
+from wavenet_pl.generation.choice import WEIGHTS
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.fused_cpu import FusedCPU
 from wavenet_pl.generation.job import build_job
@@ -69,14 +70,14 @@ def exactly(network: WaveNet, codes_BT: Tensor, condition: Tensor | None) -> Ten
 
 
 def measure_outputs(module: WaveNetModule, codes_BT: Tensor, condition: Tensor | None) -> dict[str, Any]:
-    """How far outputs are off, and what 8-bit weights cost on recordings."""
+    """How far outputs are off, and what weights of 16 and 8 bits cost on recordings."""
     network, head = module.network, module.head
     exact_BKT = exactly(network, codes_BT[:, :-1], condition)
 
     def bits(outputs_BKT: Tensor) -> float:
         return head.nats(outputs_BKT, codes_BT[:, 1:]).double().mean().item() / math.log(2)
 
-    fused = {weights: FusedCPU(network, head, weights=weights) for weights in ("float32", "int8")}
+    fused = {weights: FusedCPU(network, head, weights=weights) for weights in WEIGHTS}
     made = {weights: engine.predict(codes_BT[:, :-1], condition) for weights, engine in fused.items()}
     return {
         "steps": exact_BKT.shape[2],
@@ -85,6 +86,7 @@ def measure_outputs(module: WaveNetModule, codes_BT: Tensor, condition: Tensor |
         "largest_output": exact_BKT.abs().max().item(),
         "bits": bits(exact_BKT),
         "float32_bits_lost": bits(made["float32"]) - bits(exact_BKT),
+        "bf16_bits_lost": bits(made["bf16"]) - bits(exact_BKT),
         "int8_bits_lost": bits(made["int8"]) - bits(exact_BKT),
     }
 

@@ -133,7 +133,7 @@ def rates(samples: Iterator[int], seconds: float) -> float:
 
 def figures(size: Size, weights: str, threads: int, batch: int, rate: float) -> dict[str, float]:
     """What a rate means."""
-    read = weights_read(size) * {"float32": 4, "int8": 1}[weights]
+    read = weights_read(size) * {"float32": 4, "bf16": 2, "int8": 1}[weights]
     by_reading = batch * bytes_per_second(read) / read
     by_products = products_per_second(threads) / weights_read(size)
     return {

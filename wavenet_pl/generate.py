@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         choices=WEIGHTS,
         default=Choice.weights,
-        help="number format of the weights; int8 is faster and nearly as good (default: float32)",
+        help="number format of the weights; bf16 and int8 are faster and nearly as good (default: float32)",
     )
     parser.add_argument("--threads", type=int, help="CPU threads (default: as many as help)")
 

@@ -99,7 +99,7 @@ def test_damaged_weights_are_named(module: WaveNetModule) -> None:
     ("choice", "message"),
     [
         ({"engine": "fast"}, "engine is 'fast', expected one of auto, reference, fused-cpu"),
-        ({"weights": "int4"}, "weights is 'int4', expected one of float32, int8"),
+        ({"weights": "int4"}, "weights is 'int4', expected one of float32, bf16, int8"),
         ({"threads": 0}, "threads is 0, expected 1 or more"),
         (
             {"engine": "reference", "weights": "int8"},

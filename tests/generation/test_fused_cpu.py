@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -80,6 +81,20 @@ def test_eight_bits_are_near() -> None:
         FusedCPU(network, SoftmaxHead(256), weights=weights).predict(codes_BT) for weights in ("float32", "int8")
     )  # fmt: skip
     assert 0 < (exact - coarse).abs().max() < 0.02 * exact.abs().max()
+
+
+@pytest.mark.slow  # one more number format is one more loop to compile
+@torch.no_grad()
+def test_bf16_is_float32_with_rounded_weights() -> None:
+    network = tamed(build(NetworkConfig(stacks=1, layers_per_stack=4), CHANNELS, SoftmaxHead(256)))
+    codes_BT, condition = torch.randint(256, (2, 60)), torch.randn(2, CHANNELS, 60)
+    rounded = copy.deepcopy(network)
+    for name, module in rounded.named_modules():
+        if name.endswith((".dilated", ".residual", ".skip")) or name in ("hidden", "output"):
+            module.weight.copy_(module.weight.bfloat16())
+    half = FusedCPU(network, SoftmaxHead(256), weights="bf16").predict(codes_BT, condition)
+    assert torch.equal(half, FusedCPU(rounded, SoftmaxHead(256)).predict(codes_BT, condition))
+    assert not torch.equal(half, FusedCPU(network, SoftmaxHead(256)).predict(codes_BT, condition))
 
 
 @pytest.mark.parametrize("weights", ["float32", "int8"])

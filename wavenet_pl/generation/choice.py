@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ENGINES = ("auto", "reference", "fused-cpu")
-WEIGHTS = ("float32", "int8")
+WEIGHTS = ("float32", "bf16", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Choice:
     engine: str = "auto"
     """One of `ENGINES`; ``auto`` takes the fastest that can do the work."""
     weights: str = "float32"
-    """One of `WEIGHTS`: ``int8`` has a scale for each channel, is faster, and costs a little quality."""
+    """One of `WEIGHTS`: ``bf16`` and ``int8``, with a scale for each channel, are faster and cost a little quality."""
     threads: int | None = None
     """CPU threads; as many as help if None."""
 

@@ -51,7 +51,7 @@ class FusedCPU:
     Args:
         network: its weights are copied; `refresh` copies them again.
         head: what its outputs mean.
-        weights: float32, or int8 with a scale for each channel.
+        weights: float32, bf16, or int8 with a scale for each channel; computed in float32 whichever it is.
         threads: at most so many groups of clips are generated at a time; one for each core if None.
     """
 

@@ -60,7 +60,8 @@ def pack(network: WaveNet, weights: str = "float32") -> Weights:
 
     Args:
         network: of any device and type.
-        weights: int8 keeps of each matrix's outputs the largest weight as 127 steps of a scale.
+        weights: bf16 keeps the upper half of each number; int8 of each matrix's outputs the largest weight as 127
+            steps of a scale.
     """
     config = network.config
     residual, half, skip = (
@@ -185,6 +186,9 @@ def _stored(matrix_IO: Array, weights: str) -> tuple[Array, Array]:
     """A matrix as it is kept, and the scale of each output."""
     if weights == "float32":
         return matrix_IO, np.ones(matrix_IO.shape[1], np.float32)
+    if weights == "bf16":
+        rounded_IO = torch.from_numpy(np.ascontiguousarray(matrix_IO)).bfloat16()
+        return rounded_IO.view(torch.int16).numpy().view(np.uint16), np.ones(matrix_IO.shape[1], np.float32)
     scale_O = np.abs(matrix_IO).max(axis=0) / np.float32(127)
     steps_IO = np.rint(matrix_IO / np.where(scale_O > 0, scale_O, 1))
     return np.nan_to_num(steps_IO).astype(np.int8), scale_O  # the scale of what is not finite is not finite

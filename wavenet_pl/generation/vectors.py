@@ -87,9 +87,13 @@ def product(
             stored = pointer.type.pointee
             wide = ir.VectorType(stored, LANES)
             loaded = builder.load(builder.bitcast(pointer, wide.as_pointer()), align=1)
+            words = ir.VectorType(ir.IntType(32), LANES)
             if stored == real:
                 return loaded
-            return builder.sitofp(builder.sext(loaded, ir.VectorType(ir.IntType(32), LANES)), vector)
+            if stored == ir.IntType(16):  # bfloat16 is the upper half of a float32
+                half = builder.shl(builder.zext(loaded, words), ir.Constant(words, [16] * LANES))
+                return builder.bitcast(half, vector)
+            return builder.sitofp(builder.sext(loaded, words), vector)
 
         def spread(value: Any) -> Any:
             one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))

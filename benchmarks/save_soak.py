@@ -103,6 +103,7 @@ def kill_a_writer(writer: CheckpointIO, run_folder: RunFolder, tmpdir: str, draw
 def save_forever(writer: CheckpointIO, run_folder: RunFolder, tmpdir: str, told: int) -> NoReturn:
     """Step after step, a byte to ``told`` after each; ends only by a kill."""
     tempfile.tempdir = os.environ["TMPDIR"] = tmpdir
+    torch.set_num_threads(1)  # a process that is forked cannot use its parent's threads
     os.write(told, b"\0")
     step = 0
     while True:
@@ -131,7 +132,6 @@ def is_sound(path: Path, name: str) -> bool:
 
 def main(args: Any) -> int:
     """Measure what is not measured yet, print it all; 1 where a file of ours is lost."""
-    torch.set_num_threads(1)  # a process that is forked cannot use its parent's threads
     kills = 10 if args.quick else args.kills
     records = Records(args.json)
     with workplace(args.folder) as folder:

@@ -20,7 +20,7 @@ from benchmarks.records import Records, build_parser, print_table, run, workplac
 from wavenet_pl.data.index import INDEX_NAME
 from wavenet_pl.errors import UserError
 from wavenet_pl.run import RunFolder
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_log import read_log
 
 SIXTEEN_BITS = (

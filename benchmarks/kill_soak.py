@@ -22,9 +22,9 @@ import torch
 from benchmarks.moments import finish, strike
 from benchmarks.records import Progress, Records, build_parser, lacking, print_table, run, workplace
 from benchmarks.trials import Start, Training, prepare_set
-from wavenet_pl.checkpoint import checkpoint_path, list_checkpoints, problem, read_checkpoint
-from wavenet_pl.run import RunFolder
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.checkpoint import problem, read_checkpoint
+from wavenet_pl.run import RunFolder, checkpoint_path, list_checkpoints
+from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_log import read_log
 from wavenet_pl.tracking.wandb_session import STEP
 

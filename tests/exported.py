@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from tests.small import small_config
-from wavenet_pl.checkpoint import AtomicCheckpointIO, checkpoint_path
+from wavenet_pl.checkpoint import AtomicCheckpointIO
 from wavenet_pl.data.baselines import Baselines, save_baselines
 from wavenet_pl.models import build_module
-from wavenet_pl.run import RunFolder
+from wavenet_pl.run import RunFolder, checkpoint_path
 
 BITS = {10: 2.5, 20: 3.25}
 """Step of each checkpoint -> its val/bits."""

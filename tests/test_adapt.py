@@ -24,7 +24,7 @@ from wavenet_pl.adaptation.report import NUMBERS, REPORT
 from wavenet_pl.checkpoint import best_checkpoint
 from wavenet_pl.delta import DELTA_NAME, SPEAKER_TABLE, model_hash, read_delta
 from wavenet_pl.run import RunFolder
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 
 pytestmark = pytest.mark.slow
 SPEAKERS = ("anna", "ben", "cleo")

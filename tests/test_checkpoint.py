@@ -16,8 +16,8 @@ import torch
 from tests.small import small_config, small_module
 from wavenet_pl import checkpoint as checkpoints
 from wavenet_pl.errors import UserError
-from wavenet_pl.run import RunFolder
-from wavenet_pl.tracking.metrics_file import encode_row
+from wavenet_pl.run import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
+from wavenet_pl.tracking.rows import encode_row
 
 IO = checkpoints.AtomicCheckpointIO()
 
@@ -28,7 +28,7 @@ def save(run: RunFolder, step: int, seed: int = 0) -> Path:
     module = small_module()
     content = {"state_dict": module.state_dict(), "global_step": step}
     module.on_save_checkpoint(content)
-    path = checkpoints.checkpoint_path(run, step)
+    path = checkpoint_path(run, step)
     path.parent.mkdir(parents=True, exist_ok=True)
     IO.save_checkpoint(content, path)
     return path
@@ -101,7 +101,7 @@ def test_a_checkpoint_of_a_step_is_written_once(tmp_path):
 
 def test_a_write_that_fails_leaves_the_earlier_file_and_no_other(tmp_path):
     path = save(RunFolder(tmp_path), 10)
-    later = checkpoints.checkpoint_path(RunFolder(tmp_path), 20)
+    later = checkpoint_path(RunFolder(tmp_path), 20)
     with pytest.raises((AttributeError, pickle.PicklingError)):
         IO.save_checkpoint({"state": lambda: None}, later)
     assert checkpoints.problem(path) is None
@@ -164,7 +164,8 @@ def test_kill_9_while_saving_leaves_valid_checkpoints_only(tmp_path):
     script = (
         "import sys, itertools, torch\n"
         "from pathlib import Path\n"
-        "from wavenet_pl.checkpoint import AtomicCheckpointIO, checkpoint_path\n"
+        "from wavenet_pl.checkpoint import AtomicCheckpointIO\n"
+        "from wavenet_pl.run import checkpoint_path\n"
         "from wavenet_pl.run import RunFolder\n"
         "run = RunFolder(Path(sys.argv[1])); run.checkpoints.mkdir(exist_ok=True)\n"
         "print('ready', flush=True)\n"
@@ -173,9 +174,7 @@ def test_kill_9_while_saving_leaves_valid_checkpoints_only(tmp_path):
     )
     run = RunFolder(tmp_path)
     for trial in range(10):
-        first = 1 + max(
-            (checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run)), default=0
-        )
+        first = 1 + max((checkpoint_step(path) for path in list_checkpoints(run)), default=0)
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path), str(first)],
             stdout=subprocess.PIPE,
@@ -189,7 +188,7 @@ def test_kill_9_while_saving_leaves_valid_checkpoints_only(tmp_path):
             process.kill()
         process.wait()
         process.stdout.close()
-    paths = checkpoints.list_checkpoints(run)
+    paths = list_checkpoints(run)
     assert len(paths) > 10
     assert [path for path in paths if checkpoints.problem(path)] == []
 

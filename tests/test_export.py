@@ -16,10 +16,9 @@ import torch
 import wavenet_pl
 from tests.exported import BITS, write_run
 from wavenet_pl import cli
-from wavenet_pl.checkpoint import checkpoint_path
 from wavenet_pl.config import load_config
 from wavenet_pl.errors import UserError
-from wavenet_pl.run import RunFolder
+from wavenet_pl.run import RunFolder, checkpoint_path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ["README.md", "config.yaml", "model.safetensors"]

@@ -17,8 +17,8 @@ import torch
 
 from tests.small import small_module
 from wavenet_pl import cli
-from wavenet_pl.checkpoint import AtomicCheckpointIO, checkpoint_path
-from wavenet_pl.run import RunFolder
+from wavenet_pl.checkpoint import AtomicCheckpointIO
+from wavenet_pl.run import RunFolder, checkpoint_path
 
 ROOT = Path(__file__).resolve().parent.parent
 

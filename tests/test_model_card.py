@@ -9,11 +9,11 @@ import pytest
 
 from tests.data.shards import write_shard_set
 from tests.exported import BITS, write_run
-from wavenet_pl.checkpoint import checkpoint_path, load
+from wavenet_pl.checkpoint import load
 from wavenet_pl.data.index import load_index
 from wavenet_pl.errors import UserError
 from wavenet_pl.model_card import describe_model
-from wavenet_pl.run import RunFolder
+from wavenet_pl.run import RunFolder, checkpoint_path
 
 
 def card_of(run: RunFolder, step: int = 10, **options) -> str:

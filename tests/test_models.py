@@ -22,10 +22,11 @@ from tests.data_prep.test_scores import make_pieces
 from tests.training import losses, the_run, train
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
-from wavenet_pl.checkpoint import checksum_path, list_checkpoints
+from wavenet_pl.checkpoint import checksum_path
 from wavenet_pl.data.index import load_index, save_index
 from wavenet_pl.mel import default_mel, mel_features
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.run import list_checkpoints
+from wavenet_pl.tracking.rows import read_metrics
 
 pytestmark = pytest.mark.slow
 SPEAKERS = ("anna", "ben", "cleo")

@@ -18,7 +18,7 @@ from tests.training import the_run, train
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
 from wavenet_pl.data.baselines import load_baselines
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 
 pytestmark = pytest.mark.slow
 SETTINGS = (

@@ -17,7 +17,7 @@ from tests.data.shards import write_shard_set
 from tests.small import SETTINGS
 from tests.training import ROOT, losses, start, the_run, train, wait_for_step, weights
 from wavenet_pl import cli
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 
 
 @pytest.fixture(scope="module")

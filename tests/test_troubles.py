@@ -17,9 +17,10 @@ import torch
 from tests.data.shards import write_shard_set
 from tests.small import SETTINGS
 from tests.training import ROOT, losses, start, the_run, train, wait_for_step
-from wavenet_pl.checkpoint import list_checkpoints, problem
+from wavenet_pl.checkpoint import problem
 from wavenet_pl.data.index import load_index
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.run import list_checkpoints
+from wavenet_pl.tracking.rows import read_metrics
 
 EACH_STEP = ("train.checkpoint_every_n_steps=1", "train.keep_last=20", "trainer.limit_val_batches=0")
 

@@ -13,7 +13,7 @@ import torch
 
 from tests.small import SETTINGS
 from wavenet_pl.run import RunFolder
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 

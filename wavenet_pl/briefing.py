@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning.pytorch as L
 import torch
 
-from wavenet_pl.checkpoint import list_checkpoints, validation_bits
+from wavenet_pl.checkpoint import validation_bits
 from wavenet_pl.codec import Codec
 from wavenet_pl.config import Config
 from wavenet_pl.data.baselines import Baselines, Codes, load_baselines, measure_baselines, save_baselines
@@ -17,7 +17,7 @@ from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.split import Split
 from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.run import RunFolder
+from wavenet_pl.run import RunFolder, list_checkpoints
 from wavenet_pl.signals import StopRun
 
 BASELINE_SAMPLES = 2**25

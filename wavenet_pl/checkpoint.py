@@ -19,7 +19,6 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.foreign import read_file
 from wavenet_pl.modules import CHECKPOINT_KEY, WaveNetModule
 from wavenet_pl.run import RunFolder, checkpoint_step, list_checkpoints
-from wavenet_pl.run import checkpoint_path as checkpoint_path
 from wavenet_pl.tracking.rows import logged_numbers
 from wavenet_pl.weights import build_trained, is_export, load_export, read_archive
 

@@ -18,6 +18,7 @@ FOLLOWING = {
     "summary": "the tasks of a sweep by their bits, the best first",
 }
 """What follows jobs, and what for."""
+_DRY_RUN = "show the script and the checks; write nothing"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,13 @@ def build_parser(name: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentP
     command_module(name).add_arguments(whole)
     if whole.usage:
         whole.usage = f"{whole.usage}\n       with options of the job"
-    own = {option for action in whole._actions for option in action.option_strings}
+    own = {option: action for action in whole._actions for option in action.option_strings}
+    if "--dry-run" in own:
+        own["--dry-run"].help = _DRY_RUN
+    if "--fresh" in own:
+        own[
+            "--fresh"
+        ].help = argparse.SUPPRESS  # it would start over at each restart of the job, and is refused
     job = Parser(prog=whole.prog, add_help=False, allow_abbrev=False)
     for parser in (whole, job):
         options.add_arguments(parser)
@@ -80,9 +87,7 @@ def build_parser(name: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentP
             help="wait until this job has come to a good end",
         )
         if parser is job or "--dry-run" not in own:
-            group.add_argument(
-                "--dry-run", action="store_true", help="show the script and the checks; write nothing"
-            )
+            group.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
         if "--runs" not in own:
             group.add_argument(
                 "--runs",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from wavenet_pl.config import Config, build_trainer, check_trainer, load_config, split_arguments, to_plain
 from wavenet_pl.data.index import Index, load_index
 from wavenet_pl.errors import UserError
+from wavenet_pl.run import RunFolder, checkpoint_step, list_checkpoints, run_folder
 from wavenet_pl.signals import StopFlag, StopRun, ignore_signals
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from wavenet_pl.data.datamodule import AudioDataModule
     from wavenet_pl.modules import WaveNetModule
-    from wavenet_pl.run import RunFolder
     from wavenet_pl.tracking.wandb_logger import RunTracker
 
 _LIMITS = ("max_steps", "max_epochs", "max_time")
@@ -79,7 +79,6 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
     from wavenet_pl.checkpoint import newest_valid
     from wavenet_pl.data.datamodule import AudioDataModule
     from wavenet_pl.models import build_module
-    from wavenet_pl.run import run_folder
 
     data = AudioDataModule(
         config.data, receptive_field=config.model.network.receptive_field, seed=config.seed, index=index,
@@ -137,7 +136,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     from wavenet_pl.callbacks.ranks import leave_together
     from wavenet_pl.checkpoint import newest_valid
     from wavenet_pl.cluster import guard
-    from wavenet_pl.data.datamodule import check_batch_size
+    from wavenet_pl.data.order import check_batch_size
 
     config, run, module = task.config, task.run, task.module
     stop_at = None if config.train.stop_after is None else began + config.train.stop_after
@@ -248,8 +247,8 @@ def _prepare_rank_zero(
     """The run folder, what is known of data and model, and the loggers, which do nothing on other ranks."""
     from wavenet_pl import briefing
     from wavenet_pl.callbacks import bad_numbers
-    from wavenet_pl.checkpoint import checkpoint_step
-    from wavenet_pl.tracking.metrics_file import MetricsFile, cut_back
+    from wavenet_pl.tracking.metrics_file import MetricsFile
+    from wavenet_pl.tracking.rows import cut_back
     from wavenet_pl.tracking.wandb_logger import build_wandb_logger
 
     run, config, data, module = task.run, task.config, task.data, task.module
@@ -285,7 +284,7 @@ def _prepare_rank_zero(
 
 def _keep_models(run: RunFolder, tracker: RunTracker) -> None:
     """The best and the last checkpoint as model artifacts, where wandb.artifacts asks for them."""
-    from wavenet_pl.checkpoint import best_checkpoint, checkpoint_step, list_checkpoints, validation_bits
+    from wavenet_pl.checkpoint import best_checkpoint, validation_bits
 
     if not tracker.config.artifacts or not list_checkpoints(run):
         return

@@ -21,7 +21,7 @@ from wavenet_pl.callbacks.clips import ClipPair, Prompt
 from wavenet_pl.callbacks.samples import SampleLogger, describe_clips, write_clips
 from wavenet_pl.config import Config, ModelConfig, NetworkConfig, SamplesConfig, WandbConfig
 from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 
 OFF = WandbConfig(mode="disabled")
 FILES = {f"{n:02d}-{kind}.wav" for n in (0, 1) for kind in ("recorded", "teacher-forced", "free-running")}

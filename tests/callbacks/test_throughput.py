@@ -11,7 +11,7 @@ import pytest
 from tests.small_run import small_config, train
 from wavenet_pl.callbacks.throughput import Throughput
 from wavenet_pl.config import WandbConfig
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 
 
 class Clock(L.Callback):

@@ -97,6 +97,15 @@ def test_a_damaged_record_is_named(sweep: Record, capsys: pytest.CaptureFixture[
     assert "12.json cannot be read" in refusal(capsys, "status")
 
 
+@pytest.mark.parametrize(
+    "row", ['{"train/loss": 1}', '{"step": 5, "train/loss": "x"}', '{"val/bits": 2, "step": []}']
+)
+def test_a_damaged_row_is_named(sweep: Record, capsys: pytest.CaptureFixture[str], row: str) -> None:
+    with open(RunFolder(Path(sweep.runs[0])).metrics, "a", encoding="utf-8") as file:
+        file.write(row + "\n")
+    assert "expected numbers as step and" in refusal(capsys, "status")
+
+
 def test_status_of_what_the_controller_forgot(sweep: Record, capsys: pytest.CaptureFixture[str]) -> None:
     assert slurm("status") == 0
     head, first, second, third = capsys.readouterr().out.rstrip().split("\n")

@@ -111,6 +111,14 @@ def test_ranks_find_their_logs_in_the_run_folder(job, tmp_path, monkeypatch):
     assert start.exit == 85
 
 
+@pytest.mark.parametrize("line", ["{", "[1]", "7", '{"restart": 0, "colour": 1}'])
+def test_a_damaged_file_of_starts_is_named(job, capsys, line):
+    job.path.write_text(line + "\n")
+    assert guard.main(["start", str(job.path), "0", "50"]) == 3
+    assert f"{job.path} has the line" in capsys.readouterr().out
+    assert job.path.read_text() == line + "\n"
+
+
 def test_outside_of_a_job_nothing_is_written(tmp_path):
     guard.enter(RunFolder(tmp_path / "demo-1a2b3c"), 0)
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,8 @@ import torch
 
 from tests.data.shards import make_audio, write_shard_set
 from wavenet_pl.config import DataConfig
-from wavenet_pl.data.datamodule import AudioDataModule, CropLoader, check_batch_size
+from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
+from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.data.pipeline import Share
 from wavenet_pl.errors import UserError
 

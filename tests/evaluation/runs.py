@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 
 from tests.small import small_config
-from wavenet_pl.checkpoint import AtomicCheckpointIO, checkpoint_path
+from wavenet_pl.checkpoint import AtomicCheckpointIO
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.models import build_module
 from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.run import RunFolder
+from wavenet_pl.run import RunFolder, checkpoint_path
 
 
 def trained(shards: Path, *settings: str, steps: int) -> WaveNetModule:

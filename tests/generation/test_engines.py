@@ -119,10 +119,7 @@ def network_of(case: Case) -> WaveNet:
 
 
 def engine_of(name: str, network: WaveNet, head: Head) -> Engine:
-    try:
-        return build_engine(network, head, Choice(engine=name, threads=2))
-    except UserError as error:
-        pytest.skip(str(error))
+    return build_engine(network, head, Choice(engine=name, threads=2))
 
 
 @pytest.mark.parametrize("name", ENGINES[1:])

@@ -21,7 +21,7 @@ from wavenet_pl.cluster.guard import read_starts
 from wavenet_pl.cluster.records import read_records
 from wavenet_pl.cluster.script import Job
 from wavenet_pl.run import checkpoint_step, list_checkpoints
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 
 STEPS = 130
 STOP_FROM = 40

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from wavenet_pl.config import WandbConfig
-from wavenet_pl.tracking.metrics_file import NAME, MetricsFile, cut_back
+from wavenet_pl.tracking.metrics_file import NAME, MetricsFile
+from wavenet_pl.tracking.rows import cut_back
 from wavenet_pl.tracking.wandb_logger import build_wandb_logger
 
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.tracking.metrics_file import MetricsFile, cut_back, encode_row, read_metrics
+from wavenet_pl.tracking.metrics_file import MetricsFile
+from wavenet_pl.tracking.rows import cut_back, encode_row, read_metrics
 
 
 def write_steps(path: Path, *steps: int) -> None:

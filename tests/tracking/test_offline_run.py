@@ -14,7 +14,7 @@ import soundfile
 from tests.small_run import RUN_ID
 from tests.wandb_offline import OfflineRun, offline_folders, read_offline_run
 from wavenet_pl.data.index import load_index
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 
 ROOT = Path(__file__).parents[2]
 PLANTED = {

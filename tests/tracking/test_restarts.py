@@ -20,7 +20,7 @@ from tests.training import losses, start, the_run, train, wait_for_step
 from tests.wandb_offline import offline_folders, read_offline_run
 from tests.wandb_server import WandbServer
 from wavenet_pl.run import RunFolder
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_session import STEP
 
 pytestmark = pytest.mark.slow

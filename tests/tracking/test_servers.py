@@ -20,7 +20,7 @@ import pytest
 from tests.small_run import RUN_ID
 from tests.wandb_offline import offline_folders, read_offline_run
 from tests.wandb_server import KEY, WandbServer
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_ledger import NAME
 from wavenet_pl.tracking.wandb_session import STEP
 

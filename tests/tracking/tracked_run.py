@@ -15,7 +15,8 @@ from tests.small_run import small_config, train
 from wavenet_pl.callbacks.samples import SampleLogger
 from wavenet_pl.callbacks.throughput import Throughput
 from wavenet_pl.config import WandbConfig
-from wavenet_pl.tracking.metrics_file import NAME, cut_back
+from wavenet_pl.tracking.metrics_file import NAME
+from wavenet_pl.tracking.rows import cut_back
 from wavenet_pl.tracking.wandb_logger import RunTracker
 
 FACTS = {

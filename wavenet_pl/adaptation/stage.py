@@ -21,7 +21,7 @@ from wavenet_pl.adaptation.report import NUMBERS, REPORT, summary, write_report
 from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
 from wavenet_pl.adaptation.stop import HeldOutStop
 from wavenet_pl.callbacks.ranks import is_rank_zero
-from wavenet_pl.checkpoint import best_checkpoint, checkpoint_step, load, validation_bits
+from wavenet_pl.checkpoint import best_checkpoint, load, validation_bits
 from wavenet_pl.config import Config
 from wavenet_pl.data.split import Split
 from wavenet_pl.delta import DELTA_NAME, Delta, encode_delta
@@ -30,8 +30,8 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.voices import VoiceJudge
 from wavenet_pl.intervals import Interval
 from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.run import RunFolder, run_folder
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.run import RunFolder, checkpoint_step, run_folder
+from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_logger import RunTracker
 from wavenet_pl.train import Extras, Task
 

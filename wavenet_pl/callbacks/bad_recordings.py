@@ -17,7 +17,7 @@ from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.durable import write_durably
 from wavenet_pl.modules import WaveNetModule
 from wavenet_pl.signals import BAD, StopRun
-from wavenet_pl.tracking.metrics_file import encode_row, read_metrics
+from wavenet_pl.tracking.rows import encode_row, read_metrics
 
 _log = logging.getLogger(__name__)
 

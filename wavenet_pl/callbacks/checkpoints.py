@@ -11,17 +11,11 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from wavenet_pl.callbacks.ranks import any_rank, gather
-from wavenet_pl.checkpoint import (
-    AtomicCheckpointIO,
-    checkpoint_path,
-    checkpoint_step,
-    list_checkpoints,
-    validation_bits,
-)
+from wavenet_pl.checkpoint import AtomicCheckpointIO, validation_bits
 from wavenet_pl.config import TrainConfig
 from wavenet_pl.errors import UserError
 from wavenet_pl.modules import CHECKPOINT_KEY
-from wavenet_pl.run import RunFolder
+from wavenet_pl.run import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
 from wavenet_pl.signals import BAD, StopRun
 from wavenet_pl.tracking.metrics_file import MetricsFile
 from wavenet_pl.tracking.rows import SAVE_SECONDS

@@ -11,6 +11,7 @@ from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.plan import Training
 from wavenet_pl.config import Config
 from wavenet_pl.data.index import Index, shard_storage
+from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.errors import UserError
 from wavenet_pl.tracking.rows import SAVE_SECONDS, logged_numbers
 from wavenet_pl.versions import Finding
@@ -53,14 +54,11 @@ def settings(config: Config, options: JobOptions) -> Iterator[Finding]:
 
 def _batch(config: Config, options: JobOptions, trainer: dict[str, Any]) -> Iterator[Finding]:
     size, parts = config.data.batch_size, int(trainer.get("accumulate_grad_batches", 1))
-    ways = options.nodes * options.tasks * parts
-    if size % ways:
-        above = -(-size // ways) * ways
-        found = f"{size}, no multiple of {ways}: {options.nodes} nodes with {options.tasks} tasks"
-        advice = f"set data.batch_size={above}, or other --nodes"
-        yield Finding(
-            "fail", "data.batch_size", f"{found}, {parts} accumulated batches" if parts > 1 else found, advice
-        )
+    try:
+        check_batch_size(size, options.nodes * options.tasks, parts)
+    except UserError as error:
+        found, _, advice = str(error).removeprefix("data.batch_size is ").partition("; ")
+        yield Finding("fail", "data.batch_size", found, f"{advice}, or other --nodes")
 
 
 def _times(config: Config, options: JobOptions) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from wavenet_pl.errors import UserError
 from wavenet_pl.run import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.signals import BAD
 from wavenet_pl.tracking.line_file import LineFile, whole_lines
@@ -55,17 +56,27 @@ class Starts:
 
 
 def read_starts(path: str | os.PathLike[str]) -> Starts:
-    """Reads `RUNS/.slurm/JOB.starts.jsonl`; empty where there is no such file."""
+    """Reads `RUNS/.slurm/JOB.starts.jsonl`; empty where there is no such file.
+
+    Raises:
+        UserError: it is damaged.
+    """
     starts: list[Start] = []
     runs: dict[str, RunFolder] = {}
     if Path(path).exists():
-        for row in map(json.loads, whole_lines(path)):
-            if "run" in row:
-                runs[row["run"]] = RunFolder(Path(row["run"]))
-            elif starts and "exit" in row:
-                starts[-1] = replace(starts[-1], exit=row["exit"])
-            else:
-                starts.append(Start(**row))
+        for line in whole_lines(path):
+            try:
+                row = json.loads(line)
+                if "run" in row:
+                    runs[row["run"]] = RunFolder(Path(row["run"]))
+                elif starts and "exit" in row:
+                    starts[-1] = replace(starts[-1], exit=row["exit"])
+                else:
+                    starts.append(Start(**row))
+            except (ValueError, TypeError, RecursionError):
+                raise UserError(
+                    f"{path} has the line {line[:80]!r}, expected what jobs of `wavenet-pl slurm` write; remove it"
+                ) from None
     return Starts(starts=tuple(starts), runs=tuple(runs.values()))
 
 
@@ -118,7 +129,11 @@ def main(arguments: Sequence[str]) -> int:
     Writes the start or its end down. Returns 3, and says why, where the job must not go on.
     """
     what, path, restart, max_restarts = arguments[0], Path(arguments[1]), int(arguments[2]), int(arguments[3])
-    known = read_starts(path)
+    try:
+        known = read_starts(path)
+    except UserError as error:
+        print(f"stopped: {error}")
+        return BAD
     if what != "start":
         _append(path, {"exit": int(what), "restart": restart, "time": time.time()})
         restart += 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from dataclasses import dataclass
 
 from wavenet_pl.config import load_config
 from wavenet_pl.run import RunFolder, checkpoint_step, list_checkpoints
-from wavenet_pl.tracking.rows import read_metrics
+from wavenet_pl.tracking.rows import pick, read_metrics
 
 _RECENT = 200
 """So many of the newest steps say how fast it is; the pauses of restarts are few among them."""
@@ -46,21 +47,21 @@ def progress_of(run: RunFolder) -> Progress:
         UserError: a file in it is damaged.
     """
     rows = read_metrics(run.metrics) if run.metrics.exists() else []
-    steps = [row for row in rows if "train/loss" in row]
-    validated = [(row["val/bits"], row["step"]) for row in rows if row.get("val/bits") is not None]
-    step = steps[-1]["step"] if steps else 0
+    path = run.metrics
+    losses, bits, validated = (pick(rows, key, path) for key in ("train/loss", "train/bits", "val/bits"))
+    step = losses[-1][0] if losses else 0
     config = load_config([run.config]) if run.config.exists() else None
     limit = config.trainer.get("max_steps") if config else None
     last_step = limit if isinstance(limit, int) and limit > 0 else None
-    times = [row["time"] for row in steps[-_RECENT:]]
+    times = [time for _, time in pick([row for row in rows if "train/loss" in row], "time", path)[-_RECENT:]]
     pauses = [after - before for before, after in itertools.pairwise(times)]
     checkpoints = list_checkpoints(run)
     return Progress(
         step=step,
         last_step=last_step,
-        loss_bits=steps[-1].get("train/bits") if steps else None,
-        bits=validated[-1][0] if validated else None,
-        best=min(validated, default=None),
+        loss_bits=bits[-1][1] if bits else None,
+        bits=validated[-1][1] if validated else None,
+        best=min(((value, at) for at, value in validated if math.isfinite(value)), default=None),
         checkpoint=checkpoint_step(checkpoints[-1]) if checkpoints else None,
         seconds_left=(last_step - step) * statistics.median(pauses) if pauses and last_step else None,
     )

@@ -10,7 +10,7 @@ import lightning.pytorch as L
 from wavenet_pl.config import DataConfig
 from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.index import Index, load_index, shard_storage
-from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.data.order import EpochPlan, check_batch_size
 from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.data.split import Split
 from wavenet_pl.data.workers import read_ahead
@@ -204,18 +204,3 @@ def check_inputs(where: str, index: Index, inputs: Iterable[str]) -> None:
                 f"{where} has no {name} features, expected some, as model.condition.inputs has {name}; prepare it "
                 f"again with --{name}"
             )
-
-
-def check_batch_size(batch_size: int, world_size: int, parts: int) -> None:
-    """Every rank takes as many crops in every accumulated batch.
-
-    Raises:
-        UserError: the batch cannot be divided so; names the nearest sizes that can.
-    """
-    ways = world_size * parts
-    if batch_size % ways:
-        below, above = batch_size // ways * ways, -(-batch_size // ways) * ways
-        raise UserError(
-            f"data.batch_size is {batch_size}, expected a multiple of {ways}: {world_size} ranks with "
-            f"{parts} accumulated batches each; use {f'{below} or ' if below else ''}{above}"
-        )

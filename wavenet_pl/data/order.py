@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl import counter
+from wavenet_pl.errors import UserError
 
 Integers = npt.NDArray[np.int64]
 
@@ -148,3 +149,18 @@ class ReplayPlan(EpochPlan):
         slots = np.arange(int(self._counts.sum()))
         drawn = self._shuffled("replay", slots[self._num_own :])[: self.num_slots - self._num_own]
         return self._shuffled("order", np.concatenate([slots[: self._num_own], drawn]))
+
+
+def check_batch_size(batch_size: int, world_size: int, parts: int) -> None:
+    """Every rank takes as many crops in every accumulated batch.
+
+    Raises:
+        UserError: the batch cannot be divided so; names the nearest sizes that can.
+    """
+    ways = world_size * parts
+    if batch_size % ways:
+        below, above = batch_size // ways * ways, -(-batch_size // ways) * ways
+        raise UserError(
+            f"data.batch_size is {batch_size}, expected a multiple of {ways}: {world_size} ranks with "
+            f"{parts} accumulated batches each; use {f'{below} or ' if below else ''}{above}"
+        )

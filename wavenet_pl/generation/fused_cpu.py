@@ -5,7 +5,6 @@ Shapes: B batch, C clips of one thread, T time, N new samples, K head parameters
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +51,8 @@ class FusedCPU:
         network: its weights are copied; `refresh` copies them again.
         head: what its outputs mean.
         weights: float32, bf16, or int8 with a scale for each channel; computed in float32 whichever it is.
-        threads: at most so many groups of clips are generated at a time; one for each core if None.
+        threads: at most so many groups of clips are generated at a time; as many as torch has if None, so that ranks
+            of a training share the cores.
     """
 
     name = "fused-cpu"
@@ -61,7 +61,7 @@ class FusedCPU:
         self, network: WaveNet, head: Head, *, weights: str = "float32", threads: int | None = None
     ) -> None:
         self.network, self.head, self.weights = network, head, weights
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or torch.get_num_threads()
         self._packed = packing.pack(network, weights)
         begin = time.perf_counter()
         self._kernel = compiled.load_kernel(self._warm_up)

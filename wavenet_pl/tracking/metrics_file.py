@@ -17,11 +17,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from wavenet_pl.tracking.line_file import LineFile
-from wavenet_pl.tracking.rows import cut_back, encode_row, read_metrics
+from wavenet_pl.tracking.rows import encode_row
 
 _log = logging.getLogger(__name__)
-
-__all__ = ["NAME", "MetricsFile", "cut_back", "encode_row", "read_metrics"]
 
 NAME = "metrics.jsonl"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,30 @@ def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:
     Raises:
         UserError: it is damaged.
     """
-    rows = [row for row in read_metrics(path) if key in row] if os.path.exists(path) else []
+    rows = read_metrics(path) if os.path.exists(path) else []
+    return {step: value for step, value in pick(rows, key, path) if math.isfinite(value)}
+
+
+def pick(
+    rows: Iterable[Mapping[str, Any]], key: str, path: str | os.PathLike[str]
+) -> list[tuple[int, float]]:
+    """(step, number) of each row that has this key; the number may be infinite, or none.
+
+    Args:
+        rows: as `read_metrics` gives them.
+        key: such as train/loss.
+        path: where they were read, for messages.
+
+    Raises:
+        UserError: a step or a value is no number.
+    """
+    found = []
     for row in rows:
-        if type(row.get("step")) is not int or type(row[key]) not in (int, float):
-            raise UserError(f"{path} has the row {row!s:.80}, expected numbers as step and {key}; remove it")
-    return {row["step"]: row[key] for row in rows if math.isfinite(row[key])}
+        if key in row:
+            step, value = row.get("step"), row[key]
+            if type(step) is not int or type(value) not in (int, float):
+                raise UserError(
+                    f"{path} has the row {row!s:.80}, expected numbers as step and {key}; remove it"
+                )
+            found.append((step, float(value)))
+    return found

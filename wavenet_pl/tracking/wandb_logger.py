@@ -20,7 +20,7 @@ from wavenet_pl.config import WandbConfig
 from wavenet_pl.errors import UserError
 from wavenet_pl.redaction import redact
 from wavenet_pl.tracking import metrics_file
-from wavenet_pl.tracking.metrics_file import read_metrics
+from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_ledger import Ledger
 from wavenet_pl.tracking.wandb_model import send_index, send_model, use_model
 from wavenet_pl.tracking.wandb_session import (

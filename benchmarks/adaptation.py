@@ -24,10 +24,10 @@ from benchmarks.records import Records, build_parser, print_table, run, workplac
 from wavenet_pl.adaptation.base import Base, load_base
 from wavenet_pl.adaptation.data import base_split
 from wavenet_pl.adaptation.rows import sums_by_row
-from wavenet_pl.checkpoint import load
-from wavenet_pl.data.index import INDEX_NAME
 from wavenet_pl.errors import UserError
-from wavenet_pl.intervals import mean_and_interval
+from wavenet_pl.numbers.intervals import mean_and_interval
+from wavenet_pl.runs.loading import load
+from wavenet_pl.shards.index import INDEX_NAME
 
 NEW = "speech_new"
 SECONDS = (10.0, 60.0, None)

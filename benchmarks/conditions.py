@@ -17,9 +17,9 @@ from typing import Any
 
 from benchmarks.command import wavenet_pl
 from benchmarks.records import Records, build_parser, print_table, run, workplace
-from wavenet_pl.data.index import INDEX_NAME
 from wavenet_pl.errors import UserError
-from wavenet_pl.run import RunFolder
+from wavenet_pl.runs.folder import RunFolder
+from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_log import read_log
 

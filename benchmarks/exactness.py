@@ -21,17 +21,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.records import Records, build_parser, print_table, run
-from wavenet_pl.checkpoint import load
-from wavenet_pl.data.index import load_index, shard_storage
-from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.sample import choose_slots, read_batches
 from wavenet_pl.generation.choice import WEIGHTS
 from wavenet_pl.generation.draw import Draw
-from wavenet_pl.generation.fused_cpu import FusedCPU
+from wavenet_pl.generation.fused_cpu.engine import FusedCPU
 from wavenet_pl.generation.job import build_job
 from wavenet_pl.heads import SoftmaxHead
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
 from wavenet_pl.network import WaveNet
+from wavenet_pl.runs.loading import load
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 STEPS, CLIPS, SECONDS = 20_000, 4, 2.0
 PIECE = 4_096
@@ -39,22 +39,22 @@ PIECE = 4_096
 _EPSILONS = [10.0**exponent for exponent in range(-9, 0)]
 
 
-def recordings(module: WaveNetModule, data: str, steps: int) -> tuple[Tensor, Tensor | None]:
+def recordings(model: Model, data: str, steps: int) -> tuple[Tensor, Tensor | None]:
     """Codes (B, steps + 1) of the longest validation recordings from their beginnings, and what the model is told."""
     index = load_index(data)
     split = Split(
-        index.splits["val"], shard_storage(index, data), index.sample_rate, index.labels.of(module.inputs)
+        index.splits["val"], shard_storage(index, data), index.sample_rate, index.labels.of(model.inputs)
     )
-    if module.inputs:
-        split = split.relabelled(module.labels, data, "the run")
+    if model.inputs:
+        split = split.relabelled(model.labels, data, "the run")
     slots = -(-split.frames // steps)
     longest = np.argsort(-split.frames, kind="stable")[:CLIPS]
     plan = choose_slots(
         split.frames, (np.cumsum(slots) - slots)[longest], crop_samples=steps, batch_size=len(longest)
     )
-    [batch] = read_batches(module, split, plan, context=1)
+    [batch] = read_batches(model, split, plan, context=1)
     with torch.inference_mode():
-        return module.codec.encode(batch["audio"]), module.condition(batch, steps)
+        return model.codec.encode(batch["audio"]), model.condition(batch, steps)
 
 
 @torch.inference_mode()
@@ -69,9 +69,9 @@ def exactly(network: WaveNet, codes_BT: Tensor, condition: Tensor | None) -> Ten
     return torch.cat(pieces, dim=2)
 
 
-def measure_outputs(module: WaveNetModule, codes_BT: Tensor, condition: Tensor | None) -> dict[str, Any]:
+def measure_outputs(model: Model, codes_BT: Tensor, condition: Tensor | None) -> dict[str, Any]:
     """How far outputs are off, and what weights of 16 and 8 bits cost on recordings."""
-    network, head = module.network, module.head
+    network, head = model.network, model.head
     exact_BKT = exactly(network, codes_BT[:, :-1], condition)
 
     def bits(outputs_BKT: Tensor) -> float:
@@ -92,15 +92,15 @@ def measure_outputs(module: WaveNetModule, codes_BT: Tensor, condition: Tensor |
 
 
 def measure_draws(
-    module: WaveNetModule, condition: Tensor | None, temperature: float, seconds: float
+    model: Model, condition: Tensor | None, temperature: float, seconds: float
 ) -> dict[str, Any]:
     """How many codes the network in float64 draws otherwise, after the same past, and how near a tie these were."""
-    network, head, batch = module.network, module.head, 1 if condition is None else condition.shape[0]
-    samples = round(seconds * module.sample_rate)
+    network, head, batch = model.network, model.head, 1 if condition is None else condition.shape[0]
+    samples = round(seconds * model.sample_rate)
     if condition is not None and condition.shape[2] > 1:
         samples = condition.shape[2]
     draw = Draw(temperature=temperature, seed=1, clips=tuple(range(batch)))
-    silence = module.codec.silence_code
+    silence = model.codec.silence_code
     job = build_job(network, head, draw, samples, silence_code=silence, condition=condition)
     codes_BT = torch.cat(list(FusedCPU(network, head).stream(job)), dim=1)
     inputs_BT = torch.cat([torch.full((batch, 1), silence), codes_BT[:, :-1]], dim=1)
@@ -110,24 +110,22 @@ def measure_draws(
     furthest = 0.0
     for n in other_N.tolist():
         furthest = max(
-            furthest, distance(module, exact_NK[n : n + 1], codes_N[n], uniforms_N[n : n + 1], temperature)
+            furthest, distance(model, exact_NK[n : n + 1], codes_N[n], uniforms_N[n : n + 1], temperature)
         )
     return {"codes": codes_N.numel(), "others": len(other_N), "furthest_from_a_tie": furthest}
 
 
-def distance(
-    module: WaveNetModule, outputs_1K: Tensor, code: Tensor, uniform_1: Tensor, temperature: float
-) -> float:
+def distance(model: Model, outputs_1K: Tensor, code: Tensor, uniform_1: Tensor, temperature: float) -> float:
     """How far the uniform is from the code; if greedy, by how much its output is less than the largest."""
     if temperature == 0:
         return (
             (outputs_1K.max() - outputs_1K[0, code]).item()
-            if isinstance(module.head, SoftmaxHead)
+            if isinstance(model.head, SoftmaxHead)
             else math.nan
         )
     for epsilon in _EPSILONS:
         low, high = (
-            module.head.draw(outputs_1K, (uniform_1 + shift).clamp(0, 1 - 1e-12), temperature)
+            model.head.draw(outputs_1K, (uniform_1 + shift).clamp(0, 1 - 1e-12), temperature)
             for shift in (-epsilon, epsilon)
         )
         if low <= code <= high:
@@ -137,19 +135,19 @@ def distance(
 
 def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it."""
-    module = load(args.run)
+    model = load(args.run)
     records = Records(args.json)
     codes_BT, condition = recordings(
-        module, args.data or module.config.data.path, 2_000 if args.quick else STEPS
+        model, args.data or model.config.data.path, 2_000 if args.quick else STEPS
     )
     common = {"run": Path(args.run).name, "quick": args.quick}
     records.measure(
-        {**common, "benchmark": "exactness-outputs"}, partial(measure_outputs, module, codes_BT, condition)
+        {**common, "benchmark": "exactness-outputs"}, partial(measure_outputs, model, codes_BT, condition)
     )
     seconds = 0.2 if args.quick else SECONDS
     for temperature in (0.0, 0.9, 1.0):
         facts = {**common, "benchmark": "exactness-draws", "temperature": temperature}
-        records.measure(facts, partial(measure_draws, module, condition, temperature, seconds))
+        records.measure(facts, partial(measure_draws, model, condition, temperature, seconds))
     for name in ("exactness-outputs", "exactness-draws"):
         print_table(records.of(name))
     return 0

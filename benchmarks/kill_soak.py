@@ -22,11 +22,12 @@ import torch
 from benchmarks.moments import finish, strike
 from benchmarks.records import Progress, Records, build_parser, lacking, print_table, run, workplace
 from benchmarks.trials import Start, Training, prepare_set
-from wavenet_pl.checkpoint import problem, read_checkpoint
-from wavenet_pl.run import RunFolder, checkpoint_path, list_checkpoints
+from wavenet_pl.runs.checkpoints import problem
+from wavenet_pl.runs.folder import RunFolder, checkpoint_path, list_checkpoints
+from wavenet_pl.runs.loading import read_checkpoint
 from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_log import read_log
-from wavenet_pl.tracking.wandb_session import STEP
+from wavenet_pl.training.wandb_session import STEP
 
 CHECKPOINT, VALIDATION, CLIPS = 3, 10, 45
 """Steps between two of each. Some multiples coincide, so that a kill can fall between one and the other."""

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
+from wavenet_pl.files.durable import write_durably
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:

@@ -22,10 +22,10 @@ import webdataset
 
 from benchmarks.records import Progress, Records, build_parser, print_table, run, workplace
 from benchmarks.trials import prepare_set
-from wavenet_pl.config import DataConfig
+from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
-from wavenet_pl.data.index import load_index
 from wavenet_pl.data.pipeline import Share
+from wavenet_pl.shards.index import load_index
 
 BATCH_SIZE = 8
 PLACES = {"at_0": 0.0, "at_99": 0.99}

@@ -24,10 +24,10 @@ import torch
 from lightning.fabric.plugins import CheckpointIO, TorchCheckpointIO
 
 from benchmarks.records import Progress, Records, build_parser, lacking, print_table, run, workplace
-from wavenet_pl.checkpoint import AtomicCheckpointIO, problem
 from wavenet_pl.errors import UserError
-from wavenet_pl.modules import CHECKPOINT_KEY
-from wavenet_pl.run import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
+from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY, problem
+from wavenet_pl.runs.folder import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
+from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 
 WRITERS: dict[str, type[CheckpointIO]] = {
     "AtomicCheckpointIO": AtomicCheckpointIO,

@@ -23,8 +23,8 @@ from benchmarks.kill_soak import UNCHANGED, compare
 from benchmarks.moments import Timetable, finish, strike
 from benchmarks.records import Progress, Records, build_parser, lacking, print_table, run, workplace
 from benchmarks.trials import PATIENCE, Start, Training, prepare_set, send
-from wavenet_pl.checkpoint import newest_valid
-from wavenet_pl.run import checkpoint_step
+from wavenet_pl.runs.checkpoints import newest_valid
+from wavenet_pl.runs.folder import checkpoint_step
 from wavenet_pl.signals import EXIT_CODES
 
 STEPS_PER_TRIAL = 10

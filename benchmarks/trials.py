@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from wavenet_pl import cli
-from wavenet_pl.data.index import INDEX_NAME
-from wavenet_pl.run import RunFolder
+from wavenet_pl.runs.folder import RunFolder
+from wavenet_pl.shards.index import INDEX_NAME
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 120.0

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from wavenet_pl.data.format import SAMPLE_RATES
-from wavenet_pl.dsp import Resampler
-from wavenet_pl.foreign import open_file
+from wavenet_pl.audio.resampling import Resampler
+from wavenet_pl.files.foreign import open_file
+from wavenet_pl.shards.format import SAMPLE_RATES
 
 MAX_SOURCE_SECONDS = 4 * 3600.0
 """A longer source is refused: an hour at 16 kHz takes 230 MB while it is worked on."""

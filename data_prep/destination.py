@@ -14,8 +14,8 @@ from data_prep.decoding import Unreadable, hash_file
 from data_prep.packing import read_record
 from data_prep.plan import RECORDS, Plan, ShardPlan, load_plan, save_plan
 from data_prep.report import PLOT_NAME, REPORT_NAME
-from wavenet_pl.data.index import INDEX_NAME, SPLITS
 from wavenet_pl.errors import UserError
+from wavenet_pl.shards.index import INDEX_NAME, SPLITS
 
 _RESULTS = (INDEX_NAME, REPORT_NAME, PLOT_NAME)
 

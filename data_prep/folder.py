@@ -11,8 +11,8 @@ from pathlib import Path
 
 from data_prep.sources import Source, printable
 from data_prep.table import METADATA, Row, read_table
-from wavenet_pl.data.format import AUDIO_EXTENSIONS
 from wavenet_pl.errors import UserError
+from wavenet_pl.shards.format import AUDIO_EXTENSIONS
 
 _MIDI = (".mid", ".midi")
 

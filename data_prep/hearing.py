@@ -18,7 +18,7 @@ from data_prep.options import RuleOptions
 from data_prep.progress import Progress
 from data_prep.rules import SILENT_PEAK, apply_rules
 from data_prep.sources import Source
-from wavenet_pl.levels import Levels
+from wavenet_pl.audio.levels import Levels
 
 _FRAME_SECONDS = 0.02
 _LOUDEST_FRAMES = 5  # the level that a tenth of a second keeps up: a click is shorter

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from wavenet_pl.audio.features import FeatureSpec, MelSpec, read_spec
+from wavenet_pl.audio.mel import default_mel
+from wavenet_pl.audio.midi import default_notes
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import FeatureSpec, MelSpec, read_spec
-from wavenet_pl.mel import default_mel
-from wavenet_pl.midi import default_notes
 
 CORPORA = ("folder", "two_sines", "demo")
 MAX_SAMPLE_RATE = 192_000

@@ -17,11 +17,11 @@ from data_prep.options import RuleOptions
 from data_prep.plan import ShardPlan
 from data_prep.rules import RULES, Step, apply_rules
 from data_prep.sources import Source, part_key
-from wavenet_pl.data.format import Entry, ShardWriter
-from wavenet_pl.durable import write_durably
+from wavenet_pl.audio.features import NUM_KEYS
+from wavenet_pl.audio.midi import PEDAL_DOWN
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import NUM_KEYS
-from wavenet_pl.midi import PEDAL_DOWN
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.shards.format import Entry, ShardWriter
 
 TALLIES = ("kept", "dropped", "recordings_dropped", "recordings_changed", "recordings_limited")
 """What is counted for each rule: seconds, then recordings."""

@@ -14,9 +14,9 @@ from data_prep.options import Options
 from data_prep.rules import apply_rules
 from data_prep.sources import Source, with_keys
 from data_prep.splits import assign_splits
-from wavenet_pl.data.index import SPLITS
-from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.shards.index import SPLITS
 
 RECORDS = ".prepare"
 """Folder in DEST with the plan, and with a record for each finished shard."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from data_prep.report import count_of, decibels
 from data_prep.results import Result
-from wavenet_pl.data.index import SPLITS
+from wavenet_pl.shards.index import SPLITS
 
 _COLOURS = {"train": "#5b2a86", "val": "#2a9d8f", "test": "#e9a23b"}
 _INK, _FAINT, _DROPPED = "#22223b", "#6c6c80", "#c1403d"

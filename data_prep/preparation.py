@@ -20,9 +20,9 @@ from data_prep.processes import pack_shards
 from data_prep.progress import Progress
 from data_prep.report import PLOT_NAME, REPORT_NAME, count_of, flaw_counts, hours, rule_lines, write_report
 from data_prep.results import Result, collect
-from wavenet_pl.data.index import INDEX_NAME, SPLITS, save_index
-from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import BadDataError, UserError
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.shards.index import INDEX_NAME, SPLITS, save_index
 
 _DONE = f"{RECORDS}/done.json"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from data_prep.results import Result
 from data_prep.rules import FLAWS, RULES
-from wavenet_pl.data.index import SPLITS
+from wavenet_pl.shards.index import SPLITS
 
 REPORT_NAME, PLOT_NAME = "report.md", "report.png"
 

@@ -11,11 +11,11 @@ from typing import Any
 from data_prep.packing import TALLIES, read_record
 from data_prep.plan import Plan
 from data_prep.rules import RULES
-from wavenet_pl.data.format import Place
-from wavenet_pl.data.index import SPLITS, Index, Recording, Shard
+from wavenet_pl.audio.features import FeatureSpec, read_spec
+from wavenet_pl.audio.midi import default_notes
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import FeatureSpec, read_spec
-from wavenet_pl.midi import default_notes
+from wavenet_pl.shards.format import Place
+from wavenet_pl.shards.index import SPLITS, Index, Recording, Shard
 
 Row = Mapping[str, Any]
 

@@ -16,11 +16,11 @@ from data_prep.options import RuleOptions
 from data_prep.scores import fitting_notes
 from data_prep.shift import SHIFT_FLAWS, shift_flaws
 from data_prep.sources import Source
-from wavenet_pl.dsp import loudness
+from wavenet_pl.audio.features import MelSpec, NotesSpec
+from wavenet_pl.audio.loudness import loudness
+from wavenet_pl.audio.mel import mel_features
+from wavenet_pl.audio.midi import Notes, piano_roll
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import MelSpec, NotesSpec
-from wavenet_pl.mel import mel_features
-from wavenet_pl.midi import Notes, piano_roll
 
 RULES = {
     "decode": "read the file, and take the stretch that is wanted",

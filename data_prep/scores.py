@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from data_prep.sources import Source, printable
+from wavenet_pl.audio.midi import Notes, default_notes, read_midi
 from wavenet_pl.errors import UserError
-from wavenet_pl.midi import Notes, default_notes, read_midi
 
 
 def fitting_notes(source: Source, num_samples: int, sample_rate: int) -> Notes:

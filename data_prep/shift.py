@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.midi import Notes, default_notes
+from wavenet_pl.audio.midi import Notes, default_notes
 
 REACH_SECONDS = 0.5
 """How far a shift is looked for, to both sides."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.counter import stream_key, uniforms
+from wavenet_pl.numbers.counter import stream_key, uniforms
 
 
 @dataclass(frozen=True, kw_only=True)

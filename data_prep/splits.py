@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from data_prep.options import SplitOptions
 from data_prep.sources import Source, speakers_of
-from wavenet_pl.counter import stream_key
-from wavenet_pl.data.index import SPLITS
 from wavenet_pl.errors import UserError
+from wavenet_pl.numbers.counter import stream_key
+from wavenet_pl.shards.index import SPLITS
 
 _FEW = 8
 """In a split as small as this, it is made sure that something is left after the rules."""

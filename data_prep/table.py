@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from wavenet_pl.data.index import SPLITS
 from wavenet_pl.errors import UserError
-from wavenet_pl.foreign import open_file
+from wavenet_pl.files.foreign import open_file
+from wavenet_pl.shards.index import SPLITS
 
 METADATA = "metadata.csv"
 COLUMNS = ("file", "speaker", "text", "tags", "midi", "split")

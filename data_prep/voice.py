@@ -17,8 +17,8 @@ from data_prep.options import Options, RuleOptions
 from data_prep.plan import build_plan, load_plan
 from data_prep.preparation import complete
 from data_prep.sources import Source, speakers_of
+from wavenet_pl.audio.features import MelSpec
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import MelSpec
 
 # Seven recorded voices measure 27 dB (acted dialogue) to 59 dB (a studio). From 20 dB down, noise is as
 # loud as the quiet sounds of speech, and a model of samples spends its bits on it.

@@ -21,13 +21,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor, nn
 
-from wavenet_pl.config import load_config
+from wavenet_pl.audio.mel import default_mel
+from wavenet_pl.audio.midi import default_notes
+from wavenet_pl.config.tree import load_config
 from wavenet_pl.data.conditions import num_frames
-from wavenet_pl.labels import Labels
-from wavenet_pl.mel import default_mel
-from wavenet_pl.midi import default_notes
-from wavenet_pl.models import build_module
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
+from wavenet_pl.shards.labels import Labels
+from wavenet_pl.training.module import MODULES
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "models"
 SAMPLE_RATE = 16_000
@@ -79,14 +79,14 @@ class Trace:
     """Layer whose own convolution was handed the condition -> what came out of that, to be added before the gate."""
 
 
-def batch_of(module: WaveNetModule) -> dict[str, Tensor]:
-    """A crop's worth of whatever the module is told."""
+def batch_of(model: Model) -> dict[str, Tensor]:
+    """A crop's worth of whatever the model is told."""
     fields: dict[str, Tensor] = {
         "speaker": torch.zeros(1, dtype=torch.int64),
         "tags": torch.ones(1, len(LABELS.tags)),
     }
     for name, spec in LABELS.features.items():
-        number = num_frames(spec, COLUMNS, module.config.model.condition.frame_context)
+        number = num_frames(spec, COLUMNS, model.config.model.condition.frame_context)
         fields |= {
             name: torch.zeros(1, number, spec.num_features),
             f"{name}_phase": torch.zeros(1, dtype=torch.int64),
@@ -94,19 +94,19 @@ def batch_of(module: WaveNetModule) -> dict[str, Tensor]:
     return fields
 
 
-def trace(module: WaveNetModule) -> Trace:
-    """Run one crop through the module and write down who was called with what."""
-    found, batch = Trace(), batch_of(module)
+def trace(model: Model) -> Trace:
+    """Run one crop through the model and write down who was called with what."""
+    found, batch = Trace(), batch_of(model)
     with torch.no_grad():
         condition = None
-        if module.conditioner is not None:
-            for name, each in module.conditioner.inputs.items():
+        if model.conditioner is not None:
+            for name, each in model.conditioner.inputs.items():
                 given = Stage(name, "batch", tuple(batch[name].shape[1:]) or (1,))
                 found.told[name] = [given]
                 with watched(each, partial(note, found.told[name])):
                     out = each(batch, COLUMNS)
                 found.told[name].append(Stage("", "condition", tuple(out.shape[1:])))
-            condition = module.condition(batch, COLUMNS)
+            condition = model.condition(batch, COLUMNS)
             found.condition = tuple(condition.shape[1:])
 
         def see(name: str, part: nn.Module, args: tuple[Any, ...], out: Any) -> None:
@@ -116,8 +116,8 @@ def trace(module: WaveNetModule) -> Trace:
             elif name.count(".") < 2:
                 note(found.network, name, part, args, out)
 
-        with watched(module.network, see):
-            module.network(torch.full((1, COLUMNS), 128), condition)
+        with watched(model.network, see):
+            model.network(torch.full((1, COLUMNS), 128), condition)
     return found
 
 
@@ -235,19 +235,17 @@ def network_row(found: Trace) -> tuple[list[str], list[str]]:
     return [*texts[:place], f"…\n{len(left_out)} more", *texts[place:]], [*names[:place], "", *names[place:]]
 
 
-def build(name: str) -> WaveNetModule:
-    """The module of a picture."""
+def build(name: str) -> Model:
+    """The model of a picture."""
     config, *changes = MODELS[name]
-    return build_module(
-        load_config([config], ["data.path=.", *changes]), sample_rate=SAMPLE_RATE, labels=LABELS
-    )
+    return Model(load_config([config], ["data.path=.", *changes]), sample_rate=SAMPLE_RATE, labels=LABELS)
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in MODELS:
-        module = build(name)
-        kind = type(module).__name__
-        told = " and ".join(module.inputs) or "nothing"
-        draw(trace(module), f"{kind}, told {told} (configs/{MODELS[name][0]}.yaml)", FOLDER / f"{name}.svg")
+        model = build(name)
+        kind = MODULES[model.config.model.kind].__name__
+        told = " and ".join(model.inputs) or "nothing"
+        draw(trace(model), f"{kind}, told {told} (configs/{MODELS[name][0]}.yaml)", FOLDER / f"{name}.svg")
         print(FOLDER / f"{name}.svg")

@@ -13,7 +13,7 @@ import torch
 
 from tests.small import small_config
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.models import build_module
+from wavenet_pl.training.module import build_module
 
 
 class Recorder(L.Callback):

@@ -20,15 +20,16 @@ import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from tests.data.damages import audio_bytes, metadata_bytes, write_tar
-from tests.data.shards import write_shard_set
-from tests.small import SETTINGS, small_module
-from wavenet_pl.checkpoint import AtomicCheckpointIO
-from wavenet_pl.config import from_plain, to_yaml
-from wavenet_pl.data.format import Place
-from wavenet_pl.data.index import Index, Recording, Shard, load_index, save_index
-from wavenet_pl.models import build_module
-from wavenet_pl.weights import encode_weights
+from tests.shards.damages import audio_bytes, metadata_bytes, write_tar
+from tests.shards.made import write_shard_set
+from tests.small import SETTINGS, small_model
+from wavenet_pl.config.tree import from_plain, to_yaml
+from wavenet_pl.model import Model
+from wavenet_pl.runs.weights import encode_weights
+from wavenet_pl.shards.format import Place
+from wavenet_pl.shards.index import Index, Recording, Shard, load_index, save_index
+from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
+from wavenet_pl.training.module import checkpoint_of
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2K"
 """Sets the title of a terminal and wipes a line."""
@@ -70,9 +71,8 @@ Builder = Callable[[Scene], list[str]]
 def checkpoint_content(**changes: Any) -> dict[str, Any]:
     """A sound checkpoint of a small model; changes go into what is ours in it."""
     torch.manual_seed(0)
-    module = small_module()
-    content: dict[str, Any] = {"state_dict": module.state_dict(), "global_step": 3}
-    module.on_save_checkpoint(content)
+    module = small_model()
+    content = checkpoint_of(module, 3)
     content["wavenet_pl"].update(changes)
     return content
 
@@ -162,7 +162,7 @@ def giant_from_one_number(place: Scene) -> list[str]:
     config = content["wavenet_pl"]["config"]
     giant_network(config)
     with torch.device("meta"):
-        wanted = build_module(from_plain(config), sample_rate=8_000).state_dict()
+        wanted = Model(from_plain(config), sample_rate=8_000).state_dict()
     content["state_dict"] = {name: torch.zeros(1).expand(meta.shape) for name, meta in wanted.items()}
     return checkpoint(lambda _: content)(place)
 
@@ -258,7 +258,7 @@ def export(change: Callable[[Path, Scene], None]) -> Builder:
 
     def build(place: Scene) -> list[str]:
         torch.manual_seed(0)
-        module = small_module()
+        module = small_model()
         folder = place.folder / "export"
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(encode_weights(module, 3))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavenet_pl.config import Config, load_config
-from wavenet_pl.models import build_module
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.config.tree import Config, load_config
+from wavenet_pl.model import Model
 
 SETTINGS = (
     "data.crop_samples=1000",
@@ -38,6 +37,6 @@ def small_config(path: str | Path, *settings: str) -> Config:
     return load_config(overrides=[f"data.path={path}", *SETTINGS, *settings])
 
 
-def small_module(*settings: str, sample_rate: int = 8_000) -> WaveNetModule:
+def small_model(*settings: str, sample_rate: int = 8_000) -> Model:
     """A small untrained model."""
-    return build_module(small_config("nowhere", *settings), sample_rate=sample_rate)
+    return Model(small_config("nowhere", *settings), sample_rate=sample_rate)

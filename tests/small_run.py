@@ -10,22 +10,15 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 
-from tests.data.shards import write_shard_set
-from wavenet_pl.callbacks.steps import StepMetrics
-from wavenet_pl.config import (
-    Config,
-    DataConfig,
-    ModelConfig,
-    NetworkConfig,
-    SamplesConfig,
-    WandbConfig,
-    to_plain,
-)
+from tests.shards.made import write_shard_set
+from wavenet_pl.config.model import ModelConfig, NetworkConfig
+from wavenet_pl.config.training import DataConfig, SamplesConfig, WandbConfig
+from wavenet_pl.config.tree import Config, to_plain
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.models import build_module
-from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.tracking.metrics_file import MetricsFile
-from wavenet_pl.tracking.wandb_logger import RunTracker, build_wandb_logger
+from wavenet_pl.training.callbacks.steps import StepMetrics
+from wavenet_pl.training.metrics_file import MetricsFile
+from wavenet_pl.training.module import WaveNetModule, build_module
+from wavenet_pl.training.wandb_logger import RunTracker, build_wandb_logger
 
 RUN_ID = "small-123abc"
 

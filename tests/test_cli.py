@@ -15,7 +15,7 @@ import pytest
 from wavenet_pl import cli
 from wavenet_pl.errors import BadDataError, UserError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "lightning", "numpy", "omegaconf", "yaml", "wandb", "matplotlib")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wavenet_pl.codec import Codec, LinearCodec, MuLawCodec, build_codec, codes_alike, comparable_codec
-from wavenet_pl.config import CodecConfig
+from wavenet_pl.config.model import CodecConfig
 
 NUMBERS_OF_CODES = (2, 3, 16, 64, 255, 256, 257, 1024)
 CODECS = [
@@ -29,7 +29,7 @@ def test_encoding_undoes_decoding_for_every_code(codec: Codec) -> None:
 
 @pytest.mark.parametrize("quantization_channels", NUMBERS_OF_CODES)
 def test_inside_minus_one_to_one_mu_law_is_torchaudios(quantization_channels: int) -> None:
-    from wavenet_pl import dsp
+    from wavenet_pl.audio import resampling as dsp
 
     functional = dsp.torchaudio().functional
     codec = MuLawCodec(quantization_channels)

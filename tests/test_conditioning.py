@@ -11,12 +11,11 @@ import pytest
 import torch
 
 from tests.small import SIXTEEN_BITS, small_config
+from wavenet_pl.audio.features import FeatureSpec, MelSpec, NotesSpec
 from wavenet_pl.conditioning import Conditioner, Frames, Transposed
-from wavenet_pl.config import ConditionConfig
-from wavenet_pl.features import FeatureSpec, MelSpec, NotesSpec
-from wavenet_pl.labels import Labels
-from wavenet_pl.models import build_module
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.config.model import ConditionConfig
+from wavenet_pl.model import Model
+from wavenet_pl.shards.labels import Labels
 
 NOTES = NotesSpec(hop_length=32)
 MEL = MelSpec(
@@ -37,13 +36,13 @@ UPSAMPLINGS = ("repeat", "transposed")
 LAYERS = 2
 
 
-def module_of(inputs: str, upsampling: str = "repeat", *settings: str) -> WaveNetModule:
+def module_of(inputs: str, upsampling: str = "repeat", *settings: str) -> Model:
     config = small_config(
         "nowhere", f"model.kind={KINDS[inputs]}", f"model.condition.inputs=[{inputs}]", "model.condition.channels=6",
         f"model.condition.frame_layers={LAYERS}", f"model.condition.upsampling={upsampling}", *settings,
     )  # fmt: skip
     torch.manual_seed(0)
-    module = build_module(config, sample_rate=8_000, labels=LABELS).double().eval()
+    module = Model(config, sample_rate=8_000, labels=LABELS).double().eval()
     with torch.no_grad():
         for parameter in module.conditioner.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
@@ -236,7 +235,7 @@ def test_a_row_is_described_by_names() -> None:
     assert describe(module_of("tags,notes"), told) == ["tags calm, loud; notes of a", "tags none; notes of b"]
 
 
-def describe(module: WaveNetModule, told: dict[str, Any]) -> list[str]:
+def describe(module: Model, told: dict[str, Any]) -> list[str]:
     assert isinstance(module.conditioner, Conditioner)
     return [module.conditioner.describe(told, row) for row in range(2)]
 
@@ -244,4 +243,4 @@ def describe(module: WaveNetModule, told: dict[str, Any]) -> list[str]:
 def test_a_table_that_is_not_there_is_refused() -> None:
     config = small_config("nowhere", "model.kind=speaker")
     with pytest.raises(ValueError, match="it has no speaker"):
-        build_module(config, sample_rate=8_000, labels=Labels(tags=("calm",)))
+        Model(config, sample_rate=8_000, labels=Labels(tags=("calm",)))

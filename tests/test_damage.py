@@ -12,8 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tests.data import damages
-from tests.data.damages import (
+from tests.commands.test_index import run, table
+from tests.data_prep.corpus import dropped, make_corpus, prepare, records, tally
+from tests.processes import losses, the_run, train
+from tests.shards import damages
+from tests.shards.damages import (
     audio_bytes,
     claiming,
     flipped,
@@ -23,16 +26,13 @@ from tests.data.damages import (
     write_tar,
     write_unchecked_index,
 )
-from tests.data_prep.corpus import dropped, make_corpus, prepare, records, tally
-from tests.test_indexing import run, table
-from tests.training import losses, the_run, train
-from wavenet_pl.config import DataConfig
-from wavenet_pl.data.damage import REMEDIES, Damage
+from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.errors import BadDataError
+from wavenet_pl.shards.damage import REMEDIES, Damage
 
-PAGE = Path(__file__).resolve().parent.parent / "docs/damage.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs/damage.md"
 FRAMES = 2_000  # of a sound recording
 
 
@@ -359,7 +359,7 @@ def test_the_page_has_every_kind_with_its_remedy() -> None:
     for who in ("index", "training"):
         said = {kind for kind, _, finders, _ in rows_of("Kinds") if who in finders}
         assert {getattr(finds, who) for finds in TABLE.values()} - {""} <= said
-    # Features stand beside the audio, and this page's sets have none: tests/test_features.py damages them.
+    # Features stand beside the audio, and this page's sets have none: tests/audio/test_features.py damages them.
     assert said - {"bad features"} == {finds.training for finds in TABLE.values()} - {""}
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.data.shards import write_shard_set
 from tests.data.test_datamodule import data_of, loader_of, read_from, rows
-from tests.training import losses, train, weights
+from tests.processes import losses, train, weights
+from tests.shards.made import write_shard_set
 from wavenet_pl.data.datamodule import AudioDataModule
 
 pytestmark = [

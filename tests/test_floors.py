@@ -1,127 +1,48 @@
-"""The floors of the code: a file imports from its own floor or lower ones, never in a circle."""
+"""The floors of the house: each folder is one and imports only from those below it; in a folder there is no circle."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 
-# The one table of floors. A pattern ending in * is a rule for new files; an exact name goes before any rule.
-FLOORS = {
-    "durable": 0,
-    "errors": 0,
-    "foreign": 0,
-    "redaction": 0,
-    "config": 0,
-    "config_*": 0,
-    "trainer_options": 0,
-    "codec": 1,
-    "counter": 1,
-    "dsp": 1,
-    "features": 1,
-    "intervals": 1,
-    "labels": 1,
-    "levels": 1,
-    "logistics": 1,
-    "mel": 1,
-    "midi": 1,
-    "run": 1,
-    "signals": 1,
-    "commands": 1,
-    "versions": 1,
-    "wav": 1,
-    "data.containers": 1,
-    "data.damage": 1,
-    "data.format": 1,
-    "data.index": 1,
-    "data.members": 1,
-    "data.order": 1,
-    "data.storage": 1,
-    "network": 2,
-    "heads": 2,
-    "conditioning": 2,
-    "plots": 2,
-    "data.scan": 2,
-    "data.workers": 3,
-    "data.survey": 3,
-    "data.split": 2,
-    "data.conditions": 3,
-    "data.pipeline": 3,
-    "data.baselines": 3,
-    "generation": 3,
-    "generation.*": 3,
-    "data.datamodule": 4,
-    "scores": 4,
-    "data": 4,  # the package itself only hands on what lives inside, late
-    "modules": 5,
-    "models": 5,
-    "checkpoint": 5,
-    "delta": 5,
-    "weights": 5,
-    "tracking": 5,
-    "tracking.*": 5,
-    "callbacks": 6,
-    "callbacks.*": 6,
-    "briefing": 6,
-    "evaluation": 6,
-    "evaluation.*": 6,
-    "evaluation.screen": 2,  # clips of any command and callback go through it
-    "model_card": 6,
-    "train": 7,
-    "generate": 7,
-    "clip_list": 7,
-    "adapt": 7,
-    "adaptation": 7,
-    "adaptation.*": 7,
-    "evaluate": 7,
-    "analyze": 7,
-    "export": 7,
-    "indexing": 7,
-    "slurm": 7,
-    "cluster": 7,
-    "cluster.*": 7,
-    "doctor": 7,
-    "": 7,  # wavenet_pl itself: load and friends, late
-    "cli": 8,
-    "__main__": 8,
-}
-DATA_PREP_IMPORTS_UP_TO = 1
-ENTRY = "data_prep.__main__"  # `python -m data_prep` is the command line by another name
+# From the roof down. A name is a folder, or a file at the top of wavenet_pl; those of one line do not know each other,
+# unless by the order in which they stand.
+FLOORS = (
+    ("__main__", "cli", "wavenet_pl"),
+    ("commands",),
+    ("cluster",),
+    ("adaptation",),
+    ("training",),
+    ("evaluation",),
+    ("runs",),
+    ("model",),
+    ("generation",),
+    ("data_prep",),
+    ("data",),
+    ("network", "conditioning", "heads", "logistics", "codec"),
+    ("tracking",),
+    ("shards",),
+    ("audio", "config"),
+    ("files", "numbers"),
+    ("signals", "errors"),
+)
+MOST_FILES_AT_THE_TOP = 12
+MOST_ROOMS, MOST_FLOORS = 32, 17
 
 # Reading a config, an index or --help must not wait for torch.
-TORCH_FREE = (
-    "errors",
-    "redaction",
-    "config",
-    "config_*",
-    "trainer_options",
-    "counter",
-    "features",
-    "mel",
-    "midi",
-    "run",
-    "commands",
-    "cluster",
-    "cluster.*",
-    "slurm",
-    "tracking.rows",
-    "data.*",
-    "generation.choice",
-    "clip_list",
-    "generate",
-    "cli",
-    "",
-)
-TORCH_FREE_EXCEPT = ("data.pipeline", "data.workers", "data.datamodule", "data.baselines")
+TORCH_FREE = ("cli", "commands", "cluster", "config", "errors", "files", "numbers", "runs.checkpoints", "runs.folder",
+              "runs.starts", "shards", "signals", "tracking", "data.order", "data.conditions", "generation.choice",
+              "audio", "versions", "wavenet_pl")  # fmt: skip
 HEAVY = ("torch", "torchaudio", "lightning", "wandb", "matplotlib", "webdataset", "numba")
 
 
@@ -135,7 +56,7 @@ class Import:
 
 
 def module_of(path: Path) -> str:
-    """wavenet_pl/data/index.py -> wavenet_pl.data.index; a package is named after its folder."""
+    """wavenet_pl/shards/index.py -> wavenet_pl.shards.index; a package is named after its folder."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -147,13 +68,14 @@ MODULES = {
 }
 
 
-def floor_of(module: str) -> int | None:
-    """The floor of a module of wavenet_pl, None where the table says nothing about it."""
-    name = module.removeprefix("wavenet_pl").removeprefix(".")
-    if name in FLOORS:
-        return FLOORS[name]
-    rules = [pattern for pattern in FLOORS if pattern.endswith("*") and fnmatchcase(name, pattern)]
-    return FLOORS[max(rules, key=len)] if rules else None
+def room_of(module: str) -> str:
+    """wavenet_pl.shards.index -> shards, wavenet_pl.network -> network, data_prep.rules -> data_prep."""
+    parts = module.split(".")
+    return parts[0] if parts[0] == "data_prep" or len(parts) == 1 else parts[1]
+
+
+PLACES = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ORDER = [room for rooms in FLOORS for room in rooms]
 
 
 def imports_of(source: str) -> Iterator[Import]:
@@ -180,34 +102,40 @@ def imports_of(source: str) -> Iterator[Import]:
 
 
 def test_every_file_has_a_floor() -> None:
-    homeless = [m for m in MODULES if m.startswith("wavenet_pl") and floor_of(m) is None]
-    assert not homeless, f"no floor for {homeless}: add each to FLOORS at the top of tests/test_floors.py"
+    homeless = sorted({room_of(module) for module in MODULES} - PLACES.keys())
+    assert not homeless, (
+        f"no floor for {homeless}: give each its place in FLOORS, at the top of tests/test_floors.py"
+    )
+    assert sorted({room_of(module) for module in MODULES}) == sorted(PLACES), "every floor is there"
 
 
-@pytest.mark.parametrize(
-    "module", [m for m in MODULES if m.startswith("wavenet_pl") and floor_of(m) is not None]
-)
+def test_the_house_stays_small_enough_to_be_seen_at_once() -> None:
+    top = [path.name for path in (ROOT / "wavenet_pl").glob("*.py")]
+    assert len(top) <= MOST_FILES_AT_THE_TOP, sorted(top)
+    folders = {path.parent for path in MODULES.values()} - {ROOT / "wavenet_pl"}
+    assert len(top) + len(folders) <= MOST_ROOMS
+    assert len(FLOORS) <= MOST_FLOORS
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) in PLACES])
 def test_imports_go_down(module: str) -> None:
-    own = floor_of(module)
-    assert own is not None
+    own = room_of(module)
     climbs = []
     for found in imports_of(MODULES[module].read_text()):
-        # `prepare` is a command like the others
-        other = 7 if found.module.startswith("data_prep") else floor_of(found.module)
-        if other is not None and other > own:
-            climbs.append(f"line {found.line}: {found.module} (floor {other})")
-    assert not climbs, f"{module} (floor {own}) imports from above: {climbs}"
+        other = room_of(found.module)
+        if other != own and other in PLACES and ORDER.index(other) <= ORDER.index(own):
+            climbs.append(f"line {found.line}: {found.module}")
+    assert not climbs, f"{module} imports from above: {climbs}"
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("data_prep") and m != ENTRY])
-def test_data_prep_imports_the_lowest_floors_only(module: str) -> None:
-    climbs = [
-        f"line {found.line}: {found.module} (floor {floor_of(found.module)})"
-        for found in imports_of(MODULES[module].read_text())
-        if found.module.startswith("wavenet_pl")
-        and not (floor_of(found.module) or 0) <= DATA_PREP_IMPORTS_UP_TO
+def test_nobody_imports_a_command() -> None:
+    found = [
+        f"{module}, line {each.line}: {each.module}"
+        for module, path in MODULES.items()
+        for each in imports_of(path.read_text())
+        if each.module.startswith("wavenet_pl.commands.") and each.module != "wavenet_pl.commands.grammar"
     ]
-    assert not climbs, f"{module} may import floors 0 to {DATA_PREP_IMPORTS_UP_TO}: {climbs}"
+    assert not found, f"what two commands need lives below them: {found}"
 
 
 def test_nothing_imports_in_a_circle() -> None:
@@ -227,18 +155,52 @@ def test_packages_import_their_contents_late(module: str) -> None:
     assert not early, f"{module} loads at import: {early}; use a module-level __getattr__"
 
 
+def run(program: str) -> None:
+    """In a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_config_index_and_help_do_not_wait_for_torch() -> None:
-    light = []
-    for module in MODULES:
-        name = module.removeprefix("wavenet_pl").removeprefix(".")
-        if module.startswith("wavenet_pl") and name not in TORCH_FREE_EXCEPT:
-            light += [module] if any(fnmatchcase(name, pattern) for pattern in TORCH_FREE) else []
-    program = (
+    light = [
+        module
+        for module in MODULES
+        for name in [module.removeprefix("wavenet_pl.")]
+        if any(name == free or name.startswith(f"{free}.") for free in TORCH_FREE)
+    ]
+    run(
         "import importlib, sys\n"
         f"for module in {light!r}:\n"
         "    importlib.import_module(module)\n"
         f"    heavy = sorted(set({HEAVY!r}) & set(sys.modules))\n"
         "    assert not heavy, f'{module} imports {heavy}: move the import into the function that needs it'\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+
+
+def test_the_model_and_what_lies_below_it_never_load_lightning() -> None:
+    below = [
+        module
+        for module in MODULES
+        if ORDER.index(room_of(module)) >= ORDER.index("evaluation")
+        and module != "wavenet_pl.data.datamodule"
+    ]
+    run(
+        "import importlib, sys\n"
+        f"for module in {below!r}:\n"
+        "    importlib.import_module(module)\n"
+        "    assert 'lightning' not in sys.modules, f'{module} imports Lightning'\n"
+    )
+
+
+def test_readme_shows_the_tree_that_is_there() -> None:
+    page = (ROOT / "README.md").read_text()
+    block = re.search(r"^```\nwavenet_pl/.*?^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert block is not None, "README has a block that begins with wavenet_pl/"
+    named = set(re.findall(r"[\w/]+(?:/|\.py)(?=[\s,]|$)", block[0])) - {"wavenet_pl/"}
+    folders = {
+        f"{p.name}/" for p in (ROOT / "wavenet_pl").iterdir() if p.is_dir() and p.name != "__pycache__"
+    }
+    files = {path.name for path in (ROOT / "wavenet_pl").glob("*.py")}
+    assert named == folders | files | {"data_prep/"}

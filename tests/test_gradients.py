@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.data.shards import write_shard_set
-from wavenet_pl.data.index import load_index
+from tests.shards.made import write_shard_set
+from wavenet_pl.shards.index import load_index
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def train(

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet_pl import counter
 from wavenet_pl.codec import MuLawCodec
-from wavenet_pl.config import HeadConfig
+from wavenet_pl.config.model import HeadConfig
 from wavenet_pl.heads import SoftmaxHead, build_head
+from wavenet_pl.numbers import counter
 
 HEAD = SoftmaxHead(16)
 

@@ -21,16 +21,16 @@ import torch
 
 import wavenet_pl
 from tests import hostile
-from tests.data.damages import audio_bytes, write_tar
-from tests.data.shards import write_shard_set
 from tests.hostile import ESCAPE, Builder, Scene
+from tests.shards.damages import audio_bytes, write_tar
+from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
 from wavenet_pl import cli
-from wavenet_pl.checkpoint import checksum_path
 from wavenet_pl.errors import UserError
+from wavenet_pl.runs.checkpoints import checksum_path
 
 COMMAND = ("-m", "wavenet_pl")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 SECRET = "canary-9f31-of-the-environment"
 HEADROOM = 2**30
 """Bytes of address space that a command may take beyond what the process has."""

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wavenet_pl import counter
 from wavenet_pl.codec import Codec, LinearCodec, MuLawCodec, codes_alike
-from wavenet_pl.config import HeadConfig
+from wavenet_pl.config.model import HeadConfig
 from wavenet_pl.heads import LogisticsHead, build_head
+from wavenet_pl.numbers import counter
 
 LEVELS = 2**16
 HEAD = LogisticsHead(3, LEVELS)

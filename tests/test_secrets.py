@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.http_server import serving
-from tests.data.shards import write_shard_set
-from tests.training import the_run, train
+from tests.processes import the_run, train
+from tests.shards.http_server import serving
+from tests.shards.made import write_shard_set
 from wavenet_pl import cli
-from wavenet_pl.config import load_config
+from wavenet_pl.config.tree import load_config
 
 ENVIRONMENT = {
     "WANDB_API_KEY": "planted5wandb9key" * 2 + "abcdef",

@@ -12,12 +12,12 @@ import soundfile
 import torch
 
 import wavenet_pl
-from tests.data.shards import write_shard_set
+from tests.processes import the_run, train
+from tests.shards.made import write_shard_set
 from tests.small import SIXTEEN_BITS
-from tests.training import the_run, train
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
-from wavenet_pl.data.baselines import load_baselines
+from wavenet_pl.evaluation.baselines import load_baselines
 from wavenet_pl.tracking.rows import read_metrics
 
 pytestmark = pytest.mark.slow

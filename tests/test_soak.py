@@ -24,7 +24,7 @@ from benchmarks.moments import Timetable, finish
 from benchmarks.records import Records, lacking, print_table, run
 from benchmarks.trials import ROOT, Start, Training, prepare_set
 from wavenet_pl.errors import UserError
-from wavenet_pl.run import checkpoint_path
+from wavenet_pl.runs.folder import checkpoint_path
 
 # --- nothing is lost ---
 

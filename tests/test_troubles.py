@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.data.shards import write_shard_set
+from tests.processes import ROOT, losses, start, the_run, train, wait_for_step
+from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
-from tests.training import ROOT, losses, start, the_run, train, wait_for_step
-from wavenet_pl.checkpoint import problem
-from wavenet_pl.data.index import load_index
-from wavenet_pl.run import list_checkpoints
+from wavenet_pl.runs.checkpoints import problem
+from wavenet_pl.runs.folder import list_checkpoints
+from wavenet_pl.shards.index import load_index
 from wavenet_pl.tracking.rows import read_metrics
 
 EACH_STEP = ("train.checkpoint_every_n_steps=1", "train.keep_last=20", "trainer.limit_val_batches=0")
@@ -270,7 +270,7 @@ def test_a_signal_before_the_handlers_is_kept(tmp_path):
     program = (
         "import os, signal\n"
         "from wavenet_pl import cli, signals\n"
-        "import wavenet_pl.train as train\n"
+        "import wavenet_pl.commands.train as train\n"
         "def main(args):\n"
         "    os.kill(os.getpid(), signal.SIGUSR1)\n"
         "    flag = signals.StopFlag()\n"

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 from wavenet_pl import cli
-from wavenet_pl.callbacks import samples
-from wavenet_pl.callbacks.preemption import Preemption
-from wavenet_pl.checkpoint import AtomicCheckpointIO
 from wavenet_pl.data.datamodule import CropLoader
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
+from wavenet_pl.training.callbacks import samples
+from wavenet_pl.training.callbacks.preemption import Preemption
+from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
+from wavenet_pl.training.module import WaveNetModule
 
 TROUBLE, RANK, STEPS = sys.argv[1], int(sys.argv[2]), {int(step) for step in sys.argv[3].split(",")}
 LONG = 600.0
@@ -60,13 +61,13 @@ def told_before(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def main() -> int:
-    nats, start = WaveNetModule.nats, WaveNetModule.on_train_start
+    nats, start = Model.nats, WaveNetModule.on_train_start
 
     def remember(self: WaveNetModule) -> None:
         here.append(self)
         start(self)
 
-    def troubled_nats(self: WaveNetModule, batch: dict[str, Any]) -> Any:
+    def troubled_nats(self: Model, batch: dict[str, Any]) -> Any:
         total, count = nats(self, batch)
         if not meets_trouble():
             return total, count
@@ -84,7 +85,7 @@ def main() -> int:
 
     if TROUBLE == "stop":
         Preemption.on_train_batch_end = told_before(Preemption.on_train_batch_end)  # type: ignore[method-assign]
-    WaveNetModule.on_train_start, WaveNetModule.nats = remember, troubled_nats  # type: ignore[method-assign]
+    WaveNetModule.on_train_start, Model.nats = remember, troubled_nats  # type: ignore[method-assign]
     iterate = CropLoader.__iter__
     if TROUBLE == "data":
         CropLoader.__iter__ = troubled_iter  # type: ignore[method-assign]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wavenet_pl.checkpoint import load
-    from wavenet_pl.generation.clip_maker import ClipRequest
+    from wavenet_pl.generation.requests import ClipRequest
+    from wavenet_pl.runs.loading import load
 
     __version__: str
 
@@ -16,11 +16,11 @@ __all__ = ["ClipRequest", "__version__", "load"]
 def __getattr__(name: str) -> Any:
     """Import on first use: the command line answers a typing mistake before torch could be imported."""
     if name == "load":
-        from wavenet_pl.checkpoint import load
+        from wavenet_pl.runs.loading import load
 
         return load
     if name == "ClipRequest":
-        from wavenet_pl.generation.clip_maker import ClipRequest
+        from wavenet_pl.generation.requests import ClipRequest
 
         return ClipRequest
     if name == "__version__":

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from wavenet_pl import signals
-from wavenet_pl.commands import COMMANDS, EXIT_USER, PROGRAM, Parser, command_module, parse
+from wavenet_pl.commands.grammar import COMMANDS, EXIT_USER, PROGRAM, Parser, command_module, parse
 from wavenet_pl.errors import BadDataError, UserError
-from wavenet_pl.foreign import printable
-from wavenet_pl.redaction import redact
+from wavenet_pl.files.foreign import printable
+from wavenet_pl.files.redaction import redact
 
 EXIT_BUG, EXIT_BAD_DATA, EXIT_INTERRUPTED, EXIT_PIPE = 1, 3, 130, 141
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from wavenet_pl.config import MOST_SYMBOLS, CodecConfig
+from wavenet_pl.config.model import MAX_EMBEDDED_CODES, CodecConfig
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def build_codec(config: CodecConfig) -> Codec:
 
 def comparable_codec(codec: Codec) -> Codec:
     """The codec whose bits are compared: itself, or mu-law 256 for one with too many codes to count pairs of them."""
-    return codec if codec.quantization_channels <= MOST_SYMBOLS else MuLawCodec()
+    return codec if codec.quantization_channels <= MAX_EMBEDDED_CODES else MuLawCodec()
 
 
 def codes_alike(codec: Codec, coarse: Codec, codes: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet_pl.config import ConditionConfig
-from wavenet_pl.features import FeatureSpec
-from wavenet_pl.labels import Labels
+from wavenet_pl.audio.features import FeatureSpec
+from wavenet_pl.config.model import ConditionConfig
+from wavenet_pl.shards.labels import Labels
 
 Batch = Mapping[str, Any]
 

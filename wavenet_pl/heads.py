@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from wavenet_pl.codec import Codec
-from wavenet_pl.config import HeadConfig
+from wavenet_pl.config.model import HeadConfig
 from wavenet_pl.logistics import LogisticMixture
 
 
@@ -25,10 +26,18 @@ class Head(ABC):
 
     num_parameters: int
     """Outputs of the network per sample (K)."""
+    quantization_channels: int
+    """Number of codes."""
+    distribution: ClassVar[str] = ""
+    """What the outputs describe, for who draws with code of its own: softmax or logistics; empty for anything else."""
 
     @abstractmethod
     def nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
         """Nats (B, T) that codes_BT[b, t] costs under outputs_BKT[b, :, t]: nothing is shifted in here."""
+
+    @abstractmethod
+    def nats_between(self, outputs_BKT: Tensor, first_BT: Tensor, last_BT: Tensor) -> Tensor:
+        """Nats (B, T) of knowing only that a code is one of first_BT to last_BT, both included."""
 
     @abstractmethod
     def entropy(self, outputs_BKT: Tensor) -> Tensor:
@@ -43,7 +52,7 @@ class Head(ABC):
         Args:
             outputs_BK: outputs of the network for one sample.
             uniforms_B: float64 in [0, 1), one for each draw.
-            temperature: 1 draws from the model, less is bolder, 0 takes the most probable code.
+            temperature: 1 draws from the model, below 1 is more cautious, 0 takes the most probable code.
             top_p: draw from the fewest codes whose probability reaches this share; 1 is all of them.
 
         Raises:
@@ -60,10 +69,24 @@ class SoftmaxHead(Head):
     """A probability for every code, freely chosen: one logit each (WaveNet, section 2.2)."""
 
     num_parameters: int
+    """One for each code."""
+    distribution = "softmax"
+
+    @property
+    def quantization_channels(self) -> int:  # type: ignore[override]  # nobody sets it
+        """As many as there are outputs."""
+        return self.num_parameters
 
     def nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
         """Cross-entropy."""
         return F.cross_entropy(_widened(outputs_BKT), codes_BT, reduction="none")
+
+    def nats_between(self, outputs_BKT: Tensor, first_BT: Tensor, last_BT: Tensor) -> Tensor:
+        """The probabilities of these codes are summed."""
+        code_K1 = torch.arange(self.num_parameters, device=outputs_BKT.device)[:, None]
+        inside_BKT = (code_K1 >= first_BT[:, None]) & (code_K1 <= last_BT[:, None])
+        log_probability_BKT = F.log_softmax(_widened(outputs_BKT), dim=1)
+        return -log_probability_BKT.masked_fill(~inside_BKT, -torch.inf).logsumexp(dim=1)
 
     def entropy(self, outputs_BKT: Tensor) -> Tensor:
         """The sum over all codes."""
@@ -105,6 +128,7 @@ class LogisticsHead(Head):
     """Logistics in the mixture; each has a mean, a log scale and a logit."""
     quantization_channels: int
     """Number of codes."""
+    distribution = "logistics"
 
     @property
     def num_parameters(self) -> int:  # type: ignore[override]  # nobody sets it
@@ -116,7 +140,7 @@ class LogisticsHead(Head):
         return self.nats_between(outputs_BKT, codes_BT, codes_BT)
 
     def nats_between(self, outputs_BKT: Tensor, first_BT: Tensor, last_BT: Tensor) -> Tensor:
-        """Nats (B, T) of knowing only that a code is one of first_BT to last_BT, both included."""
+        """As `LogisticMixture.log_probability`."""
         return -self._mixture(_widened(outputs_BKT)).log_probability(first_BT, last_BT)
 
     def entropy(self, outputs_BKT: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet_pl.config import MOST_SYMBOLS
+from wavenet_pl.config.model import MAX_EMBEDDED_CODES
 
 START = -1.0
 """Log scale where the network says 0: an untrained network predicts nearly uniform noise in [-1, 1]."""
@@ -104,7 +104,7 @@ class LogisticMixture:
 
     def _nodes(self) -> list[Tensor]:
         """Levels (B, T) in rising order, the last of them num_levels: all, or those at each scale around each mean."""
-        if self.num_levels <= MOST_SYMBOLS:
+        if self.num_levels <= MAX_EMBEDDED_CODES:
             return [torch.full_like(self.means[:, 0], level + 1).long() for level in range(self.num_levels)]
         steps = range(11)  # beyond are 1e-4 of a logistic
         below = torch.cat([self.means - step / self.sharpness for step in steps], dim=1)

@@ -6,14 +6,41 @@ Shapes: B batch, C channels, T time, P past, K head parameters, R residual, G ga
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet_pl.config import MOST_SYMBOLS, NetworkConfig
+from wavenet_pl.config.model import MAX_EMBEDDED_CODES, NetworkConfig
 
-__all__ = ["CausalConv1d", "NetworkConfig", "ResidualLayer", "State", "WaveNet"]
+__all__ = ["CausalConv1d", "LayerTrace", "NetworkConfig", "ResidualLayer", "State", "Trace", "WaveNet"]
+
+
+class LayerTrace(NamedTuple):
+    """What one layer makes on the way of a forward."""
+
+    filter: Tensor
+    """(B, G / 2, T) after its tanh."""
+    gate: Tensor
+    """(B, G / 2, T) after its sigmoid."""
+    gated: Tensor
+    """(B, G / 2, T) their product."""
+    residual: Tensor | None
+    """(B, R, T) what is added to the layer's input; None in the last layer, whose sum nobody would read."""
+    skip: Tensor
+    """(B, S, T) what goes to the outputs."""
+
+
+class Trace(NamedTuple):
+    """A forward, looked into; see `WaveNet.trace`."""
+
+    first: Tensor
+    """(B, R, T) what the first convolution makes of the codes: the first layer's input."""
+    layers: tuple[LayerTrace, ...]
+    outputs: Tensor
+    """(B, K, T) as `WaveNet.forward` gives them."""
+
 
 State = tuple[Tensor, ...]
 """The past of every causal convolution, first convolution first: each (B, its channels, its context)."""
@@ -74,16 +101,28 @@ class ResidualLayer(nn.Module):
         self, x_BRT: Tensor, condition_BHT: Tensor | None, past_BRP: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The next layer's input (B, R, T), this layer's skip (B, S, T), and the past for next time."""
+        made, past_BRP = self.trace(x_BRT, condition_BHT, past_BRP)
+        return self.add(x_BRT, made.residual), made.skip, past_BRP
+
+    def trace(
+        self, x_BRT: Tensor, condition_BHT: Tensor | None, past_BRP: Tensor | None
+    ) -> tuple[LayerTrace, Tensor]:
+        """All that the layer makes, and the past for next time."""
         z_BGT, past_BRP = self.dilated(self.dropout(x_BRT), past_BRP)
         if self.condition is not None:
             z_BGT = z_BGT + self.condition(condition_BHT)  # a global condition has T = 1
         filter_BGT, gate_BGT = z_BGT.chunk(2, dim=1)
-        z_BGT = torch.tanh(filter_BGT) * torch.sigmoid(gate_BGT)
-        if self.residual is not None:
-            x_BRT = x_BRT + self.residual(z_BGT)
-            if self.residual_scale != 1:
-                x_BRT = x_BRT * self.residual_scale
-        return x_BRT, self.skip(z_BGT), past_BRP
+        filter_BGT, gate_BGT = torch.tanh(filter_BGT), torch.sigmoid(gate_BGT)
+        gated_BGT = filter_BGT * gate_BGT
+        residual_BRT = None if self.residual is None else self.residual(gated_BGT)
+        return LayerTrace(filter_BGT, gate_BGT, gated_BGT, residual_BRT, self.skip(gated_BGT)), past_BRP
+
+    def add(self, x_BRT: Tensor, residual_BRT: Tensor | None) -> Tensor:
+        """The next layer's input (B, R, T)."""
+        if residual_BRT is None:
+            return x_BRT
+        x_BRT = x_BRT + residual_BRT
+        return x_BRT if self.residual_scale == 1 else x_BRT * self.residual_scale
 
 
 class WaveNet(nn.Module):
@@ -92,9 +131,9 @@ class WaveNet(nn.Module):
     Args:
         config: shape of the stack of layers.
         quantization_channels: number of different codes that come in. Few have an embedding each; more than
-            `MOST_SYMBOLS` come in as their amplitudes.
-        decode: codes to amplitudes, as the codec does it; for more than `MOST_SYMBOLS` codes. The codec owns them, so
-            they are no weights, and are not saved.
+            `MAX_EMBEDDED_CODES` come in as their amplitudes.
+        decode: codes to amplitudes, as the codec does it; for more than `MAX_EMBEDDED_CODES` codes. The codec owns
+            them, so they are no weights, and are not saved.
         num_parameters: outputs per sample (K), as many as the head that reads them wants.
         condition_channels: channels of the condition (H); 0 for a network without one.
     """
@@ -113,7 +152,7 @@ class WaveNet(nn.Module):
         self.quantization_channels = quantization_channels
         self.condition_channels = condition_channels
         residual, skip = config.residual_channels, config.skip_channels
-        symbols = quantization_channels <= MOST_SYMBOLS
+        symbols = quantization_channels <= MAX_EMBEDDED_CODES
         if not symbols and decode is None:
             raise ValueError(
                 f"decode is missing, expected a function from codes to amplitudes for {quantization_channels} codes; "
@@ -161,17 +200,36 @@ class WaveNet(nn.Module):
         self._check_codes(codes_BT)
         self._check_condition(codes_BT, condition)
         first_past, *pasts = state if state is not None else [None] * (1 + len(self.layers))
-        x_BRT, first_past = self._enter(codes_BT, first_past)
+        x_BRT, first_past = self._embed_input(codes_BT, first_past)
         new_state = [first_past]
         skips_BST = x_BRT.new_zeros(())
         for layer, past in zip(self.layers, pasts, strict=True):
             x_BRT, skip_BST, past = layer(x_BRT, condition, past)
             skips_BST = skips_BST + skip_BST
             new_state.append(past)
-        if self.config.skip_scale != 1:
-            skips_BST = skips_BST * self.config.skip_scale
-        hidden_BST = self.hidden(torch.relu(skips_BST))
-        return self._leave(torch.relu(hidden_BST)), tuple(new_state)
+        return self._project_output(skips_BST), tuple(new_state)
+
+    def trace(self, codes_BT: Tensor, condition: Tensor | None = None) -> Trace:
+        """What every layer makes of a recording's beginning, for whoever looks inside; arguments as `forward`.
+
+        Its numbers are those of `forward`, layer by layer, however forward may come to compute them.
+
+        Raises:
+            ValueError: codes or condition do not fit the network.
+        """
+        self._check_codes(codes_BT)
+        self._check_condition(codes_BT, condition)
+        x_BRT, _ = self._embed_input(codes_BT, None)
+        first_BRT, made = x_BRT, []
+        for layer in self.layers:
+            assert isinstance(layer, ResidualLayer)
+            each, _ = layer.trace(x_BRT, condition, None)
+            x_BRT = layer.add(x_BRT, each.residual)
+            made.append(each)
+        skips_BST = x_BRT.new_zeros(())
+        for each in made:
+            skips_BST = skips_BST + each.skip
+        return Trace(first_BRT, tuple(made), self._project_output(skips_BST))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -188,7 +246,7 @@ class WaveNet(nn.Module):
         if self.embedding is None:
             self.first.weight.mul_(10)  # audio has an RMS near 0.1, and an embedding of 1
 
-    def _enter(self, codes_BT: Tensor, past_BCP: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _embed_input(self, codes_BT: Tensor, past_BCP: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the first convolution makes of the codes (B, R, T), and its past for next time."""
         if self.embedding is not None:
             return self.first(self.embedding(codes_BT).transpose(1, 2), past_BCP)
@@ -198,8 +256,11 @@ class WaveNet(nn.Module):
             amplitudes_BT = self.decode(codes_BT).to(self.first.weight.dtype)
             return self.first(amplitudes_BT[:, None], past_BCP)
 
-    def _leave(self, hidden_BST: Tensor) -> Tensor:
+    def _project_output(self, skips_BST: Tensor) -> Tensor:
         """The outputs (B, K, T). Where amplitudes come in, amplitudes are predicted, and need their bits as well."""
+        if self.config.skip_scale != 1:
+            skips_BST = skips_BST * self.config.skip_scale
+        hidden_BST = torch.relu(self.hidden(torch.relu(skips_BST)))
         if self.embedding is not None:
             return self.output(hidden_BST)
         with torch.autocast(hidden_BST.device.type, enabled=False):

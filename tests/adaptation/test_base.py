@@ -8,32 +8,32 @@ import pytest
 import torch
 
 from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config
-from tests.small import small_config, small_module
+from tests.small import small_config, small_model
 from wavenet_pl.adaptation.base import load_base, train_row_only
 from wavenet_pl.adaptation.data import AdaptationData
 from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.pipeline import Share, build_pipeline
-from wavenet_pl.delta import SPEAKER_TABLE
 from wavenet_pl.errors import UserError
-from wavenet_pl.weights import CONFIG_NAME, WEIGHTS_NAME, encode_weights
+from wavenet_pl.runs.delta import SPEAKER_TABLE
+from wavenet_pl.runs.weights import CONFIG_NAME, WEIGHTS_NAME, encode_weights
 
 
 def test_a_new_row_begins_as_a_copy_of_the_one_that_is_said(base_set: Path, new_set: Path) -> None:
     base = make_base(base_set)
     module = base.with_row(new_config(new_set), "f" * 64, NEW, 1)
-    rows, old = module.get_parameter(SPEAKER_TABLE), base.module.get_parameter(SPEAKER_TABLE)
+    rows, old = module.get_parameter(SPEAKER_TABLE), base.model.get_parameter(SPEAKER_TABLE)
     assert module.labels.speakers == (*SPEAKERS, NEW)
     assert torch.equal(rows[:3], old)
     assert torch.equal(rows[3], old[1])
-    others = {name: tensor for name, tensor in base.module.state_dict().items() if name != SPEAKER_TABLE}
+    others = {name: tensor for name, tensor in base.model.state_dict().items() if name != SPEAKER_TABLE}
     assert all(torch.equal(module.state_dict()[name], tensor) for name, tensor in others.items())
 
 
 def test_a_row_that_is_there_stays_where_it_is(base_set: Path, new_set: Path) -> None:
     base = make_base(base_set)
     module = base.with_row(new_config(new_set), "f" * 64, "ben", 0)
-    assert module.labels == base.module.labels
-    assert torch.equal(module.get_parameter(SPEAKER_TABLE), base.module.get_parameter(SPEAKER_TABLE))
+    assert module.labels == base.model.labels
+    assert torch.equal(module.get_parameter(SPEAKER_TABLE), base.model.get_parameter(SPEAKER_TABLE))
 
 
 def test_training_one_row_changes_that_row_alone_bit_for_bit(base_set: Path, new_set: Path) -> None:
@@ -68,14 +68,14 @@ def test_outputs_under_the_old_rows_are_the_same_bits(base_set: Path, new_set: P
     for row in range(3):
         told = {"speaker": torch.tensor([row])}
         ours, _ = module(codes, module.condition(told, 300))
-        theirs, _ = base.module(codes, base.module.condition(told, 300))
+        theirs, _ = base.model(codes, base.model.condition(told, 300))
         assert torch.equal(ours, theirs)
 
 
 def test_a_base_without_speakers_is_refused(tmp_path: Path) -> None:
-    module = small_module()
+    module = small_model()
     (tmp_path / WEIGHTS_NAME).write_bytes(encode_weights(module, 1))
-    from wavenet_pl.config import to_yaml
+    from wavenet_pl.config.tree import to_yaml
 
     (tmp_path / CONFIG_NAME).write_text(to_yaml(small_config("nowhere")))
     with pytest.raises(

@@ -13,10 +13,10 @@ from tests.data_prep.corpus import prepare
 from tests.evaluation.judges import DEMO, needs, speech
 from wavenet_pl.adaptation.clips import KINDS, ClipSet, make_set, similarities
 from wavenet_pl.adaptation.data import AdaptationData
-from wavenet_pl.config import SamplesConfig
-from wavenet_pl.data.index import load_index, shard_storage
-from wavenet_pl.data.split import Split
+from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.evaluation.voices import VoiceJudge
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 
 def test_they_are_of_the_same_seeds_and_recordings_and_told_before_and_after(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config
-from tests.data.shards import write_shard_set
+from tests.shards.made import write_shard_set
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.data.order import ReplayPlan
 from wavenet_pl.errors import UserError

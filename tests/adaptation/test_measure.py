@@ -13,9 +13,9 @@ from wavenet_pl.adaptation.base import Base
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.measure import BEGINNING, measure_beginning, measure_forgetting, measure_rows
 from wavenet_pl.adaptation.rows import bits_by_row, bits_of, sums_by_row
-from wavenet_pl.delta import SPEAKER_TABLE
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.scoring import Score, score
+from wavenet_pl.runs.delta import SPEAKER_TABLE
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +32,14 @@ def data_of(base: Base, new_set: Path, base_set: Path | None = None) -> Adaptati
 def test_bits_under_a_row_are_those_that_evaluate_gives_of_a_recording_of_that_speaker(
     base: Base, base_set: Path
 ) -> None:
-    split = base_split(str(base_set), "val", 8_000, ("speaker",), base.module.labels)
-    found = [each for each in score(base.module, split, lambda share: None) if isinstance(each, Score)]
-    bits_RN, counts_N = sums_by_row(base.module, split, [None, 1])
+    split = base_split(str(base_set), "val", 8_000, ("speaker",), base.model.labels)
+    found = [each for each in score(base.model, split, lambda share: None) if isinstance(each, Score)]
+    bits_RN, counts_N = sums_by_row(base.model, split, [None, 1])
     assert counts_N.tolist() == [each.samples for each in found]
     assert bits_RN[0] == pytest.approx([each.bits for each in found], rel=1e-5)
-    assert bits_RN[1] == pytest.approx(
-        sums_by_row(base.module, split.told_speaker(1), [None])[0][0], rel=1e-6
-    )
-    assert bits_of(base.module, split.of_speaker(2)).mean == pytest.approx(
-        bits_by_row(base.module, split.of_speaker(2), [2])[0].mean
+    assert bits_RN[1] == pytest.approx(sums_by_row(base.model, split.told_speaker(1), [None])[0][0], rel=1e-6)
+    assert bits_of(base.model, split.of_speaker(2)).mean == pytest.approx(
+        bits_by_row(base.model, split.of_speaker(2), [2])[0].mean
     )
 
 
@@ -52,7 +50,7 @@ def test_the_nearest_row_is_chosen_by_the_new_voice_alone(
     assert len(data.voice) == 4 and len(data.splits["train"]) == 13
     found = measure_beginning(base, data, tmp_path / "with", lambda line: None)
     assert found == measure_beginning(base, data_of(base, new_set), tmp_path / "alone", lambda line: None)
-    own = bits_by_row(base.module, data.voice, range(3))
+    own = bits_by_row(base.model, data.voice, range(3))
     assert found.nearest == min(zip(SPEAKERS, own, strict=True), key=lambda pair: pair[1].mean)[0]
     assert found.rows[found.nearest] == found.before.mean
 

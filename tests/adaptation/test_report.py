@@ -9,7 +9,7 @@ from typing import Any
 
 from wavenet_pl.adaptation.report import NUMBERS, PLOT, summary, write_report
 from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
-from wavenet_pl.intervals import Interval
+from wavenet_pl.numbers.intervals import Interval
 
 
 def results(**changes: Any) -> Results:

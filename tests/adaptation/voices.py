@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from tests.data.shards import write_shard_set
+from tests.shards.made import write_shard_set
 from tests.small import small_config
 from wavenet_pl.adaptation.base import Base
-from wavenet_pl.config import Config
-from wavenet_pl.data.index import load_index
-from wavenet_pl.models import build_module
+from wavenet_pl.config.tree import Config
+from wavenet_pl.model import Model
+from wavenet_pl.shards.index import load_index
 
 SPEAKERS = ("anna", "ben", "cleo")
 NEW = "dora"
@@ -22,7 +22,7 @@ def make_base(shards: Path, *settings: str) -> Base:
     """An untrained model of the voices in a shard set, whose rows differ."""
     index = load_index(shards)
     torch.manual_seed(0)
-    module = build_module(
+    module = Model(
         small_config(shards, *SPEAKER_MODEL, *settings),
         sample_rate=index.sample_rate,
         index_fingerprint=index.fingerprint,

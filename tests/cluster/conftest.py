@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.shards import write_shard_set
+from tests.shards.made import write_shard_set
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ import pytest
 
 from tests.cluster.submitting import refusal, slurm
 from tests.small import small_config
-from wavenet_pl.cluster.guard import Start
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.records import Record, find_records, read_records, records_folder
 from wavenet_pl.cluster.script import Job, build_script
-from wavenet_pl.config import to_yaml
+from wavenet_pl.config.tree import to_yaml
 from wavenet_pl.errors import UserError
-from wavenet_pl.run import RunFolder
+from wavenet_pl.runs.folder import RunFolder
+from wavenet_pl.runs.starts import Start
 
 TASKS = (("seed=0",), ("seed=1",), ("seed=2",))
 BITS = (5.5, 4.5, 5.0)

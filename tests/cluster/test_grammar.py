@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.submitting import slurm
-from wavenet_pl.commands import COMMANDS
-from wavenet_pl.slurm import FOLLOWING, SUBMITTED, build_parser
+from wavenet_pl.commands.grammar import COMMANDS
+from wavenet_pl.commands.slurm import FOLLOWING, SUBMITTED, build_parser
 
 
 @pytest.mark.parametrize("name", SUBMITTED)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavenet_pl.cluster import guard
-from wavenet_pl.run import RunFolder, checkpoint_path
+from wavenet_pl.runs.folder import RunFolder, checkpoint_path
+from wavenet_pl.runs.starts import START_VARIABLE, enter, read_starts
 
 
 class JobThatStarts:
@@ -26,11 +27,11 @@ class JobThatStarts:
         if guard.main(["start", *arguments]):
             return False
         prefix = self.records / f"slurm-12-{self.restart}"
-        monkeypatch.setenv(guard.START_VARIABLE, str(prefix))
+        monkeypatch.setenv(START_VARIABLE, str(prefix))
         if run is not None:
             for rank in range(2):
                 Path(f"{prefix}-{rank}.log").write_text(f"rank {rank}\n")
-                guard.enter(run, rank)
+                enter(run, rank)
             run.checkpoints.mkdir(exist_ok=True)
             if step is not None:
                 checkpoint_path(run, step).touch()
@@ -81,7 +82,7 @@ def test_a_second_run_folder_is_progress(job, tmp_path, monkeypatch):
     row, every_weight = RunFolder(tmp_path / "a-embedding"), RunFolder(tmp_path / "a-all")
     assert job.start(monkeypatch, row, 50) and job.start(monkeypatch, row, None)
     assert job.start(monkeypatch, every_weight, None) and job.again()
-    assert [run.name for run in guard.read_starts(job.path).runs] == ["a-embedding", "a-all"]
+    assert [run.name for run in read_starts(job.path).runs] == ["a-embedding", "a-all"]
 
 
 @given(steps=st.lists(st.booleans(), min_size=1, max_size=12))
@@ -104,10 +105,10 @@ def test_ranks_find_their_logs_in_the_run_folder(job, tmp_path, monkeypatch):
         "rank 0\n",
         "rank 1\n",
     ]
-    [start] = guard.read_starts(job.path).starts
+    [start] = read_starts(job.path).starts
     assert (start.restart, start.runs, start.step, start.exit) == (0, 0, 0, None)
     assert job.again()
-    [start] = guard.read_starts(job.path).starts
+    [start] = read_starts(job.path).starts
     assert start.exit == 85
 
 
@@ -120,5 +121,5 @@ def test_a_damaged_file_of_starts_is_named(job, capsys, line):
 
 
 def test_outside_of_a_job_nothing_is_written(tmp_path):
-    guard.enter(RunFolder(tmp_path / "demo-1a2b3c"), 0)
+    enter(RunFolder(tmp_path / "demo-1a2b3c"), 0)
     assert not list(tmp_path.iterdir())

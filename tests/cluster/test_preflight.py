@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot
 from wavenet_pl.cluster.preflight import read_memory
-from wavenet_pl.run import RunFolder
+from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.tracking.rows import SAVE_SECONDS
 
 MISTAKES = {
@@ -105,8 +105,8 @@ def test_a_lead_shorter_than_the_save_that_was_measured(
 
 def _dry_run_name(here: Path) -> str:
     from tests.small import small_config
-    from wavenet_pl.data.index import load_index
-    from wavenet_pl.run import run_folder
+    from wavenet_pl.runs.folder import run_folder
+    from wavenet_pl.shards.index import load_index
 
     return run_folder(small_config(here / "data"), load_index(here / "data").fingerprint, "runs").name
 

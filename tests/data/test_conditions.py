@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.shards import make_features, write_shard_set
-from wavenet_pl.config import DataConfig
+from tests.shards.made import make_features, write_shard_set
+from wavenet_pl.audio.features import MelSpec, NotesSpec
+from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.datamodule import AudioDataModule, check_inputs
-from wavenet_pl.data.index import load_index
 from wavenet_pl.data.pipeline import Share, build_pipeline
-from wavenet_pl.data.split import Split
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import MelSpec, NotesSpec
+from wavenet_pl.shards.index import load_index
+from wavenet_pl.shards.split import Split
 
 SPEAKERS, TAGS = ("anna", "ben", "cleo"), ("calm", "fast")
 

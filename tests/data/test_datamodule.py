@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.shards import make_audio, write_shard_set
-from wavenet_pl.config import DataConfig
+from tests.shards.made import make_audio, write_shard_set
+from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
 from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.data.pipeline import Share

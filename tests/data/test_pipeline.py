@@ -21,19 +21,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from tests.data.damages import DAMAGES, overwrite
-from tests.data.http_server import serving
-from tests.data.shards import make_audio, write_shard_set
+from tests.shards.damages import DAMAGES, overwrite
+from tests.shards.http_server import serving
+from tests.shards.made import make_audio, write_shard_set
 from wavenet_pl.data.conditions import Conditions
-from wavenet_pl.data.damage import Damage
-from wavenet_pl.data.index import load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.pipeline import Crop, Share, Slot, build_pipeline, cropped, planned
-from wavenet_pl.data.scan import scan_shard
-from wavenet_pl.data.split import Split
-from wavenet_pl.data.storage import Patience, Storage
-from wavenet_pl.data.survey import build_index
 from wavenet_pl.errors import BadDataError
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.scan import scan_shard
+from wavenet_pl.shards.split import Split
+from wavenet_pl.shards.storage import Patience, Storage
+from wavenet_pl.shards.survey import build_index
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),  # more workers than cores

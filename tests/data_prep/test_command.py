@@ -27,7 +27,7 @@ from tests.data_prep.corpus import (
     write_table,
 )
 from wavenet_pl.cli import main
-from wavenet_pl.data.index import load_index
+from wavenet_pl.shards.index import load_index
 
 ROOT = Path(__file__).resolve().parents[2]
 

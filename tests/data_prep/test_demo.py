@@ -12,7 +12,7 @@ import soundfile
 from data_prep.corpora import DEMO, read_corpus
 from data_prep.options import Options
 from tests.data_prep.corpus import entries, prepare
-from wavenet_pl.data.index import load_index
+from wavenet_pl.shards.index import load_index
 
 LICENCES = {
     "allison_en": "CC-BY-SA-3.0",

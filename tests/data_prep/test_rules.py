@@ -17,7 +17,7 @@ from data_prep.rules import RULES, Outcome, apply_rules, cut, find_gain, find_so
 from data_prep.sines import Sines
 from data_prep.sources import Source
 from tests.data_prep.corpus import noise, write
-from wavenet_pl.dsp import loudness
+from wavenet_pl.audio.loudness import loudness
 
 
 def outcome(folder: Path, audio: npt.ArrayLike, rate: int = 16_000, **options: float) -> Outcome:

@@ -15,15 +15,15 @@ import soundfile
 from data_prep.corpora import read_corpus
 from data_prep.options import Options, RuleOptions
 from data_prep.plan import build_plan
-from tests.data.damages import audio_bytes, write_tar
+from tests.audio.test_midi import Strike, some_notes, write_midi
 from tests.data_prep.corpus import dropped, make_corpus, noise, prepare, records, tree, write, write_table
-from tests.test_midi import Strike, some_notes, write_midi
+from tests.shards.damages import audio_bytes, write_tar
+from wavenet_pl.audio.mel import default_mel, mel_features
+from wavenet_pl.audio.midi import default_notes, piano_roll, read_midi
 from wavenet_pl.cli import main
-from wavenet_pl.data.index import load_index
-from wavenet_pl.data.split import Split
-from wavenet_pl.data.storage import Storage
-from wavenet_pl.mel import default_mel, mel_features
-from wavenet_pl.midi import default_notes, piano_roll, read_midi
+from wavenet_pl.shards.index import load_index
+from wavenet_pl.shards.split import Split
+from wavenet_pl.shards.storage import Storage
 
 RATE = 16_000
 SECONDS = 8.0

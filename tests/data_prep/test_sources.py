@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.sources import Source, part_key, printable, with_keys
-from wavenet_pl.data.format import check_key
+from wavenet_pl.shards.format import check_key
 
 
 def keys_of(*names: str) -> dict[str, str]:

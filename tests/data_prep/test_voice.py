@@ -15,9 +15,9 @@ from data_prep.hearing import examine
 from data_prep.voice import describe, prepare_voice
 from tests.data_prep.corpus import entries, noise, prepare, tree, write, write_table
 from tests.data_prep.voices import RATE, chosen, copy_voice, speech
-from wavenet_pl.data.index import load_index
+from wavenet_pl.audio.mel import default_mel
 from wavenet_pl.errors import UserError
-from wavenet_pl.mel import default_mel
+from wavenet_pl.shards.index import load_index
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -184,7 +184,7 @@ def test_killed_in_the_middle_it_makes_the_same_set(tmp_path: Path, records: int
         "from pathlib import Path\n"
         "from data_prep.voice import prepare_voice\n"
         "from tests.data_prep.voices import chosen\n"
-        "from wavenet_pl.mel import default_mel\n"
+        "from wavenet_pl.audio.mel import default_mel\n"
         f"choice = chosen(Path({str(source)!r}))\n"
         f"prepare_voice(choice, 'ann', Path({str(tmp_path / 'set')!r}), mel=default_mel(choice.sample_rate))\n"
     )

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from tests.data.shards import write_shard_set
-from tests.small import small_module
-from wavenet_pl.data.index import load_index, shard_storage
-from wavenet_pl.data.split import Split
+from tests.shards.made import write_shard_set
+from tests.small import small_model
 from wavenet_pl.evaluation.clips import count_faults, make_clips
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.network import WaveNet
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 def test_clips_are_those_that_generate_makes_beside_the_beginnings_of_recordings(split):
     torch.manual_seed(0)
-    module, told = small_module().eval(), []
+    module, told = small_model().eval(), []
     clips, speed = make_clips(module, split, seconds=0.1, count=3, seed=5, tell=told.append)
     assert np.array_equal([clip.generated for clip in clips], module.generate(0.1, 3, seed=5))
     keys = [split[position].key for position in range(len(split))]
@@ -61,7 +61,7 @@ class Envelope(nn.Module):
 
 def test_clips_have_the_condition_of_the_recordings_beside_them(split):
     torch.manual_seed(0)
-    module = small_module().eval()
+    module = small_model().eval()
     module.conditioner = Envelope()
     module.network = WaveNet(module.config.model.network, condition_channels=1).eval()
     clips, _ = make_clips(module, split, seconds=0.1, count=2, seed=0, tell=lambda share: None)
@@ -75,7 +75,7 @@ def test_clips_have_the_condition_of_the_recordings_beside_them(split):
 
 def test_recordings_come_again_and_short_ones_stay_short(split):
     torch.manual_seed(0)
-    clips, _ = make_clips(small_module().eval(), split, seconds=0.1, count=8, seed=0, tell=lambda share: None)
+    clips, _ = make_clips(small_model().eval(), split, seconds=0.1, count=8, seed=0, tell=lambda share: None)
     assert len({clip.key for clip in clips}) == 6
     assert sorted(len(clip.recorded) for clip in clips) == [400] * 3 + [800] * 5
     assert clips[6].key == clips[0].key and not np.array_equal(clips[6].generated, clips[0].generated)

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.shards import write_shard_set
 from tests.evaluation.runs import trained
-from tests.small import small_module
-from wavenet_pl.data.index import load_index, shard_storage
-from wavenet_pl.data.split import Split
+from tests.shards.made import write_shard_set
+from tests.small import small_model
 from wavenet_pl.evaluation.context import (
     ContextPoint,
     bits_with_context,
@@ -22,7 +20,9 @@ from wavenet_pl.evaluation.context import (
     measure_context,
 )
 from wavenet_pl.evaluation.sample import draw_predictions
-from wavenet_pl.intervals import Interval
+from wavenet_pl.numbers.intervals import Interval
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_contexts_double_and_go_beyond_the_receptive_field():
 
 def test_bits_are_those_of_a_window_by_itself_and_of_the_whole_past_in_the_end(split):
     torch.manual_seed(0)
-    module = small_module().eval()
+    module = small_model().eval()
     torch.nn.init.normal_(module.network.output.weight)  # so that the past makes a difference
     chosen = draw_predictions(split.frames, 20, earliest=64, seed=0)
     ends = np.cumsum(split.frames)
@@ -65,7 +65,7 @@ def test_bits_are_those_of_a_window_by_itself_and_of_the_whole_past_in_the_end(s
 
 
 def test_beyond_the_receptive_field_nothing_is_gained(split):
-    points = measure_context(small_module().eval(), split, predictions=64, seed=0, tell=quiet)
+    points = measure_context(small_model().eval(), split, predictions=64, seed=0, tell=quiet)
     by_context = {point.context: point for point in points}
     assert by_context[64].lost.mean == pytest.approx(0, abs=1e-6)
     assert by_context[33].lost == (0, 0, 0)
@@ -98,7 +98,7 @@ def test_the_same_seed_draws_the_same_and_predictions_have_all_their_context():
 
 def test_short_recordings_have_no_curve(split):
     assert len(draw_predictions(split.frames, 10, earliest=100_000, seed=0)) == 0
-    module = small_module("model.network.layers_per_stack=12", "data.crop_samples=9000")
+    module = small_model("model.network.layers_per_stack=12", "data.crop_samples=9000")
     short = Split([], split.places[0][0], split.sample_rate)
     assert measure_context(module, short, predictions=10, seed=0, tell=quiet) == []
 

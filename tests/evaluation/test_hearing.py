@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tests.evaluation.judges import needs
+from wavenet_pl.audio.features import LOWEST_KEY, NotesSpec
+from wavenet_pl.audio.midi import Notes, piano_roll
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.hearing import NoteJudge, compare_keys, told_keys
-from wavenet_pl.features import LOWEST_KEY, NotesSpec
-from wavenet_pl.midi import Notes, piano_roll
 
 RATE = 16_000
 SPEC = NotesSpec(hop_length=64)

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.shards import make_features
 from tests.evaluation.judges import needs, speech
-from wavenet_pl.data.format import Entry, ShardWriter
-from wavenet_pl.data.index import Index, Recording, Shard, save_index, shard_storage
-from wavenet_pl.data.split import Split
+from tests.shards.made import make_features
+from wavenet_pl.audio.features import NotesSpec
 from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.judging import Judgement, judge_clips
-from wavenet_pl.features import NotesSpec
-from wavenet_pl.labels import Labels
+from wavenet_pl.shards.format import Entry, ShardWriter
+from wavenet_pl.shards.index import Index, Recording, Shard, save_index, shard_storage
+from wavenet_pl.shards.labels import Labels
+from wavenet_pl.shards.split import Split
 
 RATE = 16_000
 SPEAKERS = ("allison_en", "june_fr")

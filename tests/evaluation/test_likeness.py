@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wavenet_pl.evaluation.likeness import Measure, cosines, frechet_distance
-from wavenet_pl.intervals import Interval
+from wavenet_pl.numbers.intervals import Interval
 
 
 def exactly(mean: np.ndarray, covariance: np.ndarray, number: int = 400) -> np.ndarray:

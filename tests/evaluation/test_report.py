@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from tests.browser import Browser
-from tests.data.shards import write_shard_set
-from wavenet_pl.data.baselines import Baselines
-from wavenet_pl.data.index import load_index, shard_storage
-from wavenet_pl.data.split import Split
+from tests.shards.made import write_shard_set
+from wavenet_pl.evaluation.baselines import Baselines
 from wavenet_pl.evaluation.clips import Clip, Speed
 from wavenet_pl.evaluation.context import ContextPoint, list_contexts
 from wavenet_pl.evaluation.judging import Judgement
@@ -21,7 +19,9 @@ from wavenet_pl.evaluation.likeness import Measure
 from wavenet_pl.evaluation.report import render, write_report
 from wavenet_pl.evaluation.results import Results, Subject
 from wavenet_pl.evaluation.scoring import Score
-from wavenet_pl.intervals import Interval
+from wavenet_pl.numbers.intervals import Interval
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 HOSTILE = ("<script>alert(1)</script>", 'x" onload="alert(2)', "\x1b[2Jred\u202edlog", "&amp;", "ünï")
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.shards import write_shard_set
 from tests.evaluation.runs import trained
-from tests.small import SIXTEEN_BITS, small_module
-from wavenet_pl.data.damage import Damage
-from wavenet_pl.data.index import load_index, shard_storage
-from wavenet_pl.data.split import Split
+from tests.shards.made import write_shard_set
+from tests.small import SIXTEEN_BITS, small_model
 from wavenet_pl.evaluation.sample import draw_recordings
 from wavenet_pl.evaluation.scoring import Score, grouped, score
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def drawn(shards: Path, max_samples: int = 10**9, seed: int = 0) -> Split:
     return Split(rows, shard_storage(index, shards), index.sample_rate)
 
 
-def scores_of(module: WaveNetModule, split: Split) -> list[Score]:
+def scores_of(module: Model, split: Split) -> list[Score]:
     found = list(score(module, split, lambda share: None))
     assert all(isinstance(each, Score) for each in found)
     return found
@@ -41,7 +41,7 @@ def scores_of(module: WaveNetModule, split: Split) -> list[Score]:
 @pytest.mark.parametrize("settings", [(), SIXTEEN_BITS], ids=["softmax", "16 bits"])
 def test_bits_are_those_of_one_forward_over_each_recording(shards, settings):
     torch.manual_seed(0)
-    module, split = small_module(*settings).eval(), drawn(shards)
+    module, split = small_model(*settings).eval(), drawn(shards)
     scores = scores_of(module, split)
     assert [each.position for each in scores] == list(range(12))
     for each in scores[:3]:
@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_named_once_and_the_rest_is_scored(tmp_path):
     content = bytearray(path.read_bytes())
     content[2_000:2_400] = bytes(400)
     path.write_bytes(content)
-    found = list(score(small_module(), drawn(shards), lambda share: None))
+    found = list(score(small_model(), drawn(shards), lambda share: None))
     damage = [each for each in found if isinstance(each, Damage)]
     assert [each.shard for each in damage] == ["val/shard-000001.tar"]
     assert len(found) == 3

@@ -9,7 +9,7 @@ import pytest
 
 from tests.test_conditioning import LABELS, MEL, module_of
 from wavenet_pl.generation.telling import tell
-from wavenet_pl.labels import Labels
+from wavenet_pl.shards.labels import Labels
 
 
 def told(inputs: tuple[str, ...], **given: Any) -> dict[str, Any]:

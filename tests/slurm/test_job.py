@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.submitting import TRAIN, slurm
-from tests.data.shards import write_shard_set
+from tests.shards.made import write_shard_set
 from tests.slurm.jobs import SCRIPT, TWO_NODES, Cluster, log_of
-from wavenet_pl.cluster.guard import read_starts
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.records import read_records
 from wavenet_pl.cluster.script import Job
+from wavenet_pl.runs.starts import read_starts
 
 KEY = "planted0key0that0nobody0may0ever0see0again"
 ONE_NODE = JobOptions(time="10", exclude="n2")

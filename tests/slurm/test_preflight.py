@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot
-from tests.data.shards import write_shard_set
+from tests.shards.made import write_shard_set
 from tests.slurm.jobs import Cluster
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.script import Job, build_script

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.submitting import TRAIN, refusal, slurm
-from tests.data.shards import write_shard_set
+from tests.commands.test_adapt import SETTINGS, SPEAKERS, TRAINING, write_voice
 from tests.data_prep.corpus import make_corpus
+from tests.shards.made import write_shard_set
 from tests.slurm.jobs import Cluster
-from tests.test_adapt import SETTINGS, SPEAKERS, TRAINING, write_voice
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
 from wavenet_pl.cluster.progress import progress_of
 from wavenet_pl.cluster.records import read_records
-from wavenet_pl.delta import DELTA_NAME
+from wavenet_pl.runs.delta import DELTA_NAME
 
 VALIDATED = ("trainer.val_check_interval=2", "trainer.check_val_every_n_epoch=null")
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.submitting import slurm
-from tests.data.shards import write_shard_set
+from tests.processes import losses, the_run, train
+from tests.shards.made import write_shard_set
 from tests.slurm.jobs import TWO_NODES, Cluster, log_of
 from tests.small import SETTINGS
-from tests.training import losses, the_run, train
 from tests.wandb_offline import offline_folders, read_offline_run
-from wavenet_pl.cluster.guard import read_starts
 from wavenet_pl.cluster.records import read_records
 from wavenet_pl.cluster.script import Job
-from wavenet_pl.run import checkpoint_step, list_checkpoints
+from wavenet_pl.runs.folder import checkpoint_step, list_checkpoints
+from wavenet_pl.runs.starts import read_starts
 from wavenet_pl.tracking.rows import read_metrics
 
 STEPS = 130

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 20 rows, which W&B wrote."""
     place = tmp_path_factory.mktemp("log") / "run"
-    program = [sys.executable, "-m", "tests.tracking.failing_run", str(place), "0"]
+    program = [sys.executable, "-m", "tests.training.failing_run", str(place), "0"]
     subprocess.run(program, cwd=ROOT, input="go on\n", capture_output=True, text=True, check=True)
     return place
 

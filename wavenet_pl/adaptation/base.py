@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 
-from wavenet_pl.checkpoint import best_checkpoint, load
-from wavenet_pl.config import Config
-from wavenet_pl.delta import SPEAKER_TABLE, find_delta, model_hash
+from wavenet_pl.config.tree import Config
 from wavenet_pl.errors import UserError
-from wavenet_pl.labels import Labels
-from wavenet_pl.models import build_module
-from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.run import RunFolder
-from wavenet_pl.weights import is_export
+from wavenet_pl.model import Model
+from wavenet_pl.runs.checkpoints import best_checkpoint
+from wavenet_pl.runs.delta import SPEAKER_TABLE, find_delta, model_hash
+from wavenet_pl.runs.folder import RunFolder
+from wavenet_pl.runs.loading import load
+from wavenet_pl.runs.weights import is_export
+from wavenet_pl.shards.labels import Labels
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,24 @@ class Base:
 
     path: str
     """A checkpoint, an export or a delta: what the model was loaded from."""
-    module: WaveNetModule
+    model: Model
 
     @cached_property
     def hash(self) -> str:
         """See `model_hash`."""
-        return model_hash(self.module)
+        return model_hash(self.model)
 
     @property
     def speakers(self) -> tuple[str, ...]:
         """Names by row."""
-        return self.module.labels.speakers
+        return self.model.labels.speakers
 
     def labels_with(self, speaker: str) -> Labels:
         """The model's labels; with one row more where the name is a new one."""
         names = self.speakers if speaker in self.speakers else (*self.speakers, speaker)
-        return replace(self.module.labels, speakers=names)
+        return replace(self.model.labels, speakers=names)
 
-    def with_row(self, config: Config, index_fingerprint: str, speaker: str, start_row: int) -> WaveNetModule:
+    def with_row(self, config: Config, index_fingerprint: str, speaker: str, start_row: int) -> Model:
         """The model with a row for the speaker, which begins as a copy of another's; one that is there stays as it is.
 
         Args:
@@ -52,15 +52,15 @@ class Base:
             speaker: its name.
             start_row: which row a new one is copied from.
         """
-        labels, state = self.labels_with(speaker), dict(self.module.state_dict())
-        module = build_module(
-            config, sample_rate=self.module.sample_rate, index_fingerprint=index_fingerprint, labels=labels
+        labels, state = self.labels_with(speaker), dict(self.model.state_dict())
+        model = Model(
+            config, sample_rate=self.model.sample_rate, index_fingerprint=index_fingerprint, labels=labels
         )
-        if labels != self.module.labels:
+        if labels != self.model.labels:
             rows = state[SPEAKER_TABLE]
             state[SPEAKER_TABLE] = torch.cat([rows, rows[start_row : start_row + 1]])
-        module.load_state_dict(state)
-        return module
+        model.load_state_dict(state)
+        return model
 
 
 def load_base(path: str | os.PathLike[str]) -> Base:
@@ -75,21 +75,21 @@ def load_base(path: str | os.PathLike[str]) -> Base:
         found = delta
     elif found.is_dir() and not is_export(found):
         found = best_checkpoint(RunFolder(found))
-    module = load(found)
-    if "speaker" not in module.inputs:
-        told = " and ".join(module.inputs) or "nothing"
+    model = load(found)
+    if "speaker" not in model.inputs:
+        told = " and ".join(model.inputs) or "nothing"
         raise UserError(
             f"{path} has no speaker table: it is told {told}, expected a model that is told the speaker, as of "
             "`wavenet-pl train speaker`"
         )
-    return Base(str(found.absolute()), module)
+    return Base(str(found.absolute()), model)
 
 
-def train_row_only(module: WaveNetModule, row: int) -> None:
+def train_row_only(model: Model, row: int) -> None:
     """Freezes every weight but one row of the speaker table, which is as it was, bit for bit, in all other rows."""
-    for parameter in module.parameters():
+    for parameter in model.parameters():
         parameter.requires_grad_(False)
-    table = module.get_parameter(SPEAKER_TABLE)
+    table = model.get_parameter(SPEAKER_TABLE)
     others = torch.arange(len(table))[:, None] != row
     table.requires_grad_(True)
     table.register_hook(lambda gradient: gradient.masked_fill(others.to(gradient.device), 0.0))

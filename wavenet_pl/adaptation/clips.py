@@ -10,14 +10,14 @@ import numpy.typing as npt
 import soundfile
 
 from wavenet_pl.adaptation.base import Base
-from wavenet_pl.config import SamplesConfig
-from wavenet_pl.data.split import Split
+from wavenet_pl.audio.pictures import save_spectrograms
+from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.evaluation.clips import make_clips
 from wavenet_pl.evaluation.likeness import cosines
 from wavenet_pl.evaluation.voices import VoiceJudge
-from wavenet_pl.intervals import Interval, mean_and_interval
-from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.plots import save_spectrograms
+from wavenet_pl.model import Model
+from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.shards.split import Split
 
 KINDS = ("before", "after", "recorded")
 JUDGED_RECORDINGS = 32
@@ -55,9 +55,7 @@ class ClipSet:
         return pictures
 
 
-def make_set(
-    base: Base, adapted: WaveNetModule, split: Split, nearest: str, config: SamplesConfig
-) -> ClipSet:
+def make_set(base: Base, adapted: Model, split: Split, nearest: str, config: SamplesConfig) -> ClipSet:
     """From nothing but the condition: the base as the nearest speaker, the adapted model, and what was recorded.
 
     Args:
@@ -67,7 +65,7 @@ def make_set(
         nearest: the speaker of the base that the new row began as.
         config: how many, how long, and of which seed.
     """
-    models = {"before": base.module, "after": adapted}
+    models = {"before": base.model, "after": adapted}
     told = {"before": split.told_speaker(base.speakers.index(nearest)), "after": split}
     made = {
         kind: make_clips(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from wavenet_pl.config import Config
+from wavenet_pl.config.tree import Config
 from wavenet_pl.data.datamodule import AudioDataModule, check_inputs
-from wavenet_pl.data.index import load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan, ReplayPlan
-from wavenet_pl.data.split import Split
 from wavenet_pl.errors import UserError
-from wavenet_pl.labels import Labels
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.labels import Labels
+from wavenet_pl.shards.split import Split
 
 
 class AdaptationData(AudioDataModule):

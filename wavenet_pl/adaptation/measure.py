@@ -12,11 +12,11 @@ from wavenet_pl.adaptation.base import Base
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.results import Beginning, Forgetting
 from wavenet_pl.adaptation.rows import bits_by_row, bits_of
-from wavenet_pl.data.split import Split
-from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
-from wavenet_pl.intervals import Interval
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.model import Model
+from wavenet_pl.numbers.intervals import Interval
+from wavenet_pl.shards.split import Split
 
 NEAREST_SECONDS, HELD_OUT_SECONDS, FORGETTING_SECONDS = 20, 60, 60
 """Audio that is scored under every row, that held-out bits are of, and of each speaker of the base."""
@@ -31,12 +31,12 @@ def measure_beginning(
     with suppress(OSError, ValueError, KeyError, TypeError):  # else it is measured again
         kept = json.loads(path.read_text(encoding="utf-8"))
         return Beginning(**{**kept, "before": Interval(*kept["before"])})
-    rate, number = base.module.sample_rate, len(base.speakers)
+    rate, number = base.model.sample_rate, len(base.speakers)
     say(f"scoring the new voice under {number} rows")
     # What is held out chooses nothing.
-    train = bits_by_row(base.module, data.voice.up_to(NEAREST_SECONDS * rate), range(number))
+    train = bits_by_row(base.model, data.voice.up_to(NEAREST_SECONDS * rate), range(number))
     nearest = min(range(number), key=lambda row: train[row].mean)
-    held_out = bits_by_row(base.module, data.splits["val"].up_to(HELD_OUT_SECONDS * rate), range(number))
+    held_out = bits_by_row(base.model, data.splits["val"].up_to(HELD_OUT_SECONDS * rate), range(number))
     beginning = Beginning(
         base.speakers[nearest],
         held_out[nearest],
@@ -47,29 +47,29 @@ def measure_beginning(
     return beginning
 
 
-def measure_rows(module: WaveNetModule, split: Split, speaker: str) -> tuple[Interval, dict[str, float]]:
+def measure_rows(model: Model, split: Split, speaker: str) -> tuple[Interval, dict[str, float]]:
     """Held-out bits of the new voice under its own row, and under all."""
-    names = module.labels.speakers
-    split = split.up_to(HELD_OUT_SECONDS * module.sample_rate)
-    found = bits_by_row(module, split, range(len(names)))
+    names = model.labels.speakers
+    split = split.up_to(HELD_OUT_SECONDS * model.sample_rate)
+    found = bits_by_row(model, split, range(len(names)))
     rows = {name: each.mean for name, each in zip(names, found, strict=True)}
     return found[names.index(speaker)], rows
 
 
-def measure_forgetting(base: Base, adapted: WaveNetModule, path: str) -> dict[str, Forgetting]:
+def measure_forgetting(base: Base, adapted: Model, path: str) -> dict[str, Forgetting]:
     """Speaker of the base -> what its validation recordings cost before and after.
 
     Raises:
         UserError: the data of the base are not at hand.
     """
-    inputs = tuple(base.module.inputs)
-    split = base_split(path, "val", base.module.sample_rate, inputs, base.module.labels)
+    inputs = tuple(base.model.inputs)
+    split = base_split(path, "val", base.model.sample_rate, inputs, base.model.labels)
     found = {}
     for row, name in enumerate(base.speakers):
         own = split.of_speaker(row)
         if len(own):
-            own = own.up_to(FORGETTING_SECONDS * base.module.sample_rate)
-            found[name] = Forgetting(bits_of(base.module, own).mean, bits_of(adapted, own).mean)
+            own = own.up_to(FORGETTING_SECONDS * base.model.sample_rate)
+            found[name] = Forgetting(bits_of(base.model, own).mean, bits_of(adapted, own).mean)
     if not found:
         raise UserError(f"{path} has no validation recording of the speakers of the base, expected some")
     return found

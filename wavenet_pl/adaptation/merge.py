@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-from wavenet_pl.checkpoint import AtomicCheckpointIO, load
-from wavenet_pl.delta import DELTA_NAME, load_delta, read_delta
 from wavenet_pl.errors import UserError
+from wavenet_pl.runs.delta import DELTA_NAME, load_delta, read_delta
+from wavenet_pl.runs.loading import load
+from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
+from wavenet_pl.training.module import checkpoint_of
 
 
 def merge(run: Path, out: Path, base: str | os.PathLike[str] | None) -> int:
@@ -30,12 +31,10 @@ def merge(run: Path, out: Path, base: str | os.PathLike[str] | None) -> int:
     if not path.is_file():
         raise UserError(f"{path} is not there, expected what `wavenet-pl adapt` wrote; RUN is the adaptation")
     said, _ = read_delta(path)
-    module = load_delta(path, load, base)
-    checkpoint: dict[str, Any] = {"state_dict": module.state_dict(), "global_step": said.step}
-    module.on_save_checkpoint(checkpoint)
+    model = load_delta(path, load, base)
     out.parent.mkdir(parents=True, exist_ok=True)
     writer = AtomicCheckpointIO()
-    writer.save_checkpoint(checkpoint, out)
+    writer.save_checkpoint(checkpoint_of(model, said.step), out)
     if writer.failure:
         raise UserError(writer.failure)
     print(f"merged {path} and its base:\n  {out}\ntype next    wavenet-pl generate {out} --out clips")

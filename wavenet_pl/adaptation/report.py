@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 
 from wavenet_pl.adaptation.results import Results
-from wavenet_pl.durable import write_durably
-from wavenet_pl.intervals import Interval
-from wavenet_pl.plots import encode_curve
+from wavenet_pl.audio.pictures import encode_curve
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.numbers.intervals import Interval
 
 REPORT, NUMBERS, PLOT = "report.md", "report.json", "report.png"
 _MOST_ROWS = 20

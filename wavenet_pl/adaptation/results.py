@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wavenet_pl.evaluation.results import finite
-from wavenet_pl.intervals import Interval
+from wavenet_pl.numbers.intervals import Interval
 
 
 @dataclass(frozen=True)

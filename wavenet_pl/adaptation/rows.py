@@ -12,45 +12,45 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.sample import BATCH_SAMPLES, every_slot, read_batches
-from wavenet_pl.intervals import Interval, mean_and_interval
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
+from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.shards.split import Split
 
 Numbers = npt.NDArray[np.float64]
 
 
-def bits_of(module: WaveNetModule, split: Split) -> Interval:
+def bits_of(model: Model, split: Split) -> Interval:
     """Bits per sample of a model on recordings as their own rows say, with the interval over them."""
-    bits_RN, counts_N = sums_by_row(module, split, [None])
+    bits_RN, counts_N = sums_by_row(model, split, [None])
     return mean_and_interval(bits_RN[0], counts_N)
 
 
-def bits_by_row(module: WaveNetModule, split: Split, rows: Sequence[int]) -> list[Interval]:
+def bits_by_row(model: Model, split: Split, rows: Sequence[int]) -> list[Interval]:
     """The same with each of these rows for every recording."""
-    bits_RN, counts_N = sums_by_row(module, split, rows)
+    bits_RN, counts_N = sums_by_row(model, split, rows)
     return [mean_and_interval(bits_N, counts_N) for bits_N in bits_RN]
 
 
-def sums_by_row(module: WaveNetModule, split: Split, rows: Sequence[int | None]) -> tuple[Numbers, Numbers]:
+def sums_by_row(model: Model, split: Split, rows: Sequence[int | None]) -> tuple[Numbers, Numbers]:
     """Bits of each recording under each row (R, N), and how many samples they are of (N,).
 
     Args:
-        module: is told the speaker.
-        split: under the module's labels. A recording that cannot be read has no samples.
+        model: is told the speaker.
+        split: under the model's labels. A recording that cannot be read has no samples.
         rows: of the speaker table; None for the recordings' own.
     """
-    field, crop = module.config.model.network.receptive_field, module.config.data.crop_samples
+    field, crop = model.config.model.network.receptive_field, model.config.data.crop_samples
     plan = every_slot(split.frames, crop_samples=crop, batch_size=max(1, BATCH_SAMPLES // (crop + field)))
     bits_RN = torch.zeros(len(rows), len(split), dtype=torch.float64)
     counts_N = torch.zeros(len(split), dtype=torch.float64)
-    for batch in read_batches(module, split, plan, context=field):
+    for batch in read_batches(model, split, plan, context=field):
         recording_B, own_B = batch["recording"].clamp(min=0).cpu(), batch["speaker"]
         for place, row in enumerate(rows):
             batch["speaker"] = own_B if row is None else torch.full_like(own_B, row)
             with torch.inference_mode():
-                outputs_BKT, codes_BT, counts_BT = module.predict(batch)
-                nats_B = module.head.nats(outputs_BKT, codes_BT).double().where(counts_BT, 0.0).sum(dim=1)
+                outputs_BKT, codes_BT, counts_BT = model.predict(batch)
+                nats_B = model.head.nats(outputs_BKT, codes_BT).double().where(counts_BT, 0.0).sum(dim=1)
             bits_RN[place].index_add_(0, recording_B, nats_B.cpu() / math.log(2))
         counts_N.index_add_(0, recording_B, counts_BT.sum(dim=1).double().cpu())
     return bits_RN.numpy(), counts_N.numpy()

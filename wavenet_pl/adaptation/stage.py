@@ -1,4 +1,4 @@
-"""One step of an adaptation as a training: its data, its module, when it stops, and what is written at its end."""
+"""One step of an adaptation as a training: its data, its model, when it stops, and what is written at its end."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ from wavenet_pl.adaptation.measure import measure_beginning, measure_forgetting,
 from wavenet_pl.adaptation.report import NUMBERS, REPORT, summary, write_report
 from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
 from wavenet_pl.adaptation.stop import HeldOutStop
-from wavenet_pl.callbacks.ranks import is_rank_zero
-from wavenet_pl.checkpoint import best_checkpoint, load, validation_bits
-from wavenet_pl.config import Config
-from wavenet_pl.data.split import Split
-from wavenet_pl.delta import DELTA_NAME, Delta, encode_delta
-from wavenet_pl.durable import write_durably
+from wavenet_pl.config.tree import Config
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.voices import VoiceJudge
-from wavenet_pl.intervals import Interval
-from wavenet_pl.modules import WaveNetModule
-from wavenet_pl.run import RunFolder, checkpoint_step, run_folder
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.model import Model
+from wavenet_pl.numbers.intervals import Interval
+from wavenet_pl.runs.checkpoints import best_checkpoint, validation_bits
+from wavenet_pl.runs.delta import DELTA_NAME, Delta, encode_delta
+from wavenet_pl.runs.folder import RunFolder, checkpoint_step, run_folder
+from wavenet_pl.runs.loading import load
+from wavenet_pl.shards.split import Split
 from wavenet_pl.tracking.rows import read_metrics
-from wavenet_pl.tracking.wandb_logger import RunTracker
-from wavenet_pl.train import Extras, Task
+from wavenet_pl.training.callbacks.ranks import is_rank_zero
+from wavenet_pl.training.fit import Extras, Task
+from wavenet_pl.training.module import module_of
+from wavenet_pl.training.wandb_logger import RunTracker
 
 PATIENCE, RISE = 4, 0.003
 """Validations without a new minimum of held-out bits, and the share by which they may be above it."""
@@ -80,9 +82,9 @@ class Stage:
     def _replayed(self) -> Split | None:
         if self.replay is None:
             return None
-        module = self.base.module
+        model = self.base.model
         labels = self.base.labels_with(self.voice.name)
-        return base_split(self.replay.path, "train", module.sample_rate, tuple(module.inputs), labels)
+        return base_split(self.replay.path, "train", model.sample_rate, tuple(model.inputs), labels)
 
     @cached_property
     def data(self) -> AdaptationData:
@@ -113,7 +115,7 @@ class Stage:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def task(self, start: WaveNetModule) -> Task:
+    def task(self, start: Model) -> Task:
         """The training.
 
         Args:
@@ -124,9 +126,9 @@ class Stage:
         # Other ranks begin with any row: with the first step they get the weights of rank 0.
         nearest = 0 if beginning is None else self.base.speakers.index(beginning.nearest)
         name = self.voice.name
-        module = Base(self.base.path, start).with_row(self.config, self.data.index.fingerprint, name, nearest)
+        model = Base(self.base.path, start).with_row(self.config, self.data.index.fingerprint, name, nearest)
         if self.method == "embedding":
-            train_row_only(module, module.labels.speakers.index(name))
+            train_row_only(model, model.labels.speakers.index(name))
         stop = HeldOutStop(PATIENCE, RISE)
 
         def at_end(tracker: RunTracker | None) -> None:
@@ -135,8 +137,8 @@ class Stage:
 
         facts = {"base": self.base.path, "base_hash": self.base.hash, "speaker": name, "method": self.method}
         # A few seconds of one voice are no ground for a warning; the report compares rows.
-        extras = Extras(callbacks=[stop], facts=facts, warns_of_deafness=False, at_end=at_end)
-        return Task(self.config, self.run, self.data, module, extras)
+        extras = Extras(callbacks=[stop], facts=facts, warn_unused_condition=False, at_end=at_end)
+        return Task(self.config, self.run, self.data, module_of(model), extras)
 
     def say_where(self) -> None:
         """Where what came of it lies, and what to type next."""
@@ -156,7 +158,7 @@ class Stage:
             method=self.method,
             step=best,
         )
-        write_durably(run.path / DELTA_NAME, encode_delta(base.module, adapted, said))
+        write_durably(run.path / DELTA_NAME, encode_delta(base.model, adapted, said))
         write_durably(
             run.path / BASE_NAME, json.dumps({"path": base.path, "hash": base.hash}, indent=1) + "\n"
         )
@@ -169,7 +171,7 @@ class Stage:
         print("\n" + "\n".join(summary(results)))
 
     def _results(
-        self, beginning: Beginning, stop: HeldOutStop, adapted: WaveNetModule, best: int, clips: ClipSet
+        self, beginning: Beginning, stop: HeldOutStop, adapted: Model, best: int, clips: ClipSet
     ) -> Results:
         """What the report says."""
         run, base = self.run, self.base
@@ -206,11 +208,11 @@ class Stage:
             curve=[(0, beginning.before.mean), *validation_bits(run).items()],
         )
 
-    def _forgetting(self, adapted: WaveNetModule) -> tuple[dict[str, Forgetting], str]:
+    def _forgetting(self, adapted: Model) -> tuple[dict[str, Forgetting], str]:
         """What the speakers of the base lost, or why nothing is known about it."""
         if self.method == "embedding":
             return {}, "the weights of the base are as they were, bit for bit, so nothing was forgotten"
-        path = self.base.module.config.data.path if self.replay is None else self.replay.path
+        path = self.base.model.config.data.path if self.replay is None else self.replay.path
         try:
             return measure_forgetting(self.base, adapted, path), ""
         except UserError as error:

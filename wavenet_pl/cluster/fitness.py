@@ -9,12 +9,12 @@ from typing import Any
 
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.plan import Training
-from wavenet_pl.config import Config
-from wavenet_pl.data.index import Index, shard_storage
+from wavenet_pl.config.tree import Config
 from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.errors import UserError
+from wavenet_pl.runs.versions import Finding
+from wavenet_pl.shards.index import Index, shard_storage
 from wavenet_pl.tracking.rows import SAVE_SECONDS, logged_numbers
-from wavenet_pl.versions import Finding
 
 _EARLY = 60
 """Seconds by which SLURM may signal too early or too late."""
@@ -142,6 +142,6 @@ def _step_seconds(training: Training) -> float:
 
 def _has_wandb_key() -> bool:
     """As the tracker finds out; it imports Lightning, and is asked for online runs only."""
-    from wavenet_pl.tracking.wandb_session import key_is_set
+    from wavenet_pl.training.wandb_session import key_is_set
 
     return key_is_set()

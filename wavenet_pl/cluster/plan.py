@@ -10,15 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from wavenet_pl.adaptation.request import read_request
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.records import records_folder
 from wavenet_pl.cluster.script import Job
 from wavenet_pl.cluster.sweep import read_sweep, sweep_name
-from wavenet_pl.config import Config, DataConfig, check_trainer, load_config, split_arguments
-from wavenet_pl.data.index import INDEX_NAME, Index, load_index
-from wavenet_pl.data.storage import Storage
+from wavenet_pl.config.training import DataConfig
+from wavenet_pl.config.tree import Config, check_limits, load_config, split_arguments
 from wavenet_pl.errors import UserError
-from wavenet_pl.run import RunFolder, run_folder
+from wavenet_pl.runs.folder import RunFolder, run_folder
+from wavenet_pl.shards.index import INDEX_NAME, Index, load_index
+from wavenet_pl.shards.storage import Storage
+from wavenet_pl.training.trainer_options import check_trainer
 
 TRAININGS = ("train", "adapt")
 """Commands that run on every rank, are saved and go on."""
@@ -114,8 +117,6 @@ def _known(
     args: argparse.Namespace,
     read_index: Callable[[str], Index],
 ) -> Training:
-    from wavenet_pl.train import check_limits
-
     config = load_config(files, settings)
     check_limits(config)
     check_trainer(config)
@@ -155,9 +156,7 @@ def _topology(trainer: Mapping[str, Any], options: JobOptions) -> list[str]:
 
 
 def _adaptation(wish: Wish) -> Step:
-    from wavenet_pl.adapt import check_arguments
-
-    check_arguments(wish.args)
+    read_request(wish.args)
     _base_is_there(wish)
     settings = split_arguments(wish.args.settings)[1]
     given = dict(setting.split("=", 1) for setting in settings)

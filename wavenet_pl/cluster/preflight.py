@@ -6,7 +6,6 @@ import getpass
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from wavenet_pl import versions
 from wavenet_pl.cluster import fitness, storage
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.plan import Step
@@ -14,8 +13,9 @@ from wavenet_pl.cluster.records import Record
 from wavenet_pl.cluster.scheduler import Refused, Scheduler
 from wavenet_pl.cluster.script import build_script
 from wavenet_pl.cluster.states import Partition
-from wavenet_pl.redaction import redact
-from wavenet_pl.versions import Finding
+from wavenet_pl.files.redaction import redact
+from wavenet_pl.runs import versions
+from wavenet_pl.runs.versions import Finding
 
 Level = Literal["warn", "fail"]
 _REFUSALS = {

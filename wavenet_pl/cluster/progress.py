@@ -7,8 +7,8 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from wavenet_pl.config import load_config
-from wavenet_pl.run import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.config.tree import load_config
+from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.tracking.rows import pick, read_metrics
 
 _RECENT = 200

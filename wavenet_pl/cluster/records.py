@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wavenet_pl.cluster.guard import Starts, read_starts
-from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
-from wavenet_pl.foreign import read_file
-from wavenet_pl.run import RunFolder
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.foreign import read_file
+from wavenet_pl.runs.folder import RunFolder
+from wavenet_pl.runs.starts import Starts, read_starts
 
 FOLDER = ".slurm"
 _LARGEST = 2**26

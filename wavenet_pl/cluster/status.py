@@ -14,7 +14,7 @@ from wavenet_pl.cluster.records import Record, find_records, read_records, task_
 from wavenet_pl.cluster.scheduler import Scheduler
 from wavenet_pl.cluster.states import JobState
 from wavenet_pl.errors import UserError
-from wavenet_pl.run import RunFolder
+from wavenet_pl.runs.folder import RunFolder
 
 FORGOTTEN = "ended"
 """State of a job that the controller no longer knows."""

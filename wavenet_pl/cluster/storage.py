@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wavenet_pl.cluster.plan import Step, Training
-from wavenet_pl.doctor import GIB, disk_room
-from wavenet_pl.run import list_checkpoints
-from wavenet_pl.versions import Finding
+from wavenet_pl.runs.folder import list_checkpoints
+from wavenet_pl.runs.machine import GIB, disk_room
+from wavenet_pl.runs.versions import Finding
 
 _OWN = ("tmpfs", "devtmpfs", "ramfs", "overlay")
 """Kinds of file systems that one machine has for itself."""

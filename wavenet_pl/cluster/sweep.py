@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.foreign import read_file
+from wavenet_pl.files.foreign import read_file
 
 MOST_TASKS = 10_000
 _SETTING = re.compile(r"[a-z_][\w.]*")

@@ -1,8 +1,1 @@
-"""Shards of audio: how they are written, indexed, ordered and read."""
-
-from __future__ import annotations
-
-import os
-
-# Before webdataset is imported anywhere: without it a `.pyd` member or a `pipe:` URL runs code.
-os.environ["WDS_SECURE"] = "1"
+"""From shards to batches: the order of an epoch, crops with their condition, worker processes."""

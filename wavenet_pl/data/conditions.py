@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl import counter
-from wavenet_pl.data.damage import Damage
-from wavenet_pl.data.split import Split
-from wavenet_pl.features import FeatureSpec
+from wavenet_pl.audio.features import FeatureSpec
+from wavenet_pl.numbers import counter
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.split import Split
 
 Fields = dict[str, npt.NDArray[Any]]
 """Name of a batch's field -> the part of one crop."""

@@ -7,15 +7,15 @@ from typing import Any
 
 import lightning.pytorch as L
 
-from wavenet_pl.config import DataConfig
+from wavenet_pl.audio.features import SPECS
+from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.conditions import Conditions
-from wavenet_pl.data.index import Index, load_index, shard_storage
 from wavenet_pl.data.order import EpochPlan, check_batch_size
 from wavenet_pl.data.pipeline import Share, build_pipeline
-from wavenet_pl.data.split import Split
 from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.errors import UserError
-from wavenet_pl.features import SPECS
+from wavenet_pl.shards.index import Index, load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 
 class CropLoader:

@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl import counter
 from wavenet_pl.errors import UserError
+from wavenet_pl.numbers import counter
 
 Integers = npt.NDArray[np.int64]
 

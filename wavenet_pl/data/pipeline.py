@@ -17,8 +17,8 @@ import torch
 import webdataset
 
 from wavenet_pl.data.conditions import Conditions, Fields
-from wavenet_pl.data.damage import Damage
 from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.shards.damage import Damage
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl import counter
-from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.sample import choose_slots, read_batches
 from wavenet_pl.evaluation.scoring import Tell
 from wavenet_pl.evaluation.screen import screen
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.generation.draw import Draw
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
+from wavenet_pl.numbers import counter
+from wavenet_pl.shards.split import Split
 
 Audio = npt.NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class Speed:
 
 
 def make_clips(
-    module: WaveNetModule,
+    model: Model,
     split: Split,
     *,
     seconds: float,
@@ -68,33 +68,33 @@ def make_clips(
     The counterparts are recordings drawn by seed; those that last as long come first, and come again where there are
     fewer than clips.
     """
-    samples = max(1, round(seconds * module.sample_rate))
+    samples = max(1, round(seconds * model.sample_rate))
     plan = choose_slots(
         split.frames, _beginnings(split, samples, count, seed), crop_samples=samples, batch_size=count
     )
     # One sample of context is the silence code before a recording: then column t of the condition goes with sample t.
-    [batch] = read_batches(module, split, plan, context=1)
+    [batch] = read_batches(model, split, plan, context=1)
     with torch.inference_mode():
-        condition = module.condition(batch, samples)
-    draw, engine = Draw(seed=seed, clips=tuple(range(count))), module.build_engine(choice)
+        condition = model.condition(batch, samples)
+    draw, engine = Draw(seed=seed, clips=tuple(range(count))), model.build_engine(choice)
     pieces, done, began = [], 0, time.monotonic()
-    for piece in module.stream_codes(samples, draw, condition=condition, engine=engine):
+    for piece in model.stream_codes(samples, draw, condition=condition, engine=engine):
         pieces.append(piece.cpu())
         done += piece.shape[1]
         tell(done / samples)
     seconds_taken = max(time.monotonic() - began, 1e-9)
-    generated = np.asarray(module.codec.decode(torch.cat(pieces, dim=1)).cpu().numpy())
+    generated = np.asarray(model.codec.decode(torch.cat(pieces, dim=1)).cpu().numpy())
     recorded = batch["audio"][:, 1:].cpu().numpy()
     told = [
-        "" if module.conditioner is None else module.conditioner.describe(batch, row) for row in range(count)
+        "" if model.conditioner is None else model.conditioner.describe(batch, row) for row in range(count)
     ]
     clips = [
-        _judged(key, words, made, real[:length], module.sample_rate)
+        _judged(key, words, made, real[:length], model.sample_rate)
         for key, words, made, real, length in zip(
             batch["keys"], told, generated, recorded, batch["last"].tolist(), strict=True
         )
     ]
-    made_seconds = count * samples / module.sample_rate
+    made_seconds = count * samples / model.sample_rate
     return clips, Speed(made_seconds / seconds_taken, count, engine.threads, engine.name, engine.weights)
 
 

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.data.split import Split
 from wavenet_pl.evaluation.sample import BATCH_SAMPLES, choose_slots, draw_predictions, read_batches
 from wavenet_pl.evaluation.scoring import Tell
-from wavenet_pl.intervals import Interval, mean_and_interval
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
+from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.shards.split import Split
 
 TOLERANCE = 0.01
 """Bits per sample that a context may cost and still count as all that the model uses."""
@@ -46,14 +46,14 @@ def list_contexts(receptive_field: int) -> list[int]:
 
 
 def measure_context(
-    module: WaveNetModule, split: Split, *, predictions: int, seed: int, tell: Tell
+    model: Model, split: Split, *, predictions: int, seed: int, tell: Tell
 ) -> list[ContextPoint]:
     """The curve, on predictions drawn from the recordings that are longer than the longest context.
 
     Returns:
         No points where no recording is long enough, or none can be read.
     """
-    field = module.config.model.network.receptive_field
+    field = model.config.model.network.receptive_field
     contexts = list_contexts(field)
     frames = split.frames
     chosen = draw_predictions(frames, predictions, earliest=contexts[-1], seed=seed)
@@ -67,7 +67,7 @@ def measure_context(
         def tell_part(share: float, before: int = before, context: int = context) -> None:
             tell((before + share * context) / sum(contexts))
 
-        bits_M[context] = bits_with_context(module, split, chosen, context, tell_part)
+        bits_M[context] = bits_with_context(model, split, chosen, context, tell_part)
     known_M = np.isfinite(bits_M[field])  # the rest is of damaged recordings
 
     def mean(values_M: npt.NDArray[np.float64]) -> Interval:
@@ -83,16 +83,16 @@ def measure_context(
 
 
 def bits_with_context(
-    module: WaveNetModule, split: Split, chosen: npt.NDArray[np.int64], context: int, tell: Tell
+    model: Model, split: Split, chosen: npt.NDArray[np.int64], context: int, tell: Tell
 ) -> npt.NDArray[np.float64]:
     """Bits (M,) of the chosen predictions, each from a window of its own; NaN where it cannot be read."""
     size = min(len(chosen), max(1, BATCH_SAMPLES // context))
     plan = choose_slots(split.frames, chosen, crop_samples=1, batch_size=size)
     parts = []
-    for number, batch in enumerate(read_batches(module, split, plan, context=context), start=1):
+    for number, batch in enumerate(read_batches(model, split, plan, context=context), start=1):
         with torch.inference_mode():
-            outputs_BKT, codes_BT, counts_BT = module.predict(batch)
-            nats_B = module.head.nats(outputs_BKT[:, :, -1:], codes_BT[:, -1:])[:, 0]
+            outputs_BKT, codes_BT, counts_BT = model.predict(batch)
+            nats_B = model.head.nats(outputs_BKT[:, :, -1:], codes_BT[:, -1:])[:, 0]
         parts.append(nats_B.double().where(counts_BT[:, -1], math.nan).cpu().numpy() / math.log(2))
         tell(number / plan.num_batches)
     return np.concatenate(parts)[: len(chosen)]

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.dsp import resample
+from wavenet_pl.audio.features import NUM_KEYS, NotesSpec
+from wavenet_pl.audio.midi import PEDAL_DOWN
+from wavenet_pl.audio.resampling import resample
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.likeness import Measure
-from wavenet_pl.features import NUM_KEYS, NotesSpec
-from wavenet_pl.intervals import Interval, mean_and_interval
-from wavenet_pl.midi import PEDAL_DOWN
-from wavenet_pl.versions import INSTALL_JUDGES
+from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.runs.versions import INSTALL_JUDGES
 
 Keys = npt.NDArray[np.bool_]
 """(J, K) which keys sound when."""

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavenet_pl.data.damage import Damage
-from wavenet_pl.data.split import Split
+from wavenet_pl.audio.features import NotesSpec
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.hearing import NoteJudge, compare_keys, told_keys
 from wavenet_pl.evaluation.likeness import Embeddings, Measure
 from wavenet_pl.evaluation.scoring import Tell
 from wavenet_pl.evaluation.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
-from wavenet_pl.features import NotesSpec
-from wavenet_pl.foreign import printable
+from wavenet_pl.files.foreign import printable
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.split import Split
 
 _TELLS_VOICE = {"speaker", "mel"}
 """Inputs that say whose voice it should be."""

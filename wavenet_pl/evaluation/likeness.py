@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.intervals import Interval
+from wavenet_pl.numbers.intervals import Interval
 
 Embeddings = npt.NDArray[np.float64]
 

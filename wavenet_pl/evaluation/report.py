@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from wavenet_pl.durable import write_durably
+from wavenet_pl.audio.pictures import encode_spectrograms
 from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.context import TOLERANCE, effective_receptive_field
 from wavenet_pl.evaluation.curve import draw_curve
@@ -24,9 +24,9 @@ from wavenet_pl.evaluation.judging import Judgement
 from wavenet_pl.evaluation.likeness import shown
 from wavenet_pl.evaluation.results import Results
 from wavenet_pl.evaluation.scoring import Group, gaps
-from wavenet_pl.foreign import printable
-from wavenet_pl.intervals import LEVEL, Interval
-from wavenet_pl.plots import encode_spectrograms
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.foreign import printable
+from wavenet_pl.numbers.intervals import LEVEL, Interval
 
 PAGE_NAME = "report.html"
 _MOST_ROWS = 200

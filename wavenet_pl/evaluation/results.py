@@ -6,14 +6,14 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from wavenet_pl.data.baselines import Baselines
-from wavenet_pl.data.split import Split
+from wavenet_pl.evaluation.baselines import Baselines
 from wavenet_pl.evaluation.clips import Clip, Speed, count_faults
 from wavenet_pl.evaluation.context import TOLERANCE, ContextPoint, effective_receptive_field
 from wavenet_pl.evaluation.judging import Judgement
 from wavenet_pl.evaluation.scoring import Group, Score, gaps, grouped
 from wavenet_pl.evaluation.screen import KINDS
-from wavenet_pl.intervals import LEVEL
+from wavenet_pl.numbers.intervals import LEVEL
+from wavenet_pl.shards.split import Split
 
 
 @dataclass(frozen=True)

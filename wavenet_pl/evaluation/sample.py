@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from wavenet_pl import counter
 from wavenet_pl.data.conditions import Conditions
-from wavenet_pl.data.index import Shard
 from wavenet_pl.data.order import EpochPlan, Integers
 from wavenet_pl.data.pipeline import Share, build_pipeline
-from wavenet_pl.data.split import Split
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
+from wavenet_pl.numbers import counter
+from wavenet_pl.shards.index import Shard
+from wavenet_pl.shards.split import Split
 
 
 def draw_recordings(shards: Sequence[Shard], *, seed: int, max_samples: int) -> tuple[Shard, ...]:
@@ -55,23 +55,21 @@ class ChosenSlots(EpochPlan):
 
 
 def read_batches(
-    module: WaveNetModule, split: Split, plan: EpochPlan, *, context: int, others: bool = False
+    model: Model, split: Split, plan: EpochPlan, *, context: int, others: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The batches of a plan, each slot after `context` samples of its recording, where the module's weights are.
+    """The batches of a plan, each slot after `context` samples of its recording, where the model's weights are.
 
     With what the model is told about them, and with `others` also something else, as `Conditions`.
     """
     conditions = Conditions(
         split,
-        tuple(module.inputs),
+        tuple(model.inputs),
         num_columns=context + plan.crop_samples - 1,
-        frame_context=module.config.model.condition.frame_context,
+        frame_context=model.config.model.condition.frame_context,
         others=others,
     )
-    # Lightning's own record of the device is not that of weights that were loaded.
-    device = next(module.parameters()).device
     for batch in build_pipeline(conditions, plan, Share(), receptive_field=context):
-        yield module.transfer_batch_to_device(batch, device, 0)
+        yield model.to_device(batch)
 
 
 def every_slot(frames: Integers, *, crop_samples: int, batch_size: int) -> EpochPlan:

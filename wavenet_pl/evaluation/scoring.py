@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from wavenet_pl.data.damage import Damage
-from wavenet_pl.data.split import Split
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.evaluation.sample import BATCH_SAMPLES, every_slot, read_batches
-from wavenet_pl.intervals import Interval, mean_and_interval
-from wavenet_pl.modules import WaveNetModule
+from wavenet_pl.model import Model
+from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.split import Split
 
 Tell = Callable[[float], None]
 """Is told the share that is done, 0 to 1."""
@@ -30,7 +30,7 @@ class Score:
     bits: float
     """Sum over its samples, in the head's own codes."""
     comparable_bits: float
-    """The same in codes of the module's comparable codec."""
+    """The same in codes of the model's comparable codec."""
     extra: dict[str, tuple[int, float]]
     """Input -> samples that were also told a wrong value of it, and the bits that they cost more then."""
 
@@ -47,7 +47,7 @@ class Group:
     comparable_bits: Interval
 
 
-def score(module: WaveNetModule, split: Split, tell: Tell) -> Iterator[Score | Damage]:
+def score(model: Model, split: Split, tell: Tell) -> Iterator[Score | Damage]:
     """Scores recording by recording, every sample once, in crops as in validation.
 
     Yields:
@@ -56,26 +56,26 @@ def score(module: WaveNetModule, split: Split, tell: Tell) -> Iterator[Score | D
     Raises:
         BadDataError: the model's numbers are not finite.
     """
-    frames, crop = split.frames, module.config.data.crop_samples
-    field = module.config.model.network.receptive_field
+    frames, crop = split.frames, model.config.data.crop_samples
+    field = model.config.model.network.receptive_field
     plan = every_slot(frames, crop_samples=crop, batch_size=max(1, BATCH_SAMPLES // (crop + field)))
     # Bits, comparable bits, samples; then for each input samples with a wrong value and their extra bits.
-    sums = np.zeros((len(frames), 3 + 2 * len(module.inputs)))
+    sums = np.zeros((len(frames), 3 + 2 * len(model.inputs)))
     damaged: set[str] = set()
-    for number, batch in enumerate(read_batches(module, split, plan, context=field, others=True), start=1):
+    for number, batch in enumerate(read_batches(model, split, plan, context=field, others=True), start=1):
         for damage in batch["bad"]:
             if damage.key not in damaged:
                 damaged.add(damage.key)
                 yield damage
         with torch.inference_mode():
-            outputs_BKT, codes_BT, counts_BT = module.predict(batch)
-            nats_BT = module.head.nats(outputs_BKT, codes_BT)
-            same = module.comparable_codec == module.codec
-            comparable_BT = nats_BT if same else module.comparable_nats(outputs_BKT, codes_BT)
+            outputs_BKT, codes_BT, counts_BT = model.predict(batch)
+            nats_BT = model.head.nats(outputs_BKT, codes_BT)
+            same = model.comparable_codec == model.codec
+            comparable_BT = nats_BT if same else model.comparable_nats(outputs_BKT, codes_BT)
             columns = [nats_BT / math.log(2), comparable_BT / math.log(2), counts_BT]
-            for name in module.inputs:
+            for name in model.inputs:
                 changed_B1 = batch[f"changed_{name}"][:, None]
-                extra_BT = module.wrong_nats(batch, name, codes_BT) - nats_BT
+                extra_BT = model.wrong_nats(batch, name, codes_BT) - nats_BT
                 columns += [counts_BT * changed_B1, extra_BT / math.log(2) * changed_B1]
         rows_BC = torch.stack(
             [column_BT.double().where(counts_BT, 0.0).sum(dim=1) for column_BT in columns], dim=1
@@ -93,7 +93,7 @@ def score(module: WaveNetModule, split: Split, tell: Tell) -> Iterator[Score | D
                     )
                 extra = {
                     name: (int(wrong[2 * place]), wrong[2 * place + 1])
-                    for place, name in enumerate(module.inputs)
+                    for place, name in enumerate(model.inputs)
                 }
                 yield Score(position, int(frames[position]), bits, comparable, extra)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.levels import measure
+from wavenet_pl.audio.levels import measure
 
 Audio = npt.NDArray[np.float32]
 

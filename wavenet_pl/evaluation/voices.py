@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.dsp import resample
+from wavenet_pl.audio.resampling import resample
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.likeness import Embeddings, Measure, cosines, frechet_distance
-from wavenet_pl.intervals import Interval, mean_and_interval
-from wavenet_pl.versions import INSTALL_JUDGES
+from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.runs.versions import INSTALL_JUDGES
 
 FEWEST_CLIPS = 16
 """For a Frechet distance. Of speech, 16 clips of one speaker are further from those of five than these are among

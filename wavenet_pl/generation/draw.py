@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl import counter
 from wavenet_pl.heads import check_draw
+from wavenet_pl.numbers import counter
 
 
 @dataclass(frozen=True)

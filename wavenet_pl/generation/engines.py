@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.generation.choice import Choice
+from wavenet_pl.generation.fused_cpu.fitness import why_not
 from wavenet_pl.generation.job import Job
 from wavenet_pl.generation.memory import check_memory
 from wavenet_pl.generation.reference import Reference
-from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
+from wavenet_pl.heads import Head
 from wavenet_pl.network import WaveNet
 
 
@@ -52,7 +52,7 @@ def build_engine(network: WaveNet, head: Head, choice: Choice) -> Engine:
     Raises:
         UserError: the one that was asked for cannot do the work.
     """
-    reason = _why_not_fused(network, head)
+    reason = why_not(network, head)
     if choice.engine == "fused-cpu" and reason:
         raise UserError(f"engine fused-cpu cannot generate here: {reason}; use the reference engine")
     if choice.engine == "reference" or reason:
@@ -62,7 +62,7 @@ def build_engine(network: WaveNet, head: Head, choice: Choice) -> Engine:
                 f"they are{f', and fused-cpu cannot: {reason}' if reason else ''}; leave it out"
             )
         return Reference(network, head, threads=choice.threads)
-    from wavenet_pl.generation.fused_cpu import FusedCPU  # numba takes a while to import
+    from wavenet_pl.generation.fused_cpu.engine import FusedCPU  # numba takes a while to import
 
     return FusedCPU(network, head, weights=choice.weights, threads=choice.threads)
 
@@ -79,15 +79,3 @@ def stream(engine: Engine, network: WaveNet, job: Job) -> Iterator[Tensor]:
         job.ended(start, codes_BN)
         for (start, _), codes_BN in zip(job.chunks, engine.stream(job), strict=True)
     )
-
-
-def _why_not_fused(network: WaveNet, head: Head) -> str:
-    """Why the fused engine cannot generate with them; nothing where it can."""
-    weight = network.output.weight
-    if weight.device.type != "cpu":
-        return f"the model is on {weight.device.type}"
-    if weight.dtype != torch.float32:
-        return f"the model's weights are {str(weight.dtype).removeprefix('torch.')}"
-    if not isinstance(head, (SoftmaxHead, LogisticsHead)):
-        return f"it does not know how to draw from {type(head).__name__}"
-    return ""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.config_mistakes import nearest
+from wavenet_pl.config.mistakes import nearest
 from wavenet_pl.data.conditions import num_frames, window
-from wavenet_pl.labels import Labels
+from wavenet_pl.shards.labels import Labels
 
 _SHOWN = 10  # names; a table of thousands fits no terminal
 

@@ -1,1 +1,1 @@
-"""Loggers: metrics.jsonl, the local truth, and Weights & Biases beside it, which never stops a training."""
+"""What was logged, readable without a trainer: the rows of metrics.jsonl, and what W&B has of them."""

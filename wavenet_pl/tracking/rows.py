@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wavenet_pl.durable import write_durably
 from wavenet_pl.errors import UserError
-from wavenet_pl.tracking.line_file import whole_lines
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.line_file import whole_lines
 
 SAVE_SECONDS = "perf/save_seconds"
 """How long a checkpoint took, by which the time that a job needs for its last one is known."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.tracking.line_file import LineFile
+from wavenet_pl.files.line_file import LineFile
 from wavenet_pl.tracking.rows import encode_row, read_metrics
 from wavenet_pl.tracking.wandb_log import mark_as_sent, mend_log, place_on_server, rows_in_log
 

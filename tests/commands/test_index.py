@@ -1,0 +1,420 @@
+"""The command `index`: shards that someone else wrote, damage by name, and the same index again."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from tests.shards.damages import DAMAGES, audio_bytes, metadata_bytes, write_tar
+from tests.shards.made import make_audio, write_shard_set
+from wavenet_pl import cli
+from wavenet_pl.commands.index import Progress
+from wavenet_pl.data.conditions import Conditions
+from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.data.pipeline import Share, build_pipeline
+from wavenet_pl.shards.damage import REMEDIES
+from wavenet_pl.shards.index import INDEX_NAME, load_index, shard_storage
+from wavenet_pl.shards.split import Split
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `wavenet-pl index`."""
+    capsys.readouterr()
+    code = cli.main(["index", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def table(out: str) -> dict[tuple[str, str], str]:
+    """(shard, recording) -> kind, from the printed table."""
+    lines = out.split("\n\n")[0].splitlines()
+    columns = [lines[0].index(title) for title in ("recording", "damage", "found", "what to do")]
+    return {
+        (line[: columns[0]].strip(), line[columns[0] : columns[1]].strip()): line[
+            columns[1] : columns[2]
+        ].strip()
+        for line in lines[1:]
+    }
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    return write_shard_set(tmp_path / "set", test=1, tags=("read",))
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """Two shards without folders for splits, in formats of their own, some with metadata."""
+    for number in range(2):
+        members = []
+        for row in range(6):
+            key = f"clip{6 * number + row:03d}"
+            members.append((f"./{key}.wav", audio_bytes(800 + row, seed=row)))
+            members.append((f"./{key}.json", metadata_bytes(speaker=f"p{row % 2}", tags=["t"], label=row)))
+        write_tar(tmp_path / f"foreign/part-{number}.tar", members)
+    return tmp_path / "foreign"
+
+
+# --- sound sets ---
+
+
+def test_a_set_that_nobody_touched_keeps_its_index(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in prepared.rglob("*.*")}
+    code, out, _ = run(capsys, prepared)
+    assert code == 0
+    assert (
+        f"nothing was changed: the index is right (fingerprint {load_index(prepared).fingerprint[:12]})"
+        in out
+    )
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in prepared.rglob("*.*")} == before
+
+
+def test_a_lost_index_comes_back_to_the_byte(prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (prepared / INDEX_NAME).read_bytes()
+    (prepared / INDEX_NAME).unlink()
+    code, out, _ = run(capsys, prepared)
+    assert code == 0
+    assert "wrote" in out
+    assert (prepared / INDEX_NAME).read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_index_of_what_prepare_wrote_is_the_one_that_it_wrote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(7):
+        path = tmp_path / f"source/voice {number % 2}/take.{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(audio_bytes(9_000 + number, seed=number))
+    assert (
+        cli.main(["prepare", "folder", str(tmp_path / "source"), str(tmp_path / "set"), "--jobs", "1"]) == 0
+    )
+    before = (tmp_path / "set" / INDEX_NAME).read_bytes()
+    assert "nothing was changed" in run(capsys, tmp_path / "set")[1]
+    (tmp_path / "set" / INDEX_NAME).unlink()
+    assert run(capsys, tmp_path / "set")[0] == 0
+    assert (tmp_path / "set" / INDEX_NAME).read_bytes() == before
+
+
+def test_an_index_that_cannot_be_read_is_said_and_replaced(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (prepared / INDEX_NAME).read_bytes()
+    (prepared / INDEX_NAME).write_bytes(before.replace(b"4000", b"4001", 1))
+    code, _, err = run(capsys, prepared)
+    assert code == 0
+    assert "indexing without the older index" in err
+    assert (prepared / INDEX_NAME).read_bytes() == before
+
+
+def test_foreign_shards_get_an_index_that_reads_every_recording(
+    foreign: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, foreign, "--val-fraction", "0.3")
+    assert code == 0
+    assert "there is no val/: its recordings were taken by a hash (--val-fraction 0.3)" in out
+    index = load_index(foreign)
+    assert set(index.splits) == {"train", "val"}
+    assert index.speakers == ("p0", "p1")
+    read = {}
+    for shards in index.splits.values():
+        split = Split(shards, shard_storage(index, foreign), index.sample_rate)
+        read.update({split[position].key: split.read(position) for position in range(len(split))})
+    assert sorted(read) == [f"clip{number:03d}" for number in range(12)]
+    for number in range(12):
+        wanted = make_audio(800 + number % 6, seed=number % 6).astype(np.float32) / 32768
+        assert np.array_equal(read[f"clip{number:03d}"], wanted)
+
+
+def test_jobs_change_nothing(foreign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    indexes = []
+    for jobs in (1, 2):
+        code, _, _ = run(capsys, foreign, "--out", tmp_path / f"jobs{jobs}", "--jobs", jobs)
+        assert code == 0
+        indexes.append((tmp_path / f"jobs{jobs}" / INDEX_NAME).read_bytes())
+    assert indexes[0] == indexes[1]
+
+
+@pytest.mark.parametrize("url", ["https://user:pass@host/set", "https://host/set?token=planted"])
+def test_a_url_with_a_password_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    code, _, err = run(capsys, url, "--out", tmp_path)
+    assert code == 2
+    assert "a user, a password or a key in it, which the index would keep" in err
+    assert "pass@" not in err and "planted" not in err
+
+
+def test_the_index_of_a_url_lies_in_a_folder_and_points_back(
+    foreign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = fsspec.filesystem("memory")
+    for path in foreign.iterdir():
+        memory.pipe(f"/remote/set/{path.name}", path.read_bytes())
+    try:
+        code, _, err = run(capsys, "memory://remote/set")
+        assert code == 2
+        assert "is a URL, where nothing is written; add --out FOLDER" in err
+        assert run(capsys, "memory://remote/set", "--out", tmp_path / "out")[0] == 0
+        index = load_index(tmp_path / "out")
+        assert index.base == "memory://remote/set"
+        split = Split(index.splits["train"], shard_storage(index, tmp_path / "out"), index.sample_rate)
+        assert split.read(0).any()
+        assert "nothing was changed" in run(capsys, "memory://remote/set/", "--out", tmp_path / "out")[1]
+    finally:
+        memory.rm("/remote", recursive=True)
+
+
+def test_out_elsewhere_points_to_the_shards_and_leaves_them_alone(
+    foreign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "foreign", "--out", "elsewhere")[0] == 0
+    assert not (foreign / INDEX_NAME).exists()
+    assert load_index("elsewhere").base == str(foreign), "whole, so that it holds from any folder"
+    assert load_index("elsewhere").fingerprint
+    assert run(capsys, "foreign", "--out", "foreign/../foreign")[0] == 0
+    assert load_index(foreign).base is None
+
+
+# --- damage ---
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("knows_before", [True, False])
+def test_each_recording_lost_is_named_and_the_rest_trains(
+    prepared: Path, damage: str, knows_before: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = "train/shard-000000.tar"
+    older = (prepared / INDEX_NAME).read_bytes()
+    if not knows_before:
+        (prepared / INDEX_NAME).unlink()
+    lost = DAMAGES[damage](prepared / shard)
+    code, out, err = run(capsys, prepared)
+    rows = table(out)
+    assert code == 2
+    assert "listed above; mend the shards, or leave these out with --skip-damaged" in err
+    assert err.count("\n") == 1
+    assert {key[0] for key in rows} == {shard}
+    named = {key[1] for key in rows} - {"?"}
+    assert named <= lost
+    if knows_before:
+        assert named == lost, "the older index knows what the shard once held"
+        assert (prepared / INDEX_NAME).read_bytes() == older, "nothing was written"
+    else:
+        assert not (prepared / INDEX_NAME).exists()
+        readable = {
+            "broken header": lost,
+            "interleaved": lost,
+            "cut at a member": {"rec-00002"},
+            "cut payload": {"rec-00002"},
+            "cut between recordings": set(),
+        }
+        assert named == readable[damage]
+
+    code, out, _ = run(capsys, prepared, "--skip-damaged")
+    assert code == 0
+    assert f"left out: {len(lost) if knows_before else ''}" in out
+    index = load_index(prepared)
+    everything = {f"rec-{number:05d}" for number in range(8)}
+    split = Split(index.splits["train"], shard_storage(index, prepared), index.sample_rate)
+    assert {split[position].key for position in range(len(split))} == everything - lost
+    plan = EpochPlan(split.frames, 900, 4, 0, 0, index.fingerprint, True)
+    for number, batch in enumerate(build_pipeline(Conditions(split), plan, Share(), receptive_field=100)):
+        assert batch["bad"] == []
+        windows = plan.windows(plan.batch(number))
+        for row, recording in enumerate(batch["recording"].tolist()):
+            if recording >= 0:
+                source = int(split[recording].key[4:])
+                audio = make_audio((4_000, 7_000, 2_500, 5_501)[source % 4], seed=source)
+                counted = batch["audio"][row, 1:][batch["first"][row] : batch["last"][row]].numpy()
+                wanted = audio[windows.start[row] : windows.stop[row]].astype(np.float32) / 32768
+                assert np.array_equal(counted, wanted)
+
+
+def test_every_line_says_what_to_do(prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    DAMAGES["cut at a member"](prepared / "train/shard-000000.tar")
+    _, out, _ = run(capsys, prepared)
+    lines = out.split("\n\n")[0].splitlines()
+    assert lines[0].split() == ["shard", "recording", "damage", "found", "what", "to", "do"]
+    assert all(any(line.endswith(remedy) for remedy in REMEDIES.values()) for line in lines[1:])
+
+
+def test_a_missing_shard_names_each_of_its_recordings(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (prepared / "train/shard-000001.tar").unlink()
+    code, out, _ = run(capsys, prepared)
+    assert code == 2
+    assert table(out) == {
+        ("train/shard-000001.tar", f"rec-{number:05d}"): "missing shard" for number in range(4, 8)
+    }
+
+
+def test_damage_over_several_shards_is_one_table(prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tar(
+        prepared / "train/zz.tar",
+        [
+            ("odd.wav", audio_bytes(300, rate=16_000)),
+            ("odd.json", b"{}"),
+            ("bare.wav", audio_bytes(300)),
+            ("rec-00001.wav", audio_bytes(300)),
+            ("rec-00001.json", b"{}"),
+            ("a.b.wav", audio_bytes(300)),
+        ],
+    )
+    (prepared / "train/empty.tar").write_bytes(b"")
+    (prepared / "train/page.tar").write_bytes(b"<html>404</html>" * 99)
+    code, out, err = run(capsys, prepared, "--jobs", "2")
+    assert code == 2
+    assert table(out) == {
+        ("train/empty.tar", "?"): "empty shard",
+        ("train/page.tar", "?"): "broken header",
+        ("train/zz.tar", "a.b"): "dotted key",
+        ("train/zz.tar", "odd"): "sample rate",
+        ("train/zz.tar", "bare"): "no JSON",
+        ("train/zz.tar", "rec-00001"): "duplicate",
+    }
+    assert "4 damaged recordings and 2 places where what is lost has no name" in err
+
+
+def test_names_in_a_hostile_shard_cannot_play_with_the_terminal(
+    foreign: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tar(foreign / "part-9.tar", [("\x1b[2J\x07evil\r.wav", b"x"), ("n" * 5_000 + ".wav", b"x")], 1)
+    code, out, _ = run(capsys, foreign)
+    assert code == 2
+    assert not any(sign in out for sign in "\x1b\x07\r")
+    assert "\\x1b[2J" in out
+    assert max(map(len, out.splitlines())) < 700
+
+
+def test_hostile_members_are_listed_and_leave_no_trace(
+    foreign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "trace"
+    link = tarfile.TarInfo("link.wav")
+    link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "secret.wav")
+    (tmp_path / "secret.wav").write_bytes(audio_bytes())
+    pickled = f"cposix\nsystem\n(S'touch {trace}'\ntR.".encode()
+    write_tar(
+        foreign / "part-9.tar",
+        [
+            (link, b""),
+            ("link.json", b"{}"),
+            ("../out.wav", audio_bytes()),
+            (f"{tmp_path}/abs.wav", audio_bytes()),
+            ("code.wav", audio_bytes()),
+            ("code.json", metadata_bytes(speaker="p0")),
+            ("code.pyd", pickled),
+        ],
+    )
+    files = sorted(tmp_path.rglob("*"))
+    code, out, _ = run(capsys, foreign)
+    assert code == 2
+    assert sorted(table(out).values()) == ["link", "outside", "outside"]
+    assert sorted(tmp_path.rglob("*")) == files
+    assert not trace.exists()
+
+
+# --- mistakes ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone"], "gone cannot be listed (No such file or directory)"),
+        (["file"], "file is a file, expected a folder; give the one that it is in"),
+        (["."], "has no shards *.tar"),
+        (["pipe:touch evil"], "would run a program"),
+        (["nosuch://x", "--out", "out"], "nosuch://x cannot be opened"),
+        (["set", "--val-fraction", "0.5"], "set has val/, expected no --val-fraction"),
+        (["set", "--val-fraction", "1"], "--val-fraction is 1.0, expected a number between 0 and 1"),
+        (["set", "--jobs", "0"], "--jobs is 0, expected at least 1"),
+        (["set", "--out", "file"], "file is a file, expected a folder"),
+        (["one"], "found 1 sound recordings, expected at least 2"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    write_shard_set(tmp_path / "set", train=1, val=1, frames=200)
+    write_tar(tmp_path / "one/a.tar", [("a.wav", audio_bytes(100))])
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "one", "set"]
+
+
+def test_shards_in_other_folders_are_said_to_be_left_aside(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tar(prepared / "backup/a.tar", [("a.wav", audio_bytes(100))])
+    code, _, err = run(capsys, prepared)
+    assert code == 0
+    assert "not read: backup/a.tar, which is in no folder of a split" in err
+
+
+def test_help_and_mistakes_do_not_wait_for_libraries() -> None:
+    program = (
+        "import sys; from wavenet_pl import cli\n"
+        "try: cli.main(['index', '--help'])\n"
+        "except SystemExit as done: assert done.code == 0\n"
+        "assert not {'numpy', 'torch', 'soundfile', 'fsspec', 'webdataset'} & set(sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--skip-damaged" in done.stdout
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_tells_what_is_done_and_left() -> None:
+    seconds = iter([0, 10, 40, 41, 71])
+    log = io.StringIO()
+    progress = Progress(400_000_000, log, lambda: next(seconds))
+    for _ in range(4):
+        progress.advance(40_000_000)
+    progress.close()
+    assert log.getvalue() == "checked 80 of 400 MB, 0:02:40 left\nchecked 160 of 400 MB, 0:01:46 left\n"
+
+
+def test_progress_on_a_terminal_is_one_line_that_goes_away() -> None:
+    seconds = iter([0, 1, 2])
+    terminal = Terminal()
+    progress = Progress(4_000_000, terminal, lambda: next(seconds))
+    progress.advance(1_000_000)
+    progress.advance(1_000_000)
+    progress.close()
+    shown = terminal.getvalue().split("\r\x1b[K")
+    assert shown == ["", "checked 1 of 4 MB, 0:00:03 left", "checked 2 of 4 MB, 0:00:02 left", ""]

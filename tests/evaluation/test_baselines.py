@@ -1,0 +1,79 @@
+"""What simple models reach, against sums over single samples."""
+
+from __future__ import annotations
+
+from math import log2
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.baselines import Baselines, load_baselines, measure_baselines, save_baselines
+
+RECORDINGS = st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=30), min_size=1, max_size=5)
+
+
+def measured(train: list[list[int]], val: list[list[int]], channels: int = 8, silence: int = 4):  # type: ignore[no-untyped-def]
+    def arrays(rows: list[list[int]]) -> list[np.ndarray]:
+        return [np.array(row, dtype=np.int64) for row in rows]
+
+    return measure_baselines(arrays(train), arrays(val), quantization_channels=channels, silence_code=silence)
+
+
+@given(RECORDINGS, RECORDINGS)
+def test_bits_are_those_of_counting_one_by_one(train: list[list[int]], val: list[list[int]]) -> None:
+    samples = [code for row in train for code in row]
+    pairs = [pair for row in train for pair in zip([4, *row], row, strict=False)]
+    unigram = order1 = scored = 0.0
+    for row in val:
+        for before, code in zip([4, *row], row, strict=False):
+            unigram -= log2((samples.count(code) + 1) / (len(samples) + 8))
+            followers = sum(first == before for first, _ in pairs)
+            order1 -= log2((pairs.count((before, code)) + 1) / (followers + 8))
+            scored += 1
+    found = measured(train, val)
+    assert found.uniform == 3
+    assert found.unigram == pytest.approx(unigram / scored)
+    assert found.order1 == pytest.approx(order1 / scored)
+    assert (found.train_samples, found.val_samples) == (len(samples), scored)
+
+
+def test_a_constant_is_learned_and_noise_is_not() -> None:
+    constant = [[4] * 5_000]
+    assert measured(constant, constant).unigram < 0.01
+    noise = [np.random.Generator(np.random.Philox(n)).integers(0, 8, 40_000).tolist() for n in range(2)]
+    found = measured(noise[:1], noise[1:])
+    assert found.unigram == pytest.approx(3, abs=0.01)
+    assert found.order1 == pytest.approx(3, abs=0.01)
+
+
+def test_a_walk_is_known_by_its_last_step_only() -> None:
+    walk = [[n % 8 for n in range(8_000)]]
+    found = measured(walk, walk)
+    assert found.unigram == pytest.approx(3, abs=0.01)
+    assert found.order1 < 0.05
+
+
+def test_no_validation_scores_nothing() -> None:
+    found = measured([[1, 2]], [])
+    assert (found.unigram, found.order1, found.val_samples) == (0, 0, 0)
+
+
+def test_baselines_are_read_back_as_they_were(tmp_path):
+    baselines = Baselines(8.0, 1 / 3, 0.1, 1000, 100)
+    save_baselines(baselines, tmp_path / "baselines.json")
+    assert load_baselines(tmp_path / "baselines.json") == baselines
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"uniform": 1}', "[" * 4000, " " * 5000,
+             '{"uniform": NaN, "unigram": 1, "order1": 1, "train_samples": 1, "val_samples": 1}',
+             '{"uniform": "x", "unigram": 1, "order1": 1, "train_samples": 1, "val_samples": 1}'],
+)  # fmt: skip
+def test_damaged_baselines_are_one_message(tmp_path, text):
+    (tmp_path / "baselines.json").write_text(text)
+    with pytest.raises(UserError, match="baselines.json cannot be used .*remove it") as error:
+        load_baselines(tmp_path / "baselines.json")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,101 @@
+"""Counter-based random numbers are splitmix64, uniform, and a function of key and counter alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wavenet_pl.numbers import counter
+
+KEYS = st.integers(0, 2**64 - 1)
+
+
+def splitmix64(seed: int, count: int) -> list[int]:
+    """The sequence as its authors publish it: one state, stepped, in plain integers."""
+    mask, state, outputs = 2**64 - 1, seed, []
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        outputs.append(z ^ (z >> 31))
+    return outputs
+
+
+@given(KEYS)
+def test_bits_are_the_sequence_of_splitmix64(key: int) -> None:
+    assert counter.random_bits(key, np.arange(20)).tolist() == splitmix64(key, 20)
+
+
+def test_first_bits_are_the_published_ones() -> None:
+    assert counter.random_bits(1234567, np.arange(3)).tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+    ]
+
+
+@given(KEYS, st.permutations(range(12)), st.integers(0, 12))
+def test_neither_order_nor_batching_changes_a_number(key: int, order: list[int], cut: int) -> None:
+    whole = counter.uniforms(key, np.arange(12))
+    batches = [counter.uniforms(key, np.array(part, dtype=np.int64)) for part in (order[:cut], order[cut:])]
+    np.testing.assert_array_equal(np.concatenate(batches), whole[order])
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3)])
+def test_numbers_have_the_shape_of_the_counters(shape: tuple[int, ...]) -> None:
+    counters = np.full(shape, 2**62)  # large enough to wrap, which must not warn
+    assert counter.random_bits(2**64 - 1, counters).shape == shape
+    assert counter.uniforms(2**64 - 1, counters).shape == shape
+
+
+def test_types_of_counters_do_not_matter() -> None:
+    expected = counter.random_bits(7, np.arange(5))
+    for kind in (np.uint8, np.int32, np.uint64):
+        np.testing.assert_array_equal(counter.random_bits(7, np.arange(5, dtype=kind)), expected)
+
+
+def test_uniforms_are_uniform_and_independent() -> None:
+    count, bins = 200_000, 100
+    numbers = counter.uniforms(counter.stream_key("test"), np.arange(count))
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    observed = np.histogram(numbers, bins=bins, range=(0, 1))[0]
+    chi_square = ((observed - count / bins) ** 2 / (count / bins)).sum()
+    assert abs(chi_square - (bins - 1)) < 5 * np.sqrt(2 * (bins - 1))
+    for lag in (1, 2, 16):
+        assert abs(np.corrcoef(numbers[:-lag], numbers[lag:])[0, 1]) < 5 / np.sqrt(count)
+
+
+def test_streams_of_neighbouring_seeds_are_unrelated() -> None:
+    one, other = (counter.uniforms(counter.stream_key("draw", seed), np.arange(50_000)) for seed in (0, 1))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(50_000)
+
+
+def test_largest_bits_stay_below_one() -> None:
+    assert (np.uint64(2**64 - 1) >> np.uint64(11)) * 2.0**-53 < 1
+
+
+@given(st.lists(st.integers() | st.text(), max_size=4), st.lists(st.integers() | st.text(), max_size=4))
+def test_different_parts_have_different_keys(one: list[int | str], other: list[int | str]) -> None:
+    assert (counter.stream_key(*one) == counter.stream_key(*other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((1,), ("1",)), (("ab",), ("a", "b")), (("a", "b"), ("b", "a")), ((1, 23), (12, 3)), ((), ("",))],
+)
+def test_type_grouping_and_order_of_parts_count(one: tuple, other: tuple) -> None:
+    assert counter.stream_key(*one) != counter.stream_key(*other)
+
+
+def test_keys_fit_in_64_bits_and_take_any_integer_type() -> None:
+    assert 0 <= counter.stream_key("x", -5) < 2**64
+    assert counter.stream_key("x", np.int64(5)) == counter.stream_key("x", 5)
+
+
+def test_key_of_a_float_raises() -> None:
+    with pytest.raises(TypeError):
+        counter.stream_key(0.5)  # type: ignore[arg-type]

@@ -1,0 +1,59 @@
+"""Intervals over recordings, against simulated recordings and against integrals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from wavenet_pl.numbers.intervals import LEVEL, mean_and_interval, student_quantile
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("number", [2, 3, 5, 12, 60])
+def test_it_holds_the_true_mean_as_often_as_it_says(number, spread):
+    """Recordings of unequal lengths with a level of their own, and samples that vary around it."""
+    random = np.random.default_rng(number)
+    trials, held = 2_000, 0
+    for _ in range(trials):
+        counts = np.round(random.lognormal(8, spread, number)).astype(int) + 1
+        levels = random.normal(3.0, 0.4, number)
+        sums = counts * levels + np.sqrt(counts) * random.standard_normal(number)
+        found = mean_and_interval(sums, counts)
+        held += found.low <= 3.0 <= found.high
+    assert held / trials == pytest.approx(LEVEL, abs=0.02)
+
+
+def test_samples_of_one_recording_are_no_evidence_of_others():
+    random = np.random.default_rng(0)
+    sums = random.normal(3.0, 0.4, 10) * 1_000
+    few, many = (mean_and_interval(sums * factor, np.full(10, 1_000 * factor)) for factor in (1, 1_000))
+    assert many == pytest.approx(few)
+    assert few.high - few.mean == pytest.approx(
+        2.262 * np.std(sums / 1_000, ddof=1) / math.sqrt(10), rel=1e-3
+    )
+
+
+def test_mean_is_of_samples_and_not_of_recordings():
+    assert mean_and_interval([10.0, 900.0], [10, 100]).mean == pytest.approx(910 / 110)
+
+
+def test_recordings_with_nothing_counted_are_left_out():
+    assert mean_and_interval([3.0, 0.0, 8.0], [1, 0, 2]) == mean_and_interval([3.0, 8.0], [1, 2])
+
+
+def test_one_recording_says_nothing_of_others():
+    assert mean_and_interval([6.0], [2]) == (3.0, -math.inf, math.inf)
+    assert math.isnan(mean_and_interval([], []).mean)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 10, 100])
+@pytest.mark.parametrize("probability", [0.9, 0.975, 0.99])
+def test_quantile_of_student_leaves_its_tail(degrees, probability):
+    quantile = student_quantile(probability, degrees)
+    angle = np.linspace(0, math.atan(quantile / math.sqrt(degrees)), 20_001)  # t = sqrt(degrees) tan(angle)
+    density = np.cos(angle) ** (degrees - 1)
+    constant = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(math.pi)
+    reached = 0.5 + constant * np.sum((density[1:] + density[:-1]) / 2) * angle[1]
+    assert reached == pytest.approx(probability, abs=5e-4)

@@ -1,0 +1,74 @@
+"""Real `wavenet-pl train` processes of a small model, and what they leave in their run folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.small import SETTINGS
+from wavenet_pl.runs.folder import RunFolder
+from wavenet_pl.tracking.rows import read_metrics
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def start(
+    shards: Path, folder: Path, *arguments: str, trouble: tuple[str, int, str] | None = None
+) -> subprocess.Popen[str]:
+    """`wavenet-pl train` in a process of its own, in a session of its own; with `tests.troubled_train`'s trouble."""
+    module = ["wavenet_pl", "train"] if trouble is None else ["tests.troubled_train", *map(str, trouble)]
+    command = [sys.executable, "-m", *module, f"data.path={shards}", *SETTINGS, "--runs", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def train(
+    shards: Path, folder: Path, *arguments: str, code: int = 0, trouble: tuple[str, int, str] | None = None
+) -> str:
+    """Run to the end; returns all that was printed."""
+    process = start(shards, folder, *arguments, trouble=trouble)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, err[-3000:]
+    assert "Traceback" not in err
+    return out + err
+
+
+def the_run(folder: Path) -> RunFolder:
+    """The one run in a folder of runs."""
+    [path] = [path for path in folder.iterdir() if path.name.startswith("wavenet-")]
+    return RunFolder(path)
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """Step -> loss of the one run, which has each step once."""
+    rows = [row for row in read_metrics(the_run(folder).metrics) if "train/loss" in row]
+    steps = [row["step"] for row in rows]
+    assert steps == list(range(1, len(steps) + 1)), "each step once, in order"
+    return {row["step"]: row["train/loss"] for row in rows}
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    """The weights of its newest checkpoint."""
+    path = max(the_run(folder).checkpoints.glob("*.ckpt"))
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Wait until the run has a row of this step."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        rows = list(folder.glob("wavenet-*/metrics.jsonl"))
+        if rows and any(row["step"] >= step for row in read_metrics(rows[0])):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no step {step} within two minutes")

@@ -1,0 +1,147 @@
+"""The name of a run says which experiment it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.small import small_config
+from wavenet_pl.config.tree import load_config
+from wavenet_pl.errors import UserError
+from wavenet_pl.runs.folder import RunFolder, open_run, run_folder, signature
+
+PRINT = "f" * 64
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["seed=1", "optim.lr=0.5", "model.network.stacks=2", "data.batch_size=8", "data.crop_samples=2000",
+     "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1.0"],
+)  # fmt: skip
+def test_what_changes_the_result_changes_the_signature(setting):
+    assert signature(small_config("x", setting), PRINT) != signature(small_config("x"), PRINT)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["data.path=elsewhere", "data.num_workers=3", "trainer.devices=2", "trainer.num_nodes=2", "trainer.max_steps=7",
+     "trainer.max_epochs=7", "wandb.mode=offline", "samples.count=2", "train.stop_after=60"],
+)  # fmt: skip
+def test_what_does_not_change_the_result_keeps_the_signature(setting):
+    assert signature(small_config("x", setting), PRINT) == signature(small_config("x"), PRINT)
+
+
+def test_other_data_is_another_run():
+    assert signature(small_config("x"), PRINT) != signature(small_config("x"), "e" * 64)
+
+
+def test_the_config_of_a_run_is_a_legal_argument_and_gives_the_same_run(tmp_path):
+    config = small_config("x", "trainer.max_steps=5", "optim.betas=[0.8, 0.95]")
+    run = run_folder(config, PRINT, tmp_path)
+    run.create(config)
+    again = load_config([run.config])
+    assert again == config
+    assert run_folder(again, PRINT, tmp_path) == run
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path, monkeypatch):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from wavenet_pl.runs.folder import RunFolder\n"
+        "lock = RunFolder(Path(sys.argv[1])).lock()\n"
+        "print('locked', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", program, str(run.path)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        monkeypatch.setattr("wavenet_pl.runs.folder._PATIENCE", 1)
+        with pytest.raises(
+            UserError, match="another process trains in .*, expected none; wait until it has ended"
+        ):
+            run.lock()
+    finally:
+        other.kill()
+        other.communicate()
+    run.lock().close()  # the lock ended with the process
+
+
+def test_what_a_killed_process_left_half_written_is_swept_up(tmp_path):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    run.create(small_config("x"))
+    (run.clips / ".step-000000003.tmp").mkdir(parents=True)
+    (run.clips / ".step-000000003.tmp/00.png").write_bytes(b"half")
+    for name in ("checkpoints/.step-000000003.ckpt.77.tmp", ".config.yaml.77.tmp"):
+        (run.path / name).write_bytes(b"half")
+    (run.checkpoints / "step-000000002.ckpt").write_bytes(b"whole")
+    run.sweep()
+    assert not list(run.path.rglob("*.tmp"))
+    assert (run.checkpoints / "step-000000002.ckpt").exists() and run.config.exists()
+
+
+def test_an_earlier_run_is_set_aside_and_not_deleted(tmp_path):
+    config = small_config("x")
+    run = run_folder(config, PRINT, tmp_path)
+    for number in (1, 2):
+        run.create(config)
+        (run.path / "mark").write_text(str(number))
+        aside = run.set_aside()
+        assert aside is not None and (aside / "mark").read_text() == str(number)
+    assert not run.path.exists() and run.set_aside() is None
+
+
+def test_a_run_keeps_its_id_over_restarts_and_moves_and_a_fresh_one_has_another(tmp_path):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    assert run.run_id == ""
+    run.create(small_config("x"))
+    first = run.run_id
+    run.create(small_config("x"))
+    aside = run.set_aside()
+    assert first.startswith(f"{run.name}-") and aside is not None and RunFolder(aside).run_id == first
+    run.create(small_config("x"))
+    assert run.run_id not in ("", first)
+
+
+@pytest.mark.parametrize("content", [b"../../evil", b"", b"a b", b"x" * 200, b"\xff"])
+def test_an_id_that_was_changed_is_refused(tmp_path, content):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    run.create(small_config("x"))
+    (run.path / "run_id").write_bytes(content)
+    with pytest.raises(
+        UserError, match="run_id holds .*, expected letters, digits, . _ and -; remove the file"
+    ):
+        run.create(small_config("x"))
+
+
+def test_no_secret_is_in_what_a_run_writes_down(tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    for arguments in (
+        ["init", "-q", str(repository)],
+        ["-C", str(repository), "config", "user.email", "a@b"],
+    ):
+        subprocess.run(["git", *arguments], check=True)
+    monkeypatch.chdir(repository)
+    (repository / "settings.py").write_text("API_KEY = ''\nnum_tokens = 5\n")
+    for arguments in (["add", "."], ["-c", "user.name=a", "commit", "-qm", "first"]):
+        subprocess.run(["git", *arguments], check=True)
+    (repository / "settings.py").write_text("API_KEY = 'planted-in-the-diff'\nnum_tokens = 512000\n")
+    monkeypatch.setenv("HF_TOKEN", "planted-in-the-environment")
+    config = small_config(
+        "https://user:planted-in-the-url@host/set?token=planted-in-the-query", "wandb.group=group-a"
+    )
+    run = run_folder(config, PRINT, tmp_path / "runs")
+    run.create(config)
+    texts = [path.read_text() for path in run.path.rglob("*") if path.is_file()]
+    assert len(texts) >= 4 and not [text for text in texts if "planted" in text]
+    assert "num_tokens = 512000" in (run.path / "git.diff").read_text()
+    assert load_config([run.config]).wandb.group == "group-a"
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no run folder, expected one with checkpoints/"):
+        open_run(tmp_path)

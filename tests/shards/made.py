@@ -1,0 +1,134 @@
+"""Small real shard sets for tests: made audio, written and indexed as `prepare` does it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wavenet_pl.audio.features import FeatureSpec
+from wavenet_pl.shards.format import Entry, ShardWriter
+from wavenet_pl.shards.index import Index, Recording, Shard, save_index
+
+SAMPLE_RATE = 8_000
+
+
+def make_audio(frames: int, sample_rate: int = SAMPLE_RATE, seed: int = 0) -> npt.NDArray[np.int16]:
+    """(frames,): a voice-like sum of harmonics that swells and fades, with some noise; no two seeds alike."""
+    random = np.random.Generator(np.random.Philox(seed))
+    seconds = np.arange(frames) / sample_rate
+    pitch = random.uniform(80, 250) * (1 + 0.05 * np.sin(2 * np.pi * random.uniform(2, 6) * seconds))
+    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
+    voice = sum(random.uniform(0.2, 1) / n * np.sin(n * phase + random.uniform(0, 6)) for n in range(1, 7))
+    swell = 0.25 + 0.75 * np.sin(np.pi * random.uniform(1, 4) * seconds) ** 2
+    audio = 0.25 * swell * voice + 0.005 * random.standard_normal(frames)
+    return np.round(np.clip(audio, -0.99, 0.99) * 32767).astype(np.int16)
+
+
+def write_shard_set(
+    folder: str | os.PathLike[str],
+    *,
+    train: int = 8,
+    val: int = 2,
+    test: int = 0,
+    frames: int | Sequence[int] = (4_000, 7_000, 2_500, 5_501),
+    sample_rate: int = SAMPLE_RATE,
+    recordings_per_shard: int = 4,
+    speakers: Sequence[str] = ("anna", "ben"),
+    tags: Sequence[str] = (),
+    features: Sequence[FeatureSpec] = (),
+    seed: int = 0,
+) -> Path:
+    """A whole set: shards in a folder per split, and their index.
+
+    Args:
+        folder: where; made if it is not there.
+        train: recordings in this split; `val` and `test` alike, 0 leaves a split out.
+        frames: length of every recording in samples, or lengths that the recordings take in turn.
+        sample_rate: of all recordings, in Hz.
+        recordings_per_shard: the last shard of a split may have fewer.
+        speakers: taken in turn; empty for recordings without a speaker.
+        tags: one for each recording, in turn; empty for none.
+        features: of every recording: `make_features` of the same seed as its audio.
+        seed: of the audio. Recording n of a set, counted over train, val and test in this order, has
+            ``make_audio(frames, sample_rate, 1000 * seed + n)`` and the key ``rec-`` and n in five digits.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    lengths = [frames] if isinstance(frames, int) else list(frames)
+    names, labels = sorted(set(speakers)), sorted(set(tags))
+    splits: dict[str, tuple[Shard, ...]] = {}
+    number = 0
+    for split, count in (("train", train), ("val", val), ("test", test)):
+        entries = []
+        for _ in range(count):
+            metadata: dict[str, object] = {"source": f"take-{number}.wav", "start": 0}
+            if speakers:
+                metadata["speaker"] = speakers[number % len(speakers)]
+            if tags:
+                metadata["tags"] = [tags[number % len(tags)]]
+            audio = make_audio(lengths[number % len(lengths)], sample_rate, 1000 * seed + number)
+            stored = {spec.name: make_features(spec, audio, 1000 * seed + number) for spec in features}
+            entries.append(
+                Entry(
+                    key=f"rec-{number:05d}",
+                    audio=audio,
+                    sample_rate=sample_rate,
+                    metadata=metadata,
+                    features=stored,
+                )
+            )
+            number += 1
+        pieces = [entries[at : at + recordings_per_shard] for at in range(0, count, recordings_per_shard)]
+        shards = [
+            _write_shard(folder, f"{split}/shard-{at:06d}.tar", piece, names, labels, features)
+            for at, piece in enumerate(pieces)
+        ]
+        if shards:
+            splits[split] = tuple(shards)
+    specs = {spec.name: spec for spec in features}
+    index = Index(
+        sample_rate=sample_rate, splits=splits, speakers=tuple(names), tags=tuple(labels), features=specs
+    )
+    save_index(index, folder)
+    return folder
+
+
+def make_features(spec: FeatureSpec, audio: npt.NDArray[np.int16], seed: int = 0) -> npt.NDArray[Any]:
+    """Frames (N, F) that say something about the audio, how loud it is, in the first feature; the rest is noise."""
+    number = spec.num_frames(len(audio))
+    padded = np.pad(audio, (0, number * spec.hop_length - len(audio))).reshape(number, spec.hop_length)
+    random = np.random.Generator(np.random.Philox(seed))
+    frames = random.random((number, spec.num_features))
+    frames[:, 0] = np.minimum(np.abs(padded.astype(np.float64)).mean(axis=1) / 16384, 1)
+    return (frames * spec.full_scale).astype(spec.dtype)
+
+
+def _write_shard(
+    folder: Path,
+    name: str,
+    entries: Sequence[Entry],
+    speakers: Sequence[str],
+    tags: Sequence[str],
+    features: Sequence[FeatureSpec],
+) -> Shard:
+    with ShardWriter(folder / name, features) as writer:
+        for entry in entries:
+            writer.write(entry)
+    recordings = tuple(
+        Recording(
+            key=entry.key,
+            frames=len(entry.audio),
+            speaker=speakers.index(entry.metadata["speaker"]) if speakers else -1,
+            tags=tuple(tags.index(tag) for tag in entry.metadata.get("tags", ())),
+            members=members,
+        )
+        for entry, members in zip(entries, writer.written.members, strict=True)
+    )
+    return Shard(name, writer.written.bytes, writer.written.sha256, recordings)

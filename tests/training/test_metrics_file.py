@@ -1,0 +1,148 @@
+"""metrics.jsonl: exact numbers, complete rows, and the cut to a checkpoint's step."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wavenet_pl.errors import UserError
+from wavenet_pl.tracking.rows import cut_back, encode_row, read_metrics
+from wavenet_pl.training.metrics_file import MetricsFile
+
+
+def write_steps(path: Path, *steps: int) -> None:
+    logger = MetricsFile(path)
+    for step in steps:
+        logger.log_metrics({"train/loss": 1 / step, "epoch": 0}, step=step)
+    logger.finalize("success")
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_floats_come_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, number: float) -> None:
+    path = tmp_path_factory.mktemp("metrics") / "metrics.jsonl"
+    path.write_bytes(encode_row({"step": 1, "train/loss": number}))
+    (row,) = read_metrics(path)
+    assert math.isnan(row["train/loss"]) if math.isnan(number) else row["train/loss"] == number
+    assert row.keys() == {"step", "train/loss"}
+
+
+def test_every_row_is_json_for_every_reader(tmp_path: Path) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    line = encode_row({"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1.5})
+    row = json.loads(line, parse_constant=refuse)
+    assert row == {
+        "a": None,
+        "b": None,
+        "c": None,
+        "d": 1.5,
+        "not_finite": {"a": "nan", "b": "inf", "c": "-inf"},
+    }
+
+
+def test_tensors_become_numbers(tmp_path: Path) -> None:
+    assert json.loads(encode_row({"a": torch.tensor(3), "b": torch.tensor(0.5)})) == {"a": 3, "b": 0.5}
+
+
+def test_what_is_no_number_is_refused() -> None:
+    with pytest.raises(TypeError):
+        encode_row({"val/clips": object()})
+
+
+def test_rows_have_step_epoch_and_time_first(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "metrics.jsonl"
+    logger = MetricsFile(path)
+    logger.log_metrics({"train/loss": 2.5, "epoch": 3}, step=7)
+    (row,) = read_metrics(path)
+    assert list(row) == ["step", "epoch", "time", "train/loss"]
+    assert (row["step"], row["epoch"], row["train/loss"]) == (7, 3, 2.5)
+    assert abs(row["time"] - path.stat().st_mtime) < 5
+
+
+def test_rows_are_there_when_the_call_returns(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    program = (
+        "import os, signal, sys\n"
+        "from wavenet_pl.training.metrics_file import MetricsFile\n"
+        "logger = MetricsFile(sys.argv[1])\n"
+        "for step in range(1, 101): logger.log_metrics({'train/loss': step / 3}, step=step)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], cwd=Path(__file__).parents[2], check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert [row["train/loss"] for row in read_metrics(path)] == [step / 3 for step in range(1, 101)]
+
+
+def test_a_torn_last_row_is_passed_over_and_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write_steps(path, 1, 2)
+    with open(path, "ab") as file:
+        file.write(b'{"step": 3, "train/lo')
+    assert [row["step"] for row in read_metrics(path)] == [1, 2]
+    write_steps(path, 3)
+    assert [row["step"] for row in read_metrics(path)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("line", [b"nonsense", b"[1]", b'{"step": 1', b'"text"'])
+def test_a_damaged_row_in_the_middle_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write_steps(path, 1)
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    write_steps(path, 2)
+    with pytest.raises(
+        UserError, match=r"metrics\.jsonl line 2 is .* expected a row of JSON .* remove the line"
+    ):
+        read_metrics(path)
+
+
+def test_cutting_back_keeps_the_bytes_up_to_the_step(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write_steps(path, 1, 2, 2, 3)
+    whole = path.read_bytes()
+    assert cut_back(path, 2) == 1
+    assert whole.startswith(path.read_bytes())
+    assert [row["step"] for row in read_metrics(path)] == [1, 2, 2]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_cutting_back_where_nothing_is_later_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert cut_back(path, 5) == 0
+    assert not path.exists()
+    write_steps(path, 1, 2)
+    before = path.stat().st_ino
+    assert cut_back(path, 2) == 0
+    assert path.stat().st_ino == before
+
+
+def test_a_run_cut_back_and_gone_on_with_logs_no_step_twice(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write_steps(path, 1, 2, 3, 4)
+    cut_back(path, 2)
+    write_steps(path, 3, 4, 5)
+    assert [row["step"] for row in read_metrics(path)] == [1, 2, 3, 4, 5]
+
+
+def test_a_logger_goes_on_after_the_trainer_finalized_it(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    logger = MetricsFile(path)
+    logger.finalize("success")
+    assert not path.exists()
+    logger.log_metrics({"a": 1.0}, step=1)
+    logger.finalize("success")
+    logger.log_metrics({"a": 2.0}, step=2)
+    assert [row["a"] for row in read_metrics(path)] == [1.0, 2.0]
+    assert (logger.save_dir, os.path.basename(logger.save_dir)) == (str(tmp_path), logger.name)

@@ -1,0 +1,294 @@
+"""W&B servers that work, refuse, hang and break, on loopback: no training stops or waits for one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.small_run import RUN_ID
+from tests.wandb_offline import offline_folders, read_offline_run
+from tests.wandb_server import KEY, WandbServer
+from wavenet_pl.tracking.rows import read_metrics
+from wavenet_pl.tracking.wandb_ledger import NAME
+from wavenet_pl.training.wandb_session import STEP
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+PATIENCE = 120  # seconds, against a hang; nothing here takes a tenth of it
+OFFLINE = {"WANDB_MODE": "offline"}
+
+
+@dataclass
+class Done:
+    """How a program ended."""
+
+    returncode: int
+    messages: list[str]
+
+
+@contextmanager
+def program(module: str, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def fail_in_the_middle(
+    run_dir: Path, variables: dict[str, str], fail: Callable[[int], Any] = lambda pid: None, *, done: int = 0
+) -> Done:
+    """Log 10 rows, let something fail (given the program's process id), log 10 more, finish."""
+    with program("tests.training.failing_run", str(run_dir), str(done), **variables) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "READY\n"
+        fail(started.pid)
+        output, errors = started.communicate("go on\n", timeout=PATIENCE)
+    assert output == "DONE\n", errors
+    assert [row["step"] for row in read_metrics(run_dir / "metrics.jsonl")] == list(range(1, done + 21))
+    return Done(started.returncode, errors.splitlines())
+
+
+def kill(run_dir: Path, *, after: float) -> None:
+    """Log 10 rows, and be killed some seconds later."""
+    with program("tests.training.failing_run", str(run_dir), "0", **OFFLINE) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "READY\n"
+        time.sleep(after)
+
+
+def sync(server: WandbServer, *folders: str | Path) -> str:
+    """What a user types to send folders."""
+    variables = {**os.environ, **server.env()}
+    del variables["WANDB_MODE"], variables["WANDB_SILENT"]
+    command = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
+    sent = subprocess.run(
+        command, env=variables, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert sent.returncode == 0, sent.stderr + sent.stdout
+    return sent.stderr + sent.stdout
+
+
+def arrived(server: WandbServer) -> list[int]:
+    return [row[STEP] for row in server.runs["r1"].history if "train/loss" in row]
+
+
+def steps_of(run_dir: Path) -> list[int]:
+    """The steps that all offline folders of a run hold."""
+    return [
+        step for folder in offline_folders(run_dir) for step in read_offline_run(folder).steps("train/loss")
+    ]
+
+
+def test_online_everything_arrives(tmp_path: Path) -> None:
+    with WandbServer() as server:
+        with program("tests.training.tracked_run", str(tmp_path), "2", **server.env()) as started:
+            _, errors = started.communicate(timeout=PATIENCE)
+        assert started.returncode == 0, errors
+        run = server.runs[RUN_ID]
+        losses = [
+            (row["trainer/global_step"], row["train/loss"]) for row in run.history if "train/loss" in row
+        ]
+        rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+        told = [
+            (row["step"], row["train/loss"]) for row in rows if row.get("train/loss") and row["step"] % 2 == 0
+        ]
+        assert losses == told  # of both starts, which are one run
+        assert [row["trainer/global_step"] for row in run.history if "val/clips" in row] == [2, 4]
+        assert sum(name.startswith("media/audio/val/clips_") for name in run.files) >= 6
+        assert run.config["parameters"] == 1234
+        assert run.exit_code == 0
+        artifacts = {artifact["type"]: artifact for artifact in run.artifacts}
+        assert artifacts["dataset"]["used"]
+        assert {"best", "last"} <= set(artifacts["model"]["aliases"])
+        sent = b"".join(run.files.values())
+    assert b"planted" not in sent
+    assert KEY.encode() not in sent
+    assert any(f"{server.url}/lab/wavenet_pl/runs/{RUN_ID}" in line for line in errors.splitlines())
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("mode", [401, 403, 500, "hang", "refused"])
+def test_a_server_that_does_not_serve_at_the_start_makes_the_run_offline(tmp_path: Path, mode: Any) -> None:
+    with WandbServer("ok" if mode == "refused" else mode) as server:
+        variables = server.env()
+        if mode == "refused":
+            with socket.create_server(("127.0.0.1", 0)) as nobody:
+                port = nobody.getsockname()[1]
+            variables["WANDB_BASE_URL"] = f"http://127.0.0.1:{port}"
+        done = fail_in_the_middle(tmp_path, variables)
+    assert done.returncode == 0
+    (folder,) = offline_folders(tmp_path)
+    (line,) = done.messages
+    assert line.startswith("W&B cannot be reached (")
+    assert line.endswith(f"this run is tracked offline; send it later with `wandb sync {folder}`")
+    run = read_offline_run(folder)
+    assert run.run_id == "r1"
+    assert run.steps("train/loss") == list(range(1, 21))
+    assert run.config["a"] == 1
+
+
+def test_a_training_under_a_server_that_refuses_runs_to_its_end(tmp_path: Path) -> None:
+    with (
+        WandbServer(401) as server,
+        program("tests.training.tracked_run", str(tmp_path), "1", **server.env()) as started,
+    ):
+        _, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 0, errors
+    (folder,) = offline_folders(tmp_path / "run")
+    assert read_offline_run(folder).steps("val/clips") == [2, 4]
+
+
+@pytest.mark.parametrize("mode", ["hang", 500])
+def test_a_server_that_stops_serving_in_the_middle_holds_nothing_up(tmp_path: Path, mode: Any) -> None:
+    with WandbServer() as server:
+        done = fail_in_the_middle(tmp_path, server.env(), lambda pid: setattr(server, "mode", mode))
+    assert done.returncode == 0
+    assert len(done.messages) == 2, done.messages
+    assert (
+        done.messages[1]
+        == "W&B did not get everything (Timed out finishing run.); the same command sends the rest"
+    )
+
+
+def test_the_death_of_wandb_itself_stops_nothing_and_costs_nothing(tmp_path: Path) -> None:
+    def kill_wandb(pid: int) -> None:
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+        )
+        (child,) = (int(line.split()[0]) for line in listed.stdout.splitlines() if "wandb-core" in line)
+        os.kill(child, signal.SIGKILL)
+        time.sleep(0.2)
+
+    done = fail_in_the_middle(tmp_path, OFFLINE, kill_wandb)
+    assert done.returncode == 0
+    first, *_, last = done.messages
+    assert first.startswith("W&B is offline")
+    assert sum("training and metrics.jsonl go on" in line for line in done.messages) == 1
+    assert sum(line.startswith("W&B had lost ") for line in done.messages) == 1
+    assert last == "W&B failed 10 times to take what it was given; metrics.jsonl has all"
+    runs = [read_offline_run(folder) for folder in offline_folders(tmp_path)]
+    assert steps_of(tmp_path) == list(range(1, 21))
+    assert [run.exit_code for run in runs] == [None, 85]
+
+
+def test_a_killed_run_has_its_rows_until_seconds_before(tmp_path: Path) -> None:
+    kill(tmp_path, after=4)
+    assert steps_of(tmp_path) == list(range(1, 11))
+
+
+def test_an_offline_run_can_be_sent_later(tmp_path: Path) -> None:
+    done = fail_in_the_middle(tmp_path, OFFLINE)
+    command = done.messages[0].split("`")[1].split()
+    assert command[:2] == ["wandb", "sync"]
+    with WandbServer() as server:
+        sync(server, *command[2:])
+        assert arrived(server) == list(range(1, 21))
+
+
+def test_a_mode_online_without_a_key_asks_nobody_and_goes_offline(tmp_path: Path) -> None:
+    done = fail_in_the_middle(tmp_path, {"WANDB_MODE": "online"})
+    assert len(offline_folders(tmp_path)) == 1
+    assert done.messages[0].startswith("W&B is offline")
+
+
+def test_a_run_that_was_sent_goes_on_online(tmp_path: Path) -> None:
+    fail_in_the_middle(tmp_path, OFFLINE)
+    with WandbServer() as server:
+        sync(server, *offline_folders(tmp_path))
+        done = fail_in_the_middle(tmp_path, server.env(), done=20)
+        assert arrived(server) == list(range(1, 41))
+    assert len(done.messages) == 1, done.messages
+
+
+def test_a_run_that_was_kept_offline_is_sent_when_it_goes_on_online(tmp_path: Path) -> None:
+    fail_in_the_middle(tmp_path, OFFLINE)
+    (folder,) = offline_folders(tmp_path)
+    with WandbServer() as server:
+        done = fail_in_the_middle(tmp_path, server.env(), done=20)
+        assert done.messages[1:] == ["W&B had lost 20 rows; they were sent again"]
+        assert arrived(server) == list(range(1, 41))
+        assert "Skipped 1 synced run(s)" in sync(server, folder)
+        assert arrived(server) == list(range(1, 41))
+
+
+def test_nothing_is_sent_again_that_was_sent_and_deleted(tmp_path: Path) -> None:
+    fail_in_the_middle(tmp_path, OFFLINE)
+    shutil.rmtree(tmp_path / "wandb")
+    fail_in_the_middle(tmp_path, OFFLINE, done=20)
+    assert steps_of(tmp_path) == list(range(21, 41))
+
+
+def test_a_kill_before_anything_was_written_does_not_hinder_what_follows(tmp_path: Path) -> None:
+    """`wandb sync` sends nothing at all where one of the folders has an empty log."""
+    kill(tmp_path, after=0)
+    assert steps_of(tmp_path) == []
+    fail_in_the_middle(tmp_path, OFFLINE, done=10)
+    assert steps_of(tmp_path) == list(range(1, 31))
+    with WandbServer() as server:
+        sync(server, *offline_folders(tmp_path))
+        assert arrived(server) == list(range(1, 31))
+
+
+def test_a_log_that_a_kill_tore_does_not_hinder_what_follows(tmp_path: Path) -> None:
+    """`wandb sync` would stop at its end, and send no later folder."""
+    kill(tmp_path, after=4)
+    (log,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    os.truncate(log, log.stat().st_size - 10)
+    done = fail_in_the_middle(tmp_path, OFFLINE, done=10)
+    assert done.messages[1:] == ["W&B had lost 1 rows; they were sent again"]
+    with WandbServer() as server:
+        sync(server, *offline_folders(tmp_path))
+        assert arrived(server) == list(range(1, 31))
+
+
+def test_rows_that_a_disk_lost_are_missed_and_sent_again(tmp_path: Path) -> None:
+    def lose(pid: int) -> None:
+        time.sleep(4)  # until they are written
+        (log,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+        os.truncate(log, 7)
+
+    done = fail_in_the_middle(tmp_path, OFFLINE, lose)
+    (folder,) = offline_folders(tmp_path)
+    assert done.messages[1:] == [
+        f"W&B's log in {folder} lacks 20 rows; is the disk full? the same command sends the rest"
+    ]
+    done = fail_in_the_middle(tmp_path, OFFLINE, done=20)
+    assert done.messages[1:] == ["W&B had lost 20 rows; they were sent again"]
+    assert steps_of(tmp_path) == list(range(1, 41))
+
+
+def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "wandb").write_text("in its place")
+    done = fail_in_the_middle(tmp_path, OFFLINE)
+    (line,) = done.messages
+    assert line.startswith("W&B does not work here (")
+    assert line.endswith("); metrics.jsonl has all numbers")
+
+
+def test_a_damaged_ledger_costs_one_warning(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("nonsense\n")
+    done = fail_in_the_middle(tmp_path, OFFLINE)
+    (line,) = done.messages
+    assert line.startswith(f"W&B does not work here ({tmp_path / NAME} line 1 is b'nonsense', expected ")

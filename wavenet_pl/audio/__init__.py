@@ -1,0 +1,1 @@
+"""Audio as arrays: resampling, loudness, levels, mel frames, MIDI, WAV files, pictures."""

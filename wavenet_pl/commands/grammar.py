@@ -1,0 +1,75 @@
+"""The commands: where each lives, what it is for, and how its arguments are read."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+from types import ModuleType
+from typing import NoReturn
+
+from wavenet_pl.errors import UserError, did_you_mean
+
+PROGRAM = "wavenet-pl"
+EXIT_USER = 2
+COMMANDS = {
+    "prepare": (
+        "wavenet_pl.commands.prepare",
+        "turn a corpus of recordings into shards with an index and a report",
+    ),
+    "index": ("wavenet_pl.commands.index", "check shards that someone else wrote, and write their index"),
+    "train": ("wavenet_pl.commands.train", "train a model from a config, or go on with the run it began"),
+    "generate": ("wavenet_pl.commands.generate", "make clips to listen to from a trained model"),
+    "adapt": ("wavenet_pl.commands.adapt", "teach a trained model a new speaker from a folder of recordings"),
+    "evaluate": (
+        "wavenet_pl.commands.evaluate",
+        "say how good a trained model is, in numbers and on a page to listen to",
+    ),
+    "export": (
+        "wavenet_pl.commands.export",
+        "write a trained model as safetensors with a model card, to give to others",
+    ),
+    "slurm": ("wavenet_pl.commands.slurm", "send any of these to a cluster, and follow what runs there"),
+    "doctor": ("wavenet_pl.commands.doctor", "check this machine and installation, and say what to do"),
+}
+"""Command -> module with `add_arguments(parser)` and `main(args) -> int`, and what it is for."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one message with the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0] if message else ""
+        options = [option for action in self._actions for option in action.option_strings]
+        if message.startswith("unrecognized arguments: ") and unknown.startswith("-"):
+            message += did_you_mean(unknown.split("=")[0], options)
+        self.exit(EXIT_USER, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of a command.
+
+    Raises:
+        UserError: there is no such command.
+    """
+    if name not in COMMANDS:
+        raise UserError(
+            f"{name!r} is no command, expected one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}"
+        )
+    return importlib.import_module(COMMANDS[name][0])
+
+
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Lets options stand between CONFIG and key=value arguments, where the command has no sub-commands."""
+    try:
+        return parser.parse_intermixed_args(arguments)
+    except TypeError:  # argparse's word for "this parser cannot"
+        return parser.parse_args(arguments)
+
+
+def positive(text: str) -> float:
+    """The type of options that are lengths."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no length, expected a number above 0")
+    return value

@@ -1,0 +1,126 @@
+"""What simple models of codes reach: a network that is not clearly below them has learned nothing.
+
+All with add-one counts from training recordings, scored on validation recordings, in bits per sample.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from wavenet_pl.codec import Codec
+from wavenet_pl.errors import UserError
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.foreign import read_file
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.split import Split
+
+_MAX_BYTES = 4096  # five numbers take a few hundred
+Codes = npt.NDArray[np.int64]
+MAX_SAMPLES = 2**25
+"""So many samples of a split are enough to count codes: 35 minutes at 16 kHz."""
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Bits per sample of three models that know less and less."""
+
+    uniform: float
+    """Every code alike: log2 Q."""
+    unigram: float
+    """How often each code comes."""
+    order1: float
+    """How often each code follows the one before."""
+    train_samples: int
+    """How many samples were counted."""
+    val_samples: int
+    """How many samples were scored."""
+
+
+def measure_baselines(
+    train: Iterable[Codes], val: Iterable[Codes], *, quantization_channels: int, silence_code: int
+) -> Baselines:
+    """Count and score. One silence code precedes each recording, as for the network.
+
+    Args:
+        train: codes (frames,) of each training recording.
+        val: codes (frames,) of each validation recording.
+        quantization_channels: number of codes Q.
+        silence_code: what precedes a recording.
+    """
+    pairs = _count_pairs(train, quantization_channels, silence_code)
+    scored = _count_pairs(val, quantization_channels, silence_code)
+    singles = pairs.sum(axis=0)
+    unigram = np.log2(singles.sum() + quantization_channels) - np.log2(singles + 1)
+    order1 = np.log2(pairs.sum(axis=1, keepdims=True) + quantization_channels) - np.log2(pairs + 1)
+    num_scored = int(scored.sum())
+    return Baselines(
+        uniform=float(np.log2(quantization_channels)),
+        unigram=float((scored.sum(axis=0) * unigram).sum() / max(num_scored, 1)),
+        order1=float((scored * order1).sum() / max(num_scored, 1)),
+        train_samples=int(pairs.sum()),
+        val_samples=num_scored,
+    )
+
+
+def save_baselines(baselines: Baselines, path: str | os.PathLike[str]) -> None:
+    """Write them as JSON."""
+    write_durably(path, json.dumps(asdict(baselines)) + "\n")
+
+
+def load_baselines(path: str | os.PathLike[str]) -> Baselines:
+    """What `save_baselines` wrote.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        baselines = Baselines(**json.loads(read_file(path, _MAX_BYTES)))
+        numbers = asdict(baselines).values()
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+            raise ValueError("not all of it are numbers")
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path} cannot be used ({reason}), expected the baselines of a run; remove it, and `wavenet-pl train` "
+            "measures them again"
+        ) from None
+    return baselines
+
+
+def baselines_of(train: Split, scored: Split, codec: Codec) -> Baselines:
+    """Counted on one split and scored on another, in the codec's codes; at most `MAX_SAMPLES` of each."""
+    return measure_baselines(
+        _codes_of(train, codec),
+        _codes_of(scored, codec),
+        quantization_channels=codec.quantization_channels,
+        silence_code=codec.silence_code,
+    )
+
+
+def _codes_of(recordings: Split, codec: Codec) -> Iterator[Codes]:
+    """Codes (frames,) of each recording that can be read."""
+    left = MAX_SAMPLES
+    for position in range(len(recordings)):
+        left -= recordings[position].frames
+        if left < 0 and position > 0:
+            return
+        audio = recordings.try_read(position)
+        if not isinstance(audio, Damage):  # what is damaged is told where it is trained on or scored
+            yield codec.encode(torch.from_numpy(audio)).numpy()
+
+
+def _count_pairs(recordings: Iterable[Codes], quantization_channels: int, silence_code: int) -> Codes:
+    """(Q, Q): how often the second code follows the first."""
+    counts = np.zeros(quantization_channels**2, dtype=np.int64)
+    for codes in recordings:
+        before = np.concatenate([[silence_code], codes[:-1]])
+        counts += np.bincount(before * quantization_channels + codes, minlength=len(counts))
+    return counts.reshape(quantization_channels, quantization_channels)

@@ -1,0 +1,67 @@
+"""The compiled loop, kept between runs in a folder of the user's own that belongs to this very source code.
+
+Compiling takes a while. numba's own cache looks at the age of one file, so that it would not see a change in another
+one, and has no place where neither the package nor the home folder can be written; the folder here avoids both.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from wavenet_pl.generation.fused_cpu import draws, kernels, vectors
+
+Kernel = Callable[..., None]
+
+
+def load_kernel(warm_up: Callable[[Kernel], None]) -> Kernel:
+    """`kernels.run`, compiled.
+
+    Args:
+        warm_up: calls it with nothing to do, so that it is compiled for such arguments, or read from the folder. Where
+            that fails, the folder is thrown away.
+    """
+    folder = cache_folder()
+    try:
+        warm_up(_kernel(folder))
+    except Exception:  # a damaged file fails in any way; a fault of ours fails again below
+        if folder is None:
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        folder = None
+        warm_up(_kernel(folder))
+    return _kernel(folder)
+
+
+def cache_folder() -> Path | None:
+    """Where compiled code is kept; None where it cannot be, or where others could put theirs."""
+    sources = [Path(module.__file__).read_bytes() for module in (vectors, draws, kernels) if module.__file__]
+    versions = f"{numba.__version__} {sys.version}".encode()
+    digest = hashlib.sha256(b"".join([*sources, versions])).hexdigest()[:16]
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base) / "wavenet-pl" / f"kernels-{digest}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except (OSError, RuntimeError):
+        return None
+    ours = found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return folder if ours and os.access(folder, os.W_OK) else None
+
+
+@functools.cache
+def _kernel(folder: Path | None) -> Any:
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = "" if folder is None else str(folder)
+    try:
+        return numba.njit(cache=folder is not None, **vectors.OPTIONS)(kernels.run)
+    finally:
+        numba.config.CACHE_DIR = before

@@ -1,0 +1,141 @@
+"""What an adaptation changed, in a file of its own: small to keep and to send, and of use with its base only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wavenet_pl.config.tree import to_plain
+from wavenet_pl.errors import UserError
+from wavenet_pl.files.foreign import open_file
+from wavenet_pl.model import Model
+from wavenet_pl.runs.weights import build_trained, encode_weights
+from wavenet_pl.shards.labels import Labels
+
+DELTA_NAME = "delta.safetensors"
+SPEAKER_TABLE = "conditioner.inputs.speaker.table.weight"
+"""The rows of the speakers among a model's weights."""
+_HEADER = "wavenet_pl_delta"
+_NEW_ROWS = f"{SPEAKER_TABLE}[new]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delta:
+    """What the file says beside the weights: text in its header."""
+
+    base: str
+    """Where the base was: a checkpoint or an export."""
+    base_hash: str
+    """See `model_hash`."""
+    labels: dict[str, object]
+    """Of the adapted model; see `Labels.to_plain`."""
+    index_fingerprint: str
+    """Of the new voice's shard set."""
+    method: str
+    """What was trained: embedding or all."""
+    step: int
+    """Optimizer steps of the adaptation."""
+
+
+def model_hash(model: Model) -> str:
+    """64 hex digits that are the same for the same weights of the same model with the same tables."""
+    digest = hashlib.sha256(json.dumps(to_plain(model.config)["model"], sort_keys=True).encode())
+    digest.update(encode_weights(model, step=0))
+    return digest.hexdigest()
+
+
+def encode_delta(base: Model, adapted: Model, said: Delta) -> bytes:
+    """The weights that differ; of the speaker table the new rows alone, where the old ones are as they were."""
+    before, changed = base.state_dict(), {}
+    for name, tensor in adapted.state_dict().items():
+        old = before[name]
+        if name == SPEAKER_TABLE and torch.equal(tensor[: len(old)], old):
+            changed[_NEW_ROWS] = tensor[len(old) :].clone()
+        elif not torch.equal(tensor, old):
+            changed[name] = tensor.contiguous()
+    return save(changed, {_HEADER: json.dumps(asdict(said), sort_keys=True)})
+
+
+def find_delta(path: Path) -> Path | None:
+    """The file that is meant by a path: itself, or that of a run folder whose checkpoints are not there."""
+    if path.name == DELTA_NAME:
+        return path
+    alone = (path / DELTA_NAME).is_file() and not any((path / "checkpoints").glob("*.ckpt"))
+    return path / DELTA_NAME if alone else None
+
+
+def read_delta(path: Path) -> tuple[Delta, dict[str, Tensor]]:
+    """What the file says, and its weights by name.
+
+    Raises:
+        UserError: it is damaged, or was written by something else.
+    """
+    try:
+        open_file(path).close()  # the library would wait for a pipe
+        with safe_open(path, framework="pt") as file:
+            changed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            said = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+        wanted = {field.name: str for field in fields(Delta)} | {"labels": dict, "step": int}
+        if not isinstance(said, dict) or set(said) != set(wanted):
+            raise ValueError("its header says nothing of an adaptation")
+        for name, kind in wanted.items():
+            if type(said[name]) is not kind:
+                raise ValueError(f"its header has the {name} {said[name]!r:.40}, expected {kind.__name__}")
+        Labels.read(said["labels"])
+        return Delta(**said), changed
+    except (SafetensorError, OSError, MemoryError, ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise UserError(
+            f"{path} cannot be loaded ({reason}), expected what `wavenet-pl adapt` wrote; copy it again"
+        ) from None
+
+
+def load_delta(path: Path, load: Callable[[str], Model], base: str | os.PathLike[str] | None = None) -> Model:
+    """The adapted model, in eval mode.
+
+    Args:
+        path: the file.
+        load: gives the model of a run, a checkpoint or an export.
+        base: where the base is now; None for where it was.
+
+    Raises:
+        UserError: the file is damaged, its base is not there, or it is another one; names both.
+    """
+    said, changed = read_delta(path)
+    where = os.fspath(base) if base is not None else said.base
+    if not os.path.exists(where):
+        raise UserError(
+            f"{path} needs its base {where}, which is not there, expected a model with the hash "
+            f"{said.base_hash[:12]}; bring it back, or say where it is with `adapt {path} --base RUN --merge OUT`"
+        )
+    model = load(where)
+    found = model_hash(model)
+    if found != said.base_hash:
+        raise UserError(
+            f"{path} was made on a base with the hash {said.base_hash[:12]} ({said.base}), and {where} has "
+            f"{found[:12]}, expected the same; use the base that it was made on"
+        )
+    state = {**model.state_dict(), **changed}
+    if (rows := state.pop(_NEW_ROWS, None)) is not None:
+        table = state.get(SPEAKER_TABLE)
+        if table is None or rows.ndim != 2 or rows.shape[1] != table.shape[1]:
+            raise UserError(
+                f"{path} has rows of shape {tuple(rows.shape)}, which fit no speaker table of {where}; copy it again"
+            )
+        state[SPEAKER_TABLE] = torch.cat([table, rows])
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    origin = {
+        "sample_rate": model.sample_rate,
+        "index_fingerprint": said.index_fingerprint,
+        "labels": said.labels,
+    }
+    return build_trained(model.config, origin, state, path, size)

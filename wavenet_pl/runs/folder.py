@@ -1,0 +1,217 @@
+"""The folder of a run: its name, what lies in it, and how the same command finds it again."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from wavenet_pl.config.source import write_yaml
+from wavenet_pl.config.tree import Config, to_plain
+from wavenet_pl.errors import UserError
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.foreign import read_file
+from wavenet_pl.files.redaction import redact, redact_text
+from wavenet_pl.runs.versions import installed_versions
+
+_SIGNED_TRAINER = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
+_SIGNED_DATA = ("batch_size", "crop_samples")
+_CHECKPOINT = re.compile(r"step-(\d{9,})\.ckpt")
+_PATIENCE = 10
+"""Seconds that a run waits for its predecessor to end: a scheduler may start it again at once."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<name>-<signature>/`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """The resolved config, itself a legal argument of `train`."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`step-%09d.ckpt`, each with its `.sha256`."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """Every number that was logged."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def baselines(self) -> Path:
+        """What simple models reach on the same data."""
+        return self.path / "baselines.json"
+
+    @property
+    def clips(self) -> Path:
+        """Clips generated while training, a folder for each set."""
+        return self.path / "clips"
+
+    @property
+    def logs(self) -> Path:
+        """What ranks and jobs wrote while they ran."""
+        return self.path / "logs"
+
+    @property
+    def run_id(self) -> str:
+        """Who the run is, in trackers too: given when the folder is made, the same after a restart or a move.
+
+        Empty where there is no folder yet.
+
+        Raises:
+            UserError: the file that keeps it was changed.
+        """
+        path = self.path / "run_id"
+        try:
+            text = read_file(path, 256).decode("utf-8", "replace").strip()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}), expected the run's id; remove it"
+            ) from None
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+            raise UserError(
+                f"{path} holds {text!r:.60}, expected letters, digits, . _ and -; remove the file for a new id"
+            )
+        return text
+
+    def create(self, config: Config) -> dict[str, Any]:
+        """Make the folder and write down what the run is: id, config, git commit and diff, versions of packages.
+
+        Returns the git facts. Keys and passwords are taken out of all that is written.
+        """
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
+        if not self.run_id:
+            write_durably(self.path / "run_id", f"{self.name}-{os.urandom(3).hex()}\n")
+        write_durably(self.config, write_yaml(redact(to_plain(config))))
+        git = {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "-uno"))}
+        write_durably(self.path / "git.json", json.dumps(git) + "\n")
+        write_durably(self.path / "git.diff", redact_text(_git("diff", "HEAD")))
+        write_durably(self.path / "versions.json", json.dumps(installed_versions(), indent=2) + "\n")
+        return git
+
+    def lock(self) -> BinaryIO:
+        """Make the folder and keep it to this process. The lock ends with the process, or when the file is closed.
+
+        Raises:
+            UserError: another process trains here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = open(self.path / "lock", "ab")  # noqa: SIM115 - it is the caller's
+        for _ in range(_PATIENCE):
+            try:
+                # A lock of the process: workers that outlive it for a moment do not keep it.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except (BlockingIOError, PermissionError):
+                time.sleep(1)
+            except OSError:
+                return file  # a file system without locks
+        file.close()
+        raise UserError(
+            f"another process trains in {self.path}, expected none; wait until it has ended, or set another name"
+        )
+
+    def sweep(self) -> None:
+        """Remove what a killed process had half written; only under the lock."""
+        for folder in (self.path, self.checkpoints, self.clips):
+            for path in folder.glob(".*.tmp"):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def set_aside(self) -> Path | None:
+        """Rename an existing folder, so that a fresh run can take its name; nothing is deleted."""
+        if not self.path.exists():
+            return None
+        number = 1
+        while (aside := self.path.with_name(f"{self.name}-old-{number}")).exists():
+            number += 1
+        os.replace(self.path, aside)
+        return aside
+
+
+def signature(config: Config, fingerprint: str) -> str:
+    """Six hex digits that are the same for the same experiment.
+
+    Seed, model, optim, precision, clipping and data count, the data by the index's fingerprint and not by path.
+    Devices, nodes, workers, limits, tracking and samples do not: a run may go on with others.
+    """
+    tree = to_plain(config)
+    signed = {
+        "seed": tree["seed"],
+        "model": tree["model"],
+        "optim": tree["optim"],
+        "data": {"fingerprint": fingerprint, **{name: tree["data"][name] for name in _SIGNED_DATA}},
+        "trainer": {name: str(tree["trainer"][name]) for name in _SIGNED_TRAINER if name in tree["trainer"]},
+    }
+    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def run_folder(config: Config, fingerprint: str, root: str | os.PathLike[str]) -> RunFolder:
+    """Where this experiment lies, whether it was started before or not."""
+    return RunFolder(Path(root) / f"{config.name}-{signature(config, fingerprint)}")
+
+
+def open_run(path: str | os.PathLike[str]) -> RunFolder:
+    """The run in this folder.
+
+    Raises:
+        UserError: it is no run folder.
+    """
+    run = RunFolder(Path(path))
+    if not run.checkpoints.is_dir():
+        raise UserError(
+            f"{path} is no run folder, expected one with checkpoints/ in it, such as runs/demo-1a2b3c"
+        )
+    return run
+
+
+def checkpoint_path(run: RunFolder, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return run.checkpoints / f"step-{step:09d}.ckpt"
+
+
+def checkpoint_step(path: Path) -> int:
+    """The step that a checkpoint's name says."""
+    match = _CHECKPOINT.fullmatch(path.name)
+    assert match is not None, path
+    return int(match[1])
+
+
+def list_checkpoints(run: RunFolder) -> list[Path]:
+    """Every checkpoint of a run by step, valid or not."""
+    return sorted(
+        (path for path in run.checkpoints.glob("*.ckpt") if _CHECKPOINT.fullmatch(path.name)),
+        key=checkpoint_step,
+    )
+
+
+def _git(*arguments: str) -> str:
+    """What git says about the folder we run in; nothing where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,28 @@
+"""What a machine has for a run: cores, and room on a disk."""
+
+from __future__ import annotations
+
+import os
+
+from wavenet_pl.runs.versions import Finding
+
+GIB = 2**30
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which a job's limits may make fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def disk_room(path: str, free: int, *, writable: bool) -> Finding:
+    """Judges the free bytes at a path."""
+    found = f"{free / GIB:.1f} GiB free at {path}"
+    if not writable:
+        return Finding("fail", "disk", f"{path} cannot be written to", "go to a folder of your own")
+    if free < GIB:
+        return Finding("fail", "disk", found, "make room: checkpoints and clips need 1 GiB at the least")
+    if free < 10 * GIB:
+        return Finding("warn", "disk", found, "lower train.keep_last, or run where there is more room")
+    return Finding("ok", "disk", found)

@@ -1,0 +1,209 @@
+"""Weights in files that anyone may have written: read without running code, and checked before they become a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wavenet_pl.config.tree import Config, load_config
+from wavenet_pl.errors import UserError
+from wavenet_pl.files.foreign import open_file
+from wavenet_pl.model import Model
+from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY
+from wavenet_pl.shards.format import SAMPLE_RATES
+from wavenet_pl.shards.labels import Labels
+
+WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.yaml"
+"""What makes a folder an export, and the settings beside it."""
+_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+"""What weights may be: a run with trainer.precision=bf16-true has them so."""
+_FINGERPRINT = re.compile(r"([0-9a-f]{64})?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What an export says of its weights beside the config: text in the header of its weights."""
+
+    sample_rate: int
+    """Of the audio that they were trained on, in Hz."""
+    index_fingerprint: str
+    """Of the shard set that they were trained on."""
+    labels: dict[str, Any]
+    """What the numbers of its speakers, tags and features stand for; see `Labels.to_plain`."""
+    step: int
+    """Optimizer steps until then."""
+
+
+def encode_weights(model: Model, step: int) -> bytes:
+    """model.safetensors: the same bytes for the same weights."""
+    origin = Origin(
+        sample_rate=model.sample_rate,
+        index_fingerprint=model.index_fingerprint,
+        labels=model.labels.to_plain(),
+        step=step,
+    )
+    # One text for all: the library writes several in another order each time.
+    header = {CHECKPOINT_KEY: json.dumps(asdict(origin), sort_keys=True)}
+    return save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, header)
+
+
+def is_export(path: Path) -> bool:
+    """Whether a path is that of an export, sound or not: the folder, or the weights in it."""
+    return path.name == WEIGHTS_NAME or os.path.lexists(path / WEIGHTS_NAME)
+
+
+def load_export(path: Path) -> Model:
+    """The model that `wavenet-pl export` wrote, in eval mode.
+
+    Args:
+        path: the folder, or the weights in it.
+
+    Raises:
+        UserError: it is damaged, or was written by something else.
+    """
+    path = path if path.name == WEIGHTS_NAME else path / WEIGHTS_NAME
+    settings = path.with_name(CONFIG_NAME)
+    if not settings.is_file():
+        raise UserError(
+            f"{settings} is no file, expected the config beside {WEIGHTS_NAME}; copy the export again"
+        )
+    config = load_config([settings])
+    try:
+        open_file(path).close()  # the library would wait for a pipe
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            origin = _read_origin((file.metadata() or {}).get(CHECKPOINT_KEY, ""))
+    except (SafetensorError, OSError, MemoryError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(
+            f"{path} cannot be loaded ({_reason(error)}), expected weights that `wavenet-pl export` wrote; copy the "
+            "export again"
+        ) from None
+    return build_trained(config, asdict(origin), state, path)
+
+
+def _read_origin(text: str) -> Origin:
+    if not text:
+        raise ValueError("its header says nothing of this project")
+    said, wanted = json.loads(text), sorted(field.name for field in fields(Origin))
+    if not isinstance(said, dict) or sorted(said) != wanted:
+        raise ValueError(f"its header says {said!r:.80}, expected {', '.join(wanted)}")
+    if type(said["step"]) is not int or said["step"] < 0:
+        raise ValueError(f"its step is {said['step']!r:.40}, expected 0 or more")
+    return Origin(**said)
+
+
+def read_archive(path: str | os.PathLike[str]) -> Any:
+    """What torch.save wrote: tensors and plain values. Nothing in the file can run code or grow when it is read.
+
+    Raises:
+        UserError: it is damaged, or holds anything else.
+    """
+    try:
+        with open_file(path) as file:
+            _check_archive(file)
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        reason = "it is damaged, or holds objects that could run code"
+    except Exception as error:  # noqa: BLE001 - where a pickle is damaged, its reader fails in every possible way
+        reason = _reason(error)
+    raise UserError(
+        f"{path} cannot be loaded ({reason}), expected a checkpoint that `wavenet-pl train` wrote; use another one"
+    )
+
+
+def _check_archive(file: BinaryIO) -> None:
+    """Whether all of it is there as it is: what is packed may be a thousand times larger when it is read."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    size, claimed = file.seek(0, os.SEEK_END), sum(member.file_size for member in members)
+    if packed or claimed > size:
+        raise ValueError(f"it is compressed, or claims to hold {claimed} bytes in a file of {size}")
+
+
+def build_trained(
+    config: Config, origin: Mapping[str, Any], state: Mapping[str, Any], path: Path, size: int | None = None
+) -> Model:
+    """The model of a config with these weights, in eval mode.
+
+    Args:
+        config: of the model.
+        origin: `sample_rate`, `index_fingerprint` and `labels` of the data that it was trained on.
+        state: name -> weights.
+        path: the file that they come from.
+        size: bytes that they have at most; None for the size of the file.
+
+    Raises:
+        UserError: they do not belong together.
+    """
+    try:
+        sample_rate, fingerprint = origin["sample_rate"], origin["index_fingerprint"]
+        if type(sample_rate) is not int or sample_rate not in SAMPLE_RATES:
+            raise ValueError(f"its sample rate is {sample_rate!r:.40}, expected one in Hz")
+        if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
+            raise ValueError(f"its index fingerprint is {fingerprint!r:.40}, expected 64 hex digits")
+        labels = Labels.read(origin["labels"])
+        layers = config.model.network.num_layers
+        if len(state) < layers:  # each would take a millisecond to build
+            raise ValueError(f"its config has {layers} layers, and it holds {len(state)} tensors")
+        with torch.device("meta"):  # a config that claims giant layers takes no memory
+            model = Model(config, sample_rate=sample_rate, index_fingerprint=fingerprint, labels=labels)
+        size = path.stat().st_size if size is None else size
+        model.load_state_dict(_checked(state, model.state_dict(), size), assign=True)
+    except KeyError as error:
+        reason = f"it lacks {error}"
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = _reason(error)
+    else:
+        return model.eval()
+    raise UserError(f"{path} does not hold the model that it describes: {reason}; use another copy of it")
+
+
+def _checked(state: Mapping[str, Any], wanted: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
+    """A copy of the weights, in the precision that is wanted.
+
+    Args:
+        state: what the file holds.
+        wanted: the model's own, on the meta device.
+        size: of the file: a few bytes in it can pose as a tensor of any size.
+
+    Raises:
+        ValueError: they are not the model's, or not really there.
+    """
+    if missing := sorted(wanted.keys() - state.keys()):
+        raise ValueError(f"it lacks {missing[0]}")
+    if foreign := sorted(map(repr, state.keys() - wanted.keys())):
+        raise ValueError(f"it holds {foreign[0]:.80}, which the model has not")
+    for name, tensor in state.items():
+        plain = isinstance(tensor, Tensor) and not tensor.is_nested and tensor.layout == torch.strided
+        dtypes = _FLOATS if wanted[name].dtype in _FLOATS else (wanted[name].dtype,)
+        if not plain or tensor.dtype not in dtypes or tensor.shape != wanted[name].shape:
+            found = f"{tensor.dtype} {tuple(tensor.shape)}" if plain else f"a {type(tensor).__name__}"
+            expected = f"{wanted[name].dtype} {tuple(wanted[name].shape)}"
+            raise ValueError(f"{name} is {found}, expected {expected}")
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    if claimed > size:
+        raise ValueError(f"its weights have {claimed} bytes, and the file has {size}")
+    weights = {name: tensor.detach().to(wanted[name].dtype, copy=True) for name, tensor in state.items()}
+    if odd := next((name for name, tensor in weights.items() if not bool(tensor.isfinite().all())), None):
+        raise ValueError(f"{odd} has numbers that are not finite")
+    return weights
+
+
+def _reason(error: BaseException) -> str:
+    """An error's own words on one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.strip().split("\n")[0] or type(error).__name__

@@ -1,0 +1,312 @@
+"""The shard entry: `KEY.flac`, its features and `KEY.json` in a plain tar, its writer and its reader side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from wavenet_pl.audio.features import FeatureSpec, encode_features
+from wavenet_pl.errors import BadDataError
+from wavenet_pl.files.durable import replacing
+
+AUDIO_EXTENSIONS = ("flac", "wav", "ogg", "mp3")
+"""What a shard may hold as audio. `prepare` writes the first; the others are read from shards made elsewhere."""
+MAX_AUDIO_BYTES = 2**28
+"""A member larger than this is no recording of a minute: refused before it is read."""
+MAX_SECONDS = 3_600
+"""A recording longer than this is no recording but a bomb, or should be cut: refused before it is decoded."""
+BLOCK = 512
+"""Bytes of a tar header, which stands before the content of its member."""
+LONGEST_NAME = 100
+"""Longer names may stand elsewhere: in front of this header, or in two parts."""
+SAMPLE_RATES = range(1_000, 768_001)
+"""Sample rates that are audio in Hz. A header that says 1 Hz would turn seconds into hours."""
+
+_KEY = re.compile(r"[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One recording, ready to be written."""
+
+    key: str
+    audio: npt.NDArray[np.int16]
+    """(frames,), mono."""
+    sample_rate: int
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """Primitives only: speaker, tags, text, source, start."""
+    features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """Name -> stored frames (N, F)."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of an audio member says."""
+
+    frames: int
+    sample_rate: int
+    channels: int
+
+
+class Place(NamedTuple):
+    """Where the content of a member lies in its shard, and what it was when that was written down."""
+
+    offset: int
+    """First byte."""
+    size: int
+    crc32: int
+    """Of the content: a bit that flips later is noticed, in WAV as well, which has no checksum of its own."""
+
+
+@dataclass(frozen=True)
+class WrittenShard:
+    """A finished shard: what the index has to say of it."""
+
+    bytes: int
+    sha256: str
+    members: tuple[dict[str, Place], ...]
+    """For each entry in turn, extension -> its place."""
+
+
+def check_key(key: str) -> None:
+    """A key is letters, digits, `_` and `-`, with `/` between parts: webdataset cuts it at the first dot.
+
+    Raises:
+        BadDataError: it is not.
+    """
+    if not _KEY.fullmatch(key):
+        raise BadDataError(
+            f"the key {key!r:.80} has other signs than letters, digits, _ and -, with / between parts",
+            "bad key",
+        )
+
+
+class ShardWriter:
+    """Writes one shard with the same bytes every time. It appears under its name only when it is whole and on disk.
+
+    ``with ShardWriter(path) as writer: writer.write(entry)``; afterwards `written` describes the shard. Where the block
+    raises, nothing is left behind.
+
+    Args:
+        path: of the shard.
+        features: how those were made that every entry has.
+    """
+
+    written: WrittenShard
+
+    def __init__(self, path: str | os.PathLike[str], features: Iterable[FeatureSpec] = ()) -> None:
+        self.path = Path(path)
+        self.features = sorted(features, key=lambda spec: spec.name)
+        self._target = replacing(self.path)
+        self._keys: set[str] = set()
+
+    def __enter__(self) -> ShardWriter:
+        from webdataset.writer import TarWriter
+
+        self._file = self._target.__enter__()
+        self._tar = TarWriter(self._file, encoder=False, mtime=0, format=tarfile.USTAR_FORMAT)
+        return self
+
+    def write(self, entry: Entry) -> None:
+        """Append one recording.
+
+        Raises:
+            BadDataError: its key has a dot or other signs that a tar reader trips over, or was written before.
+        """
+        check_key(entry.key)
+        if entry.key in self._keys:
+            raise BadDataError(
+                f"{entry.key} is in {self.path.name} twice, expected each key once; rename one of the two"
+            )
+        self._keys.add(entry.key)
+        lengths = {spec.name: spec.num_frames(len(entry.audio)) for spec in self.features}
+        assert {name: len(stored) for name, stored in entry.features.items()} == lengths, (entry.key, lengths)
+        metadata = {**entry.metadata, "frames": len(entry.audio), "sample_rate": entry.sample_rate}
+        text = json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False)
+        self._tar.write(
+            {
+                "__key__": entry.key,
+                "flac": encode_audio(entry.audio, entry.sample_rate),
+                **{
+                    spec.extension: encode_features(spec, entry.features[spec.name]) for spec in self.features
+                },
+                "json": text.encode(),
+            }
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._tar.close()
+            if kind is None:
+                self.written = _describe(self._file)
+        except BaseException as failure:
+            self._target.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._target.__exit__(kind, error, trace)
+
+
+def read_member(data: bytes, key: str, extension: str, place: Place) -> bytes:
+    """The content of a member, if all is as the index says.
+
+    An index that is older than its shard would otherwise point at other recordings, or at parts of them.
+
+    Args:
+        data: from a block before the place to its end.
+        key: of the recording.
+        extension: of the member.
+        place: what the index says.
+
+    Raises:
+        BadDataError: it is cut, not there, or changed.
+    """
+    if len(data) != BLOCK + place.size:
+        raise BadDataError(f"has {max(len(data) - BLOCK, 0)} bytes, expected {place.size}", "cut shard")
+    content = data[BLOCK:]
+    same = zlib.crc32(content) == place.crc32
+    wanted = f"{key}.{extension}"
+    try:
+        member = tarfile.TarInfo.frombuf(data[:BLOCK], "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        kind = "broken header" if same else "moved"
+        raise BadDataError(f"has no tar header before it, expected that of {wanted!r:.80}", kind) from None
+    name = member.name
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    stem, _, last = name.partition(".")
+    # Where a name is too long for this header, another one before it has the rest.
+    fits = (stem, last.lower()) == (key, extension)
+    if len(wanted) > LONGEST_NAME:
+        fits = wanted.lower().startswith(name.lower())
+    if not name or not fits or member.size != place.size:
+        raise BadDataError(
+            f"is not where the index says: found {member.name!r:.80} with {member.size} bytes, expected {wanted!r:.80} "
+            f"with {place.size}",
+            "moved",
+        )
+    if not same:
+        raise BadDataError("has other bytes than the index says (CRC-32)", "changed")
+    return content
+
+
+def encode_audio(audio: npt.NDArray[np.int16], sample_rate: int) -> bytes:
+    """Mono 16-bit audio (frames,) as a FLAC file."""
+    import soundfile
+
+    assert audio.dtype == np.int16 and audio.ndim == 1, (audio.dtype, audio.shape)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, audio, sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def audio_info(data: bytes) -> AudioInfo:
+    """What the header says; nothing is decoded.
+
+    Raises:
+        BadDataError: it is no audio that can be read, or its header is absurd.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            info = AudioInfo(file.frames, file.samplerate, file.channels)
+    except (
+        soundfile.SoundFileError,
+        TypeError,
+        ValueError,
+    ) as error:  # what it raises for bytes that are no audio
+        raise BadDataError(
+            f"cannot be read as audio ({_reason(error)}), expected FLAC, WAV, OGG or MP3", "audio"
+        ) from None
+    if info.sample_rate not in SAMPLE_RATES:
+        raise BadDataError(
+            f"has a header that says {info.sample_rate} Hz, expected {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1}",
+            "audio",
+        )
+    return info
+
+
+def decode_audio(
+    data: bytes, start: int = 0, stop: int | None = None, *, sample_rate: int | None = None
+) -> npt.NDArray[np.float32]:
+    """Samples start to stop - 1 of a mono audio file as float32 in [-1, 1]; only these are decoded.
+
+    Args:
+        data: the file.
+        start: first sample.
+        stop: None for its end.
+        sample_rate: what it has to be, in Hz; None for any.
+
+    Raises:
+        BadDataError: it cannot be decoded, ends before `stop`, is not mono, not finite or has another sample rate.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if file.channels != 1:
+                raise BadDataError(f"has {file.channels} channels, expected 1", "channels")
+            if sample_rate not in (None, file.samplerate):
+                raise BadDataError(f"has {file.samplerate} Hz, expected {sample_rate}", "sample rate")
+            stop = file.frames if stop is None else stop
+            file.seek(start)
+            audio = file.read(stop - start, dtype="float32")
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:
+        raise BadDataError(f"cannot be decoded ({_reason(error)})", "audio") from None
+    if len(audio) != stop - start:
+        raise BadDataError(f"ends at sample {start + len(audio)}, expected {stop}", "cut audio")
+    if not np.isfinite(audio).all():
+        raise BadDataError("has samples that are no numbers, expected finite audio", "not finite")
+    return np.asarray(audio)
+
+
+def read_metadata(data: bytes) -> dict[str, Any]:
+    """The JSON member of an entry.
+
+    Raises:
+        BadDataError: it is not a JSON object.
+    """
+    try:
+        metadata = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadDataError(f"has broken JSON ({error}), expected an object", "broken JSON") from None
+    if not isinstance(metadata, dict):
+        raise BadDataError(f"has JSON that is a {type(metadata).__name__}, expected an object", "broken JSON")
+    return metadata
+
+
+def _reason(error: Exception) -> str:
+    """What the library says, less the address of the object that it read from: a message is the same every time."""
+    return str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
+
+
+def _describe(file: Any) -> WrittenShard:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(2**20):
+        digest.update(block)
+    size = file.tell()
+    file.seek(0)
+    members: dict[str, dict[str, Place]] = {}
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        for member in tar:
+            key, extension = member.name.split(".", 1)
+            content = tar.extractfile(member)
+            assert content is not None
+            place = Place(member.offset_data, member.size, zlib.crc32(content.read()))
+            members.setdefault(key, {})[extension] = place
+    return WrittenShard(size, digest.hexdigest(), tuple(members.values()))

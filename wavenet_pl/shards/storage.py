@@ -1,0 +1,233 @@
+"""Where a shard set lies: a folder or a URL, read by range; what is far away is asked for again, within bounds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+import time
+from collections import OrderedDict
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from wavenet_pl.errors import UserError
+from wavenet_pl.files.foreign import open_file
+
+_MAX_OPEN_FILES = 64
+_CHUNK = 2**22
+"""Bytes that are asked for at once: with `Patience.request`, a line of 2 Mbit/s is fast enough."""
+_BUSY = (408, 425, 429)
+"""HTTP says with these, as with all from 500 on, that the same request may succeed later."""
+_BEYOND_THE_END = 416
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""No time mends these."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited for what is behind a URL. A local file is never asked for twice."""
+
+    request: float = 20.0
+    """Seconds for one request. A connection that hangs has no other end."""
+    total: float = 60.0
+    """Seconds for all requests of one piece: a server that restarts is back by then, and a run that is told to stop
+    meanwhile has not waited longer than schedulers do."""
+    pause: float = 0.5
+    """Seconds between the first two requests; then twice as long each time."""
+
+
+class Storage:
+    """Reads bytes below one folder or fsspec URL. Copies, and processes that are forked, open their own files.
+
+    Args:
+        location: a folder, or a URL that fsspec knows (`s3://bucket/set`, `https://...`, `memory://...`).
+        patience: with a URL.
+
+    Raises:
+        UserError: a location that would start a program (`pipe:`), or of a kind that fsspec does not know.
+    """
+
+    def __init__(self, location: str, patience: Patience = Patience()) -> None:
+        self.location, self.patience = location.rstrip("/") or "/", patience
+        if location.startswith("pipe:"):
+            raise UserError(
+                f"{location} would run a program, expected a folder or a URL; copy the shards to a folder first"
+            )
+        self._is_url = "://" in location
+        self._files: OrderedDict[str, int] = OrderedDict()
+        self._owner = os.getpid()
+        self._filesystem: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"location": self.location, "patience": self.patience, "_is_url": self._is_url}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _files=OrderedDict(), _owner=os.getpid(), _filesystem=None)
+
+    def __del__(self) -> None:
+        for descriptor in self.__dict__.get("_files", {}).values():
+            os.close(descriptor)
+
+    def path(self, name: str) -> str:
+        """The full path or URL of a name below the location."""
+        return f"{self.location.rstrip('/')}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        if self._is_url:
+            return bool(self._ask("exists", self.path(name)))
+        return os.path.isfile(self.path(name))
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The whole of a file that should have at most `limit` bytes.
+
+        Raises:
+            OSError: it cannot be read, or is larger.
+        """
+        if self.size(name) > limit:
+            raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", self.path(name))
+        with self.open(name) as file:
+            return file.read()
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; fewer where the file ends before.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if not self._is_url:
+            return os.pread(self._descriptor(name), size, offset)
+        pieces = []
+        for at in range(offset, offset + size, _CHUNK):
+            wanted = min(_CHUNK, offset + size - at)
+            pieces.append(self._piece(name, at, wanted))
+            if len(pieces[-1]) < wanted:
+                break
+        return b"".join(pieces)
+
+    def size(self, name: str) -> int:
+        """Length of a file in bytes.
+
+        Raises:
+            OSError: it is not there, or the server does not say.
+        """
+        if not self._is_url:
+            return os.stat(self.path(name)).st_size
+        size = self._ask("size", self.path(name))
+        if size is None:
+            raise OSError(f"the server does not say how long {self.path(name)} is")
+        return int(size)
+
+    def open(self, name: str) -> BinaryIO:
+        """A whole file for reading from end to end; one that is far away is copied to a temporary file first.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if not self._is_url:
+            return open_file(self.path(name))
+        size = self.size(name)
+        with ExitStack() as stack:
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            for at in range(0, size, _CHUNK):
+                copy.write(self.read_range(name, at, min(_CHUNK, size - at)))
+            if copy.tell() != size:
+                raise OSError(f"{copy.tell()} of its {size} bytes came")
+            copy.seek(0)
+            stack.pop_all()  # the caller closes it
+            return copy
+
+    def names(self) -> list[str]:
+        """Names of all files in the folder and in the folders directly below it, sorted.
+
+        Raises:
+            OSError: there is no such folder, or it cannot be listed.
+        """
+        if self._is_url:
+            remote = self._remote()
+            root = remote._strip_protocol(self.location).rstrip("/")
+            return sorted(path[len(root) :].lstrip("/") for path in self._ask("find", root, maxdepth=2))
+        found = []
+        for entry in os.scandir(self.location):
+            below = os.listdir(entry.path) if entry.is_dir() else None
+            found += [entry.name] if below is None else [f"{entry.name}/{name}" for name in below]
+        return sorted(name for name in found if not os.path.isdir(self.path(name)))
+
+    def _piece(self, name: str, offset: int, size: int) -> bytes:
+        for _ in range(2):  # a short one may have been cut on its way, or the file ends there
+            piece = bytes(self._ask("cat_file", self.path(name), start=offset, end=offset + size))
+            if len(piece) > size:
+                raise OSError(
+                    f"the server sends all of {self.path(name)}, expected one that answers range requests"
+                )
+            if len(piece) == size:
+                break
+        return piece
+
+    def _ask(self, call: str, *args: Any, **options: Any) -> Any:
+        """Call the file system, again while what goes wrong may pass.
+
+        Raises:
+            OSError: what came in the end, whatever the client calls it.
+        """
+        remote = self._remote()
+        deadline, pause = time.monotonic() + self.patience.total, self.patience.pause
+        while True:
+            left = deadline - time.monotonic()
+            # Asynchronous clients, which are those of networks, take a limit with each call and keep to it.
+            limit = {"timeout": min(self.patience.request, left)} if remote.async_impl else {}
+            try:
+                return getattr(remote, call)(*args, **options, **limit)
+            except Exception as error:
+                answer, final = _judge(error)
+                if answer == _BEYOND_THE_END:
+                    return b""
+                if final and isinstance(error, FileNotFoundError) and answer in (None, 404):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), args[0]) from error
+                if final or time.monotonic() + pause > deadline:
+                    patience = "" if final else f", asked again and again for {self.patience.total:g} s"
+                    raise OSError(f"{args[0]}: {str(error) or 'no answer'}{patience}") from error
+            time.sleep(pause)
+            pause *= 2
+
+    def _keep_to_process(self) -> None:
+        if self._owner != os.getpid():  # forked: what is open belongs to the parent, threads of a client died
+            self._files, self._owner, self._filesystem = OrderedDict(), os.getpid(), None
+
+    def _descriptor(self, name: str) -> int:
+        self._keep_to_process()
+        if name not in self._files:
+            if len(self._files) >= _MAX_OPEN_FILES:
+                os.close(self._files.popitem(last=False)[1])
+            with open_file(self.path(name)) as file:
+                self._files[name] = os.dup(file.fileno())
+        self._files.move_to_end(name)
+        return self._files[name]
+
+    def _remote(self) -> Any:
+        self._keep_to_process()
+        if self._filesystem is None:
+            import fsspec
+
+            try:
+                self._filesystem = fsspec.core.url_to_fs(self.location)[0]
+            except (ImportError, ValueError) as error:
+                raise UserError(
+                    f"{self.location} cannot be opened: {error}; expected a folder or a URL"
+                ) from None
+        return self._filesystem
+
+
+def _judge(error: BaseException) -> tuple[int | None, bool]:
+    """HTTP status of what went wrong, if it has one, and whether asking again is of no use."""
+    final = False
+    cause: BaseException | None = error
+    while cause is not None:  # a client may call it "not found" when no answer came: the cause knows better
+        status = getattr(cause, "status", None)
+        if isinstance(status, int):
+            return status, status < 500 and status not in _BUSY
+        if isinstance(cause, OSError):
+            final = isinstance(cause, _FINAL)
+        cause = cause.__cause__
+    return None, final

@@ -1,0 +1,123 @@
+"""Recordings that could not be read while training: told, written down, and past a bound the end of the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.files.durable import write_durably
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.signals import BAD, StopRun
+from wavenet_pl.tracking.rows import encode_row, read_metrics
+from wavenet_pl.training.callbacks.checkpoints import Checkpoints
+from wavenet_pl.training.callbacks.ranks import gather
+from wavenet_pl.training.module import WaveNetModule
+
+_log = logging.getLogger(__name__)
+
+NAME = "bad_recordings.jsonl"
+_TOLD = 10  # so many are named on the terminal; the file names all
+
+
+class BadRecordings(L.Callback):
+    """Collects what the loader could not read, over all ranks, and stops the run where it is too much.
+
+    Acts after steps and validations in which a slot was bad, which the ranks know from the sums that they form anyway;
+    only then they talk to each other once more. Each recording is counted once, and has one row in
+    ``bad_recordings.jsonl``: ``{"step", "split", "shard", "key", "kind", "found"}``. Where more than ``max_fraction``
+    of a split's recordings were bad since this start, the run saves and ends with exit code 3.
+
+    Args:
+        folder: the run folder.
+        max_fraction: share of a split's recordings, 0 to 1.
+        checkpoints: what saves.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], max_fraction: float, checkpoints: Checkpoints) -> None:
+        self._path = Path(folder) / NAME
+        self._max_fraction, self._checkpoints = max_fraction, checkpoints
+        self._here: list[Damage] = []  # of this rank, not told yet
+        self._bad: dict[str, dict[str, Damage]] = {"train": {}, "val": {}}  # by key, the same on all ranks
+        self._step = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Counts from here."""
+        self._step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Tells when a step is done."""
+        self._here += batch["bad"]
+        if trainer.global_step != self._step:
+            self._step = trainer.global_step
+            self._tell(trainer, pl_module, "train")
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *place: Any
+    ) -> None:
+        """Collects."""
+        self._here += batch["bad"]
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Tells what the validation met."""
+        self._tell(trainer, pl_module, "val")
+
+    def _tell(self, trainer: L.Trainer, pl_module: L.LightningModule, split: str) -> None:
+        assert isinstance(pl_module, WaveNetModule)
+        if not pl_module.bad_slots:
+            return
+        met = {damage.key: damage for damage in gather(trainer, self._here)}
+        self._here = []
+        new = {key: damage for key, damage in met.items() if key not in self._bad[split]}
+        self._bad[split].update(new)
+        if not new:
+            return
+        if trainer.is_global_zero:
+            self._write(trainer.global_step, split, list(new.values()))
+            for logger in trainer.loggers:
+                logger.log_metrics({"data/bad_recordings": self.num_bad}, step=trainer.global_step)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, AudioDataModule)
+        self._check(trainer, split, len(data.splits[split]))
+
+    @property
+    def num_bad(self) -> int:
+        """How many recordings were bad since this start."""
+        return sum(map(len, self._bad.values()))
+
+    @rank_zero_only
+    def _write(self, step: int, split: str, damages: list[Damage]) -> None:
+        """Rows that are not there yet: a run that goes on from an earlier step meets the same recordings again."""
+        rows = read_metrics(self._path) if self._path.exists() else []
+        there = {(row.get("split"), row.get("key"), row.get("kind")) for row in rows}
+        rows += [
+            {"step": step, "split": split, **damage._asdict()}
+            for damage in damages
+            if (split, damage.key, damage.kind) not in there
+        ]
+        write_durably(self._path, b"".join(map(encode_row, rows)))
+        for number, damage in enumerate(damages, start=self.num_bad - len(damages) + 1):
+            if number <= _TOLD:
+                _log.warning(f"bad recording: {damage}. It counts for nothing")
+            if number == _TOLD:
+                _log.warning(f"further bad recordings are listed in {self._path}")
+
+    def _check(self, trainer: L.Trainer, split: str, total: int) -> None:
+        bad = self._bad[split]
+        if len(bad) <= self._max_fraction * total:
+            return
+        self._checkpoints.save(trainer)
+        examples = ". ".join(map(str, list(bad.values())[:3]))
+        raise StopRun(
+            BAD,
+            f"{len(bad)} of {total} recordings in split {split} cannot be read, expected at most a share of "
+            f"data.max_bad_fraction={self._max_fraction:g}: {examples}; {self._path} lists all. Mend them (`wavenet-pl "
+            "index` checks a whole set), or allow more with data.max_bad_fraction",
+        )

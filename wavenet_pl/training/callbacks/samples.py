@@ -1,0 +1,263 @@
+"""Clips to listen to while a model trains: written to the run folder and to Weights & Biases."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import numpy.typing as npt
+import soundfile
+from torch import Tensor
+
+from wavenet_pl.audio.levels import measure
+from wavenet_pl.audio.pictures import save_spectrograms
+from wavenet_pl.audio.wav import to_int16
+from wavenet_pl.config.training import SamplesConfig
+from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.training.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
+from wavenet_pl.training.callbacks.preemption import is_last_step
+from wavenet_pl.training.callbacks.ranks import any_rank
+from wavenet_pl.training.callbacks.throughput import Throughput
+from wavenet_pl.training.module import WaveNetModule
+from wavenet_pl.training.wandb_logger import RunTracker
+
+_COLUMNS = (
+    "step", "prompt", "told", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
+    "entropy bits", "bits", "real-time factor", "engine",
+)  # fmt: skip
+
+
+class SampleLogger(L.Callback):
+    """Generates clips from fixed prompts with fixed seeds: what differs between them is the training.
+
+    Acts after every ``samples.every_n_steps`` optimizer steps, and after the last one.
+    All ranks share the clips and wait for each other, at most about ``samples.budget_seconds`` each time;
+    then rank 0 spends a second or two on writing. The training itself is not touched: losses are the same
+    bits with and without.
+
+    For each prompt, a recording of the validation split, there are three clips: the recorded one; a
+    free-running one that goes on from its beginning; a teacher-forced one, each sample drawn given the
+    recorded ones before it. They go to FOLDER/step-000001000/ as WAV, spectrogram and clips.jsonl, and to
+    W&B as val/clips, val/spectrograms and val/clips_table. Levels are as the model made them: nothing is
+    normalised. (W&B keeps equal clips, such as the recorded ones of all steps, in one file.)
+
+    Args:
+        config: when, how many, how long, how drawn.
+        folder: where the sets go, usually RUN/clips.
+        weights: a context in which a module has the weights to generate with, such as
+            `AveragedWeights.averaged`.
+        stopping: whether the run is about to stop at this step, on this rank; then a set is given up on all ranks, and
+            made when the run goes on.
+    """
+
+    def __init__(
+        self,
+        config: SamplesConfig,
+        folder: str | os.PathLike[str],
+        *,
+        weights: Callable[[WaveNetModule], AbstractContextManager[Any]] = nullcontext,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.config = config
+        self.folder = Path(folder)
+        self._weights, self._stopping = weights, stopping
+        self._prompts: list[Prompt] = []
+        self._step = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reads the prompts: a mistake in the settings shows at the start. Makes what a run that stopped here owes."""
+        step = self._step = trainer.global_step
+        if not self.config.every_n_steps:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, AudioDataModule)
+        self._prompts = choose_prompts(data, self.config)
+        owed = (
+            step > 0 and step % self.config.every_n_steps == 0 and not set_folder(self.folder, step).exists()
+        )
+        if any_rank(trainer, owed and trainer.is_global_zero):
+            self._make(trainer, pl_module)
+        if trainer.is_global_zero:
+            for place in sorted(self.folder.glob("step-*")):
+                if (earlier := int(place.name.removeprefix("step-"))) <= step:
+                    self._log(trainer, earlier)  # where a kill cost W&B the set; it takes none twice
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Makes clips where the step is due, and after the last one; batches that only accumulate do not count again.
+
+        Those of the finished model come before it is saved: a run that is killed meanwhile is not finished yet.
+        """
+        step, before = trainer.global_step, self._step
+        self._step = step
+        if (
+            self._prompts
+            and step != before
+            and (step % self.config.every_n_steps == 0 or is_last_step(trainer))
+        ):
+            self._make(trainer, pl_module)
+
+    def _make(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, WaveNetModule)
+        model = pl_module.model
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        for callback in callbacks:
+            if isinstance(callback, Throughput):
+                callback.leave_out()
+        # The last set is not given up: no later start would make it.
+        stopping = (lambda: False) if is_last_step(trainer) else self._stopping
+        if any_rank(trainer, stopping()):
+            return
+        with self._weights(pl_module):
+            pairs = make_clips(
+                model, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size,
+                gather=lambda rows: _gather(pl_module, rows), stopping=stopping,
+            )  # fmt: skip
+        if not any_rank(trainer, stopping()) and trainer.is_global_zero:
+            step, rate = trainer.global_step, model.sample_rate
+            told = [prompt.describe(model.conditioner) for prompt in self._prompts]
+            rows = describe_clips(step, self._prompts, told, pairs, self.config, rate)
+            write_clips(self.folder, step, rows, rate)
+            self._log(trainer, step)
+
+    def _log(self, trainer: L.Trainer, step: int) -> None:
+        folder = set_folder(self.folder, step)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunTracker):
+                logger.log_media("val/clips", lambda wandb: _media(wandb, folder), step)
+
+
+def _gather(pl_module: L.LightningModule, rows: Tensor) -> Tensor:
+    gathered = pl_module.all_gather(
+        rows
+    )  # (world_size, rows, ...), or as they are where this is the only rank
+    assert isinstance(gathered, Tensor)
+    return gathered if gathered.ndim == rows.ndim else gathered.flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One clip and what is said about it."""
+
+    number: int
+    kind: str
+    audio: npt.NDArray[np.float32]
+    caption: str
+    facts: dict[str, Any]
+
+    @property
+    def file(self) -> str:
+        """Name of the WAV file."""
+        return f"{self.number:02d}-{self.kind}.wav"
+
+
+def describe_clips(
+    step: int,
+    prompts: list[Prompt],
+    told: list[str],
+    pairs: list[ClipPair],
+    config: SamplesConfig,
+    sample_rate: int,
+) -> list[ClipRow]:
+    """Three rows for each clip: recorded, teacher-forced, free-running. Equal models give equal captions.
+
+    Args:
+        step: optimizer steps done.
+        prompts: what the clips begin like.
+        told: what the model was told for each, in words.
+        pairs: the clips.
+        config: how they were made.
+        sample_rate: of all of them.
+    """
+    rows = []
+    for number, (prompt, words, pair) in enumerate(zip(prompts, told, pairs, strict=True)):
+        drawing = {"seed": config.seed, "clip": number, "temperature": config.temperature}
+        drawn = f"seed {config.seed}, clip {number}, temperature {config.temperature:g}"
+        drawn += f", top-p {config.top_p:g}" if config.top_p < 1 else ""
+        after = f"free-running after {config.prompt_seconds:g} s"
+        if len(pair.free) < round(config.seconds * sample_rate):
+            made = len(pair.free) / sample_rate
+            after += f", {made:.2f} of {config.seconds:g} s made in {config.budget_seconds:g} s"
+        forced_facts = {**drawing, "entropy bits": pair.entropy, "bits": pair.bits}
+        free_facts = {**drawing, "real-time factor": pair.real_time_factor, "engine": pair.engine}
+        for kind, audio, text, facts in (
+            ("recorded", prompt.audio, "recorded", {}),
+            ("teacher-forced", pair.forced, f"teacher-forced | {drawn}", forced_facts),
+            ("free-running", pair.free, f"{after} | {drawn}", free_facts),
+        ):
+            levels = measure(audio)
+            known = {
+                "step": step,
+                "prompt": prompt.key,
+                "told": words,
+                "kind": kind,
+                "seconds": len(audio) / sample_rate,
+                "peak dBFS": levels.peak_db if levels.peak else None,
+                "% clipped": 100 * levels.clipped,
+                **facts,
+            }
+            caption = (
+                f"step {step} | {prompt.key} | {f'{words} | ' if words else ''}{text} | {levels.describe()}"
+            )
+            rows.append(ClipRow(number, kind, audio, caption, {name: known.get(name) for name in _COLUMNS}))
+    return rows
+
+
+def set_folder(folder: Path, step: int) -> Path:
+    """Where the clips of a step lie, once they are all there."""
+    return folder / f"step-{step:09d}"
+
+
+def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) -> Path:
+    """Write one set to ``folder/step-000001000``, which appears when whole."""
+    place = set_folder(folder, step)
+    beside = folder / f".{place.name}.tmp"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for row in rows:
+        soundfile.write(beside / row.file, to_int16(row.audio), sample_rate, subtype="PCM_16")
+    with open(beside / "clips.jsonl", "w", encoding="utf-8") as file:
+        for row in rows:
+            line = {"file": row.file, "caption": row.caption, **row.facts}
+            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+    for number in sorted({row.number for row in rows}):
+        own = [row for row in rows if row.number == number]
+        panels = [(row.kind, row.audio) for row in own]
+        title = f"step {step:,} · {own[0].facts['prompt']}"
+        save_spectrograms(beside / f"{number:02d}.png", panels, sample_rate, title)
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(beside, place)
+    return place
+
+
+def _media(wandb: Any, folder: Path) -> dict[str, Any]:
+    """A set as it lies there, for W&B."""
+    with open(folder / "clips.jsonl", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+
+    def audio(row: dict[str, Any]) -> Any:
+        samples, rate = soundfile.read(folder / row["file"], dtype="int16")
+        return wandb.Audio(samples, sample_rate=rate, caption=row["caption"])
+
+    pictures = {row["file"].split("-")[0]: f"step {row['step']} | {row['prompt']}" for row in rows}
+    return {
+        # Beside the table: there, audio can only be reached through the table's artifact.
+        "val/clips": [audio(row) for row in rows],
+        "val/spectrograms": [
+            wandb.Image(str(folder / f"{number}.png"), caption=caption)
+            for number, caption in pictures.items()
+        ],
+        "val/clips_table": wandb.Table(
+            columns=[*_COLUMNS, "audio"],
+            data=[[*(row[name] for name in _COLUMNS), audio(row)] for row in rows],
+        ),
+    }

@@ -1,0 +1,223 @@
+"""A training from its task to its exit code: what it is of, its trainer, what lies around it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from wavenet_pl.config.tree import Config, to_plain
+from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.signals import StopFlag, StopRun, ignore_signals
+from wavenet_pl.training.trainer_options import build_trainer
+
+if TYPE_CHECKING:
+    import lightning.pytorch as L
+
+    from wavenet_pl.data.datamodule import AudioDataModule
+    from wavenet_pl.training.module import WaveNetModule
+    from wavenet_pl.training.wandb_logger import RunTracker
+
+
+@dataclass(kw_only=True)
+class Extras:
+    """What one kind of training has beside what all have."""
+
+    callbacks: Sequence[L.Callback] = ()
+    """Act after a step and after a validation before that is saved."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """For the tracker, beside the config."""
+    warn_unused_condition: bool = True
+    """Whether a condition that makes no sure difference is warned of at every validation."""
+    at_end: Callable[[RunTracker | None], None] | None = None
+    """Called on rank 0 at the training's end, while the tracker still takes something; says itself what came out."""
+
+
+@dataclass
+class Task:
+    """One training: of what, on what, and where."""
+
+    config: Config
+    run: RunFolder
+    data: AudioDataModule
+    module: WaveNetModule
+    extras: Extras = field(default_factory=Extras)
+
+
+def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int:
+    """Trains from the newest checkpoint on, or from the module as it is; returns the exit code.
+
+    Args:
+        task: what is trained.
+        flag: set by signals.
+        began: when the command did, by `time.monotonic`.
+        fresh: whether an earlier run is set aside first.
+    """
+    import torch
+
+    from wavenet_pl.data.order import check_batch_size
+    from wavenet_pl.runs.checkpoints import newest_valid
+    from wavenet_pl.runs.starts import enter
+    from wavenet_pl.training import briefing
+    from wavenet_pl.training.callbacks.preemption import exit_code
+    from wavenet_pl.training.callbacks.ranks import leave_together
+
+    config, run, module = task.config, task.run, task.module
+    stop_at = None if config.train.stop_after is None else began + config.train.stop_after
+    trainer = _build_trainer(run, config, flag, stop_at, task.extras)
+    check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
+    torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
+    if config.train.compile:
+        module.model.network.compile()
+    held = _take_folder(run, fresh) if trainer.is_global_zero else []
+    enter(run, trainer.global_rank)
+    resume, passed_over = newest_valid(run)
+    tracker = _prepare_rank_zero(task, trainer, resume, passed_over)
+    code = 0
+    try:
+        trainer.fit(
+            module,
+            datamodule=task.data,
+            ckpt_path=None if resume is None else str(resume),
+            weights_only=True,
+        )
+        if task.extras.at_end is not None and trainer.is_global_zero:
+            task.extras.at_end(tracker)
+    except StopRun as stop:
+        code = exit_code(trainer, stop.code)
+        if trainer.is_global_zero:
+            briefing.say_stopped(run, stop)
+    except BaseException:
+        code = 1
+        raise
+    finally:
+        if tracker is not None:
+            if code != 1:  # else what failed is the message, and not what cannot be kept of it
+                _keep_models(run, tracker)
+            tracker.finish(code)
+    if code == 0 and trainer.is_global_zero and task.extras.at_end is None:
+        briefing.say_end(run, trainer)
+    leave_together()
+    if code:
+        ignore_signals()
+    for lock in held:
+        lock.close()
+    return code
+
+
+def _take_folder(run: RunFolder, fresh: bool) -> list[BinaryIO]:
+    """The run folder for this process alone, swept; a fresh run finds none of its name. Returns what locks it."""
+    held = [run.lock()]
+    if fresh and run.checkpoints.exists():
+        print(f"the earlier run is now {run.set_aside()}", file=sys.stderr)
+        held.append(run.lock())
+    run.sweep()
+    return held
+
+
+def _build_trainer(
+    run: RunFolder, config: Config, flag: StopFlag, stop_at: float | None, extras: Extras
+) -> L.Trainer:
+    """A Trainer with the config's own options and what is ours."""
+    from wavenet_pl.training.callbacks.bad_numbers import BadNumbers
+    from wavenet_pl.training.callbacks.bad_recordings import BadRecordings
+    from wavenet_pl.training.callbacks.checkpoints import Checkpoints
+    from wavenet_pl.training.callbacks.condition_use import ConditionUse
+    from wavenet_pl.training.callbacks.ema import AveragedWeights
+    from wavenet_pl.training.callbacks.preemption import Preemption
+    from wavenet_pl.training.callbacks.progress import RunProgress
+    from wavenet_pl.training.callbacks.samples import SampleLogger
+    from wavenet_pl.training.callbacks.steps import StepMetrics
+    from wavenet_pl.training.callbacks.throughput import Throughput
+    from wavenet_pl.training.callbacks.watchdog import Watchdog
+    from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
+
+    checkpoints = Checkpoints(run, config.train)
+    average = AveragedWeights(config.optim.ema_decay) if config.optim.ema_decay else None
+    # In this order they act after a step: its row is written and its average made before anything can stop and save.
+    callbacks: list[L.Callback] = [StepMetrics(), Throughput()] + ([average] if average else [])
+    if config.train.hang_after is not None:
+        callbacks.append(Watchdog(config.train.hang_after, run.logs))
+    callbacks += [
+        BadNumbers(run.path, config.train.max_skipped_steps),
+        BadRecordings(run.path, config.data.max_bad_fraction, checkpoints),
+    ]
+    if config.model.inputs and extras.warn_unused_condition:
+        callbacks.append(ConditionUse(config.optim.warmup_steps))
+    callbacks += extras.callbacks
+    if config.samples.every_n_steps:
+        weights = {"weights": average.averaged} if average else {}
+        callbacks.append(SampleLogger(config.samples, run.clips, stopping=lambda: bool(flag), **weights))
+    callbacks.append(Preemption(flag, checkpoints, stop_at))
+    if config.trainer.get("enable_progress_bar", True):
+        callbacks.append(RunProgress())
+    return build_trainer(
+        config,
+        callbacks=[*callbacks, checkpoints],
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        default_root_dir=str(run.path),
+        enable_model_summary=False,
+        max_epochs=-1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=1,
+    )
+
+
+def _prepare_rank_zero(
+    task: Task, trainer: L.Trainer, resume: Path | None, passed_over: list[str]
+) -> RunTracker | None:
+    """The run folder, what is known of data and model, and the loggers, which do nothing on other ranks."""
+    from wavenet_pl.tracking.rows import cut_back
+    from wavenet_pl.training import briefing
+    from wavenet_pl.training.callbacks import bad_numbers
+    from wavenet_pl.training.metrics_file import MetricsFile
+    from wavenet_pl.training.wandb_logger import build_wandb_logger
+
+    run, config, data, module = task.run, task.config, task.data, task.module
+    facts = dict(task.extras.facts)
+    if trainer.is_global_zero:
+        git = run.create(config)
+        for path in (run.metrics, run.path / bad_numbers.NAME):
+            cut_back(path, -1 if resume is None else checkpoint_step(resume))
+        for reason in passed_over:
+            print(f"passed over: {reason}", file=sys.stderr)
+        briefing.describe(run, config, data, module.model, resume)
+        briefing.show_baselines(briefing.measured_baselines(run, data, module.model), module.model)
+        facts |= {
+            "git": git,
+            "parameters": module.model.num_parameters,
+            "receptive_field": config.model.network.receptive_field,
+        }
+    metrics = MetricsFile(run.metrics)
+    metrics.attach(trainer)
+    tracker = build_wandb_logger(
+        config.wandb,
+        run_dir=run.path,
+        run_id=run.run_id,
+        run_config={**to_plain(config), **facts},
+        index_fingerprint=data.index.fingerprint,
+    )
+    if tracker is not None:
+        tracker.catch_up()
+        tracker.attach(trainer)
+    trainer.loggers = [metrics] if tracker is None else [metrics, tracker]
+    return tracker
+
+
+def _keep_models(run: RunFolder, tracker: RunTracker) -> None:
+    """The best and the last checkpoint as model artifacts, where wandb.artifacts asks for them."""
+    from wavenet_pl.runs.checkpoints import best_checkpoint, validation_bits
+
+    if not tracker.config.artifacts or not list_checkpoints(run):
+        return
+    bits = validation_bits(run)
+    aliases: dict[Path, list[str]] = {best_checkpoint(run): ["best"]}
+    aliases.setdefault(list_checkpoints(run)[-1], []).append("last")
+    for path, names in aliases.items():
+        step = checkpoint_step(path)
+        tracker.log_model(path, names, {"step": step, "val/bits": bits.get(step)})

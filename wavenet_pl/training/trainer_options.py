@@ -1,0 +1,103 @@
+"""The options under `trainer`, which go straight through to lightning.Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from wavenet_pl.config.mistakes import SettingError, found, nearest
+from wavenet_pl.config.trainer import OWNED
+from wavenet_pl.config.tree import Config
+from wavenet_pl.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+
+def check_trainer(config: Config) -> None:
+    """Refuses names under `trainer` that lightning.Trainer does not know; imports Lightning if there are any.
+
+    Raises:
+        UserError: with the nearest name, and with the place where it was given.
+    """
+    try:
+        check_names(config.trainer)
+    except SettingError as error:
+        raise UserError(error.located("", config.origins)) from None
+
+
+def build_trainer(config: Config, **ours: Any) -> Trainer:
+    """A lightning.Trainer with the options under `trainer`, and with ours where those say nothing.
+
+    Raises:
+        UserError: a name or a value is wrong, with the place where it was given.
+    """
+    check_trainer(config)
+    try:
+        return _build(config.trainer, **ours)
+    except SettingError as error:
+        raise UserError(error.located("", config.origins)) from error
+
+
+def check_names(options: Mapping[str, Any]) -> None:
+    """Refuses names that lightning.Trainer does not know; imports Lightning where there are options.
+
+    Raises:
+        SettingError: a name is unknown.
+    """
+    if not options:
+        return
+    import inspect
+
+    from lightning.pytorch import Trainer
+
+    known = [name for name in inspect.signature(Trainer).parameters if name not in OWNED]
+    for name in options:
+        if name not in known:
+            guess = nearest(name, known)
+            raise SettingError(
+                f"trainer.{name}",
+                "is no option of lightning.Trainer, expected one of its names; "
+                + (f"did you mean trainer.{guess}?" if guess else f"it knows {', '.join(known)}"),
+            )
+
+
+def _build(options: Mapping[str, Any], **ours: Any) -> Trainer:
+    """A lightning.Trainer; a name that is in both comes from the options.
+
+    Args:
+        options: what the user set, names already checked.
+        ours: what the project sets: logger, callbacks and so on.
+
+    Raises:
+        SettingError: Lightning refuses a value.
+    """
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    plugins = [*ours.pop("plugins", []), *_cluster_plugins()]
+    try:
+        return Trainer(**{**ours, **options}, plugins=plugins)
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        if not options:
+            raise  # then it is no mistake of the user's
+        reason = " ".join(str(error).split()) or type(error).__name__
+        suspects = [
+            name
+            for name, value in options.items()
+            if name in reason or (isinstance(value, str) and value and value in reason)
+        ] or list(options)
+        first, *others = (f"trainer.{name}" for name in suspects)
+        also = f", or {' or '.join(others)}," if others else ""
+        problem = f"is {found(options[suspects[0]])}, and lightning.Trainer refuses it{also}: {reason}"
+        raise SettingError(first, problem, *others) from error
+
+
+def _cluster_plugins() -> list[Any]:
+    """What Lightning needs to know of SLURM, inside of its jobs: ranks come from there, and nothing else does.
+
+    Left to itself Lightning answers signals too, with work inside of the handler that ends in deadlocks.
+    """
+    from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []

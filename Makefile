@@ -1,7 +1,7 @@
 # What a newcomer types. Every target makes .venv and installs into it first; PYTHON=python3.12 chooses the interpreter.
 # ARGS goes to pytest: make test-fast ARGS="-k codec -x"
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check format clean
+.PHONY: help install demo test test-fast coverage test-oldest check format clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -22,6 +22,12 @@ test: install ## every test but those that need a GPU
 test-fast: install ## the tests that take seconds
 	$(PYTEST) $(ARGS)
 
+coverage: install ## which lines the fast tests run; what they start in processes of its own does not count
+	$(PYTEST) --cov=wavenet_pl --cov=data_prep --cov-report=term $(ARGS)
+
+test-oldest: ## the fast tests with the oldest releases that pyproject.toml allows, in .venv-oldest; downloads them
+	@sh scripts/oldest.sh $(ARGS)
+
 check: install ## format, lint, types and house rules; changes nothing
 	@failed=0; for step in "ruff format --check ." "ruff check ." "mypy" \
 	    "python -m pytest -q tests/test_house.py tests/test_floors.py"; do \
@@ -31,5 +37,5 @@ format: install ## mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean: ## remove .venv and caches; data/, runs/ and clips/ stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+clean: ## remove .venv, .venv-oldest and caches; data/, runs/ and clips/ stay
+	rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist

@@ -86,14 +86,14 @@ def measure(
     report = folder / out.rpartition("report       ")[2].splitlines()[0]
     found = json.loads(report.with_suffix(".json").read_text())
     adapted = load(report.parent)
-    names, inputs = adapted.labels.speakers, tuple(adapted.inputs)
+    names, inputs = adapted.labels.tables["speaker"], tuple(adapted.input_names)
     halves = [
         base_split(str(scored), name, adapted.sample_rate, inputs, adapted.labels)
         for name in ("train", "val")
     ]
     split = halves[0] + halves[1]
     rows = [names.index(found["beginning"]["nearest"])]
-    before_RN, counts_N = sums_by_row(base.module, split, rows)
+    before_RN, counts_N = sums_by_row(base.model, split, rows)
     after_RN, _ = sums_by_row(adapted, split, range(len(names)))
     own_N = after_RN[names.index(voice)]
     kept = folder / voice / "after.json"

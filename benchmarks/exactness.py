@@ -43,7 +43,7 @@ def recordings(model: Model, data: str, steps: int) -> tuple[Tensor, Tensor | No
     """Codes (B, steps + 1) of the longest validation recordings from their beginnings, and what the model is told."""
     index = load_index(data)
     split = Split(
-        index.splits["val"], shard_storage(index, data), index.sample_rate, index.labels.of(model.inputs)
+        index.splits["val"], shard_storage(index, data), index.sample_rate, index.labels.of(model.input_names)
     )
     if model.inputs:
         split = split.relabelled(model.labels, data, "the run")

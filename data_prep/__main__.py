@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from data_prep.command import add_arguments, main
+from data_prep.arguments import add_arguments
+from data_prep.command import main
 from wavenet_pl.errors import BadDataError, UserError
 
 
@@ -17,7 +18,7 @@ def run() -> int:
         return main(parser.parse_intermixed_args())
     except (UserError, BadDataError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 3
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from data_prep.folder import Corpus, read_folder
+from data_prep.folder import Corpus, FileRule, read_folder
 from data_prep.options import Options, SineOptions
 from data_prep.sines import Sines
 from data_prep.sources import Source
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.array import measure
 
 DEMO = Path(__file__).resolve().parent / "demo"
 """Recorded speech that comes with the project; its LICENSES.md says whose."""
+_MEASURED = 1000
+"""Arrays, at most, that the mean and deviation of frames are measured on."""
 
 
 def read_corpus(options: Options, source: Path | None, destination: Path) -> Corpus:
-    """What the corpus holds.
+    """The sources of a corpus, and which files beside them were left alone.
 
     Args:
         options: names the corpus.
@@ -32,7 +36,32 @@ def read_corpus(options: Options, source: Path | None, destination: Path) -> Cor
     assert source is not None
     if source.resolve() == destination.resolve():
         raise UserError(f"SRC and DEST are both {source}, expected two folders; name another DEST")
-    return read_folder(source, options.tag_columns, leave=destination, with_midi=options.rules.notes)
+    rules = options.rules.file_rules | {
+        each.name: FileRule(suffixes=(f".{each.name}.npy",)) for each in options.arrays
+    }
+    return read_folder(source, options.tag_columns, leave=destination, frames=rules, tables=options.tables)
+
+
+def measured(options: Options, corpus: Corpus) -> Options:
+    """The options with frames of the user's own among those that recordings get.
+
+    Their number of features, mean and deviation are measured on the arrays of recordings, in the order of the corpus,
+    of those that are not for validation or test.
+
+    Raises:
+        UserError: there are no arrays, or they differ in their number of features.
+    """
+    if not options.arrays:
+        return options
+    sources = sorted(corpus.sources, key=lambda source: source.order)
+    free = [source for source in sources if source.split in (None, "train")]
+    inputs = [
+        measure(
+            each, [source.files[each.name].path for source in free if each.name in source.files][:_MEASURED]
+        )
+        for each in options.arrays
+    ]
+    return replace(options, rules=replace(options.rules, frames=(*options.rules.frames, *inputs)))
 
 
 def make_two_sines(options: SineOptions) -> Corpus:

@@ -37,7 +37,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """One source, read."""
+    """The decoded audio of one source, and what was measured while it was decoded."""
 
     audio: npt.NDArray[np.float32]
     """(samples,) at the wanted rate."""
@@ -156,12 +156,12 @@ def _check_length(file: soundfile.SoundFile, frames: int) -> None:
     if known and (
         (file.format == "FLAC" and missing > 0) or missing > 0.25 + 0.05 * frames / file.samplerate
     ):
-        claimed, found = file.frames / file.samplerate, frames / file.samplerate
-        raise Unreadable(f"cut short: its header says {claimed:.2f} s, {found:.2f} s are there", found)
+        claimed, present = file.frames / file.samplerate, frames / file.samplerate
+        raise Unreadable(f"cut short: its header says {claimed:.2f} s, {present:.2f} s are there", present)
 
 
 def _reason(path: str, error: soundfile.SoundFileError) -> str:
-    """What libsndfile says, without the path."""
+    """Why a file cannot be read, in the words of libsndfile and without the path."""
     text = str(getattr(error, "error_string", "") or error).strip().rstrip(".")
     if not os.path.exists(path):
         return "no such file"

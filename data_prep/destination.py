@@ -54,7 +54,7 @@ def claim(folder: Path, plan: Plan, overwrite: bool) -> None:
     Raises:
         UserError: another plan has begun there, or files that `prepare` did not write are in the way.
     """
-    found = load_plan(folder) if not overwrite else None
+    existing = load_plan(folder) if not overwrite else None
     known = (folder / RECORDS / "plan.json").exists()
     if not known and (foreign := _foreign(folder)):
         raise UserError(
@@ -63,11 +63,11 @@ def claim(folder: Path, plan: Plan, overwrite: bool) -> None:
         )
     if overwrite:
         clear(folder)
-    if found is None:
+    if existing is None:
         save_plan(plan, folder)
-    elif found.fingerprint != plan.fingerprint:
+    elif existing.fingerprint != plan.fingerprint:
         raise UserError(
-            f"DEST {folder} was begun with {_difference(found, plan)}; give the same options and SRC to go on, name "
+            f"DEST {folder} was begun with {_difference(existing, plan)}; give the same options and SRC to go on, name "
             "another DEST, or start over with --overwrite"
         )
 
@@ -84,13 +84,13 @@ def clear(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed run had half written. Only where nobody else is at work."""
-    for place in (
+    for directory in (
         folder,
         *(folder / split for split in SPLITS),
         folder / RECORDS,
         *(folder / RECORDS / s for s in SPLITS),
     ):
-        for path in place.glob(".*.tmp"):
+        for path in directory.glob(".*.tmp"):
             if path.name[1:].startswith(("shard-", "plan.json.", "done.json.", *_RESULTS)):
                 path.unlink(missing_ok=True)
 
@@ -104,12 +104,11 @@ def check_sources(folder: Path, shard: ShardPlan, record: Mapping[str, Any]) -> 
         UserError: names the source.
     """
     written = (folder / shard.record).stat().st_mtime_ns
+    beside = record.get("files", {"notes": record.get("midi", {})})  # version 0.1.0 knew of notes alone
     for source in shard.sources:
-        files = {
-            source.name: (source.path if source.exists else "", record["sources"]),
-            source.midi: (source.midi_path, record.get("midi", {})),
-        }
-        for name, (path, hashes) in files.items():
+        files = [(source.name, source.path if source.exists else "", record["sources"])]
+        files += [(file.name, file.path, beside.get(frames, {})) for frames, file in source.files.items()]
+        for name, path, hashes in files:
             if path and not _is_same(path, hashes.get(source.name), written):
                 raise UserError(
                     f"{name} in SRC has changed since it was packed into {shard.name}, expected the corpus that "
@@ -143,8 +142,8 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _foreign(folder: Path) -> str | None:
-    found = [folder / name for name in _RESULTS if (folder / name).exists()] + _shards(folder)
-    return found[0].relative_to(folder).as_posix() if found else None
+    paths = [folder / name for name in _RESULTS if (folder / name).exists()] + _shards(folder)
+    return paths[0].relative_to(folder).as_posix() if paths else None
 
 
 def _difference(old: Plan, new: Plan) -> str:

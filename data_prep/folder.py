@@ -8,13 +8,22 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from data_prep.sources import Source, printable
+from data_prep.sources import File, Source, printable
 from data_prep.table import METADATA, Row, read_table
 from wavenet_pl.errors import UserError
 from wavenet_pl.shards.format import AUDIO_EXTENSIONS
 
-_MIDI = (".mid", ".midi")
+
+@dataclass(frozen=True, kw_only=True)
+class FileRule:
+    """How the file beside a recording that frames are made from is looked for."""
+
+    suffixes: tuple[str, ...]
+    """What follows the recording's name, without its own extension."""
+    column: str = ""
+    """Column of metadata.csv that may name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +42,8 @@ def read_folder(
     tag_columns: Sequence[str] = (),
     fact_columns: Sequence[str] = (),
     leave: Path | None = None,
-    with_midi: bool = False,
+    frames: Mapping[str, FileRule] | None = None,
+    tables: Sequence[str] = (),
     option: str = "SRC",
 ) -> Corpus:
     """Every audio file below a folder, in no order of meaning.
@@ -46,7 +56,8 @@ def read_folder(
         tag_columns: columns of metadata.csv whose values are tags, beside `tags`.
         fact_columns: columns that go into the JSON of a recording as they are.
         leave: a folder that is not looked into: where the shards go.
-        with_midi: find the MIDI file of each recording: metadata.csv names it, or it is called like the recording.
+        frames: what is made of a file beside each recording: metadata.csv names it, or it is called like the recording.
+        tables: columns whose values are names of a table of their own.
         option: what the user calls the folder.
 
     Raises:
@@ -58,12 +69,16 @@ def read_folder(
         )
     sizes: dict[str, int | None] = {}
     paths: dict[str, str] = {}
-    midis: dict[str, str] = {}
+    frames = frames or {}
+    beside: dict[str, dict[str, str]] = {name: {} for name in frames}
     left_alone: dict[str, int] = {}
     for path, relative in _walk(folder, leave):
         kind = _kind(relative)
-        if with_midi and kind in _MIDI:
-            midis[_spelled(printable(relative))] = path
+        wanted = [name for name, rule in frames.items() if relative.lower().endswith(rule.suffixes)]
+        wanted = [] if kind == "hidden" else wanted
+        for name in wanted:
+            beside[name][_spelled(printable(relative))] = path
+        if wanted:
             continue
         if kind[1:] not in AUDIO_EXTENSIONS:
             if relative != METADATA:
@@ -72,11 +87,10 @@ def read_folder(
         name = printable(relative)
         sizes[name], paths[name] = _size(path), path
     table = folder / METADATA
-    rows = read_table(table, tag_columns, fact_columns) if table.exists() else {}
-    if tag_columns and not table.exists():
-        raise UserError(
-            f"--tag-columns is set, expected {table}, and there is none; write it or drop the option"
-        )
+    rows = read_table(table, tag_columns, fact_columns, tables) if table.exists() else {}
+    asked = "--tag-columns" if tag_columns else "--tables" if tables else ""
+    if asked and not table.exists():
+        raise UserError(f"{asked} is set, expected {table}, and there is none; write it or drop the option")
     named = _match(rows, sizes)
     if not sizes:
         seen = (
@@ -88,8 +102,9 @@ def read_folder(
     sources = [
         _source(name, named.get(name), sizes.get(name), paths.get(name, "")) for name in {**sizes, **named}
     ]
-    if with_midi:
-        sources = [_with_midi(source, midis) for source in sources]
+    for name, rule in frames.items():
+        alike = _by_stem(beside[name], rule)
+        sources = [_with_file(source, name, rule, beside[name], alike) for source in sources]
     return Corpus(
         sources=tuple(sources),
         left_alone=left_alone,
@@ -122,17 +137,17 @@ def _walk(folder: Path, leave: Path | None) -> Iterator[tuple[str, str]]:
     entered = {os.path.realpath(leave)} if leave else set()
     waiting = [os.fspath(folder)]
     while waiting:
-        here = waiting.pop()
-        real = os.path.realpath(here)
+        current = waiting.pop()
+        real = os.path.realpath(current)
         if real in entered:
             continue
         entered.add(real)
         try:
-            with os.scandir(here) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            with os.scandir(current) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
         except OSError as error:
             raise UserError(
-                f"folder {printable(here)} cannot be read ({error.strerror}); mend its rights"
+                f"folder {printable(current)} cannot be read ({error.strerror}); mend its rights"
             ) from None
         for entry in entries:
             if entry.is_dir():
@@ -150,6 +165,7 @@ def _source(name: str, row: Row | None, size: int | None, path: str) -> Source:
         text=row.text,
         tags=row.tags,
         midi=row.midi,
+        tables=row.tables,
         split=row.split,
         facts=row.facts,
         size=size,
@@ -157,13 +173,25 @@ def _source(name: str, row: Row | None, size: int | None, path: str) -> Source:
     )
 
 
-def _with_midi(source: Source, midis: Mapping[str, str]) -> Source:
-    stem = os.path.splitext(_spelled(source.name))[0]
-    same = (name for name in sorted(midis) if os.path.splitext(name)[0] == stem)
-    name = _spelled(source.midi) if source.midi else next(same, None)
-    if name is None or name not in midis:
+def _by_stem(beside: Mapping[str, str], rule: FileRule) -> dict[str, str]:
+    """Name of a recording, without its extension -> the file that is called like it."""
+    names: dict[str, str] = {}
+    for name in sorted(beside):
+        suffix = next(suffix for suffix in rule.suffixes if name.lower().endswith(suffix))
+        names.setdefault(name[: -len(suffix)], name)
+    return names
+
+
+def _with_file(
+    source: Source, frames: str, rule: FileRule, beside: Mapping[str, str], alike: Mapping[str, str]
+) -> Source:
+    named = getattr(source, rule.column) if rule.column else None
+    name = _spelled(named) if named else alike.get(os.path.splitext(_spelled(source.name))[0])
+    if name is None or name not in beside:
         return source
-    return replace(source, midi=name, midi_path=midis[name], midi_size=_size(midis[name]))
+    file = File(name=name, size=_size(beside[name]), path=beside[name])
+    known: dict[str, Any] = {rule.column: name} if rule.column else {}
+    return replace(source, files={**source.files, frames: file}, **known)
 
 
 def _spelled(name: str) -> str:
@@ -176,10 +204,10 @@ def _match(rows: Mapping[str, Row], files: Mapping[str, object]) -> dict[str, Ro
     spelled = {_spelled(name): name for name in files}
     named: dict[str, Row] = {}
     for name, row in rows.items():
-        found = name if name in files else spelled.get(_spelled(name), name)
-        if found in named:
+        on_disk = name if name in files else spelled.get(_spelled(name), name)
+        if on_disk in named:
             raise UserError(
-                f"{METADATA}, lines {named[found].line} and {row.line}, both name {found}; remove one"
+                f"{METADATA}, lines {named[on_disk].line} and {row.line}, both name {on_disk}; remove one"
             )
-        named[found] = row
+        named[on_disk] = row
     return named

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from data_prep.decoding import Decoded, Unreadable, decode_source, hash_file
 from data_prep.folder import read_folder
 from data_prep.options import RuleOptions
-from data_prep.progress import Progress
 from data_prep.rules import SILENT_PEAK, apply_rules
 from data_prep.sources import Source
 from wavenet_pl.audio.levels import Levels
+from wavenet_pl.progress import Progress
 
 _FRAME_SECONDS = 0.02
 _LOUDEST_FRAMES = 5  # the level that a tenth of a second keeps up: a click is shorter
@@ -30,7 +30,7 @@ _BLOCK_FRAMES = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """One file, as it sounds."""
+    """One file and what was measured of its audio."""
 
     source: Source
     """Its name, where it lies, and the sha256 of its content."""
@@ -83,17 +83,17 @@ def examine(folder: Path, sample_rate: int) -> list[Heard]:
     sources = sorted(read_folder(folder, option="--audio").sources, key=lambda source: source.order)
     heard: list[Heard] = []
     first: dict[str | None, str] = {}
-    with Progress(len(sources), command="adapt") as progress:
+    with Progress("adapt", len(sources), unit="recordings") as progress:
         for number, source in enumerate(sources, start=1):
-            found = _listen(source, sample_rate)
-            if not found.problem:
-                original = first.setdefault(found.source.sha256, source.name)
+            recording = _listen(source, sample_rate)
+            if not recording.problem:
+                original = first.setdefault(recording.source.sha256, source.name)
                 if (
                     original != source.name
                 ):  # held out, it would say that what was learned by heart was understood
-                    found = replace(found, problem=f"a copy of {original}")
-            heard.append(found)
-            progress.show(number)
+                    recording = replace(recording, problem=f"a copy of {original}")
+            heard.append(recording)
+            progress.update(number)
     return heard
 
 

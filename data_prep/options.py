@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from wavenet_pl.audio.features import FeatureSpec, MelSpec, read_spec
-from wavenet_pl.audio.mel import default_mel
-from wavenet_pl.audio.midi import default_notes
+from data_prep.folder import FileRule
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.array import FramesOption
+from wavenet_pl.inputs.frames import Frames
+from wavenet_pl.inputs.known import FRAMES, check_name, frames_of
 
 CORPORA = ("folder", "two_sines", "demo")
 MAX_SAMPLE_RATE = 192_000
@@ -28,44 +30,43 @@ class RuleOptions:
     """The same in dBFS RMS; one of the two."""
     min_seconds: float = 0.1
     """Shorter recordings are dropped."""
-    notes: bool = False
-    """Each recording gets a piano roll of the MIDI file beside it; those without one are dropped."""
-    mel: MelSpec | None = None
-    """Each recording gets mel frames of this kind."""
+    frames: tuple[Frames, ...] = ()
+    """What every recording gets beside its audio; those without the file that it is made from are dropped."""
 
     @property
-    def features(self) -> tuple[FeatureSpec, ...]:
-        """What every recording gets beside its audio."""
-        notes = (default_notes(self.sample_rate),) if self.notes else ()
-        return notes if self.mel is None else (*notes, self.mel)
+    def file_rules(self) -> dict[str, FileRule]:
+        """Frames that are made of a file beside each recording -> how that is found."""
+        return {
+            each.name: FileRule(suffixes=each.file_suffixes(), column=each.file_column)
+            for each in self.frames
+            if each.file_suffixes()
+        }
 
 
-def read_mel(text: str | None, sample_rate: int) -> MelSpec | None:
-    """What ``--mel SETTINGS`` asks for: the usual frames, but for settings such as ``hop_length=80,num_mels=40``.
+def describe_frames(frames: Iterable[Frames], sample_rate: int) -> dict[str, Any]:
+    """Frames as a plan keeps them: by name, those of the user's own below `frames`."""
+    described: dict[str, Any] = {}
+    for each in frames:
+        spec = dict(sorted(each.spec.items()))
+        kind = next((kind for kind in FRAMES if kind.name == each.name), None)
+        if kind is None:
+            described.setdefault("frames", {})[each.name] = spec
+        else:  # what has no settings on the command line is there, or it is not
+            described[each.name] = spec if kind.has_settings or each != kind.default(sample_rate) else True
+    return described
 
-    Args:
-        text: the settings, which may be empty; None where the option was not given.
-        sample_rate: of the shards, in Hz.
+
+def read_frames(described: Mapping[str, Any], sample_rate: int) -> tuple[Frames, ...]:
+    """The frames that `describe_frames` described.
 
     Raises:
-        UserError: a setting is unknown, no number, or out of range.
+        ValueError: it holds something else than specs.
     """
-    if text is None:
-        return None
-    settings = default_mel(sample_rate).to_plain()
-    try:
-        for part in filter(None, text.split(",")):
-            name, equals, value = part.partition("=")
-            if not equals or name not in settings:
-                raise ValueError(f"{part!r:.60} is none of {', '.join(f'{known}=N' for known in settings)}")
-            settings[name] = type(settings[name])(value)
-        spec = read_spec(MelSpec.name, settings)
-    except ValueError as error:
-        raise UserError(
-            f"--mel {text} cannot be used ({error}), expected settings such as hop_length=80,window_length=320"
-        ) from None
-    assert isinstance(spec, MelSpec)
-    return spec
+    built_in: list[Frames] = []
+    for kind in FRAMES:
+        if spec := described.get(kind.name):
+            built_in.append(kind.default(sample_rate) if spec is True else frames_of(kind.name, spec))
+    return (*built_in, *(frames_of(name, spec) for name, spec in described.get("frames", {}).items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ class SineOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """All of it."""
+    """All options of one run of `prepare`."""
 
     corpus: str
     rules: RuleOptions = RuleOptions()
@@ -109,6 +110,10 @@ class Options:
     sines: SineOptions = SineOptions()
     tag_columns: tuple[str, ...] = ()
     """Columns of metadata.csv, beside `tags`, whose values are tags."""
+    tables: tuple[str, ...] = ()
+    """Columns of metadata.csv whose values are names of a table of their own."""
+    arrays: tuple[FramesOption, ...] = ()
+    """Frames of the user's own; `measured` makes them some of the rules' frames."""
     recordings_per_shard: int = 128
 
     def describe(self) -> dict[str, Any]:
@@ -116,11 +121,10 @@ class Options:
         described = asdict(self)
         for split in ("val", "test"):  # the default and the same in so many words are one plan
             described["splits"][f"{split}_fraction"] = self.splits.fraction(split)
-        for name in ("notes", "mel"):  # a plan without features is what it was before there were any
-            if not described["rules"][name]:
-                del described["rules"][name]
-        if self.rules.mel is not None:
-            described["rules"]["mel"] = dict(sorted(self.rules.mel.to_plain().items()))  # as it is read back
+        del described["rules"]["frames"], described["arrays"]
+        described["rules"] |= describe_frames(self.rules.frames, self.rules.sample_rate)
+        if not self.tables:  # a plan without any is what it was before there were any
+            del described["tables"]
         if self.corpus != "two_sines":
             del described["sines"]
         return described
@@ -156,8 +160,22 @@ class Options:
             raise UserError(
                 f"--tag-columns is for metadata.csv of a folder, and {self.corpus} has none; drop it"
             )
-        if rules.notes and self.corpus != "folder":
-            raise UserError(f"--notes is for MIDI files in a folder, and {self.corpus} has none; drop it")
+        if self.tables and self.corpus != "folder":
+            raise UserError(f"--tables is for metadata.csv of a folder, and {self.corpus} has none; drop it")
+        beside = next((f"--{each.name}" for each in rules.frames if each.file_suffixes()), "")
+        if (beside := beside or ("--frames" if self.arrays else "")) and self.corpus != "folder":
+            raise UserError(
+                f"{beside} is for files beside those of a folder, and {self.corpus} has none; drop it"
+            )
+        for option, names in (("--tables", self.tables), ("--frames", [each.name for each in self.arrays])):
+            for name in names:
+                check_name(option, name)
+            if len(set(names)) != len(names):
+                raise UserError(f"{option} names one twice, expected each once; drop one")
+        if both := sorted(set(self.tables) & {each.name for each in self.arrays}):
+            raise UserError(
+                f"--tables and --frames both name {both[0]}, expected two names; rename one of them"
+            )
         if self.corpus == "two_sines":
             self._check_sines()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,11 @@ import numpy.typing as npt
 from data_prep.decoding import Unreadable, hash_file
 from data_prep.options import RuleOptions
 from data_prep.plan import ShardPlan
-from data_prep.rules import RULES, Step, apply_rules
+from data_prep.rules import RULES, Outcome, Part, Step, apply_rules
 from data_prep.sources import Source, part_key
-from wavenet_pl.audio.features import NUM_KEYS
-from wavenet_pl.audio.midi import PEDAL_DOWN
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
-from wavenet_pl.shards.format import Entry, ShardWriter
+from wavenet_pl.shards.format import Entry, ShardWriter, WrittenShard
 
 TALLIES = ("kept", "dropped", "recordings_dropped", "recordings_changed", "recordings_limited")
 """What is counted for each rule: seconds, then recordings."""
@@ -52,84 +50,121 @@ def pack_shard(task: ShardTask, after_source: Callable[[], None] = lambda: None)
         UserError: a source is not what was read of it before.
     """
     path = task.folder / task.shard.name
-    rows: list[dict[str, Any]] = []
-    dropped: list[dict[str, Any]] = []
-    flaws: list[dict[str, str]] = []
-    hashes: dict[str, str | None] = {}
-    midi_hashes: dict[str, str | None] = {}
-    tallies: dict[str, dict[str, float]] = {rule: dict.fromkeys(TALLIES, 0.0) for rule in RULES}
+    record = _Record(task.rules)
+    writer: ShardWriter | None = None
     with ExitStack() as stack:
-        writer: ShardWriter | None = None
         for source in task.shard.sources:
-            hashes[source.name] = _hash(source.path if source.exists else "")
-            if source.sha256 not in (None, hashes[source.name]):
-                raise UserError(
-                    f"{source.name} has changed since it was examined, expected the same audio; "
-                    "run the same command again"
-                )
-            if source.midi_path:
-                midi_hashes[source.name] = _hash(source.midi_path)
+            record.add_hashes(source)
             outcome = apply_rules(source, task.rules)
-            for step in outcome.steps:
-                _count(tallies[step.rule], step)
-                if step.reason:
-                    dropped.append(
-                        {
-                            "source": source.name,
-                            "rule": step.rule,
-                            "reason": step.reason,
-                            "seconds": step.dropped,
-                        }
-                    )
-            flaws += [
-                {"source": source.name, "flaw": flaw, "found": found} for flaw, found in outcome.flaws.items()
-            ]
+            record.add_outcome(source, outcome)
             for number, part in enumerate(outcome.parts):
                 key = part_key(source.key, number, len(outcome.parts))
                 if writer is None:
-                    writer = stack.enter_context(ShardWriter(path, task.rules.features))
-                writer.write(
-                    Entry(
-                        key=key,
-                        audio=part.audio,
-                        sample_rate=task.rules.sample_rate,
-                        metadata=_metadata(source, part.start),
-                        features=part.features,
-                    )
-                )
-                rows.append(
-                    {
-                        "key": key,
-                        "frames": len(part.audio),
-                        "speaker": source.speaker,
-                        "tags": list(source.tags),
-                        "source": source.name,
-                        **_levels(part.audio),
-                        **_told(part.features),
-                    }
-                )
+                    writer = stack.enter_context(ShardWriter(path, [each.name for each in task.rules.frames]))
+                writer.write(_entry(key, source, part, task.rules.sample_rate))
+                record.add_recording(key, source, part)
             after_source()
     if writer is None:
         path.unlink(missing_ok=True)
-        size, sha256 = 0, ""
-    else:
-        size, sha256 = writer.written.bytes, writer.written.sha256
-        for row, members in zip(rows, writer.written.members, strict=True):
-            row["members"] = members
-    record = {
-        "plan": task.fingerprint,
-        "shard": task.shard.name,
-        "bytes": size,
-        "sha256": sha256,
-        "recordings": rows,
-        "dropped": dropped,
-        "flaws": flaws,
-        "rules": tallies,
-        "sources": hashes,
-        **({"midi": midi_hashes} if task.rules.notes else {}),
-    }
-    write_durably(
-        task.folder / task.shard.record, json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n"
+    record.write(task, None if writer is None else writer.written)
+
+
+class _Record:
+    """What became of the sources of one shard, collected while it is packed.
+
+    Args:
+        rules: that the sources go through.
+    """
+
+    def __init__(self, rules: RuleOptions) -> None:
+        self._frames = rules.frames
+        self._recordings: list[dict[str, Any]] = []
+        self._dropped: list[dict[str, Any]] = []
+        self._flaws: list[dict[str, str]] = []
+        self._hashes: dict[str, str | None] = {}
+        self._file_hashes: dict[str, dict[str, str | None]] = {name: {} for name in rules.file_rules}
+        self._tallies: dict[str, dict[str, float]] = {rule: dict.fromkeys(TALLIES, 0.0) for rule in RULES}
+
+    def add_hashes(self, source: Source) -> None:
+        """Hash the file of a source and those beside it, to notice later that they have changed.
+
+        Raises:
+            UserError: the source has changed since the corpus read it.
+        """
+        self._hashes[source.name] = _hash(source.path if source.exists else "")
+        if source.sha256 not in (None, self._hashes[source.name]):
+            raise UserError(
+                f"{source.name} has changed since it was examined, expected the same audio; "
+                "run the same command again"
+            )
+        for frames, file in source.files.items():
+            self._file_hashes[frames][source.name] = _hash(file.path)
+
+    def add_outcome(self, source: Source, outcome: Outcome) -> None:
+        """Count what each rule did to a source, and note why it was dropped, and its flaws."""
+        for step in outcome.steps:
+            _count(self._tallies[step.rule], step)
+            if step.reason:
+                self._dropped.append(
+                    {
+                        "source": source.name,
+                        "rule": step.rule,
+                        "reason": step.reason,
+                        "seconds": step.dropped,
+                    }
+                )
+        for flaw, description in outcome.flaws.items():
+            self._flaws.append({"source": source.name, "flaw": flaw, "found": description})
+
+    def add_recording(self, key: str, source: Source, part: Part) -> None:
+        """Add a recording that was written: what the index and the report need of it."""
+        self._recordings.append(
+            {
+                "key": key,
+                "frames": len(part.audio),
+                "speaker": source.speaker,
+                "tags": list(source.tags),
+                "tables": source.tables,
+                "source": source.name,
+                **_levels(part.audio),
+                "arrays": {each.name: each.tally(part.arrays[each.name]) for each in self._frames},
+            }
+        )
+
+    def write(self, task: ShardTask, written: WrittenShard | None) -> None:
+        """Write the record to DEST, at once or not at all.
+
+        Args:
+            task: that was packed.
+            written: the finished shard; None where no recording is left.
+        """
+        if written is not None:
+            for recording, members in zip(self._recordings, written.members, strict=True):
+                recording["members"] = members
+        tree = {
+            "plan": task.fingerprint,
+            "shard": task.shard.name,
+            "bytes": written.bytes if written else 0,
+            "sha256": written.sha256 if written else "",
+            "recordings": self._recordings,
+            "dropped": self._dropped,
+            "flaws": self._flaws,
+            "rules": self._tallies,
+            "sources": self._hashes,
+            **({"files": self._file_hashes} if self._file_hashes else {}),
+        }
+        text = json.dumps(tree, ensure_ascii=False, sort_keys=True) + "\n"
+        write_durably(task.folder / task.shard.record, text)
+
+
+def _entry(key: str, source: Source, part: Part, sample_rate: int) -> Entry:
+    """A part of a source as the shard holds it."""
+    return Entry(
+        key=key,
+        audio=part.audio,
+        sample_rate=sample_rate,
+        metadata=_metadata(source, part.start),
+        arrays=part.arrays,
     )
 
 
@@ -166,6 +201,7 @@ def _metadata(source: Source, start: int) -> dict[str, Any]:
     known = {"speaker": source.speaker, "text": source.text, "midi": source.midi}
     return {
         **source.facts,
+        **source.tables,
         **{name: value for name, value in known.items() if value is not None},
         "tags": list(source.tags),
         "source": source.name,
@@ -180,15 +216,3 @@ def _levels(audio: npt.NDArray[np.int16]) -> dict[str, float]:
         "peak": round(float(np.abs(samples).max()), 6),
         "rms": round(float(np.sqrt(np.mean(samples**2))), 6),
     }
-
-
-def _told(features: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
-    """Of the features, for the report: notes that begin, share of the frames with pedal, mean of the mel frames."""
-    found: dict[str, float] = {}
-    if (roll_NF := features.get("notes")) is not None:
-        down = np.pad(roll_NF[:, :NUM_KEYS] > 0, ((1, 0), (0, 0)))
-        found["notes"] = int((down[1:] & ~down[:-1]).sum())
-        found["pedal"] = round(float((roll_NF[:, NUM_KEYS] >= PEDAL_DOWN).mean()), 6)
-    if (mel_NF := features.get("mel")) is not None:
-        found["mel"] = round(float(mel_NF.mean(dtype=np.float64)), 6)
-    return found

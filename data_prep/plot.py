@@ -10,35 +10,26 @@ import numpy as np
 
 from data_prep.report import count_of, decibels
 from data_prep.results import Result
+from wavenet_pl.audio.pictures import FAINT, INK, STYLE
 from wavenet_pl.shards.index import SPLITS
 
 _COLOURS = {"train": "#5b2a86", "val": "#2a9d8f", "test": "#e9a23b"}
-_INK, _FAINT, _DROPPED = "#22223b", "#6c6c80", "#c1403d"
+_DROPPED = "#c1403d"
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
-    "font.size": 9.0,
-    "text.color": _INK,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
+    **STYLE,
     "axes.titlesize": 10.0,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
     "legend.frameon": False,
-    "text.parse_math": False,  # a dollar in a name is a dollar
 }
 _MOST_SPEAKERS = 16
 _LONGEST_NAME = 24
 
 
 def draw_report(result: Result) -> bytes:
-    """A PNG."""
+    """The bytes of the PNG."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -90,15 +81,15 @@ def _draw_speakers(axes: Any, result: Result) -> None:
     labels = [_short(name) for name in shown]
     if others := ordered[len(shown) :]:
         labels.append(f"{len(others)} others")
-    places, left = np.arange(len(labels)), np.zeros(len(labels))
+    positions, left = np.arange(len(labels)), np.zeros(len(labels))
     for split in SPLITS:
         frames = [speakers[name][split][1] for name in shown]
         if others:
             frames.append(sum(speakers[name][split][1] for name in others))
         widths = np.array(frames) / result.sample_rate / 60
-        axes.barh(places, widths, left=left, color=_COLOURS[split], height=0.72)
+        axes.barh(positions, widths, left=left, color=_COLOURS[split], height=0.72)
         left += widths
-    axes.set_yticks(places, labels)
+    axes.set_yticks(positions, labels)
     axes.set_ylim(max(len(labels), 4) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
 
@@ -124,11 +115,15 @@ def _draw_rules(axes: Any, result: Result) -> None:
     axes.set_title("Dropped by each rule")
     axes.set_xlabel("seconds")
     axes.barh(np.arange(len(names)), dropped, color=_DROPPED, height=0.72)
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         count = rules[name]["recordings_dropped"]
-        text = f"{dropped[place]:.1f} s" + (f", {count_of(count)}" if count else "")
+        text = f"{dropped[position]:.1f} s" + (f", {count_of(count)}" if count else "")
         axes.text(
-            dropped[place], place, f"  {text}", va="center", color=_INK if dropped[place] or count else _FAINT
+            dropped[position],
+            position,
+            f"  {text}",
+            va="center",
+            color=INK if dropped[position] or count else FAINT,
         )
     axes.set_yticks(np.arange(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)

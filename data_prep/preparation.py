@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.corpora import read_corpus
+from data_prep.corpora import measured, read_corpus
 from data_prep.destination import claim, done_in, sweep, working_in
 from data_prep.options import Options, RuleOptions
 from data_prep.packing import ShardTask
 from data_prep.plan import RECORDS, Plan, ShardPlan, build_plan, load_plan
 from data_prep.plot import draw_report
 from data_prep.processes import pack_shards
-from data_prep.progress import Progress
 from data_prep.report import PLOT_NAME, REPORT_NAME, count_of, flaw_counts, hours, rule_lines, write_report
 from data_prep.results import Result, collect
 from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.durable import write_durably
+from wavenet_pl.progress import Progress
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS, save_index
 
 _DONE = f"{RECORDS}/done.json"
@@ -29,12 +29,13 @@ _DONE = f"{RECORDS}/done.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One command."""
+    """One call of `prepare`, with its options checked."""
 
     options: Options
-    source: Path | None
     folder: Path
     """DEST."""
+    source: Path | None = None
+    """SRC, for corpora that are read from one."""
     jobs: int = 1
     slice: tuple[int, int] | None = None
     """(i, n), i from 1 to n: only every n-th shard, without index and report."""
@@ -51,19 +52,21 @@ def prepare(request: Request) -> None:
         KeyboardInterrupt: Ctrl-C; the same command goes on.
     """
     request.options.check()
-    plan = build_plan(read_corpus(request.options, request.source, request.folder), request.options)
+    corpus = read_corpus(request.options, request.source, request.folder)
+    options = measured(request.options, corpus)
+    plan = build_plan(corpus, options)
     if request.dry_run:
         print("\n".join(_describe(plan)))
         return
     with working_in(request.folder, alone=request.slice is None):
         claim(request.folder, plan, request.overwrite)
         if request.slice is None:
-            result = complete(plan, request.options.rules, request.folder, request.jobs)
+            result = complete(plan, options.rules, request.folder, request.jobs)
             print("\n".join(_summary(request.folder, result)))
         else:
             number, slices = request.slice
             shards = list(plan.shards[number - 1 :: slices])
-            _pack(plan, shards, request.options.rules, request.folder, request.jobs)
+            _pack(plan, shards, options.rules, request.folder, request.jobs)
             print(
                 f"slice {number} of {slices}: its {len(shards)} of {len(plan.shards)} shards are done; "
                 f"after all slices, run `wavenet-pl prepare merge {request.folder}`"
@@ -120,8 +123,8 @@ def _pack(plan: Plan, shards: Sequence[ShardPlan], rules: RuleOptions, folder: P
         return 0
     if done:
         print(f"prepare: goes on after {done} recordings that were done before", file=sys.stderr)
-    with Progress(total, done) as progress:
-        pack_shards(tasks, jobs, lambda count: progress.show(done + count))
+    with Progress("prepare", total, done=done, unit="recordings") as progress:
+        pack_shards(tasks, jobs, lambda count: progress.update(done + count))
     return len(tasks)
 
 

@@ -7,15 +7,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from typing import Any
 
 from data_prep.packing import ShardTask, pack_shard
 from wavenet_pl.errors import BadDataError
-
-_POLL_SECONDS = 0.2
+from wavenet_pl.signals import completed
 
 _shared: tuple[Any, Any] | None = None
 """In a worker: the count of sources done by all of them, and whether to stop."""
@@ -62,9 +61,7 @@ def _pack_in_processes(tasks: Sequence[ShardTask], jobs: int, show: Callable[[in
     count, stop = context.Value("q", 0), context.Event()
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(count, stop))
     try:
-        waiting = _submit(pool, tasks)
-        while waiting:
-            finished, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for finished in completed(_submit(pool, tasks)):
             show(count.get_obj().value)  # without the lock: a process may have died with it
             for future in finished:
                 future.result()

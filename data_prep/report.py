@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-from data_prep.results import Result
-from data_prep.rules import FLAWS, RULES
+from data_prep.results import Result, Row
+from data_prep.rules import FILE_RULES, FLAWS, RULES
+from wavenet_pl.files.markdown import cell, table
 from wavenet_pl.shards.index import SPLITS
 
 REPORT_NAME, PLOT_NAME = "report.md", "report.png"
@@ -29,15 +30,19 @@ Sources, credits in full and changes: `data_prep/demo/LICENSES.md` in the source
 def write_report(result: Result) -> str:
     """The report as Markdown."""
     sections = [
-        f"# Prepared corpus: {result.plan.options['corpus']}",
+        f"# Prepared corpus: {cell(result.plan.options['corpus'])}",
         _summary(result),
         f"![lengths, speakers, levels and rules]({PLOT_NAME})",
         "## Splits\n\n" + _splits(result),
         "## Rules\n\n" + _rules(result),
         "## Lengths and levels\n\n" + _distributions(result),
         "## Speakers\n\n" + _speakers(result),
-        *(["## Tags\n\n" + tags] if (tags := _tags(result)) else []),
-        *(["## Features\n\n" + features] if (features := _features(result)) else []),
+        *(["## Tags\n\n" + tags] if (tags := _names(result, "tag", lambda row: list(row["tags"]))) else []),
+        *(
+            f"## {cell(name)}\n\n" + _names(result, name, partial(_name, name))
+            for name in result.plan.options.get("tables", ())
+        ),
+        *(["## Frames\n\n" + frames] if (frames := _frames(result)) else []),
         "## Dropped\n\n" + _dropped(result),
         "## Flaws\n\n" + _flaws(result),
         "## Settings\n\n" + _settings(result),
@@ -72,7 +77,7 @@ def _off(result: Result, rule: str) -> bool:
     rules = result.plan.options["rules"]
     return (
         (rule == "trim" and rules["trim"] is None)
-        or (rule == "notes" and "notes" not in rules)
+        or (rule in FILE_RULES and rule not in {each.rule for each in result.frames})
         or (rule == "level" and rules["loudness"] is None and rules["rms"] is None)
     )
 
@@ -86,13 +91,13 @@ def _summary(result: Result) -> str:
     if result.plan.unlisted:
         lines.append(f"{result.plan.unlisted} sources are not in metadata.csv.")
     if result.plan.left_alone:
-        kinds = ", ".join(f"{n} {_cell(kind)}" for kind, n in sorted(result.plan.left_alone.items()))
+        kinds = ", ".join(f"{n} {cell(kind)}" for kind, n in sorted(result.plan.left_alone.items()))
         lines.append(f"Files of other kinds were left alone: {kinds}.")
     return " ".join(lines)
 
 
 def _splits(result: Result) -> str:
-    table = [
+    lines = [
         [
             split,
             str(result.plan.num_of(split)),
@@ -109,13 +114,13 @@ def _splits(result: Result) -> str:
         ]
         for split in SPLITS
     ]
-    return _table(["split", "sources", "recordings", "length", "speakers", "shards"], table)
+    return table(["split", "sources", "recordings", "length", "speakers", "shards"], lines)
 
 
 def _rules(result: Result) -> str:
-    table = []
+    lines = []
     for rule, tally in result.rules.items():
-        table.append(
+        lines.append(
             [
                 rule,
                 "off" if _off(result, rule) else RULES[rule],
@@ -136,7 +141,7 @@ def _rules(result: Result) -> str:
     note = "\n\nWhat cannot be decoded has the seconds that were read of it until then."
     if limited := result.rules["level"]["recordings_limited"]:
         note += f" {count_of(limited)} stayed below the wanted level, because peaks would have been clipped."
-    return _table(heads, table) + note
+    return table(heads, lines) + note
 
 
 def _distributions(result: Result) -> str:
@@ -149,17 +154,17 @@ def _distributions(result: Result) -> str:
         "RMS, dBFS": [decibels(row["rms"]) for row in rows],
     }
     shares = (0, 5, 50, 95, 100)
-    table = [
+    lines = [
         [name, *(f"{np.percentile(numbers, share):.2f}" for share in shares)]
         for name, numbers in values.items()
     ]
-    return _table(["", "least", "5 %", "median", "95 %", "most"], table)
+    return table(["", "least", "5 %", "median", "95 %", "most"], lines)
 
 
 def _speakers(result: Result) -> str:
-    table = [
+    lines = [
         [
-            _cell(name),
+            name,
             str(sum(count for count, _ in splits.values())),
             _minutes(sum(frames for _, frames in splits.values()), result),
             *(_minutes(splits[split][1], result) for split in SPLITS),
@@ -167,49 +172,43 @@ def _speakers(result: Result) -> str:
         for name, splits in result.speakers.items()
     ]
     heads = ["speaker", "recordings", "minutes", *(f"minutes {split}" for split in SPLITS)]
-    return _table(heads, table) if table else "Nothing is left."
+    return table(heads, lines) if lines else "Nothing is left."
 
 
-def _tags(result: Result) -> str:
-    found: dict[str, list[int]] = {}
+def _names(result: Result, head: str, names_of: Callable[[Row], Sequence[str]]) -> str:
+    """Recordings and minutes of each name; empty where there is none."""
+    lengths: dict[str, list[int]] = {}
     for row in result.rows():
-        for tag in row["tags"]:
-            found.setdefault(tag, []).append(row["frames"])
-    table = [
-        [_cell(tag), str(len(frames)), _minutes(sum(frames), result)] for tag, frames in sorted(found.items())
+        for name in names_of(row):
+            lengths.setdefault(name, []).append(row["frames"])
+    lines = [
+        [name, str(len(frames)), _minutes(sum(frames), result)] for name, frames in sorted(lengths.items())
     ]
-    return _table(["tag", "recordings", "minutes"], table) if table else ""
+    return table([head, "recordings", "minutes"], lines) if lines else ""
 
 
-def _features(result: Result) -> str:
-    lines = []
+def _name(of: str, row: Row) -> Sequence[str]:
+    return [row["tables"].get(of, "(none)")]
+
+
+def _frames(result: Result) -> str:
     rows = list(result.rows())
-    for name, spec in result.features.items():
-        seconds = result.seconds() or 1.0
-        if name == "notes":
-            count, frames = (
-                sum(row["notes"] for row in rows),
-                sum(row["pedal"] * row["frames"] for row in rows),
-            )
-            pedal = frames / result.sample_rate / seconds
-            told = f"{count / seconds:.2f} notes a second, the pedal down in {pedal:.1%} of the frames"
-        else:
-            told = (
-                f"mean {sum(row['mel'] * row['frames'] for row in rows) / result.sample_rate / seconds:.3f}"
-            )
-        settings = ", ".join(f"{key} {value:g}" for key, value in spec.to_plain().items())
-        lines.append(f"- {name}: {hours(result.seconds())}, {told} ({settings}).")
+    lines = []
+    for each in result.frames:
+        settings = ", ".join(f"{key} {_setting(value)}" for key, value in each.spec.items())
+        # What version 0.1.0 tallied stands in the rows themselves.
+        tallies = [{**row, **row.get("arrays", {}).get(each.name, {})} for row in rows]
+        summary = each.report(tallies, result.sample_rate)
+        lines.append("- " + cell(f"{each.name}: {hours(result.seconds())}, {summary} ({settings})."))
     return "\n".join(lines)
 
 
 def _dropped(result: Result) -> str:
-    table = [
-        [_cell(row["source"]), row["split"], row["rule"], _cell(row["reason"]), f"{row['seconds']:.2f}"]
+    lines = [
+        [row["source"], row["split"], row["rule"], row["reason"], f"{row['seconds']:.2f}"]
         for row in result.dropped
     ]
-    return (
-        _table(["source", "split", "rule", "reason", "seconds"], table) if table else "Nothing was dropped."
-    )
+    return table(["source", "split", "rule", "reason", "seconds"], lines) if lines else "Nothing was dropped."
 
 
 def _flaws(result: Result) -> str:
@@ -217,25 +216,25 @@ def _flaws(result: Result) -> str:
     counts = flaw_counts(result)
     if not counts:
         return "No source has one."
-    told = [f"{count} x {flaw}: {FLAWS[flaw]}." for flaw, count in counts.items()]
-    table = [[_cell(row["source"]), row["split"], row["flaw"], _cell(row["found"])] for row in result.flaws]
-    return f"Kept as they are. {' '.join(told)}\n\n" + _table(["source", "split", "flaw", "found"], table)
+    meanings = [f"{count} x {flaw}: {FLAWS[flaw]}." for flaw, count in counts.items()]
+    lines = [[row["source"], row["split"], row["flaw"], row["found"]] for row in result.flaws]
+    return f"Kept as they are. {' '.join(meanings)}\n\n" + table(["source", "split", "flaw", "found"], lines)
 
 
 def _settings(result: Result) -> str:
-    table = []
+    lines = []
     for group, value in result.plan.options.items():
         if isinstance(value, Mapping):
-            table += [[f"{group}.{name}", _setting(item)] for name, item in value.items()]
+            lines += [[f"{group}.{name}", _setting(item)] for name, item in value.items()]
         else:
-            table.append([group, _setting(value)])
-    return _table(["setting", "value"], sorted(table))
+            lines.append([group, _setting(value)])
+    return table(["setting", "value"], sorted(lines))
 
 
 def _setting(value: object) -> str:
     if isinstance(value, (list, tuple)):
-        return _cell(", ".join(map(str, value)) or "-")
-    return "-" if value is None else _cell(str(value))
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
 
 
 def _minutes(frames: int, result: Result) -> str:
@@ -243,26 +242,15 @@ def _minutes(frames: int, result: Result) -> str:
 
 
 def count_of(recordings: float) -> str:
-    """A number of recordings, for people."""
+    """How many recordings, in words: ``1 recording``, ``2 recordings``."""
     return f"{int(recordings)} recording{'' if recordings == 1 else 's'}"
 
 
 def hours(seconds: float) -> str:
-    """A length, for people."""
+    """A length in words: ``1.25 h``, below an hour ``7.50 min``."""
     return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.2f} min"
 
 
 def decibels(amplitude: float) -> float:
     """Of full scale 1; -100 for nothing at all."""
     return max(20 * math.log10(amplitude), -100.0) if amplitude > 0 else -100.0
-
-
-def _cell(text: str) -> str:
-    """Text from a file name or a table, so that it stays text in a table of Markdown."""
-    plain = re.sub(r"[\x00-\x1f\x7f]", "?", text)
-    return re.sub(r"([\\`*{}\[\]<>|#])", r"\\\1", plain)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -8,14 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from data_prep.options import read_frames
 from data_prep.packing import TALLIES, read_record
 from data_prep.plan import Plan
 from data_prep.rules import RULES
-from wavenet_pl.audio.features import FeatureSpec, read_spec
-from wavenet_pl.audio.midi import default_notes
 from wavenet_pl.errors import UserError
-from wavenet_pl.shards.format import Place
-from wavenet_pl.shards.index import SPLITS, Index, Recording, Shard
+from wavenet_pl.inputs.frames import Frames
+from wavenet_pl.shards.building import build_index
+from wavenet_pl.shards.format import Span
+from wavenet_pl.shards.index import SPLITS, Index
 
 Row = Mapping[str, Any]
 
@@ -29,16 +30,13 @@ class Result:
 
     @property
     def sample_rate(self) -> int:
-        """Of every recording."""
+        """Sample rate of every recording, in Hz."""
         return int(self.plan.options["rules"]["sample_rate"])
 
-    @property
-    def features(self) -> dict[str, FeatureSpec]:
-        """Name -> how the features were made that every recording has."""
-        rules = self.plan.options["rules"]
-        found: list[FeatureSpec] = [default_notes(self.sample_rate)] if rules.get("notes") else []
-        found += [read_spec("mel", rules["mel"])] if rules.get("mel") else []
-        return {spec.name: spec for spec in found}
+    @cached_property
+    def frames(self) -> tuple[Frames, ...]:
+        """What every recording has beside its audio."""
+        return read_frames(self.plan.options["rules"], self.sample_rate)
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """Every recording that was written, of one split or of all."""
@@ -57,12 +55,12 @@ class Result:
 
     @cached_property
     def flaws(self) -> list[Row]:
-        """What is told of sources that were kept: source, split, flaw, found; by name."""
+        """Flaws of sources that were kept: source, split, flaw, found; by name."""
         return self._by_source("flaws")
 
     @cached_property
     def rules(self) -> dict[str, dict[str, float]]:
-        """For each rule, its tallies."""
+        """Rule -> its tallies over all shards, by the names in `TALLIES`."""
         return {
             rule: {
                 name: sum(record["rules"].get(rule, {}).get(name, 0.0) for record in self.records)
@@ -74,58 +72,61 @@ class Result:
     @cached_property
     def speakers(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Speaker -> split -> (recordings, frames), by name; `(none)` for recordings without one."""
-        found: dict[str, dict[str, tuple[int, int]]] = {}
+        counts: dict[str, dict[str, tuple[int, int]]] = {}
         for split in SPLITS:
             for row in self.rows(split):
                 name = "(none)" if row["speaker"] is None else str(row["speaker"])
-                count, frames = found.setdefault(name, dict.fromkeys(SPLITS, (0, 0)))[split]
-                found[name][split] = count + 1, frames + row["frames"]
-        return dict(sorted(found.items()))
+                count, frames = counts.setdefault(name, dict.fromkeys(SPLITS, (0, 0)))[split]
+                counts[name][split] = count + 1, frames + row["frames"]
+        return dict(sorted(counts.items()))
 
     def _by_source(self, what: str) -> list[Row]:
-        found = [
+        rows = [
             {**row, "split": shard.split}
             for shard, record in zip(self.plan.shards, self.records, strict=True)
             for row in record[what]
         ]
-        return sorted(found, key=lambda row: str(row["source"]))
+        return sorted(rows, key=lambda row: str(row["source"]))
 
     def build_index(self) -> Index:
         """The index of the shards that are there."""
-        speakers = sorted({row["speaker"] for row in self.rows() if row["speaker"] is not None})
-        tags = sorted({tag for row in self.rows() for tag in row["tags"]})
-        speaker_rows = {name: number for number, name in enumerate(speakers)}
-        tag_rows = {name: number for number, name in enumerate(tags)}
-        splits: dict[str, tuple[Shard, ...]] = {}
-        for split in SPLITS:
-            shards = tuple(
-                Shard(
-                    name=record["shard"],
-                    bytes=record["bytes"],
-                    sha256=record["sha256"],
-                    recordings=tuple(
-                        Recording(
-                            key=row["key"],
-                            frames=row["frames"],
-                            speaker=speaker_rows.get(row["speaker"], -1),
-                            tags=tuple(sorted(tag_rows[tag] for tag in row["tags"])),
-                            members={name: Place(*place) for name, place in row["members"].items()},
-                        )
-                        for row in record["recordings"]
-                    ),
-                )
-                for shard, record in zip(self.plan.shards, self.records, strict=True)
-                if shard.split == split and record["recordings"]
-            )
-            if shards:
-                splits[split] = shards
-        return Index(
-            sample_rate=self.sample_rate,
-            splits=splits,
-            speakers=tuple(speakers),
-            tags=tuple(tags),
-            features=self.features,
-        )
+        splits: dict[str, list[_Shard]] = {}
+        for shard, record in zip(self.plan.shards, self.records, strict=True):
+            if record["recordings"]:
+                recordings = [_recording(row) for row in record["recordings"]]
+                named_shard = _Shard(record["shard"], record["bytes"], record["sha256"], recordings)
+                splits.setdefault(shard.split, []).append(named_shard)
+        return build_index(self.sample_rate, splits, {each.name: each.spec for each in self.frames})
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A recording as `build_index` takes it."""
+
+    key: str
+    frames: int
+    names: Mapping[str, tuple[str, ...]]
+    members: dict[str, Span]
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A shard as `build_index` takes it."""
+
+    name: str
+    bytes: int
+    sha256: str
+    recordings: Sequence[_Recording]
+
+
+def _recording(row: Row) -> _Recording:
+    names = {
+        **{table: (name,) for table, name in row.get("tables", {}).items()},
+        "speaker": (row["speaker"],) if row["speaker"] is not None else (),
+        "tags": tuple(row["tags"]),
+    }
+    members = {name: Span(*span) for name, span in row["members"].items()}
+    return _Recording(row["key"], row["frames"], names, members)
 
 
 def collect(plan: Plan, folder: Path) -> Result:

@@ -13,15 +13,16 @@ import numpy.typing as npt
 
 from data_prep.decoding import CLIPPED_RUN, Decoded, Unreadable, decode_source
 from data_prep.options import RuleOptions
-from data_prep.scores import fitting_notes
-from data_prep.shift import SHIFT_FLAWS, shift_flaws
-from data_prep.sources import Source
-from wavenet_pl.audio.features import MelSpec, NotesSpec
+from data_prep.sources import Source, printable
 from wavenet_pl.audio.loudness import loudness
-from wavenet_pl.audio.mel import mel_features
-from wavenet_pl.audio.midi import Notes, piano_roll
+from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.errors import UserError
+from wavenet_pl.files import foreign
+from wavenet_pl.inputs.array import UserFrames
+from wavenet_pl.inputs.frames import Frames
+from wavenet_pl.inputs.known import FRAMES
 
+_KINDS: tuple[type[Frames], ...] = (*FRAMES, UserFrames)
 RULES = {
     "decode": "read the file, and take the stretch that is wanted",
     "mono": "average the channels",
@@ -32,19 +33,21 @@ RULES = {
     "level": "bring to one loudness",
     "peak": "turn down what passes full scale",
     "length": "drop what is too short",
-    "notes": "drop what has no MIDI file that fits",
+    **{kind.rule: kind.rule_help for kind in _KINDS if kind.rule},
     "cut": "cut what is over a minute into parts",
 }
 """Rule -> what it does."""
+FILE_RULES = tuple(kind.rule for kind in _KINDS if kind.rule)
+"""Rules on the files beside a recording."""
 
 LARGE_OFFSET = 0.01
 """Of full scale."""
 FLAWS = {
     "clipped": f"{CLIPPED_RUN} samples in a row and more stand at full scale in the source",
     "offset": f"the mean is {LARGE_OFFSET:.0%} of full scale or more away from zero",
-    **SHIFT_FLAWS,
+    **{flaw: meaning for kind in FRAMES for flaw, meaning in kind.flaw_help.items()},
 }
-"""Flaw that is told of a recording, which is kept and left as it is -> what it means."""
+"""Flaw that is reported of a recording, which is kept and left as it is -> what it means."""
 
 SILENT_PEAK = 2.0**-12
 """Audio that stays below, -72 dBFS, is silence: 8 steps of 16 bits, and about the first step of 8-bit mu-law."""
@@ -78,8 +81,8 @@ class Part:
     start: int
     """Samples from the beginning of the source, at the set's rate."""
     audio: npt.NDArray[np.int16]
-    features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    """Name -> stored frames (N, F)."""
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """Name of frames -> stored frames (N, F)."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,10 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
     start = source.stretch[0] if source.stretch else 0
     if audio is None:
         return Outcome(tuple(steps), ())
-    assert not (source.stretch and options.notes)  # nobody has cut the notes
+    assert not (source.stretch and options.file_rules)  # nobody has cut the files beside it
     rate, whole = options.sample_rate, len(audio)
-    notes: Notes | None = None
-    for rule in ("finite", "trim", "silence", "level", "peak", "length", "notes"):
+    materials: dict[str, Any] = {}
+    for rule in ("finite", "trim", "silence", "level", "peak", "length", *FILE_RULES):
         seconds = len(audio) / rate
         step = Step(rule, seconds)
         if rule == "finite" and not np.isfinite(audio).all():
@@ -132,41 +135,61 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
             step = Step(rule, seconds, changed=True)
         elif rule == "length" and seconds < options.min_seconds:
             step = Step(rule, 0.0, seconds, reason=f"{seconds:.3f} s, shorter than {options.min_seconds:g} s")
-        elif rule == "notes" and options.notes:
+        elif rule in FILE_RULES:
             try:
-                notes = fitting_notes(source, whole, rate)
+                for each in (each for each in options.frames if each.rule == rule):
+                    materials[each.name] = _load(source, each, whole, rate)
             except UserError as error:
                 step = Step(rule, 0.0, seconds, reason=str(error))
         steps.append(step)
         if step.reason:
             return Outcome(tuple(steps), ())
-    parts = tuple(_with_features(part, options, notes) for part in cut(quantize(audio), rate, start))
+    parts = tuple(_with_frames(part, options, materials) for part in cut(to_int16(audio), rate, start))
     flaws = _flaws(clipped, float(audio.mean(dtype=np.float64)))
-    if notes is not None:
-        shifts = shift_flaws(notes, audio, rate, start)
-        flaws |= {flaw: f"{found}, {source.midi}" for flaw, found in shifts.items()}
+    for each in options.frames:
+        for flaw, description in each.flaws(materials.get(each.name), audio, rate, start).items():
+            flaws[flaw] = f"{description}, {source.files[each.name].name}"
     steps.append(Step("cut", len(audio) / rate, changed=len(parts) > 1))
     return Outcome(tuple(steps), parts, flaws)
 
 
-def _with_features(part: Part, options: RuleOptions, notes: Notes | None) -> Part:
-    rate = options.sample_rate
-    features: dict[str, npt.NDArray[Any]] = {}
-    for spec in options.features:
-        if isinstance(spec, MelSpec):
-            features[spec.name] = mel_features(spec, part.audio.astype(np.float32) / np.float32(32768), rate)
-        elif isinstance(spec, NotesSpec) and notes is not None:
-            features[spec.name] = piano_roll(notes, spec, len(part.audio), rate, part.start)
-    return replace(part, features=features)
+def _load(source: Source, frames: Frames, num_samples: int, sample_rate: int) -> Any:
+    """What frames are made of, from the file beside a source.
+
+    Raises:
+        UserError: there is none, or it does not fit; names it as the corpus does.
+    """
+    file = source.files.get(frames.name)
+    if file is None:
+        named = getattr(source, frames.file_column) if frames.file_column else None
+        missing = f"no file *{' or *'.join(frames.file_suffixes())} beside it"
+        if named:
+            missing = f"metadata.csv names {named}, and there is no such file"
+        raise UserError(f"{missing}, expected one with its {frames.name}")
+    try:
+        return frames.load(file.path, num_samples, sample_rate)
+    except UserError as error:
+        reason = str(error)
+        for path in (file.path, printable(file.path), foreign.printable(file.path)):
+            reason = reason.replace(path, file.name)
+        raise UserError(reason) from None
+
+
+def _with_frames(part: Part, options: RuleOptions, materials: Mapping[str, Any]) -> Part:
+    arrays = {
+        each.name: each.make(materials.get(each.name), part.audio, options.sample_rate, part.start)
+        for each in options.frames
+    }
+    return replace(part, arrays=arrays)
 
 
 def _flaws(clipped: float, offset: float) -> dict[str, str]:
-    found = {}
+    flaws = {}
     if clipped:
-        found["clipped"] = f"{100 * clipped:.3g} % of its samples"
+        flaws["clipped"] = f"{100 * clipped:.3g} % of its samples"
     if abs(offset) >= LARGE_OFFSET:
-        found["offset"] = f"{offset:+.3f} of full scale"
-    return found
+        flaws["offset"] = f"{offset:+.3f} of full scale"
+    return flaws
 
 
 def _read(
@@ -235,11 +258,6 @@ def find_gain(audio: npt.NDArray[np.float32], options: RuleOptions) -> tuple[flo
         return 1.0, False
     wanted, most = 10 ** (gap / 20), _CEILING / peak
     return min(wanted, most), wanted > most
-
-
-def quantize(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """16 bits, to the nearest step, ending where the scale ends; 16-bit sources come back exactly."""
-    return np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype(np.int16)
 
 
 def cut(audio: npt.NDArray[np.int16], sample_rate: int, start: int = 0) -> tuple[Part, ...]:

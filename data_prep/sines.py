@@ -36,5 +36,5 @@ class Sines:
         return (self.amplitude * np.sum(waves, axis=0)).astype(np.float32)
 
     def describe(self) -> dict[str, Any]:
-        """As JSON."""
+        """All settings as JSON, for the plan."""
         return asdict(self)

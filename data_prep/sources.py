@@ -17,6 +17,18 @@ _PART = re.compile(r"--\d+$")
 
 
 @dataclass(frozen=True, kw_only=True)
+class File:
+    """A file beside a source."""
+
+    name: str
+    """Path below the corpus."""
+    size: int | None
+    """Bytes; None for what is no file."""
+    path: str = field(default="", compare=False)
+    """Where it lies on this machine; part of nothing that is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """What becomes one recording, or several parts of one."""
 
@@ -28,7 +40,9 @@ class Source:
     text: str | None = None
     tags: tuple[str, ...] = ()
     midi: str | None = None
-    """File with the notes, as a path below the corpus."""
+    """File with the notes, as a path below the corpus: the column of metadata.csv, or what was found."""
+    tables: dict[str, str] = field(default_factory=dict)
+    """Table of the user's own -> the name that applies."""
     split: str | None = None
     """Split that the corpus asks for."""
     facts: dict[str, str] = field(default_factory=dict)
@@ -41,10 +55,8 @@ class Source:
     """Bytes of the file; None where metadata.csv names a file that is not there, and for what is made."""
     path: str = field(default="", compare=False)
     """Where the file lies on this machine; part of nothing that is written."""
-    midi_path: str = field(default="", compare=False)
-    """Where the file with the notes lies on this machine; empty where nobody asked for notes, or there is none."""
-    midi_size: int | None = None
-    """Bytes of it."""
+    files: dict[str, File] = field(default_factory=dict)
+    """Frames that were asked for -> the file beside this one that they are made from, where there is one."""
     made: Sines | None = None
     """How to make the sound, where there is no file."""
 
@@ -73,9 +85,10 @@ class Source:
             facts,
             self.size,
             made,
-            *([] if self.midi_size is None else [self.midi_size]),
+            *(file.size for _, file in sorted(self.files.items())),
             *([] if self.stretch is None else [list(self.stretch)]),
             *([] if self.sha256 is None else [self.sha256]),
+            *([dict(sorted(self.tables.items()))] if self.tables else []),
         ]
 
 

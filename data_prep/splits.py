@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 
 from data_prep.options import SplitOptions
 from data_prep.sources import Source, speakers_of
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import UserError, did_you_mean
 from wavenet_pl.numbers.counter import stream_key
 from wavenet_pl.shards.index import SPLITS
 
@@ -99,8 +98,7 @@ def _check_speakers(sources: Sequence[Source], options: SplitOptions) -> None:
     known = speakers_of(sources)
     for name in options.holdout_speakers:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known[:20]) or 'none'}"
             raise UserError(
-                f"--holdout-speakers names {name!r}, whom no recording has as its speaker; {hint}"
+                f"--holdout-speakers names {name!r}, which is the speaker of no recording"
+                + did_you_mean(name, known, f"there are {', '.join(known[:20]) or 'none'}")
             )

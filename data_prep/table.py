@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import UserError, did_you_mean
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.shards.index import SPLITS
 
@@ -22,7 +21,7 @@ _LONGEST_LINE = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of metadata.csv."""
+    """One line of metadata.csv, cells that are empty left out."""
 
     line: int
     speaker: str | None = None
@@ -30,16 +29,20 @@ class Row:
     tags: tuple[str, ...] = ()
     midi: str | None = None
     split: str | None = None
+    tables: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def read_table(path: Path, tag_columns: Sequence[str], fact_columns: Sequence[str]) -> dict[str, Row]:
+def read_table(
+    path: Path, tag_columns: Sequence[str], fact_columns: Sequence[str], tables: Sequence[str] = ()
+) -> dict[str, Row]:
     """The rows by the file that each is about.
 
     Args:
         path: the table.
         tag_columns: columns whose values are tags, beside `tags`.
         fact_columns: columns that are kept as they are.
+        tables: columns whose values are names of a table of their own.
 
     Raises:
         UserError: it is no table, or contradicts itself; with the line.
@@ -49,15 +52,15 @@ def read_table(path: Path, tag_columns: Sequence[str], fact_columns: Sequence[st
         with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(_lines(file), strict=True)
             columns = list(reader.fieldnames or ())
-            _check_columns(path, columns, tag_columns)
+            _check_columns(path, columns, {"--tag-columns": tag_columns, "--tables": tables})
             for cells in reader:
-                where = f"{path}, line {reader.line_num},"
-                name = _file_name(cells, where)
+                location = f"{path}, line {reader.line_num},"
+                name = _file_name(cells, location)
                 if name in rows:
                     raise UserError(
-                        f"{where} names {name} again, expected each file once; line {rows[name].line} has it"
+                        f"{location} names {name} again, expected each file once; line {rows[name].line} has it"
                     )
-                rows[name] = _row(cells, reader.line_num, where, tag_columns, fact_columns)
+                rows[name] = _row(cells, reader.line_num, location, tag_columns, fact_columns, tables)
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
@@ -77,11 +80,11 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _check_columns(path: Path, columns: list[str], tag_columns: Sequence[str]) -> None:
+def _check_columns(path: Path, columns: list[str], asked: Mapping[str, Sequence[str]]) -> None:
     if "file" not in columns:
-        found = ", ".join(columns[:8]) or "nothing"
+        first_columns = ", ".join(columns[:8]) or "nothing"
         raise UserError(
-            f"the first line of {path} has the columns {found}, expected `file` and, if you like, "
+            f"the first line of {path} has the columns {first_columns}, expected `file` and, if you like, "
             f"{', '.join(COLUMNS[1:])}, with commas between"
         )
     twice = {column for column in columns if columns.count(column) > 1}
@@ -89,34 +92,39 @@ def _check_columns(path: Path, columns: list[str], tag_columns: Sequence[str]) -
         raise UserError(
             f"the first line of {path} names the column {min(twice)} twice, expected each once; mend it"
         )
-    for column in tag_columns:
-        if column not in columns or column in COLUMNS:
-            free = [name for name in columns if name not in COLUMNS]
-            near = difflib.get_close_matches(column, free, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UserError(
-                f"--tag-columns names {column}, expected columns of {path}: {', '.join(free) or 'none'}{hint}"
-            )
+    free = [name for name in columns if name not in COLUMNS]
+    for option, names in asked.items():
+        for column in names:
+            if column not in free:
+                raise UserError(
+                    f"{option} names {column}, expected columns of {path}: {', '.join(free) or 'none'}"
+                    f"{did_you_mean(column, free)}"
+                )
 
 
-def _file_name(cells: dict[str, str], where: str) -> str:
+def _file_name(cells: dict[str, str], location: str) -> str:
     if None in cells:  # where DictReader puts what stands beyond the last column
         raise UserError(
-            f"{where} has more cells than the first line has columns; put quotes around cells with commas"
+            f"{location} has more cells than the first line has columns; put quotes around cells with commas"
         )
     text = (cells["file"] or "").strip().replace("\\", "/")
-    return _inside(text, "file", where)
+    return _inside(text, "file", location)
 
 
-def _inside(text: str, column: str, where: str) -> str:
+def _inside(text: str, column: str, location: str) -> str:
     path = PurePosixPath(text)
     if not text or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", text) or "\0" in text:
-        raise UserError(f"{where} has {column} {text!r}, expected a path below SRC, without `..`; mend it")
+        raise UserError(f"{location} has {column} {text!r}, expected a path below SRC, without `..`; mend it")
     return path.as_posix()
 
 
 def _row(
-    cells: dict[str, str], line: int, where: str, tag_columns: Sequence[str], fact_columns: Sequence[str]
+    cells: dict[str, str],
+    line: int,
+    location: str,
+    tag_columns: Sequence[str],
+    fact_columns: Sequence[str],
+    tables: Sequence[str],
 ) -> Row:
     def cell(column: str) -> str | None:
         return (cells.get(column) or "").strip() or None
@@ -134,7 +142,8 @@ def _row(
         speaker=cell("speaker"),
         text=cell("text"),
         tags=tuple(sorted(tags)),
-        midi=_inside(midi.replace("\\", "/"), "midi", where) if midi else None,
+        midi=_inside(midi.replace("\\", "/"), "midi", location) if midi else None,
         split=split if split in SPLITS else None,
+        tables={column: value for column in tables if (value := cell(column))},
         facts={column: value for column in fact_columns if (value := cell(column))},
     )

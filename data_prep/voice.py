@@ -1,4 +1,4 @@
-"""A voice for adaptation: what adapt says of its audio, and the shard set that it makes of it."""
+"""A voice for adaptation: a description of its audio for the user, and the shard set that is made of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from data_prep.options import Options, RuleOptions
 from data_prep.plan import build_plan, load_plan
 from data_prep.preparation import complete
 from data_prep.sources import Source, speakers_of
-from wavenet_pl.audio.features import MelSpec
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.frames import Frames
 
 # Seven recorded voices measure 27 dB (acted dialogue) to 59 dB (a studio). From 20 dB down, noise is as
 # loud as the quiet sounds of speech, and a model of samples spends its bits on it.
@@ -62,8 +62,8 @@ def _sound(usable: Sequence[Heard]) -> list[str]:
     snr = float(np.median([one.snr for one in usable]))
     peak = 20 * math.log10(max(level.peak for level in levels))
     rms = 10 * math.log10(float(np.average([level.rms**2 for level in levels], weights=frames)))
-    levels_said = f"RMS {rms:.0f} dBFS, peak {peak:.1f} dBFS"
-    lines = [f"sound: SNR about {snr:.0f} dB, {silent:.0%} silence, {clipped:.2%} clipped, {levels_said}"]
+    levels_text = f"RMS {rms:.0f} dBFS, peak {peak:.1f} dBFS"
+    lines = [f"sound: SNR about {snr:.0f} dB, {silent:.0%} silence, {clipped:.2%} clipped, {levels_text}"]
     if snr < _NOISY_DB:
         lines.append(
             f"  noisy: below {_NOISY_DB:g} dB the noise is learned as part of the voice; record closer, or clean it"
@@ -90,7 +90,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.2f} minutes"
 
 
-def prepare_voice(choice: Choice, speaker: str, dest: Path, *, mel: MelSpec | None = None) -> None:
+def prepare_voice(choice: Choice, speaker: str, dest: Path, *, frames: tuple[Frames, ...] = ()) -> None:
     """Write what is used as a shard set with the splits train and val, as `prepare folder` does.
 
     Killed at any moment and called again, it makes the same set; a finished one is left as it is.
@@ -99,12 +99,12 @@ def prepare_voice(choice: Choice, speaker: str, dest: Path, *, mel: MelSpec | No
         choice: from `choose`.
         speaker: who speaks in all of it.
         dest: folder of the set.
-        mel: the mel frames beside the audio; None for none.
+        frames: those beside the audio, which are made of it.
 
     Raises:
         UserError: there is another set in `dest`, somebody else is at work there, or the audio has changed since.
     """
-    rules = RuleOptions(sample_rate=choice.sample_rate, mel=mel)
+    rules = RuleOptions(sample_rate=choice.sample_rate, frames=frames)
     train = [_source(piece, speaker, "train") for piece in choice.train]
     taken = {source.name for source in train}
     held_out = [
@@ -112,8 +112,8 @@ def prepare_voice(choice: Choice, speaker: str, dest: Path, *, mel: MelSpec | No
     ]
     plan = build_plan(Corpus(sources=(*train, *held_out)), Options(corpus="folder", rules=rules))
     with working_in(dest, alone=True):
-        found = load_plan(dest)
-        if found is not None and found.fingerprint != plan.fingerprint:
+        existing = load_plan(dest)
+        if existing is not None and existing.fingerprint != plan.fingerprint:
             raise UserError(
                 f"{dest} holds a voice that was prepared from other audio, another amount of it or another speaker, "
                 f"expected what is used of {speaker} now; give the same --audio, --speaker and --minutes, or remove it"

@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor, nn
 
-from wavenet_pl.audio.mel import default_mel
-from wavenet_pl.audio.midi import default_notes
 from wavenet_pl.config.tree import load_config
-from wavenet_pl.data.conditions import num_frames
+from wavenet_pl.inputs.input import Columns
+from wavenet_pl.inputs.mel import Mel
+from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.model import Model
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.training.module import MODULES
@@ -32,9 +33,11 @@ from wavenet_pl.training.module import MODULES
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "models"
 SAMPLE_RATE = 16_000
 LABELS = Labels(
-    speakers=tuple(f"speaker {number}" for number in range(1, 6)),
-    tags=tuple(f"tag {number}" for number in range(1, 13)),
-    features={"notes": default_notes(SAMPLE_RATE), "mel": default_mel(SAMPLE_RATE)},
+    tables={
+        "speaker": tuple(f"speaker {number}" for number in range(1, 6)),
+        "tags": tuple(f"tag {number}" for number in range(1, 13)),
+    },
+    frames={each.name: each.spec for each in (Notes.default(SAMPLE_RATE), Mel.default(SAMPLE_RATE))},
 )
 COLUMNS = 800
 """Predictions in the crop that is drawn."""
@@ -81,17 +84,12 @@ class Trace:
 
 def batch_of(model: Model) -> dict[str, Tensor]:
     """A crop's worth of whatever the model is told."""
-    fields: dict[str, Tensor] = {
-        "speaker": torch.zeros(1, dtype=torch.int64),
-        "tags": torch.ones(1, len(LABELS.tags)),
+    columns = Columns(0, COLUMNS, model.config.model.condition.frame_context)
+    return {
+        name: torch.from_numpy(np.asarray(value)[None])
+        for each in model.inputs
+        for name, value in each.blank(columns).items()
     }
-    for name, spec in LABELS.features.items():
-        number = num_frames(spec, COLUMNS, model.config.model.condition.frame_context)
-        fields |= {
-            name: torch.zeros(1, number, spec.num_features),
-            f"{name}_phase": torch.zeros(1, dtype=torch.int64),
-        }
-    return fields
 
 
 def trace(model: Model) -> Trace:
@@ -100,13 +98,14 @@ def trace(model: Model) -> Trace:
     with torch.no_grad():
         condition = None
         if model.conditioner is not None:
-            for name, each in model.conditioner.inputs.items():
+            for name, each in zip(model.input_names, model.conditioner.inputs.values(), strict=True):
                 given = Stage(name, "batch", tuple(batch[name].shape[1:]) or (1,))
                 found.told[name] = [given]
                 with watched(each, partial(note, found.told[name])):
                     out = each(batch, COLUMNS)
                 found.told[name].append(Stage("", "condition", tuple(out.shape[1:])))
             condition = model.condition(batch, COLUMNS)
+            assert condition is not None
             found.condition = tuple(condition.shape[1:])
 
         def see(name: str, part: nn.Module, args: tuple[Any, ...], out: Any) -> None:
@@ -246,6 +245,6 @@ if __name__ == "__main__":
     for name in MODELS:
         model = build(name)
         kind = MODULES[model.config.model.kind].__name__
-        told = " and ".join(model.inputs) or "nothing"
+        told = " and ".join(model.input_names) or "nothing"
         draw(trace(model), f"{kind}, told {told} (configs/{MODELS[name][0]}.yaml)", FOLDER / f"{name}.svg")
         print(FOLDER / f"{name}.svg")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -26,7 +27,7 @@ from tests.small import SETTINGS, small_model
 from wavenet_pl.config.tree import from_plain, to_yaml
 from wavenet_pl.model import Model
 from wavenet_pl.runs.weights import encode_weights
-from wavenet_pl.shards.format import Place
+from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.index import Index, Recording, Shard, load_index, save_index
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.module import checkpoint_of
@@ -398,7 +399,22 @@ def with_frames(value: Any) -> Builder:
 
 
 def with_offset(position: int, value: Any) -> Builder:
-    return index_tree(lambda tree: recording_row(tree)[4]["flac"].__setitem__(position, value))
+    return index_tree(lambda tree: recording_row(tree)[3]["flac"].__setitem__(position, value))
+
+
+def with_rows(value: Any) -> Builder:
+    """What a recording says of tables."""
+    return index_tree(lambda tree: recording_row(tree).__setitem__(2, value))
+
+
+def with_labels(**changes: Any) -> Builder:
+    """The tables or frames of an index, more than there are."""
+
+    def change(tree: dict[str, Any]) -> None:
+        for name, value in changes.items():
+            tree[name] = {**tree[name], **value} if isinstance(value, dict) else value
+
+    return index_tree(change)
 
 
 def signed_index(change: Callable[[Index], Index]) -> Builder:
@@ -439,13 +455,15 @@ def special_in_set(name: str, kind: str) -> Builder:
 # --- shards ---
 
 
-def shard(*members: tuple[str | tarfile.TarInfo, bytes], format: int = tarfile.USTAR_FORMAT) -> Builder:
-    """A shard with a sound recording, then these members."""
+def shard(
+    *members: tuple[str | tarfile.TarInfo, bytes], format: int = tarfile.USTAR_FORMAT, tables: str = ""
+) -> Builder:
+    """A shard with a sound recording, then these members; and tables that are asked for."""
 
     def build(place: Scene) -> list[str]:
         sound = [("sound.wav", audio_bytes()), ("sound.json", metadata_bytes())]
         write_tar(place.folder / "set" / "0.tar", [*sound, *members], format)
-        return ["index", str(place.folder / "set")]
+        return ["index", str(place.folder / "set"), *(["--tables", tables] if tables else [])]
 
     return build
 
@@ -538,6 +556,28 @@ def corpus(table: str | Callable[[Path, Scene], Any] | None = None, **files: Any
     return build
 
 
+def framed(array: Callable[[Path, Scene], Any]) -> Builder:
+    """A corpus with an array of the user's own beside its first recording."""
+
+    def build(place: Scene) -> list[str]:
+        command = corpus(**{"sound-0.f0.npy": array})(place)
+        return [*command, "--frames", "f0:hop=80"]
+
+    return build
+
+
+def npy(header: str, content: bytes = b"") -> Callable[[Path, Scene], Any]:
+    """A .npy file with any text as its header."""
+    text = header.encode()
+    head = b"\x93NUMPY\x02\x00" + struct.pack("<I", len(text))
+    return lambda path, place: path.write_bytes(head + text + content)
+
+
+def pickled_array(path: Path, place: Scene) -> None:
+    """An array of objects, which NumPy pickles."""
+    np.save(path, np.array([[place.payload]] * 9, dtype=object), allow_pickle=True)
+
+
 ODD_FILES: dict[str, Any] = {
     "pipe.wav": lambda path, place: make_special(path, "pipe", place),
     "device.wav": lambda path, place: make_special(path, "device", place),
@@ -567,13 +607,13 @@ def training_on_hostile_shard(kind: str, place: Scene) -> list[str]:
     write_tar(path, [(f"rec.{extension}", content) for extension, content in bomb.items()])
     with tarfile.open(path) as tar:
         places = {
-            member.name.split(".")[1]: Place(
+            member.name.split(".")[1]: Span(
                 member.offset_data, member.size, zlib.crc32(bomb[member.name[4:]])
             )
             for member in tar
         }
     data = path.read_bytes()
-    recording = Recording("rec", 3600 * 8_000, -1, (), places)
+    recording = Recording("rec", 3600 * 8_000, {}, places)
     shard = Shard("train/shard-000000.tar", len(data), hashlib.sha256(data).hexdigest(), (recording,))
     index = load_index(folder)
     save_index(replace(index, splits={**index.splits, "train": (shard,)}), folder)

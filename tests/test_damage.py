@@ -67,7 +67,7 @@ TABLE = {
     # beside the audio
     "missing JSON": Finds("", "no JSON"),
     "broken JSON": Finds("", "broken JSON"),
-    "missing speaker": Finds("", "no speaker"),
+    "missing speaker": Finds("", "no name"),
     "speaker that is no name": Finds("", "metadata"),
     "missing audio": Finds("", "no audio"),
     "key with a dot": Finds("", "dotted key"),
@@ -359,7 +359,7 @@ def test_the_page_has_every_kind_with_its_remedy() -> None:
     for who in ("index", "training"):
         said = {kind for kind, _, finders, _ in rows_of("Kinds") if who in finders}
         assert {getattr(finds, who) for finds in TABLE.values()} - {""} <= said
-    # Features stand beside the audio, and this page's sets have none: tests/audio/test_features.py damages them.
+    # Frames stand beside the audio, and this page's sets have none: tests/data/test_conditions.py damages them.
     assert said - {"bad features"} == {finds.training for finds in TABLE.values()} - {""}
 
 

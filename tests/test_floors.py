@@ -30,19 +30,21 @@ FLOORS = (
     ("data_prep",),
     ("data",),
     ("network", "conditioning", "heads", "logistics", "codec"),
+    ("inputs",),
     ("tracking",),
     ("shards",),
     ("audio", "config"),
-    ("files", "numbers"),
-    ("signals", "errors"),
+    ("files", "numbers", "progress", "signals", "errors"),
 )
 MOST_FILES_AT_THE_TOP = 12
 MOST_ROOMS, MOST_FLOORS = 32, 17
 
 # Reading a config, an index or --help must not wait for torch.
-TORCH_FREE = ("cli", "commands", "cluster", "config", "errors", "files", "numbers", "runs.checkpoints", "runs.folder",
-              "runs.starts", "shards", "signals", "tracking", "data.order", "data.conditions", "generation.choice",
-              "audio", "versions", "wavenet_pl")  # fmt: skip
+TORCH_FREE = (
+    "audio", "cli", "cluster", "commands", "config", "data.conditions", "data.order", "errors", "evaluation.options",
+    "files", "generation.choice", "inputs", "numbers", "progress", "runs.checkpoints", "runs.folder", "runs.starts",
+    "runs.versions", "shards", "signals", "tracking", "wavenet_pl",
+)  # fmt: skip
 HEAVY = ("torch", "torchaudio", "lightning", "wandb", "matplotlib", "webdataset", "numba")
 
 

@@ -1,4 +1,4 @@
-"""The softmax head: its loss, its entropy, and draws that follow the density."""
+"""The softmax head: its loss, its entropy, and draws that follow the density; and what all heads have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from wavenet_pl.codec import MuLawCodec
 from wavenet_pl.config.model import HeadConfig
-from wavenet_pl.heads import SoftmaxHead, build_head
+from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead, build_head
 from wavenet_pl.numbers import counter
 
 HEAD = SoftmaxHead(16)
@@ -57,6 +57,42 @@ def test_nats_are_the_cross_entropy_of_torch(dtype: torch.dtype) -> None:
 def test_nats_of_uniform_outputs_are_the_logarithm_of_the_number_of_codes() -> None:
     nats = SoftmaxHead(256).nats(torch.zeros(1, 256, 3), torch.tensor([[0, 128, 255]]))
     torch.testing.assert_close(nats, torch.full((1, 3), math.log(256)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_nats_of_a_range_are_a_sum_over_its_codes(dtype: torch.dtype, scale: float) -> None:
+    outputs_BKT = (scale * outputs(1, 16, 1)).to(dtype)
+    probabilities = outputs_BKT[0, :, 0].double().softmax(0)
+    ranges = [(first, last) for first in range(16) for last in range(first, 16)]
+    firsts, lasts = (torch.tensor(codes)[None] for codes in zip(*ranges, strict=True))
+    found = HEAD.nats_between(outputs_BKT.expand(-1, -1, len(ranges)), firsts, lasts)[0].double()
+    expected = torch.stack([-probabilities[first : last + 1].sum().log() for first, last in ranges])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "head", [HEAD, SoftmaxHead(256), LogisticsHead(3, 16), LogisticsHead(4, 65_536)], ids=str
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_nats_of_one_code_are_those_of_a_range_of_one(head: Head, dtype: torch.dtype) -> None:
+    outputs_BKT = outputs(2, head.num_parameters, 50).to(dtype)
+    last = head.quantization_channels - 1
+    codes_BT = torch.cat([torch.tensor([[0, last], [last, 0]]), torch.randint(last + 1, (2, 48))], dim=1)
+    found = head.nats_between(outputs_BKT, codes_BT, codes_BT)
+    assert found.dtype == head.nats(outputs_BKT, codes_BT).dtype
+    torch.testing.assert_close(found, head.nats(outputs_BKT, codes_BT), rtol=1e-5, atol=1e-5)
+    zeros = torch.zeros_like(codes_BT)
+    whole = head.nats_between(outputs_BKT, zeros, zeros + last)
+    torch.testing.assert_close(whole, torch.zeros_like(whole), rtol=0, atol=1e-5)
+
+
+def test_gradients_of_nats_of_a_range_are_finite() -> None:
+    """Codes outside of it have a probability of nothing, whose logarithm is none."""
+    outputs_BKT = (40 * outputs(1, 16, 4)).requires_grad_()
+    nats = HEAD.nats_between(outputs_BKT, torch.tensor([[0, 3, 15, 7]]), torch.tensor([[15, 3, 15, 9]]))
+    nats.sum().backward()
+    assert outputs_BKT.grad is not None and outputs_BKT.grad.isfinite().all()
 
 
 def test_entropy_is_the_expectation_of_the_nats() -> None:

@@ -177,6 +177,21 @@ EXPORTS = {
     "escapes as the fingerprint": Case(
         hostile.with_origin(index_fingerprint=ESCAPE), r"its index fingerprint is '\\x1b"
     ),
+    "labels in a list": Case(hostile.with_origin(labels=[ESCAPE]), r"its labels are \['\\x1b\]0;owned"),
+    "labels: names twice": Case(
+        hostile.with_origin(labels={"tables": {"accent": ["a", "a"]}, "frames": {}}), "its accent names are"
+    ),
+    "labels: escapes as a table": Case(
+        hostile.with_origin(labels={"tables": {ESCAPE: ["a"]}, "frames": {}}), r"one called '\\x1b\]0;owned"
+    ),
+    "labels: frames of text": Case(
+        hostile.with_origin(labels={"tables": {}, "frames": {"f0": {"hop_length": ESCAPE}}}),
+        "expected numbers",
+    ),
+    "labels of version 0.1.0: names twice": Case(
+        hostile.with_origin(labels={"speakers": ["a", "a"], "tags": [], "features": {}}),
+        "its speaker names are",
+    ),
     "deep header": Case(hostile.with_origin_text("[" * 100_000), "cannot be loaded"),
     "number of 5,000 digits": Case(hostile.with_origin_text("1" * 5_000), "cannot be loaded"),
     "wrong shape": Case(
@@ -312,6 +327,27 @@ INDEXES = {
     "place before the shard": Case(hostile.with_offset(0, -512), "offset of"),
     "size below 0": Case(hostile.with_offset(1, -1), "size of"),
     "size NaN": Case(hostile.with_offset(1, float("nan")), "size of"),
+    "row outside the table": Case(hostile.with_rows({"speaker": [2]}), "speaker of .* is 2"),
+    "row below 0": Case(hostile.with_rows({"speaker": [-1]}), "speaker of .* is -1"),
+    "row true": Case(hostile.with_rows({"speaker": [True]}), "speaker of .* is True"),
+    "row of no table": Case(hostile.with_rows({ESCAPE: [0]}), "no index that can be used"),
+    "rows in a list": Case(hostile.with_rows([[0]]), "no index that can be used"),
+    "table that is a path": Case(
+        hostile.with_labels(tables={"../outside": ["a"]}), "tables have one called '../outside'"
+    ),
+    "escapes as a table": Case(hostile.with_labels(tables={ESCAPE: ["a"]}), r"one called '\\x1b\]0;owned"),
+    "names twice": Case(hostile.with_labels(tables={"accent": ["a", "a"]}), "its accent names are"),
+    "tables in a list": Case(hostile.with_labels(tables=[ESCAPE]), r"its tables are \['\\x1b\]0;owned"),
+    "frames that are a path": Case(
+        hostile.with_labels(frames={"../outside": {}}), "frames have one called '../outside'"
+    ),
+    "frames of text": Case(hostile.with_labels(frames={"f0": {"hop_length": ESCAPE}}), r"'\\x1b\]0;owned"),
+    "frames of a million numbers": Case(
+        hostile.with_labels(frames={"f0": {"mean": [0.0] * 10**6}}), "f0 has 'mean' .*, expected numbers"
+    ),
+    "frames that no recording has": Case(
+        hostile.with_labels(frames={"f0": {"hop_length": 80}}), r"has no f0\.npy, expected one in every"
+    ),
     "sample rate of 1 Hz": Case(
         hostile.index_tree(lambda tree: tree.update(sample_rate=1)), "sample_rate is 1"
     ),
@@ -372,6 +408,19 @@ SHARDS = {
         hostile.shard(("rec.wav", audio_bytes()), ("rec.json", hostile.metadata_bytes(speaker={ESCAPE: 1}))),
         r"\\x1b\]0;owned",
     ),
+    "escapes as an accent": Case(
+        hostile.shard(
+            ("rec.wav", audio_bytes()), ("rec.json", hostile.metadata_bytes(accent=[ESCAPE])), tables="accent"
+        ),
+        r"accent is \['\\x1b\]0;owned",
+    ),
+    "half a sign as an accent": Case(
+        hostile.shard(("rec.wav", audio_bytes()), ("rec.json", b'{"accent": "\\ud800"}'), tables="accent"),
+        r"accent is '\\ud800', expected a name",
+    ),
+    "escapes as a table that nobody has": Case(
+        hostile.shard(("rec.wav", audio_bytes()), tables=ESCAPE), r"--tables names '\\x1b\]0;owned"
+    ),
     "shard: pipe": Case(hostile.special_in_set(SHARD, "pipe"), "unreadable shard"),
     "shard: device": Case(hostile.special_in_set(SHARD, "device"), "unreadable shard"),
 }
@@ -401,6 +450,58 @@ CORPORA = {
     ),
     "table: terabyte of nothing": Case(
         hostile.corpus(lambda path, place: hostile.make_special(path, "sparse", place)), "metadata.csv"
+    ),
+    "array: pickle": Case(hostile.framed(hostile.pickled_array), "Object arrays cannot be loaded"),
+    "array: terabytes that are not there": Case(
+        hostile.framed(
+            hostile.npy("{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999,), }\n")
+        ),
+        "sound-0.f0.npy cannot be read",
+    ),
+    "array: code as a header": Case(
+        hostile.framed(hostile.npy("__import__('os').mkdir('canary')\n")), "sound-0.f0.npy cannot be read"
+    ),
+    "array: deep header": Case(
+        hostile.framed(hostile.npy("(" * 9_000 + "\n")), "sound-0.f0.npy cannot be read"
+    ),
+    "array: header of the wrong kind": Case(
+        hostile.framed(hostile.npy("{'descr': '<,f8', 'fortran_order': False, 'shape': (1,), }\n")),
+        "sound-0.f0.npy cannot be read",
+    ),
+    "array: header that warns": Case(
+        hostile.framed(hostile.npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1L,), 'x\\d': 0}\n")),
+        "sound-0.f0.npy cannot be read",
+    ),
+    "array: header of minus signs": Case(
+        hostile.framed(hostile.npy("-" * 9_000 + "1\n")), "sound-0.f0.npy cannot be read"
+    ),
+    "array: escapes in the header": Case(
+        hostile.framed(hostile.npy(f"{{'descr': '{ESCAPE}', 'fortran_order': False, 'shape': (1,), }}\n")),
+        "sound-0.f0.npy cannot be read",
+    ),
+    "array: escapes as a field": Case(
+        hostile.framed(
+            hostile.npy(
+                f"{{'descr': [('{ESCAPE}', '<f4')], 'fortran_order': False, 'shape': (1,), }}\n", bytes(4)
+            )
+        ),
+        r"sound-0.f0.npy has \[\('\\x1b\]0;owned",
+    ),
+    "array: shape below 0": Case(
+        hostile.framed(hostile.npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 2), }\n")),
+        "sound-0.f0.npy (cannot be read|has)",
+    ),
+    "array: pipe": Case(
+        hostile.framed(lambda path, place: hostile.make_special(path, "pipe", place)), "a pipe or a device"
+    ),
+    "array: device": Case(
+        hostile.framed(lambda path, place: hostile.make_special(path, "device", place)), "a pipe or a device"
+    ),
+    "array: terabyte of nothing": Case(
+        hostile.framed(lambda path, place: hostile.make_special(path, "sparse", place)), "larger than"
+    ),
+    "array: link to another file": Case(
+        hostile.framed(lambda path, place: hostile.make_special(path, "link", place)), "expected a .npy file"
     ),
 }
 

@@ -167,6 +167,73 @@ def test_nothing_is_written_twice() -> None:
     assert not copies, f"{LONGEST_COPY} lines of code that stand elsewhere too: {copies}"
 
 
+def shape_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """A function's arguments and body without docstring, types and its own choice of names."""
+    own = ast.parse(ast.unparse(function)).body[0]
+    assert isinstance(own, (ast.FunctionDef, ast.AsyncFunctionDef))
+    if ast.get_docstring(own):
+        del own.body[0]
+    own.name, own.returns, own.decorator_list = "function", None, []
+    bound = {node.arg for node in ast.walk(own) if isinstance(node, ast.arg)}
+    bound |= {n.id for n in ast.walk(own) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    order: dict[str, str] = {}
+    for node in ast.walk(own):
+        if isinstance(node, ast.arg):
+            node.annotation, node.arg = None, order.setdefault(node.arg, f"name{len(order)}")
+        elif isinstance(node, ast.Name) and node.id in bound:
+            node.id = order.setdefault(node.id, f"name{len(order)}")
+    return ast.unparse(own)
+
+
+def functions_of(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All of them, methods and inner ones, of five lines or more with more than one statement to repeat."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and (node.end_lineno or 0) - node.lineno >= 4
+        ):
+            yield node
+
+
+def test_no_function_stands_twice() -> None:
+    """Not under other names either."""
+    first, second = ast.parse(
+        "def scale(audio, gain=2):\n    '''One.'''\n    louder = audio * gain\n    assert louder\n    return louder\n"
+        "def twice(clip: int, by=2) -> int:\n    new = clip * by\n\n    assert new\n    return new\n"
+    ).body
+    assert isinstance(first, ast.FunctionDef)
+    assert isinstance(second, ast.FunctionDef)
+    assert shape_of(first) == shape_of(second), "the check itself sees through names"
+    seen: dict[str, str] = {}
+    copies = []
+    for path in SOURCES:
+        for function in functions_of(tree_of(path)):
+            where, shape = f"{name_of(path)}:{function.lineno} {function.name}", shape_of(function)
+            if len(shape.splitlines()) > 2 and shape in seen:
+                copies.append(f"{where} as {seen[shape]}")
+            seen.setdefault(shape, where)
+    assert not copies, f"one owner each: {copies}"
+
+
+def test_inputs_are_named_in_their_own_files_only() -> None:
+    """Else a further input would be one more place to change. Speakers and tags also have their kinds of model."""
+    inputs, kinds = ROOT / "wavenet_pl" / "inputs", ("speaker", "tags")
+    named_elsewhere = [
+        ROOT / "wavenet_pl" / name
+        for name in ("config/model.py", "config/training.py", "training/module.py", "shards/legacy.py",
+                     "adaptation/base.py", "adaptation/stage.py")
+    ]  # fmt: skip
+    found = [
+        f"{name_of(path)}:{node.lineno} {node.value}"
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "wavenet_pl") and path.parent != inputs
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Constant)
+        and (node.value in ("mel", "notes") or (node.value in kinds and path not in named_elsewhere))
+    ]
+    assert not found, f"ask the input instead: {found}"
+
+
 # --- docstrings ---
 
 
@@ -216,6 +283,32 @@ def test_no_machine_path_registry_or_private_word_is_committed() -> None:
             if match := FOREIGN.search(line):
                 found.append(f"{name_of(path)}:{number}: {match.group()}")
     assert not found, f"belongs to one machine, not to the project: {found}"
+
+
+NO_NAMES = {"told", "said", "found", "where", "place", "places"}
+"""They say that something is known and not what it is."""
+
+
+def bound_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """What a file gives a name: variables, parameters, attributes, functions, classes."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.lineno, node.name
+
+
+def test_names_say_what_a_thing_is() -> None:
+    stored = ROOT / "wavenet_pl" / "shards" / "damage.py"  # a damage's `found` is a column of files on disk
+    vague = [
+        f"{name_of(path)}:{line} {name}"
+        for path in SOURCES
+        for line, name in bound_names(tree_of(path))
+        if name.lower().strip("_") in NO_NAMES and path != stored
+    ]
+    assert not vague, f"name the thing: {vague}"
 
 
 # --- imports and the environment ---

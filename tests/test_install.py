@@ -1,4 +1,4 @@
-"""What `make` says where it cannot install: every message names what was found and what to do."""
+"""What `make` installs, and what it says where it cannot: every message names what was found and what to do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest itself needs it there
 
 ROOT = Path(__file__).resolve().parents[1]
 RANGE = re.findall(r'^requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[0]
@@ -106,3 +112,47 @@ def test_an_installation_that_fits_is_left_alone(clone: Path) -> None:
     with (clone / "pyproject.toml").open("a") as file:
         file.write("# changed\n")
     assert install(clone).returncode == 2  # it looks for a Python again
+
+
+# --- the oldest releases ---
+
+
+def lowest(requirement: Requirement) -> str:
+    """The one lower bound of a range."""
+    [bound] = [each.version for each in requirement.specifier if each.operator == ">="]
+    return bound
+
+
+def test_the_oldest_releases_are_the_lower_bounds() -> None:
+    """Of all that the project and its tests need, each with one."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["test"]])
+    printed = subprocess.run(
+        ["sh", str(ROOT / "scripts/oldest.sh"), "--print"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert printed == [f"{each.name}=={lowest(each)}" for each in needed]
+
+
+def test_without_a_python_the_oldest_releases_are_not_tried(clone: Path) -> None:
+    shutil.copy(ROOT / "scripts/oldest.sh", clone / "scripts")
+    interpreter(clone, "python3.10", version=(3, 10), ensurepip=False)
+    done = subprocess.run(
+        [str(clone / "bin/sh"), "scripts/oldest.sh"],
+        cwd=clone,
+        env={"PATH": str(clone / "bin")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert (
+        f"found no python3.x on PATH that makes virtual environments, expected Python {RANGE}" in done.stderr
+    )
+    assert "make test-oldest PYTHON=" in done.stderr
+    assert not (clone / ".venv-oldest").exists()
+
+
+def test_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    [phony] = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(re.findall(r"^  make ([a-z-]+) ", listed.stdout, re.MULTILINE)) == sorted(phony.split())

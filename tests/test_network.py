@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from wavenet_pl.codec import LinearCodec
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
-from wavenet_pl.network import CausalConv1d, NetworkConfig, State, WaveNet
+from wavenet_pl.network import CausalConv1d, NetworkConfig, ResidualLayer, State, WaveNet
 
 CODES, MANY, CHANNELS = 16, 65_536, 3
 INPUTS = pytest.mark.parametrize("codes", [CODES, MANY], ids=["embedding", "amplitude"])
@@ -153,6 +153,102 @@ def test_outputs_are_what_the_equations_of_the_paper_say(bias: bool, codes: int)
             x_BRT = (x_BRT + linear(f"{name}.residual", z_BGT)) * 0.7
     expected_BKT = linear("output", linear("hidden", (skips_BST * 0.3).relu()).relu())
     torch.testing.assert_close(network(codes_BT, h_BHT)[0], expected_BKT, rtol=0, atol=1e-12)
+
+
+# --- a forward, looked into ---
+
+
+def seen_in_forward(
+    network: WaveNet, codes_BT: Tensor, condition: Tensor | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The outputs of a forward, and what every convolution and layer of it made, by its name."""
+    made: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: Any, inputs: Any, output: Any) -> None:
+            made[name] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    kept = [
+        module.register_forward_hook(keep(name))
+        for name, module in network.named_modules()
+        if isinstance(module, (torch.nn.Conv1d, ResidualLayer))
+    ]
+    outputs_BKT, _ = network(codes_BT, condition)
+    for each in kept:
+        each.remove()
+    return outputs_BKT, made
+
+
+@INPUTS
+@pytest.mark.parametrize("kind", ["none", "global", "local"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("config", random_configs(12), ids=str)
+@torch.no_grad()
+def test_a_trace_has_the_numbers_of_a_forward_bit_for_bit(
+    config: NetworkConfig, dtype: torch.dtype, kind: str, codes: int
+) -> None:
+    network = build(config, 0 if kind == "none" else CHANNELS, codes=codes).to(dtype)
+    codes_BT = random_codes(codes=codes)
+    condition = None if kind == "none" else random_condition(time=40 if kind == "local" else 1).to(dtype)
+    outputs_BKT, made = seen_in_forward(network, codes_BT, condition)
+    trace = network.trace(codes_BT, condition)
+    assert torch.equal(trace.outputs, outputs_BKT)
+    assert torch.equal(trace.first, made["first"])
+    assert len(trace.layers) == config.num_layers
+    x_BRT, skips_BST = trace.first, torch.zeros(())
+    for number, layer in enumerate(trace.layers):
+        name, last = f"layers.{number}", number == config.num_layers - 1
+        z_BGT = made[f"{name}.dilated"]
+        if kind != "none":
+            z_BGT = z_BGT + made[f"{name}.condition"]
+        half = config.gate_channels // 2
+        assert torch.equal(layer.filter, z_BGT[:, :half].tanh())
+        assert torch.equal(layer.gate, z_BGT[:, half:].sigmoid())
+        assert torch.equal(layer.filter * layer.gate, layer.gated)
+        assert torch.equal(layer.skip, made[f"{name}.skip"])
+        assert (layer.residual is None) == last
+        if layer.residual is not None:
+            assert torch.equal(layer.residual, made[f"{name}.residual"])
+            x_BRT = (x_BRT + layer.residual) * config.residual_scale
+        assert torch.equal(x_BRT, made[name])
+        skips_BST = skips_BST + layer.skip
+    hidden_BST = network.hidden((skips_BST * config.skip_scale).relu()).relu()
+    assert torch.equal(network.output(hidden_BST), outputs_BKT)
+
+
+@INPUTS
+def test_a_trace_of_a_network_in_training_has_gradients_and_its_dropout(codes: int) -> None:
+    network = build(replace(TINY, dropout=0.5), codes=codes).train()
+    codes_BT = random_codes(codes=codes)
+    torch.manual_seed(5)
+    outputs_BKT, _ = network(codes_BT)
+    torch.manual_seed(5)
+    trace = network.trace(codes_BT)
+    assert torch.equal(trace.outputs, outputs_BKT)
+    [gradient] = torch.autograd.grad(trace.layers[0].gated.sum(), network.first.weight)
+    assert gradient.any()
+
+
+@pytest.mark.parametrize(
+    ("codes_BT", "condition", "message"),
+    [
+        (torch.zeros(2, 0, dtype=torch.int64), None, "with at least one sample"),
+        (torch.full((2, 40), CODES), None, f"codes go from {CODES} to {CODES}, expected 0 to {CODES - 1}"),
+        (
+            torch.zeros(2, 40, dtype=torch.int64),
+            random_condition(),
+            "condition is of shape .*, expected none",
+        ),
+    ],
+)
+def test_a_trace_refuses_what_a_forward_refuses(
+    codes_BT: Tensor, condition: Tensor | None, message: str
+) -> None:
+    for call in (build().trace, build()):
+        with pytest.raises(ValueError, match=message):
+            call(codes_BT, condition)
 
 
 # --- causality and receptive field ---

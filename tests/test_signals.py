@@ -36,3 +36,40 @@ def test_a_decided_exit_code_stays(number):
     late = f"import atexit; atexit.register(os.kill, os.getpid(), {int(number)})"
     class_ = f"class Last:\n def __del__(self, kill=os.kill, pid=os.getpid()): kill(pid, {int(number)})\nlast = Last()"
     assert end_of("ignore_signals()", late, class_, "raise SystemExit(85)") == 85
+
+
+WAITING = (
+    "import time",
+    "from concurrent.futures import ThreadPoolExecutor",
+    "from wavenet_pl import signals",
+    "pool = ThreadPoolExecutor(1)",
+    "before = signal.getsignal(signal.SIGINT)",
+)
+
+
+def test_ctrl_c_never_comes_inside_a_wait_for_futures():
+    """There it would leave their locks taken: nobody could finish them any more."""
+    waiting = """
+def wait(futures, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    print("whole", flush=True)
+    return set(), set(futures)
+
+signals.wait = wait
+try:
+    for finished in signals.completed([pool.submit(time.sleep, 0.1)]):
+        os._exit(1)
+except KeyboardInterrupt:
+    os._exit(20 + (signal.getsignal(signal.SIGINT) is before))
+"""
+    assert end_of(*WAITING, waiting) == 21, "raised after the wait, and the handler is the old one again"
+
+
+def test_futures_come_as_they_finish():
+    lines = (
+        "jobs = [pool.submit(pow, 2, n) for n in range(5)]",
+        "sets = list(signals.completed(jobs, poll_seconds=0.01))",
+        "os._exit(sum(f.result() for s in sets for f in s) if set().union(*sets) == set(jobs) else 99)",
+    )
+    assert end_of(*WAITING, *lines) == 31

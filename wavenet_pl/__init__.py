@@ -1,31 +1,43 @@
-"""WaveNet on PyTorch Lightning. `wavenet_pl.load(run)` gives a trained model; importing this is free."""
+"""WaveNet on PyTorch Lightning: train a model, load it, generate, evaluate. Importing this is free."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wavenet_pl.evaluation.evaluation import evaluate
     from wavenet_pl.generation.requests import ClipRequest
+    from wavenet_pl.model import Model
+    from wavenet_pl.network import WaveNet
     from wavenet_pl.runs.loading import load
+    from wavenet_pl.training.train import train
 
     __version__: str
 
-__all__ = ["ClipRequest", "__version__", "load"]
+__all__ = ["ClipRequest", "Model", "WaveNet", "__version__", "evaluate", "load", "train"]
+_HOMES = {
+    "ClipRequest": "generation.requests",
+    "Model": "model",
+    "WaveNet": "network",
+    "evaluate": "evaluation.evaluation",
+    "load": "runs.loading",
+    "train": "training.train",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the command line answers a typing mistake before torch could be imported."""
-    if name == "load":
-        from wavenet_pl.runs.loading import load
+    if name in _HOMES:
+        from importlib import import_module
 
-        return load
-    if name == "ClipRequest":
-        from wavenet_pl.generation.requests import ClipRequest
-
-        return ClipRequest
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     if name == "__version__":
         return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 def _version() -> str:

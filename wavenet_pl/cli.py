@@ -9,17 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from wavenet_pl import signals
-from wavenet_pl.commands.grammar import COMMANDS, EXIT_USER, PROGRAM, Parser, command_module, parse
-from wavenet_pl.errors import BadDataError, UserError
+from wavenet_pl.commands.grammar import COMMANDS, PROGRAM, Parser, command_module, parse
+from wavenet_pl.errors import BadDataError, ExitCode, UserError
 from wavenet_pl.files.foreign import printable
 from wavenet_pl.files.redaction import redact
 
-EXIT_BUG, EXIT_BAD_DATA, EXIT_INTERRUPTED, EXIT_PIPE = 1, 3, 130, 141
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Errors that say something of the machine and nothing of us: full, over quota, read-only, too large."""
-EPILOG = """\
-exit codes: 0 done, 1 a bug of ours, 2 a mistake in what was asked, 3 bad data or numbers,
-            85 saved: run the same command again to go on, 130 Ctrl-C, 143 terminated"""
+EPILOG = "exit codes:\n" + "\n".join(f"  {code.value:<10}{code.meaning}" for code in ExitCode)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,26 +38,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
-        return EXIT_PIPE
+        return ExitCode.BROKEN_PIPE
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
     except (UserError, BadDataError) as error:
         # It may name what comes from a file that anyone has written, and URLs with passwords.
         lines = map(printable, redact(str(error)).split("\n"))
         print(f"{program}: error: " + "\n".join(lines), file=sys.stderr)
-        return EXIT_USER if isinstance(error, UserError) else EXIT_BAD_DATA
+        return error.exit_code
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             return _bug(program)
-        place = f" {error.filename}" if error.filename else ""
+        target = f" {error.filename}" if error.filename else ""
         print(
-            f"{program}: error: cannot write{place} ({error.strerror}); make room or mend that, and run the same "
+            f"{program}: error: cannot write{target} ({error.strerror}); make room or mend that, and run the same "
             "command again",
             file=sys.stderr,
         )
-        return EXIT_USER
-    except Exception:  # noqa: BLE001  # the last resort: whatever it was, it is told
+        return ExitCode.USER
+    except Exception:  # noqa: BLE001  # the last resort: whatever it was, it is reported
         return _bug(program)
 
 
@@ -69,7 +66,7 @@ def _bug(program: str) -> int:
 
     traceback.print_exc()
     print(f"{program}: this is a bug of ours; please report it with the lines above", file=sys.stderr)
-    return EXIT_BUG
+    return ExitCode.BUG
 
 
 def _run(arguments: list[str]) -> int:
@@ -90,7 +87,7 @@ def _run(arguments: list[str]) -> int:
             print(f"{PROGRAM} {_version()}")
         else:
             parser.print_help()
-        return 0 if options.version else EXIT_USER
+        return ExitCode.DONE if options.version else ExitCode.USER
     name = arguments[0]
     module = command_module(name)
     purpose = COMMANDS[name][1]

@@ -48,7 +48,7 @@ class Codec(ABC):
         """Amplitudes (float32) in [-1, 1], each in the middle of its code's step."""
 
     def describe(self) -> str:
-        """For people: ``256 mu-law codes``."""
+        """The codec in words: ``256 mu-law codes``."""
         return f"{self.quantization_channels:,} {self.kind} codes"
 
     @abstractmethod

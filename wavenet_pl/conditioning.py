@@ -1,99 +1,62 @@
-"""Conditioners: what a batch says beside its audio becomes the one condition that the network knows.
+"""Conditioning: what a batch holds beside its audio becomes the one condition that the network reads.
 
-Shapes: B batch, H condition, K tags, N frames, F features of a frame, T columns: one for each output of the network.
+Shapes: B batch, H condition, K rows of a table, N frames, F features of a frame, T columns: one for each output of the
+network.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavenet_pl.audio.features import FeatureSpec
 from wavenet_pl.config.model import ConditionConfig
-from wavenet_pl.shards.labels import Labels
+from wavenet_pl.inputs.frames import Frames
+from wavenet_pl.inputs.input import Input
+from wavenet_pl.inputs.table import Table
 
 Batch = Mapping[str, Any]
 
 
-class Input(nn.Module, ABC):
-    """One thing that a model is told, as a condition (B, H, T), or (B, H, 1) where it is global."""
+class TableLayer(nn.Module):
+    """A vector of its own for each row of a table (WaveNet, section 3.1), or the sum of those that apply (3.3)."""
 
-    name: str
-
-    @abstractmethod
-    def forward(self, batch: Batch, num_columns: int) -> Tensor:
-        """The condition of T = num_columns columns."""
-
-    @abstractmethod
-    def describe(self, batch: Batch, row: int) -> str:
-        """What a row of the batch is told, in a few words for a caption."""
-
-
-class Speaker(Input):
-    """A row of its own for each speaker (WaveNet, section 3.1)."""
-
-    name = "speaker"
-
-    def __init__(self, config: ConditionConfig, speakers: tuple[str, ...]) -> None:
+    def __init__(self, config: ConditionConfig, table: Table) -> None:
         super().__init__()
-        self.speakers = speakers
-        self.table = nn.Embedding(len(speakers), config.channels)
+        self.name, self.many = table.name, table.many
+        self.table = nn.Embedding(len(table.names), config.channels)
 
     def forward(self, batch: Batch, num_columns: int) -> Tensor:
-        """(B, H, 1). What has no speaker, as padding, gets the first: it does not count."""
-        return self.table(batch["speaker"].clamp(min=0))[:, :, None]
-
-    def describe(self, batch: Batch, row: int) -> str:
-        """The speaker's name."""
-        return f"speaker {self.speakers[int(batch['speaker'][row])]}"
-
-
-class Tags(Input):
-    """The sum of a row for each tag that applies (WaveNet, section 3.3)."""
-
-    name = "tags"
-
-    def __init__(self, config: ConditionConfig, tags: tuple[str, ...]) -> None:
-        super().__init__()
-        self.tags = tags
-        self.table = nn.Embedding(len(tags), config.channels)
-
-    def forward(self, batch: Batch, num_columns: int) -> Tensor:
-        """(B, H, 1)."""
-        tags_BK: Tensor = batch["tags"].to(self.table.weight.dtype)
-        return (tags_BK @ self.table.weight)[:, :, None]
-
-    def describe(self, batch: Batch, row: int) -> str:
-        """Their names."""
-        named = [self.tags[place] for place in batch["tags"][row].nonzero()[:, 0].tolist()]
-        return f"tags {', '.join(named) or 'none'}"
+        """(B, H, 1). A crop without a row, which only padding is, gets the first row: it does not count."""
+        if not self.many:
+            return self.table(batch[self.name].clamp(min=0))[:, :, None]
+        applies_BK: Tensor = batch[self.name].to(self.table.weight.dtype)
+        return (applies_BK @ self.table.weight)[:, :, None]
 
 
-class Frames(Input):
-    """Notes or mel frames: convolutions over frames, then from frames to samples.
+class FramesLayer(nn.Module):
+    """Convolutions over frames, then from frames to samples (WaveNet, section 2.5: local conditioning).
 
     It sees `ConditionConfig.frame_context` frames before and after that of a sample, and those come with the batch.
     """
 
-    def __init__(self, config: ConditionConfig, spec: FeatureSpec) -> None:
+    def __init__(self, config: ConditionConfig, frames: Frames) -> None:
         super().__init__()
-        self.name, self.spec = spec.name, spec
-        self.first = nn.Conv1d(spec.num_features, config.channels, 1)
+        self.name, self.hop_length = frames.name, frames.hop_length
+        self.first = nn.Conv1d(frames.num_features, config.channels, 1)
         self.layers = nn.ModuleList(
             nn.Conv1d(config.channels, config.channels, 3, dilation=2**number)
             for number in range(config.frame_layers)
         )
         self.upsampling = (
-            Transposed(config.channels, spec.hop_length) if config.upsampling == "transposed" else None
+            Transposed(config.channels, frames.hop_length) if config.upsampling == "transposed" else None
         )
 
     def forward(self, batch: Batch, num_columns: int) -> Tensor:
-        """(B, H, T)."""
+        """The part of the condition (B, H, T) that these frames make."""
         frames_BNF, phase_B = batch[self.name], batch[f"{self.name}_phase"]
         x_BHN = self.first(frames_BNF.transpose(1, 2).to(self.first.weight.dtype))
         for number, layer in enumerate(self.layers):
@@ -102,15 +65,10 @@ class Frames(Input):
             x_BHN = x_BHN[:, :, dilation:-dilation] + F.relu(layer(F.relu(x_BHN)))
         column_BT = phase_B[:, None] + torch.arange(num_columns, device=phase_B.device)
         if self.upsampling is None:
-            index_BT = column_BT // self.spec.hop_length
+            index_BT = column_BT // self.hop_length
         else:
             x_BHN, index_BT = self.upsampling(x_BHN), column_BT
         return x_BHN.gather(2, index_BT[:, None].expand(-1, x_BHN.shape[1], -1))
-
-    def describe(self, batch: Batch, row: int) -> str:
-        """That there are such, and of what recording."""
-        keys = batch.get("keys")
-        return f"{self.name} of {keys[row]}" if keys else self.name
 
 
 class Transposed(nn.Module):
@@ -136,16 +94,18 @@ class Transposed(nn.Module):
 
 
 class Conditioner(nn.Module):
-    """The sum of all inputs: a global one counts for every column."""
+    """The sum of all inputs: a global one counts for every column.
 
-    def __init__(self, inputs: list[Input]) -> None:
+    Args:
+        inputs: what the model is conditioned on.
+        config: how wide it is, and what its layers are.
+    """
+
+    def __init__(self, inputs: Sequence[Input], config: ConditionConfig) -> None:
         super().__init__()
-        self.inputs = nn.ModuleDict({each.name: each for each in inputs})
-
-    @property
-    def names(self) -> list[str]:
-        """What the model is told."""
-        return list(self.inputs)
+        self.model_inputs = tuple(inputs)
+        """What the model is conditioned on; the layers of each are in `inputs`, by name, as checkpoints have them."""
+        self.inputs = nn.ModuleDict({_layer_name(each.name): build_layer(each, config) for each in inputs})
 
     def forward(self, batch: Batch, num_columns: int) -> Tensor:
         """The condition (B, H, T), or (B, H, 1) where all inputs are global.
@@ -160,24 +120,18 @@ class Conditioner(nn.Module):
         return condition
 
     def describe(self, batch: Batch, row: int) -> str:
-        """What a row is told, in a few words."""
-        return "; ".join(each.describe(batch, row) for each in self.inputs.values())  # type: ignore[operator]
+        """What a row is conditioned on, in a few words."""
+        return "; ".join(each.describe(batch, row) for each in self.model_inputs)
 
 
-def build_conditioner(inputs: tuple[str, ...], config: ConditionConfig, labels: Labels) -> Conditioner:
-    """A conditioner for what a model is told.
+def build_layer(definition: Input, config: ConditionConfig) -> nn.Module:
+    """The layer that makes a condition (B, H, T) or (B, H, 1) of an input's fields."""
+    if isinstance(definition, Table):
+        return TableLayer(config, definition)
+    assert isinstance(definition, Frames), type(definition)
+    return FramesLayer(config, definition)
 
-    Raises:
-        ValueError: the labels lack an input: there is no speaker, no tag, or no such feature.
-    """
-    built: list[Input] = []
-    for name in inputs:
-        if name == "speaker" and labels.speakers:
-            built.append(Speaker(config, labels.speakers))
-        elif name == "tags" and labels.tags:
-            built.append(Tags(config, labels.tags))
-        elif name in labels.features:
-            built.append(Frames(config, labels.features[name]))
-        else:
-            raise ValueError(f"it has no {name}")
-    return Conditioner(built)
+
+def _layer_name(name: str) -> str:
+    """A name for the layer: one that `nn.Module` has itself, such as type, gets an underscore, and type_ one more."""
+    return f"{name}_" if hasattr(nn.ModuleDict(), name.rstrip("_")) else name

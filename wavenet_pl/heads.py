@@ -78,7 +78,7 @@ class SoftmaxHead(Head):
         return self.num_parameters
 
     def nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
-        """Cross-entropy."""
+        """Cross-entropy of each code."""
         return F.cross_entropy(_widened(outputs_BKT), codes_BT, reduction="none")
 
     def nats_between(self, outputs_BKT: Tensor, first_BT: Tensor, last_BT: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class LogisticsHead(Head):
 
     @property
     def num_parameters(self) -> int:  # type: ignore[override]  # nobody sets it
-        """Means, then log scales, then logits."""
+        """Three for each logistic: all means, then all log scales, then all logits."""
         return 3 * self.mixtures
 
     def nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:

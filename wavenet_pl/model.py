@@ -14,15 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from wavenet_pl.codec import build_codec, codes_alike, comparable_codec
-from wavenet_pl.conditioning import Conditioner, build_conditioner
+from wavenet_pl.conditioning import Conditioner
 from wavenet_pl.config.tree import Config
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.generation.condition import ClipCondition, Condition
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.engines import Engine, build_engine, stream
 from wavenet_pl.generation.job import CHUNK, build_job
-from wavenet_pl.generation.requests import ClipRequest
+from wavenet_pl.generation.requests import Clip, ClipRequest, resolve
 from wavenet_pl.heads import build_head
+from wavenet_pl.inputs.input import Input
+from wavenet_pl.inputs.known import build_inputs
 from wavenet_pl.network import State, WaveNet
 from wavenet_pl.shards.labels import Labels
 
@@ -51,7 +53,7 @@ class Model(nn.Module):
         labels: what the numbers of its conditions stand for.
 
     Raises:
-        ValueError: the labels lack what the model is told.
+        ValueError: the labels lack an input of the model.
     """
 
     def __init__(
@@ -80,12 +82,18 @@ class Model(nn.Module):
     def build_conditioner(self) -> Conditioner | None:
         """What turns a batch into the condition; None for a model without one. The one place to change for another."""
         config = self.config.model
-        return build_conditioner(config.inputs, config.condition, self.labels) if config.inputs else None
+        inputs = build_inputs(config.inputs, self.labels)
+        return Conditioner(inputs, config.condition) if inputs else None
 
     @property
-    def inputs(self) -> list[str]:
-        """What the model is told beside the audio."""
-        return [] if self.conditioner is None else self.conditioner.names
+    def inputs(self) -> tuple[Input, ...]:
+        """What the model is conditioned on beside the audio."""
+        return () if self.conditioner is None else self.conditioner.model_inputs
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs."""
+        return [each.name for each in self.inputs]
 
     @property
     def receptive_field(self) -> int:
@@ -99,8 +107,8 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.network.output.weight.device
+        """The device that the weights are on."""
+        return next(self.network.parameters()).device
 
     def to_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with its tensors where the weights are."""
@@ -135,11 +143,6 @@ class Model(nn.Module):
         outputs_BKT, codes_BT, counts_BT = self.predict(batch)
         return self.head.nats(outputs_BKT, codes_BT).where(counts_BT, 0.0).sum(), counts_BT.sum()
 
-    def wrong_nats(self, batch: Mapping[str, Any], name: str, codes_BT: Tensor) -> Tensor:
-        """Nats (B, T) that the codes cost where the model is told a wrong value of one input."""
-        outputs_BKT, _, _ = self.predict({**batch, name: batch[f"other_{name}"]})
-        return self.head.nats(outputs_BKT, codes_BT)
-
     def comparable_nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
         """Nats (B, T) that the same audio costs in codes of the comparable codec, which merges neighbouring codes."""
         if self.comparable_codec == self.codec:
@@ -151,78 +154,80 @@ class Model(nn.Module):
 
     def generate(
         self,
-        seconds: float,
+        seconds: float | None = None,
         count: int = 1,
         *,
-        prompt: npt.ArrayLike | None = None,
-        speaker: str | None = None,
-        tags: Sequence[str] = (),
-        features: Mapping[str, npt.NDArray[Any]] | None = None,
+        prompt: npt.ArrayLike | str | None = None,
         temperature: float = 1.0,
         top_p: float = 1.0,
         seed: int = 0,
         engine: str = "auto",
         weights: str = "float32",
         threads: int | None = None,
+        **condition: Any,
     ) -> Audio:
-        """New audio, of clips that are all told the same.
+        """New audio, of clips with one condition: ``model.generate(2, speaker="anna")``.
 
         Args:
-            seconds: length of each clip, without the prompt.
+            seconds: length of each clip, without the prompt; None for as long as its frames last.
             count: how many clips; clip n of a seed is the same for any count.
-            prompt: as in `ClipRequest`, for every clip, and so are speaker, tags and features.
-            speaker: the voice.
-            tags: what the music is.
-            features: frames by name.
+            prompt: as in `ClipRequest`, for every clip, and so is the condition.
             temperature: 1 draws from the model, below 1 is more cautious, 0 takes the most probable code.
             top_p: draw from the fewest codes whose probability reaches this share.
             seed: another seed gives other clips.
             engine: as in `Choice`, and so are weights and threads.
             weights: their number format.
             threads: CPU threads.
+            condition: a value for each input of the model, by its name.
 
         Returns:
             (count, samples) float32 in [-1, 1], without the prompt.
 
         Raises:
-            ValueError: an argument is out of range.
+            ValueError: an argument is out of range, or no value of an input of this model.
         """
-        clip = ClipRequest(seconds=seconds, prompt=prompt, speaker=speaker, tags=tags, features=features)
+        if not isinstance(count, (int, np.integer)) or count < 1:
+            raise ValueError(f"count is {count!r:.60}, expected a whole number from 1 on")
+        request = ClipRequest(seconds=seconds, prompt=prompt, **condition)
         draw = Draw(temperature=temperature, top_p=top_p, seed=seed, clips=tuple(range(count)))
         choice = Choice(engine=engine, weights=weights, threads=threads)
-        return np.stack(self.generate_each([clip] * count, draw, choice))
+        return np.stack(self.generate_each([request] * count, draw, choice))
 
     def generate_each(
-        self, clips: Sequence[ClipRequest], draw: Draw | None = None, choice: Choice | None = None
+        self,
+        requests: Sequence[ClipRequest | Clip],
+        draw: Draw | None = None,
+        choice: Choice | None = None,
     ) -> list[Audio]:
         """New audio (samples,) float32 in [-1, 1] of clips that differ in anything, made in one batch.
 
         Args:
-            clips: what is asked for.
+            requests: what is asked for.
             draw: how to draw, with a number for each clip; 0, 1, ... and the defaults if None.
             choice: of the engine.
 
         Raises:
             ValueError: an argument is out of range.
         """
+        clips = self.resolve(requests)
         pieces = list(self.stream(clips, draw, choice, chunk_seconds=CHUNK / self.sample_rate))
         whole = np.concatenate(pieces, axis=1)
-        return [audio[: clip.num_samples(self.sample_rate)] for audio, clip in zip(whole, clips, strict=True)]
+        return [audio[: clip.num_samples] for audio, clip in zip(whole, clips, strict=True)]
 
     def stream(
         self,
-        clips: ClipRequest | Sequence[ClipRequest],
+        requests: ClipRequest | Clip | Sequence[ClipRequest | Clip],
         draw: Draw | None = None,
         engine: Engine | Choice | None = None,
         *,
         chunk_seconds: float = 0.02,
     ) -> Iterator[Audio]:
-        """New audio as soon as it is there: a player can start after the first chunk.
+        """New audio chunk by chunk, as it is made: a player can start after the first chunk.
 
         Memory does not grow with the length of the clips.
 
         Args:
-            clips: what is asked for.
+            requests: what is asked for.
             draw: how to draw, with a number for each clip; 0, 1, ... and the defaults if None.
             engine: or the choice of one.
             chunk_seconds: audio in a chunk.
@@ -233,15 +238,27 @@ class Model(nn.Module):
         Raises:
             ValueError: an argument is out of range.
         """
-        clips = [clips] if isinstance(clips, ClipRequest) else list(clips)
+        clips = self.resolve([requests] if isinstance(requests, (ClipRequest, Clip)) else requests)
         draw = draw or Draw(clips=tuple(range(len(clips))))
-        prompts = [self.encode(() if clip.prompt is None else clip.prompt) for clip in clips]
-        lengths = [clip.num_samples(self.sample_rate) for clip in clips]
         pieces = self.stream_codes(
-            lengths, draw, prompts, self.condition_of(clips), chunk=max(1, round(chunk_seconds * self.sample_rate)),
+            [clip.num_samples for clip in clips],
+            draw,
+            [self.encode(clip.prompt) for clip in clips],
+            self.condition_of(clips),
+            chunk=max(1, round(chunk_seconds * self.sample_rate)),
             engine=engine,
-        )  # fmt: skip
+        )
         return (np.asarray(self.codec.decode(codes_BN).cpu().numpy()) for codes_BN in pieces)
+
+    def resolve(self, requests: Sequence[ClipRequest | Clip]) -> list[Clip]:
+        """The requested clips: names looked up, files read.
+
+        Raises:
+            ValueError: the value of an input is missing, or not one that this model knows.
+        """
+        unresolved = [each for each in requests if isinstance(each, ClipRequest)]
+        resolved = iter(resolve(unresolved, self.inputs, self.sample_rate))
+        return [next(resolved) if isinstance(each, ClipRequest) else each for each in requests]
 
     def stream_codes(
         self,
@@ -273,20 +290,15 @@ class Model(nn.Module):
         return stream(engine, self.network, job)
 
     def build_engine(self, choice: Choice | None = None) -> Engine:
-        """What generates with the weights as they are now."""
+        """An engine that generates with the weights as they are now."""
         return build_engine(self.network, self.head, choice or Choice())
 
-    def condition_of(self, clips: Sequence[ClipRequest]) -> Condition | None:
-        """The condition of clips, or None for a model without one.
-
-        Raises:
-            ValueError: something is missing, or is not what this model can be told.
-        """
+    def condition_of(self, clips: Sequence[Clip]) -> Condition | None:
+        """The condition of clips, or None for a model without one."""
+        if self.conditioner is None:
+            return None
         context = self.config.model.condition.frame_context
-        condition = ClipCondition(
-            self.conditioner, self.labels, clips, frame_context=context, device=self.device
-        )
-        return condition if self.inputs else None
+        return ClipCondition(self.conditioner, clips, frame_context=context, device=self.device)
 
     def encode(self, audio: npt.ArrayLike) -> Tensor:
         """Codes (T,) of audio (T,)."""

@@ -33,7 +33,7 @@ class LayerTrace(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A forward, looked into; see `WaveNet.trace`."""
+    """All that one forward computes on its way; see `WaveNet.trace`."""
 
     first: Tensor
     """(B, R, T) what the first convolution makes of the codes: the first layer's input."""
@@ -150,6 +150,7 @@ class WaveNet(nn.Module):
         super().__init__()
         self.config = config
         self.quantization_channels = quantization_channels
+        self.num_parameters = num_parameters
         self.condition_channels = condition_channels
         residual, skip = config.residual_channels, config.skip_channels
         symbols = quantization_channels <= MAX_EMBEDDED_CODES
@@ -210,7 +211,7 @@ class WaveNet(nn.Module):
         return self._project_output(skips_BST), tuple(new_state)
 
     def trace(self, codes_BT: Tensor, condition: Tensor | None = None) -> Trace:
-        """What every layer makes of a recording's beginning, for whoever looks inside; arguments as `forward`.
+        """What every layer computes of a recording's beginning; arguments as `forward`.
 
         Its numbers are those of `forward`, layer by layer, however forward may come to compute them.
 
@@ -283,12 +284,14 @@ class WaveNet(nn.Module):
     def _check_condition(self, codes_BT: Tensor, condition: Tensor | None) -> None:
         if condition is None and self.condition_channels == 0:
             return
-        found = "missing" if condition is None else f"of shape {tuple(condition.shape)}"
+        description = "missing" if condition is None else f"of shape {tuple(condition.shape)}"
         if self.condition_channels == 0:
-            raise ValueError(f"condition is {found}, expected none; leave it out or set condition_channels")
+            raise ValueError(
+                f"condition is {description}, expected none; leave it out or set condition_channels"
+            )
         (batch, time), channels = codes_BT.shape, self.condition_channels
         if condition is None or tuple(condition.shape) not in {(batch, channels, time), (batch, channels, 1)}:
             raise ValueError(
-                f"condition is {found}, expected shape ({batch}, {channels}, {time}) or "
+                f"condition is {description}, expected shape ({batch}, {channels}, {time}) or "
                 f"({batch}, {channels}, 1); make it from the same batch, cut to the same samples as the codes"
             )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import FrameType
+from typing import TypeVar
 
-REQUEUE = 85
-"""Exit code of a run that was saved and wants to be started again."""
-BAD = 3
-"""Exit code of a run that stopped for bad data or numbers."""
-EXIT_CODES = {signal.SIGUSR1: REQUEUE, signal.SIGTERM: 143, signal.SIGINT: 130}
+from wavenet_pl.errors import ExitCode
+
+T = TypeVar("T")
+EXIT_CODES = {
+    signal.SIGUSR1: ExitCode.SAVED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGINT: ExitCode.INTERRUPTED,
+}
 
 
 class StopRun(Exception):
@@ -38,7 +45,12 @@ class StopFlag:
         return self.code != 0
 
     def install(self) -> None:
-        """Answer SIGINT, SIGTERM and SIGUSR1 from now on, those that `hold` kept included; in the main thread only."""
+        """Answer SIGINT, SIGTERM and SIGUSR1 from now on, those that `hold` kept included.
+
+        Only the main thread can; in another one, as some notebooks have, nothing changes.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
         for number in EXIT_CODES:
             signal.signal(number, self._handle)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, EXIT_CODES)
@@ -47,6 +59,35 @@ class StopFlag:
         self.code = EXIT_CODES[signal.Signals(number)]
         if number != signal.SIGUSR1:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def completed(futures: Iterable[Future[T]], poll_seconds: float = 0.2) -> Iterator[set[Future[T]]]:
+    """Futures as they finish, in sets that may be empty, until all have.
+
+    Ctrl-C is raised between two sets only: inside the wait it would leave locks of the futures taken, and the processes
+    that work on them could never be shut down.
+
+    Args:
+        futures: of a pool.
+        poll_seconds: between two looks.
+    """
+    waiting, struck = set(futures), False
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        nonlocal struck
+        struck = True
+
+    in_main = threading.current_thread() is threading.main_thread()  # no other can have handlers
+    before = signal.signal(signal.SIGINT, strike) if in_main else None
+    try:
+        while waiting:
+            finished, waiting = wait(waiting, timeout=poll_seconds, return_when=FIRST_COMPLETED)
+            if struck:
+                raise KeyboardInterrupt
+            yield finished
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, before)
 
 
 def hold() -> None:

@@ -26,14 +26,16 @@ def test_the_new_voice_is_read_under_its_new_row(base_set: Path, new_set: Path) 
     data = data_of(base_set, new_set)
     for name in ("train", "val"):
         split = data.splits[name]
-        assert {split[position].speaker for position in range(len(split))} == {len(SPEAKERS)}
-        assert split.labels.speakers == (*SPEAKERS, NEW)
+        assert {split[position].rows["speaker"] for position in range(len(split))} == {(len(SPEAKERS),)}
+        assert split.labels.tables["speaker"] == (*SPEAKERS, NEW)
 
 
 def test_replayed_recordings_keep_their_voices_and_their_audio(base_set: Path, new_set: Path) -> None:
     data, alone = data_of(base_set, new_set, 0.5), data_of(base_set, new_set)
     split = data.splits["train"]
-    assert [split[position].speaker for position in range(4, len(split))] == [0, 1, 2] * 3
+    assert [split[position].rows for position in range(4, len(split))] == [
+        {"speaker": (n % 3,)} for n in range(9)
+    ]
     base = base_split(str(base_set), "train", 8_000, INPUTS, data.labels)
     assert np.array_equal(split.read(6), base.read(2))
     assert np.array_equal(split.read(1), alone.splits["train"].read(1))
@@ -72,7 +74,8 @@ def test_replay_of_voices_that_the_base_does_not_know_is_refused(tmp_path: Path,
     other = write_shard_set(tmp_path / "other", speakers=("anna", "zoe"))
     labels = make_base(base_set).labels_with(NEW)
     with pytest.raises(
-        UserError, match=r"the base has the speakers \(4, row 1 is 'ben'\), .*other has \(2, row 1 is 'zoe'\)"
+        UserError,
+        match=r"the base has the speaker names \(4, row 1 is 'ben'\), .*other has \(2, row 1 is 'zoe'\)",
     ):
         base_split(str(other), "train", 8_000, INPUTS, labels)
 

@@ -37,9 +37,11 @@ def test_bits_under_a_row_are_those_that_evaluate_gives_of_a_recording_of_that_s
     bits_RN, counts_N = sums_by_row(base.model, split, [None, 1])
     assert counts_N.tolist() == [each.samples for each in found]
     assert bits_RN[0] == pytest.approx([each.bits for each in found], rel=1e-5)
-    assert bits_RN[1] == pytest.approx(sums_by_row(base.model, split.told_speaker(1), [None])[0][0], rel=1e-6)
-    assert bits_of(base.model, split.of_speaker(2)).mean == pytest.approx(
-        bits_by_row(base.model, split.of_speaker(2), [2])[0].mean
+    assert bits_RN[1] == pytest.approx(
+        sums_by_row(base.model, split.with_row("speaker", 1), [None])[0][0], rel=1e-6
+    )
+    assert bits_of(base.model, split.of_row("speaker", 2)).mean == pytest.approx(
+        bits_by_row(base.model, split.of_row("speaker", 2), [2])[0].mean
     )
 
 

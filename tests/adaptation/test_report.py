@@ -9,6 +9,7 @@ from typing import Any
 
 from wavenet_pl.adaptation.report import NUMBERS, PLOT, summary, write_report
 from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
+from wavenet_pl.files.markdown import cell
 from wavenet_pl.numbers.intervals import Interval
 
 
@@ -62,7 +63,7 @@ def test_the_page_has_all_of_it_and_stands_beside_its_numbers(tmp_path: Path) ->
 def test_a_long_table_is_cut_at_its_end(tmp_path: Path) -> None:
     rows = {f"voice {number:02}": 4.0 + number / 100 for number in range(40)} | {"dora": 3.9}
     page = write_report(results(rows=rows), tmp_path, []).read_text()
-    assert "voice 18" in page and "voice 19" not in page and "| 21 more, all higher | | |" in page
+    assert "voice 18" in page and "voice 19" not in page and "| 21 more, all higher |  |  |" in page
 
 
 def test_what_a_judge_heard_is_a_table_and_what_is_missing_is_said(tmp_path: Path) -> None:
@@ -71,3 +72,20 @@ def test_what_a_judge_heard_is_a_table_and_what_is_missing_is_said(tmp_path: Pat
     assert "| after | 0.700 (0.600 to 0.800) |" in page
     page = write_report(results(not_judged="it is not installed"), tmp_path, []).read_text()
     assert "it is not installed." in page and "| after |" not in page
+
+
+def test_names_are_text_whatever_they_say(tmp_path: Path) -> None:
+    hostile = "![x](http://x)<b>|\n# `h`"
+    rows = {hostile: 4.1, "dora": 4.2}
+    found = results(
+        speaker=hostile, base=hostile, audio=[hostile], replay=hostile, stopped=hostile, rows=rows,
+        forgetting={hostile: Forgetting(4.0, 4.2)}, similarity={hostile: Interval(0.5, 0.4, 0.6)},
+    )  # fmt: skip
+    lines = write_report(found, tmp_path, []).read_text().splitlines()
+    written = cell(hostile)
+    assert lines[0] == f"# {written}: a new speaker, method all"
+    for line in (f"- {written}", f"| {written} |  | 4.100 |", f"| {written} | 4.0000 | 4.2000 | +0.2000 |"):
+        assert line in lines, line
+    assert f"| {written} | 0.500 (0.400 to 0.600) |" in lines and f"- replay: {written}" in lines
+    [picture] = [line for line in lines if line.startswith("![") or "<b>" in line]
+    assert PLOT in picture

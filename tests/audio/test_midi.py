@@ -9,12 +9,20 @@ import mido
 import numpy as np
 import pytest
 
-from wavenet_pl.audio.features import NotesSpec
-from wavenet_pl.audio.midi import MAX_EVENTS, MAX_MIDI_BYTES, Notes, default_notes, piano_roll, read_midi
+from wavenet_pl.audio.midi import (
+    LOWEST_KEY,
+    MAX_EVENTS,
+    MAX_MIDI_BYTES,
+    NUM_KEYS,
+    Score,
+    piano_roll,
+    read_midi,
+)
 from wavenet_pl.errors import UserError
 
 RATE = 16_000
-SPEC = default_notes(RATE)
+HOP = 64
+"""Four milliseconds."""
 Strike = tuple[float, float, int, int]
 
 
@@ -57,20 +65,19 @@ def some_notes(number: int = 60, seed: int = 0) -> list[Strike]:
     ]
 
 
-def roll_by_frames(notes: Notes, spec: NotesSpec, num_samples: int, start: int) -> np.ndarray:
+def roll_by_frames(notes: Score, num_samples: int, start: int) -> np.ndarray:
     """The same by asking every frame, for notes that are apart."""
-    hop = spec.hop_length
-    roll = np.zeros((spec.num_frames(num_samples), 89), np.uint8)
+    roll = np.zeros((len(range(0, num_samples, HOP)), NUM_KEYS + 1), np.uint8)
     for frame in range(len(roll)):
-        begin = start + frame * hop
+        begin = start + frame * HOP
         for on, off, key, velocity in zip(
             notes.onsets, notes.offsets, notes.keys, notes.velocities, strict=True
         ):
-            if round(on * RATE) < begin + hop and max(round(off * RATE), round(on * RATE) + 1) > begin:
-                roll[frame, key - 21] = velocity
+            if round(on * RATE) < begin + HOP and max(round(off * RATE), round(on * RATE) + 1) > begin:
+                roll[frame, key - LOWEST_KEY] = velocity
         for second, value in zip(notes.pedal_seconds, notes.pedal_values, strict=True):
-            if round(second * RATE) < begin + hop:
-                roll[frame, 88] = value
+            if round(second * RATE) < begin + HOP:
+                roll[frame, NUM_KEYS] = value
     return roll
 
 
@@ -139,28 +146,28 @@ def test_a_note_that_another_hand_takes_over_is_not_let_go(tmp_path: Path, order
 @pytest.mark.parametrize("start", [0, 12_345, 16_000])
 def test_the_roll_is_what_every_frame_says_for_itself(tmp_path: Path, start: int) -> None:
     notes = read_midi(write_midi(tmp_path / "a.mid", some_notes(), [(0.5, 127), (0.9, 40), (2.0, 0)]))
-    made = piano_roll(notes, SPEC, 3 * RATE, RATE, start)
+    made = piano_roll(notes, HOP, 3 * RATE, RATE, start)
     assert made.dtype == np.uint8
-    assert np.array_equal(made, roll_by_frames(notes, SPEC, 3 * RATE, start))
+    assert np.array_equal(made, roll_by_frames(notes, 3 * RATE, start))
 
 
 def test_a_repetition_without_a_pause_can_be_seen(tmp_path: Path) -> None:
     strikes = [(0.1, 0.2, 60, 50), (0.2, 0.3, 60, 50), (0.3, 0.4, 60, 50)]
-    roll = piano_roll(read_midi(write_midi(tmp_path / "a.mid", strikes)), SPEC, RATE, RATE)[:, 60 - 21]
+    roll = piano_roll(read_midi(write_midi(tmp_path / "a.mid", strikes)), HOP, RATE, RATE)[:, 60 - 21]
     onsets = np.flatnonzero((roll[1:] > 0) & (roll[:-1] == 0)) + 1
     assert onsets.tolist() == [25, 50, 75]
     assert np.count_nonzero(roll) == 75 - 2
 
 
 def test_the_shortest_note_has_a_frame(tmp_path: Path) -> None:
-    roll = piano_roll(read_midi(write_midi(tmp_path / "a.mid", [(0.1, 0.1001, 60, 50)])), SPEC, RATE, RATE)
+    roll = piano_roll(read_midi(write_midi(tmp_path / "a.mid", [(0.1, 0.1001, 60, 50)])), HOP, RATE, RATE)
     assert np.argwhere(roll).tolist() == [[25, 39]]
 
 
 def test_a_part_of_a_roll_is_the_roll_of_the_part(tmp_path: Path) -> None:
     notes = read_midi(write_midi(tmp_path / "a.mid", some_notes(), [(0.5, 127), (0.9, 40)]))
-    whole = piano_roll(notes, SPEC, 6 * RATE, RATE)
-    part = piano_roll(notes, SPEC, 2 * RATE, RATE, start=100 * SPEC.hop_length)
+    whole = piano_roll(notes, HOP, 6 * RATE, RATE)
+    part = piano_roll(notes, HOP, 2 * RATE, RATE, start=100 * HOP)
     assert np.array_equal(part, whole[100 : 100 + len(part)])
 
 
@@ -189,7 +196,7 @@ def test_any_damage_gives_notes_or_a_line(tmp_path: Path) -> None:
             bad[random.integers(0, len(bad))] = random.integers(0, 256)
         (tmp_path / "bad.mid").write_bytes(bad)
         with suppress(UserError):
-            piano_roll(read_midi(tmp_path / "bad.mid"), SPEC, RATE, RATE)
+            piano_roll(read_midi(tmp_path / "bad.mid"), HOP, RATE, RATE)
 
 
 def test_a_key_signature_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ MISTAKES = {
     "a name for terminals": (["name=interactive"], "name"),
     "online without a key": (["wandb.mode=online"], "wandb.mode"),
     "an unknown option": (["--node", "2"], "--nodes"),
-    "an unknown setting": (["trainer.max_stepz=3"], "trainer.max_steps"),
+    "an unknown setting": (["trainer.max_stepz=3"], "max_steps"),
     "an unknown task setting": (["--array", "optim.lrr=1,2"], "optim.lr"),
 }
 
@@ -68,7 +68,9 @@ def test_without_slurm_nothing_is_submitted(here: Path, capsys: pytest.CaptureFi
 
 def test_an_index_that_was_changed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = here / "data/index.json"
-    index.write_text(index.read_text().replace('"tags": [', '"tags": ["more", ', 1))
+    text = index.read_text()
+    index.write_text(text.replace('"anna"', '"anne"', 1))
+    assert index.read_text() != text
     assert "data/index.json" in refusal(capsys, *TRAIN)
 
 

@@ -298,7 +298,7 @@ def test_a_base_without_speakers_is_refused(place: Path, tmp_path: Path) -> None
     train(place / "set", tmp_path / "base", "trainer.max_steps=2")
     [base] = (tmp_path / "base").glob("wavenet-*")
     printed = adapt(command(base, place / "emil", "emil", tmp_path), code=2)
-    assert "has no speaker table: it is told nothing" in printed
+    assert "has no speaker table: it is conditioned on nothing" in printed
 
 
 def test_silence_is_one_message(place: Path, tmp_path: Path) -> None:

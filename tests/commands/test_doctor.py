@@ -33,13 +33,13 @@ def test_a_version_in_its_range_is_ok_and_shows_the_range() -> None:
 def test_a_version_out_of_its_range_fails_with_the_command_to_type(version: str) -> None:
     finding = only(versions.dependencies(["torch>=2.11,<2.14"], {"torch": version}.get))
     assert finding.level == "fail"
-    assert version in finding.found
+    assert version in finding.state
     assert "pip install 'torch<2.14,>=2.11'" in finding.advice
 
 
 def test_a_package_that_is_missing_fails_with_the_command_to_type() -> None:
     finding = only(versions.dependencies(["webdataset>=1.0.2"], {}.get))
-    assert (finding.level, finding.found) == ("fail", "not installed")
+    assert (finding.level, finding.state) == ("fail", "not installed")
     assert "pip install 'webdataset>=1.0.2'" in finding.advice
 
 
@@ -60,7 +60,7 @@ def test_a_project_that_is_not_installed_is_said() -> None:
 def test_known_bad_versions_fail_once(package: str, version: str, word: str) -> None:
     finding = only(versions.known_bad({package: version}.get))
     assert finding.level == "fail"
-    assert word in finding.found
+    assert word in finding.state
 
 
 @pytest.mark.parametrize("version", ["2.6.6", "2.6.7"])
@@ -108,7 +108,7 @@ def test_slurm_is_whole_or_not_there(commands: tuple[str, ...], level: str) -> N
 def test_without_a_compiler_the_one_setting_that_needs_it_is_named() -> None:
     finding = only(doctor.compiler(lambda name: None))
     assert finding.level == "warn"
-    assert "C++ compiler" in finding.found
+    assert "C++ compiler" in finding.state
     assert "train.compile" in finding.advice
 
 

@@ -25,12 +25,15 @@ from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.shards.index import load_index
 
 ROOT = Path(__file__).resolve().parents[2]
+ACCENTS = {"accent": ("scots", "irish")}
 QUICK = ("--seconds", "0.05", "--count", "1", "--predictions", "40", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shard_set(tmp_path_factory.mktemp("set"), train=4, val=4, test=1, tags=("a", "b"))
+    return write_shard_set(
+        tmp_path_factory.mktemp("set"), train=4, val=4, test=1, tags=("a", "b"), tables=ACCENTS
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +57,8 @@ def test_writes_a_page_and_numbers_and_says_the_most_important(run, shards, tmp_
     page = (run / "evaluation" / "report.html").read_text()
     assert "<h1>" in page and "<h2>Voices, heard by Resemblyzer</h2>" in page
     assert found["complete"] and found["subject"]["data"] == str(shards)
-    assert [group["name"] for group in found["speakers"]] == ["anna", "ben"]
-    assert [group["name"] for group in found["tags"]] == ["a", "b"]
+    tables = {table: [group["name"] for group in groups] for table, groups in found["tables"].items()}
+    assert tables == {"speaker": ["anna", "ben"], "tags": ["a", "b"], "accent": ["irish", "scots"]}
     assert len(found["recordings"]) == 4 and len(found["clips"]) == 1
     [judgement] = found["judgements"]
     assert judgement["title"] == "Voices, heard by Resemblyzer" and f"{judgement['title']}:\n" in out
@@ -116,9 +119,9 @@ def test_a_set_without_training_recordings_has_no_baselines(run, tmp_path, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--count", "-1"], "--count is -1, expected 0 or more"),
-        (["--predictions", "-1"], "--predictions is -1, expected 0 or more"),
-        (["--threads", "0"], "--threads is 0, expected 1 or more"),
+        (["--count", "-1"], "count is -1, expected 0 or more"),
+        (["--predictions", "-1"], "predictions is -1, expected 0 or more"),
+        (["--threads", "0"], "threads is 0, expected 1 or more"),
         (["--data", "nowhere"], "cannot be read"),
     ],
 )
@@ -137,7 +140,7 @@ def test_data_that_does_not_fit_the_model_is_refused(run, tmp_path, capsys):
         cli.main(["evaluate", str(run), "--out", str(tmp_path), "--data", str(other), "--split", "test"]) == 2
     )
     assert (
-        "has no recording in split 'test', but in train, val; choose one with --split"
+        "has no recording in split 'test', but in train, val; choose one of these as the split"
         in capsys.readouterr().err
     )
 
@@ -173,10 +176,10 @@ def test_a_model_whose_numbers_are_not_finite_is_3(shards, tmp_path, capsys):
 def test_data_that_moved_is_asked_for(tmp_path, capsys):
     run = write_run(tmp_path / "run", Model(small_config(tmp_path / "gone"), sample_rate=8_000))
     assert cli.main(["evaluate", str(run), *QUICK]) == 2
-    assert "or say with --data where it is" in capsys.readouterr().err
+    assert "or say with data, on the command line --data, where it is" in capsys.readouterr().err
 
 
-def test_few_damaged_recordings_are_left_out_and_said(tmp_path, capsys):
+def test_few_damaged_recordings_are_left_out_and_said(tmp_path, capsys, caplog):
     shards = write_shard_set(tmp_path / "set", train=1, val=3, recordings_per_shard=1)
     config = small_config(shards, "data.max_bad_fraction=0.5")
     torch.manual_seed(0)
@@ -187,8 +190,7 @@ def test_few_damaged_recordings_are_left_out_and_said(tmp_path, capsys):
     path.write_bytes(content)
     key = load_index(shards).splits["val"][1].recordings[0].key
     assert cli.main(["evaluate", str(run), *QUICK]) == 0
-    out, err = capsys.readouterr()
-    assert "warning: left out" in err and key in err and "2 of 3 recordings" in out
+    assert f"left out: {key}" in caplog.text and "2 of 3 recordings" in capsys.readouterr().out
     assert key in (run / "evaluation/report.html").read_text()
 
 
@@ -217,7 +219,7 @@ def test_ctrl_c_leaves_what_is_finished(run, tmp_path):
     assert process.stderr is not None
     for line in process.stderr:
         if "clips" in line:  # the last stage, which would take minutes
-            assert "s left" in line
+            assert " left" in line
             break
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)

@@ -79,7 +79,7 @@ def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):
         (["--count", "0"], "--count is 0, expected 1 or more"),
         (["--temperature", "-1"], "temperature is -1.0, expected"),
         (["--top-p", "0"], "top_p is 0.0, expected"),
-        (["--prompt", "missing.wav"], "--prompt missing.wav cannot be read"),
+        (["--prompt", "missing.wav"], "prompt missing.wav cannot be read"),
         (["--threads", "0"], "--threads is 0, expected"),
         (["--engine", "reference", "--weights", "int8"], "weights is int8, expected float32"),
         (["--list", "missing.jsonl"], "--list missing.jsonl cannot be read"),
@@ -102,7 +102,7 @@ def test_clips_of_a_list_differ_and_are_made_in_one_batch(run, tmp_path, capsys)
     lengths = [len(soundfile.read(path)[0]) for path in sorted(out.glob("*.wav"))]
     assert lengths == [160, 240, 160 + 400]
     facts = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
-    assert [(each["seconds"], each["prompt"]) for each in facts] == [
+    assert [(each["seconds"], each.get("prompt")) for each in facts] == [
         (0.02, None),
         (0.03, None),
         (0.05, str(prompt)),
@@ -116,12 +116,16 @@ def test_clips_of_a_list_differ_and_are_made_in_one_batch(run, tmp_path, capsys)
         ("", "is empty, expected a clip on each line"),
         ("{}\nnot json", "line 2 is 'not json', expected a JSON object"),
         ("[1]", "line 1 is '[1]', expected a JSON object"),
-        ('{"secnods": 1}', "line 1 has 'secnods', expected seconds, prompt, speaker, tags, notes, mel; did you"),
+        ('{"secnods": 1}', "line 1 has secnods 1, expected a name, a file or a list of names; did you mean seconds?"),
+        ('{}\n{"promt": "a.wav"}', "line 2: promt is set, and this model has no condition; leave it out"),
+        ('{"prompt": "missing.wav"}', "line 1: prompt missing.wav cannot be read"),
+        ('{"prompt": ["a", "b"]}', "line 1: prompt cannot be an array"),
         ('{"seconds": -1}', "line 1 has seconds -1, expected a number above 0"),
         ('{"seconds": true}', "line 1 has seconds True, expected a number above 0"),
-        ('{"tags": "calm"}', "line 1 has tags 'calm', expected a list of names"),
-        ('{"speaker": 3}', "line 1 has speaker 3, expected a text"),
-        ('{"speaker": "anna"}', "speaker is set, and this model has no condition; leave it out"),
+        ('{"tags": ["calm", 3]}', "line 1 has tags ['calm', 3], expected a name, a file or a list of names"),
+        ('{"speaker": 3}', "line 1 has speaker 3, expected a name, a file or a list of names"),
+        ('{"speaker": null}', "line 1 has speaker None, expected a name, a file or a list of names"),
+        ('{"speaker": "anna"}', "line 1: speaker is set, and this model has no condition; leave it out"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_list_is_named_with_its_line(run, tmp_path, capsys, text, message):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -16,10 +15,10 @@ import pytest
 from tests.shards.damages import DAMAGES, audio_bytes, metadata_bytes, write_tar
 from tests.shards.made import make_audio, write_shard_set
 from wavenet_pl import cli
-from wavenet_pl.commands.index import Progress
 from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.pipeline import Share, build_pipeline
+from wavenet_pl.inputs.array import UserFrames
 from wavenet_pl.shards.damage import REMEDIES
 from wavenet_pl.shards.index import INDEX_NAME, load_index, shard_storage
 from wavenet_pl.shards.split import Split
@@ -126,7 +125,7 @@ def test_foreign_shards_get_an_index_that_reads_every_recording(
     assert "there is no val/: its recordings were taken by a hash (--val-fraction 0.3)" in out
     index = load_index(foreign)
     assert set(index.splits) == {"train", "val"}
-    assert index.speakers == ("p0", "p1")
+    assert index.labels.tables == {"speaker": ("p0", "p1"), "tags": ("t",)}
     read = {}
     for shards in index.splits.values():
         split = Split(shards, shard_storage(index, foreign), index.sample_rate)
@@ -186,6 +185,117 @@ def test_out_elsewhere_points_to_the_shards_and_leaves_them_alone(
     assert load_index("elsewhere").fingerprint
     assert run(capsys, "foreign", "--out", "foreign/../foreign")[0] == 0
     assert load_index(foreign).base is None
+
+
+# --- tables and frames ---
+
+ACCENTS = ("scots", "irish", "cockney")
+
+
+def write_accented(folder: Path, number: int, accents: tuple[str, ...] = ACCENTS) -> None:
+    """A shard of six clips as somebody else wrote it, whose JSON says more than speakers and tags."""
+    members = []
+    for row in range(6):
+        key = f"clip{6 * number + row:03d}"
+        members.append((f"{key}.wav", audio_bytes(800 + row, seed=row)))
+        metadata = {"speaker": f"p{row % 2}", "native language": "en", "age": 30 + row % 2}
+        if accents:
+            metadata["accent"] = accents[row % len(accents)]
+        members.append((f"{key}.json", metadata_bytes(**metadata)))
+    write_tar(folder / f"part-{number}.tar", members)
+
+
+def names_in(folder: Path, table: str) -> dict[str, str]:
+    """Key -> name, as the index has it."""
+    index = load_index(folder)
+    rows = [row for some in index.splits.values() for shard in some for row in shard.recordings]
+    return {row.key: index.labels.tables[table][row.rows[table][0]] for row in rows if table in row.rows}
+
+
+def test_tables_are_read_from_the_json_and_only_where_they_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        write_accented(tmp_path, number)
+    assert run(capsys, tmp_path)[0] == 0
+    assert load_index(tmp_path).labels.tables == {"speaker": ("p0", "p1")}
+    before = load_index(tmp_path).fingerprint
+    assert run(capsys, tmp_path, "--tables", "accent, native language,age")[0] == 0
+    index = load_index(tmp_path)
+    assert index.labels.tables == {
+        "accent": tuple(sorted(ACCENTS)),
+        "age": ("30", "31"),
+        "native language": ("en",),
+        "speaker": ("p0", "p1"),
+    }
+    assert index.fingerprint != before
+    assert names_in(tmp_path, "accent") == {f"clip{n:03d}": ACCENTS[n % 6 % 3] for n in range(12)}
+
+
+def test_an_older_indexs_tables_and_frames_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    f0 = UserFrames(name="f0", hop_length=80, mean=(0.5,), std=(0.25,))
+    write_shard_set(tmp_path, tables={"accent": ACCENTS}, frames_beside=(f0,))
+    before = load_index(tmp_path)
+    assert "nothing was changed: the index is right" in run(capsys, tmp_path)[1]
+    assert "nothing was changed: the index is right" in run(capsys, tmp_path, "--tables", "accent")[1]
+    (tmp_path / "train/shard-000001.tar").rename(tmp_path / "train/shard-000007.tar")
+    assert run(capsys, tmp_path)[0] == 0
+    after = load_index(tmp_path)
+    assert after.labels == before.labels and after.fingerprint != before.fingerprint
+    assert [row.rows for row in after.splits["train"][1].recordings] == [
+        row.rows for row in before.splits["train"][1].recordings
+    ]
+
+
+def test_a_table_that_nobody_has_any_more_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(2):
+        write_accented(tmp_path, number)
+    assert run(capsys, tmp_path, "--tables", "accent")[0] == 0
+    (tmp_path / "part-0.tar").unlink()
+    (tmp_path / "part-1.tar").unlink()
+    for number in range(2, 4):
+        write_accented(tmp_path, number, ())
+    code, out, _ = run(capsys, tmp_path, "--skip-damaged")
+    assert code == 0
+    assert "no recording has accent: the index says nothing of them any more" in out
+    assert load_index(tmp_path).labels.tables == {"speaker": ("p0", "p1")}
+
+
+def test_a_recording_without_a_name_that_most_have_is_damage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_accented(tmp_path, 0)
+    write_tar(
+        tmp_path / "part-9.tar", [("bare.wav", audio_bytes(300)), ("bare.json", metadata_bytes(speaker="p0"))]
+    )
+    assert run(capsys, tmp_path)[0] == 0, "nobody asked"
+    code, out, _ = run(capsys, tmp_path, "--tables", "accent")
+    assert (code, table(out)) == (2, {("part-9.tar", "bare"): "no name"})
+    assert "no accent, where most of the set has one" in out
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("acent", "--tables names acent, and no recording has a name under this key of its JSON"),
+        ("accent,smell", "--tables names smell, and no recording"),
+        ("tags", "--tables names 'tags', which means something else here"),
+        ("mel", "--tables names 'mel', which means something else here"),
+        ("source", "--tables names 'source', which means something else here"),
+        ("a.b", "--tables names 'a.b', which cannot name an input"),
+        ("other_one", "--tables names 'other_one', which cannot name an input"),
+    ],
+)
+def test_a_table_that_cannot_be_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str, message: str
+) -> None:
+    write_accented(tmp_path, 0)
+    code, _, err = run(capsys, tmp_path, "--tables", names)
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err
+    assert not (tmp_path / INDEX_NAME).exists()
 
 
 # --- damage ---
@@ -390,31 +500,3 @@ def test_help_and_mistakes_do_not_wait_for_libraries() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--skip-damaged" in done.stdout
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_tells_what_is_done_and_left() -> None:
-    seconds = iter([0, 10, 40, 41, 71])
-    log = io.StringIO()
-    progress = Progress(400_000_000, log, lambda: next(seconds))
-    for _ in range(4):
-        progress.advance(40_000_000)
-    progress.close()
-    assert log.getvalue() == "checked 80 of 400 MB, 0:02:40 left\nchecked 160 of 400 MB, 0:01:46 left\n"
-
-
-def test_progress_on_a_terminal_is_one_line_that_goes_away() -> None:
-    seconds = iter([0, 1, 2])
-    terminal = Terminal()
-    progress = Progress(4_000_000, terminal, lambda: next(seconds))
-    progress.advance(1_000_000)
-    progress.advance(1_000_000)
-    progress.close()
-    shown = terminal.getvalue().split("\r\x1b[K")
-    assert shown == ["", "checked 1 of 4 MB, 0:00:03 left", "checked 2 of 4 MB, 0:00:02 left", ""]

@@ -38,6 +38,23 @@ from wavenet_pl.training.trainer_options import build_trainer, check_trainer
 DATA = "data.path=shards"
 
 
+@pytest.mark.parametrize("kind", ["speaker", "music"])
+@pytest.mark.parametrize(
+    "inputs", ["speaker,tags", "notes,speaker", "tags,mel", "accent", "speaker,room type,f0"]
+)
+def test_any_inputs_go_with_any_kind_that_has_some(kind: str, inputs: str) -> None:
+    config = load_config([], [DATA, f"model.kind={kind}", f"model.condition.inputs=[{inputs}]"])
+    assert config.model.inputs == tuple(inputs.split(","))
+    assert from_plain(to_plain(config), "here") == config
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"), [("unconditional", ()), ("speaker", ("speaker",)), ("music", ("tags",))]
+)
+def test_a_kind_has_inputs_of_its_own_where_nothing_is_said(kind: str, inputs: tuple[str, ...]) -> None:
+    assert load_config([], [DATA, f"model.kind={kind}"]).model.inputs == inputs
+
+
 def write(path: Path, text: str) -> str:
     path.write_text(text)
     return str(path)

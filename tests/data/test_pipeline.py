@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from tests.shards.damages import DAMAGES, overwrite
+from tests.shards.damages import DAMAGES, TABLES, overwrite
 from tests.shards.http_server import serving
 from tests.shards.made import make_audio, write_shard_set
 from wavenet_pl.data.conditions import Conditions
@@ -33,7 +33,7 @@ from wavenet_pl.shards.index import load_index, shard_storage
 from wavenet_pl.shards.scan import scan_shard
 from wavenet_pl.shards.split import Split
 from wavenet_pl.shards.storage import Patience, Storage
-from wavenet_pl.shards.survey import build_index
+from wavenet_pl.shards.survey import index_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),  # more workers than cores
@@ -379,7 +379,7 @@ def test_a_repacked_shard_gives_no_wrong_audio(tmp_path: Path, extension: str) -
                 tar.addfile(header, io.BytesIO(buffer.getvalue()))
 
     pack([0, 1, 2, 3, 4])
-    index = build_index({"train": [scan_shard(Storage(str(tmp_path)), "train/a.tar")]}, None)
+    index = index_of({"train": [scan_shard(Storage(str(tmp_path)), "train/a.tar", TABLES)]}, None)
     pack([0, 2, 4, 1, 3])
     split = Split(index.splits["train"], Storage(str(tmp_path)), index.sample_rate)
     assert np.array_equal(split.read(0), make_audio(1_000, seed=0).astype(np.float32) / 32768)
@@ -462,7 +462,7 @@ def test_a_server_that_is_down_costs_its_recordings_and_no_more(shard_set: Path)
         bad = far.try_read(0)
         assert isinstance(bad, Damage)
         assert bad.kind == "unreadable shard"
-        assert re.search(r"cannot be read \(.*503.*, asked again and again for 0.3 s\)", bad.found)
+        assert re.search(r"cannot be read \(.*503.*, after repeated requests for 0.3 s\)", bad.found)
         server.always = "404"
         assert getattr(far.try_read(0), "kind", "") == "missing shard"
         server.always = "short"

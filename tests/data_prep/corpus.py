@@ -15,6 +15,11 @@ import numpy.typing as npt
 import soundfile
 
 from wavenet_pl.cli import main
+from wavenet_pl.inputs.frames import Frames
+from wavenet_pl.inputs.known import build_inputs
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 
 def noise(seconds: float, rate: int = 16_000, level: float = 0.1, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -75,8 +80,22 @@ def entries(folder: Path, split: str | None = None) -> dict[str, dict[str, Any]]
                 fields = found.setdefault(key, {"split": path.parent.name})
                 if extension == "json":
                     fields.update(json.load(data))
-                else:
+                elif extension == "flac":
                     fields["audio"], fields["rate"] = soundfile.read(data, dtype="int16")
+    return found
+
+
+def stored_frames(folder: Path, name: str) -> dict[str, npt.NDArray[Any]]:
+    """Key -> stored frames (N, F) of every recording, read by way of the index."""
+    index, found = load_index(folder), {}
+    (each,) = build_inputs([name], index.labels)
+    assert isinstance(each, Frames)
+    for shards in index.splits.values():
+        split = Split(shards, shard_storage(index, folder), index.sample_rate, index.labels)
+        for position in range(len(split)):
+            stored = each.stored(split, position)
+            assert not isinstance(stored, Damage), stored
+            found[split[position].key] = stored
     return found
 
 

@@ -62,7 +62,7 @@ def test_index_agrees_with_the_shards(tmp_path: Path) -> None:
         prepare("folder", make_corpus(tmp_path / "src"), tmp_path / "out", "--recordings-per-shard", 3) == 0
     )
     index = load_index(tmp_path / "out")
-    assert index.speakers == ("ann", "bob")
+    assert index.labels.tables == {"speaker": ("ann", "bob")}
     found = entries(tmp_path / "out")
     for split, shards in index.splits.items():
         for shard in shards:
@@ -76,7 +76,8 @@ def test_index_agrees_with_the_shards(tmp_path: Path) -> None:
                     == recording.frames
                     == len(entry["audio"])
                 )
-                assert index.speakers[recording.speaker] == entry["speaker"]
+                (speaker,) = recording.rows["speaker"]
+                assert index.labels.tables["speaker"][speaker] == entry["speaker"]
                 assert entry["split"] == split
     assert not found
 
@@ -99,7 +100,7 @@ def test_what_is_known_of_a_recording_goes_with_it(tmp_path: Path) -> None:
     }
     assert {name: entry[name] for name in expected} == expected
     assert (entry["split"], entry["frames"], entry["sample_rate"]) == ("val", 4_800, 16_000)
-    assert load_index(tmp_path / "out").tags == ("calm",)
+    assert load_index(tmp_path / "out").labels.tables["tags"] == ("calm",)
 
 
 def test_sixteen_bit_sources_come_out_exactly(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_its_licences_go_with_the_shards(tmp_path: Path, capsys: pytest.CaptureF
     assert all(entry["licence"] == LICENCES[entry["speaker"]] for entry in found)
     report = (tmp_path / "out/report.md").read_text()
     assert all(f"- `{speaker}`: ©" in report for speaker in LICENCES)
-    assert load_index(tmp_path / "out").speakers == tuple(sorted(LICENCES))
+    assert load_index(tmp_path / "out").labels.tables == {"speaker": tuple(sorted(LICENCES))}
     for split in ("train", "val", "test"):
         assert {entry["speaker"] for entry in found if entry["split"] == split} == set(LICENCES)
     assert "0 of 103 sources dropped" in capsys.readouterr().out

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from data_prep import rules
 from data_prep.options import RuleOptions
-from data_prep.rules import RULES, Outcome, apply_rules, cut, find_gain, find_sound, is_silent, quantize
+from data_prep.rules import RULES, Outcome, apply_rules, cut, find_gain, find_sound, is_silent
 from data_prep.sines import Sines
 from data_prep.sources import Source
 from tests.data_prep.corpus import noise, write
 from wavenet_pl.audio.loudness import loudness
+from wavenet_pl.audio.wav import to_int16
 
 
 def outcome(folder: Path, audio: npt.ArrayLike, rate: int = 16_000, **options: float) -> Outcome:
@@ -54,7 +55,7 @@ def test_a_stretch_goes_through_the_rules_alone_and_the_rest_is_counted(tmp_path
     assert seconds(found)["decode"] == pytest.approx((1.5, 1.5))
     (part,) = found.parts
     assert part.start == 16_000
-    np.testing.assert_array_equal(part.audio, quantize(audio[16_000:40_000]))
+    np.testing.assert_array_equal(part.audio, to_int16(audio[16_000:40_000]))
     assert not apply_rules(source, RuleOptions(min_seconds=1.6)).parts
 
 
@@ -238,12 +239,12 @@ def test_a_recording_as_long_as_the_least_stays(tmp_path: Path) -> None:
 
 def test_sixteen_bits_come_back_exactly() -> None:
     codes = np.arange(-32768, 32768).astype(np.int16)
-    np.testing.assert_array_equal(quantize((codes / 32768).astype(np.float32)), codes)
+    np.testing.assert_array_equal(to_int16((codes / 32768).astype(np.float32)), codes)
 
 
 @given(st.floats(-4, 4, width=32))
 def test_rounding_goes_to_the_nearest_step_and_never_wraps(value: float) -> None:
-    rounded = int(quantize(np.array([value], np.float32))[0])
+    rounded = int(to_int16(np.array([value], np.float32))[0])
     assert abs(rounded - min(max(value * 32768, -32768), 32767)) <= 0.5 + 1e-3
 
 

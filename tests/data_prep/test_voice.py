@@ -15,8 +15,8 @@ from data_prep.hearing import examine
 from data_prep.voice import describe, prepare_voice
 from tests.data_prep.corpus import entries, noise, prepare, tree, write, write_table
 from tests.data_prep.voices import RATE, chosen, copy_voice, speech
-from wavenet_pl.audio.mel import default_mel
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.shards.index import load_index
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,8 @@ def test_whole_recordings_have_the_bytes_that_prepare_gives_them(tmp_path: Path,
     source = copy_voice(tmp_path / "src")
     write(source / "stereo.wav", np.stack([speech(2.5, "june_fr")] * 2, axis=1), 22_050)
     choice = chosen(source)
-    prepare_voice(choice, "ann", tmp_path / "voice", mel=default_mel(choice.sample_rate) if mel else None)
+    frames = (Mel.default(choice.sample_rate),) if mel else ()
+    prepare_voice(choice, "ann", tmp_path / "voice", frames=frames)
     held_out = {piece.heard.source.name for piece in choice.held_out}
     names = [piece.heard.source.name for piece in (*choice.train, *choice.held_out)]
     rows = [(name, "ann", "val" if name in held_out else "train") for name in names]
@@ -57,7 +58,7 @@ def test_a_stretch_is_that_part_of_the_whole(tmp_path: Path) -> None:
         assert found[split]["start"] == piece.start
         np.testing.assert_array_equal(found[split]["audio"], whole[piece.start : piece.stop])
     index = load_index(tmp_path / "voice")
-    assert index.speakers == ("ann",)
+    assert index.labels.tables == {"speaker": ("ann",)}
     assert index.seconds("train") == choice.train_seconds
     assert index.seconds("val") == choice.held_out_seconds
 
@@ -179,14 +180,15 @@ def test_killed_in_the_middle_it_makes_the_same_set(tmp_path: Path, records: int
     for number in range(40):
         write(source / f"{number}.flac", speech(8 + number / 10, "june_fr"), 22_050)
     choice = chosen(source)
-    prepare_voice(choice, "ann", tmp_path / "whole", mel=default_mel(choice.sample_rate))
+    prepare_voice(choice, "ann", tmp_path / "whole", frames=(Mel.default(choice.sample_rate),))
     program = (
         "from pathlib import Path\n"
         "from data_prep.voice import prepare_voice\n"
         "from tests.data_prep.voices import chosen\n"
-        "from wavenet_pl.audio.mel import default_mel\n"
+        "from wavenet_pl.inputs.mel import Mel\n"
         f"choice = chosen(Path({str(source)!r}))\n"
-        f"prepare_voice(choice, 'ann', Path({str(tmp_path / 'set')!r}), mel=default_mel(choice.sample_rate))\n"
+        "frames = (Mel.default(choice.sample_rate),)\n"
+        f"prepare_voice(choice, 'ann', Path({str(tmp_path / 'set')!r}), frames=frames)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     done = tmp_path / "set/.prepare"
@@ -198,5 +200,5 @@ def test_killed_in_the_middle_it_makes_the_same_set(tmp_path: Path, records: int
     process.kill()
     process.wait()
     assert not (done / "done.json").exists(), "it was finished before it was killed"
-    prepare_voice(choice, "ann", tmp_path / "set", mel=default_mel(choice.sample_rate))
+    prepare_voice(choice, "ann", tmp_path / "set", frames=(Mel.default(choice.sample_rate),))
     assert tree(tmp_path / "set") == tree(tmp_path / "whole")

@@ -27,7 +27,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 def test_clips_are_those_that_generate_makes_beside_the_beginnings_of_recordings(split):
     torch.manual_seed(0)
     module, told = small_model().eval(), []
-    clips, speed = make_clips(module, split, seconds=0.1, count=3, seed=5, tell=told.append)
+    clips, speed = make_clips(module, split, seconds=0.1, count=3, seed=5, progress=told.append)
     assert np.array_equal([clip.generated for clip in clips], module.generate(0.1, 3, seed=5))
     keys = [split[position].key for position in range(len(split))]
     for clip in clips:
@@ -46,7 +46,7 @@ def test_clips_are_those_that_generate_makes_beside_the_beginnings_of_recordings
 class Envelope(nn.Module):
     """A local condition: how far from zero the predicted sample is."""
 
-    names = ()
+    model_inputs = ()
     """It asks for nothing but the audio."""
 
     def forward(self, batch, num_columns):
@@ -64,18 +64,20 @@ def test_clips_have_the_condition_of_the_recordings_beside_them(split):
     module = small_model().eval()
     module.conditioner = Envelope()
     module.network = WaveNet(module.config.model.network, condition_channels=1).eval()
-    clips, _ = make_clips(module, split, seconds=0.1, count=2, seed=0, tell=lambda share: None)
+    clips, _ = make_clips(module, split, seconds=0.1, count=2, seed=0, progress=lambda share: None)
     condition = torch.from_numpy(np.stack([clip.recorded for clip in clips]))[:, None].abs()
     [codes] = module.stream_codes(800, Draw(clips=(0, 1)), condition=condition, chunk=800)
     assert np.array_equal(module.codec.decode(codes).numpy(), [clip.generated for clip in clips])
-    assert [clip.told for clip in clips] == [f"envelope of {clip.key}" for clip in clips]
+    assert [clip.condition for clip in clips] == [f"envelope of {clip.key}" for clip in clips]
     [other] = module.stream_codes(800, Draw(clips=(0, 1)), condition=condition.flip(0), chunk=800)
     assert not torch.equal(codes, other), "the condition makes a difference"
 
 
 def test_recordings_come_again_and_short_ones_stay_short(split):
     torch.manual_seed(0)
-    clips, _ = make_clips(small_model().eval(), split, seconds=0.1, count=8, seed=0, tell=lambda share: None)
+    clips, _ = make_clips(
+        small_model().eval(), split, seconds=0.1, count=8, seed=0, progress=lambda share: None
+    )
     assert len({clip.key for clip in clips}) == 6
     assert sorted(len(clip.recorded) for clip in clips) == [400] * 3 + [800] * 5
     assert clips[6].key == clips[0].key and not np.array_equal(clips[6].generated, clips[0].generated)

@@ -65,7 +65,7 @@ def test_bits_are_those_of_a_window_by_itself_and_of_the_whole_past_in_the_end(s
 
 
 def test_beyond_the_receptive_field_nothing_is_gained(split):
-    points = measure_context(small_model().eval(), split, predictions=64, seed=0, tell=quiet)
+    points = measure_context(small_model().eval(), split, predictions=64, seed=0, progress=quiet)
     by_context = {point.context: point for point in points}
     assert by_context[64].lost.mean == pytest.approx(0, abs=1e-6)
     assert by_context[33].lost == (0, 0, 0)
@@ -73,13 +73,13 @@ def test_beyond_the_receptive_field_nothing_is_gained(split):
 
 def test_a_trained_model_loses_by_less_context_and_one_that_hears_two_samples_needs_two(shards, split):
     module = trained(shards, steps=80)
-    points = measure_context(module, split, predictions=300, seed=0, tell=quiet)
+    points = measure_context(module, split, predictions=300, seed=0, progress=quiet)
     assert points[0].lost.mean > 0.3
     assert 2 <= effective_receptive_field(points) <= 33
     with torch.no_grad():
         for layer in module.network.layers:  # deaf to all but the present
             layer.dilated.weight[:, :, :-1] = 0
-    deaf = measure_context(module, split, predictions=300, seed=0, tell=quiet)
+    deaf = measure_context(module, split, predictions=300, seed=0, progress=quiet)
     assert effective_receptive_field(deaf) <= 2, "the first convolution sees two codes"
 
 
@@ -99,8 +99,8 @@ def test_the_same_seed_draws_the_same_and_predictions_have_all_their_context():
 def test_short_recordings_have_no_curve(split):
     assert len(draw_predictions(split.frames, 10, earliest=100_000, seed=0)) == 0
     module = small_model("model.network.layers_per_stack=12", "data.crop_samples=9000")
-    short = Split([], split.places[0][0], split.sample_rate)
-    assert measure_context(module, short, predictions=10, seed=0, tell=quiet) == []
+    short = Split([], split.stored[0].storage, split.sample_rate)
+    assert measure_context(module, short, predictions=10, seed=0, progress=quiet) == []
 
 
 def test_effective_is_the_first_context_from_which_on_all_are_enough():

@@ -10,19 +10,17 @@ import numpy as np
 import pytest
 
 from tests.evaluation.judges import needs
-from wavenet_pl.audio.features import LOWEST_KEY, NotesSpec
-from wavenet_pl.audio.midi import Notes, piano_roll
+from wavenet_pl.audio.midi import LOWEST_KEY, Score, piano_roll
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.hearing import NoteJudge, compare_keys, told_keys
+from wavenet_pl.evaluation.hearing import NoteJudge, compare_keys, condition_keys
 
-RATE = 16_000
-SPEC = NotesSpec(hop_length=64)
+RATE, HOP = 16_000, 64
 
 
-def notes(*played: tuple[float, float, int], pedal: tuple[tuple[float, int], ...] = ()) -> Notes:
+def notes(*played: tuple[float, float, int], pedal: tuple[tuple[float, int], ...] = ()) -> Score:
     """From onset, offset and MIDI number of each, and where the pedal moves when."""
     onsets, offsets, keys = zip(*played, strict=True)
-    return Notes(
+    return Score(
         np.array(onsets), np.array(offsets), np.array(keys), np.full(len(keys), 80),
         np.array([second for second, _ in pedal]), np.array([value for _, value in pedal], np.int64),
     )  # fmt: skip
@@ -32,8 +30,8 @@ def told(
     seconds: float, *played: tuple[float, float, int], **more: tuple[tuple[float, int], ...]
 ) -> np.ndarray:
     """Keys (J, K) of a recording of 2 s, of which the first so many count."""
-    roll = piano_roll(notes(*played, **more), SPEC, 2 * RATE, RATE)
-    return told_keys(roll, SPEC, round(seconds * RATE), RATE)
+    roll = piano_roll(notes(*played, **more), HOP, 2 * RATE, RATE)
+    return condition_keys(roll, HOP, round(seconds * RATE), RATE)
 
 
 def span(keys: np.ndarray, number: int) -> tuple[float, float]:
@@ -45,9 +43,8 @@ def span(keys: np.ndarray, number: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize("hop_length", [64, 1_000])
 def test_a_key_is_told_when_it_is_down(hop_length):
-    spec = NotesSpec(hop_length=hop_length)
-    roll = piano_roll(notes((0.5, 1.0, 60), (1.2, 1.3, 21), (1.2, 1.3, 108)), spec, 2 * RATE, RATE)
-    keys = told_keys(roll, spec, 2 * RATE, RATE)
+    roll = piano_roll(notes((0.5, 1.0, 60), (1.2, 1.3, 21), (1.2, 1.3, 108)), hop_length, 2 * RATE, RATE)
+    keys = condition_keys(roll, hop_length, 2 * RATE, RATE)
     assert keys.shape == (173, 88) and keys.any(axis=0).sum() == 3
     assert span(keys, 60) == pytest.approx((0.5, 1.0), abs=0.012 + hop_length / RATE)
     assert span(keys, 108) == pytest.approx((1.2, 1.3), abs=0.012 + hop_length / RATE)
@@ -77,7 +74,7 @@ def test_the_pedal_holds_as_one_that_walks_from_frame_to_frame():
     for row in roll:
         sounds = (row[:88] > 0) | (sounds & (row[88] >= 64))
         rows.append(sounds)
-    keys = told_keys(roll, NotesSpec(hop_length=256), 300 * 256, 22_050)  # a row for each frame of the judge
+    keys = condition_keys(roll, 256, 300 * 256, 22_050)  # a row for each frame of the judge
     assert np.array_equal(keys, np.array(rows))
 
 
@@ -138,8 +135,8 @@ def test_chords_are_heard_when_and_where_they_are_played_and_no_others():
     judge = NoteJudge()
     one = [(at, at + 0.8, key) for at, key in ((0.3, 60), (0.3, 64), (0.3, 67), (2.5, 57), (4.0, 62))]
     other = [(at, at + 0.8, key) for at, key in ((0.3, 58), (0.3, 61), (0.3, 65), (2.5, 66), (4.0, 70))]
-    rolls = [piano_roll(notes(*chords), SPEC, 5 * RATE, RATE) for chords in (one, other)]
-    meant = [told_keys(roll, SPEC, 5 * RATE, RATE) for roll in rolls]
+    rolls = [piano_roll(notes(*chords), HOP, 5 * RATE, RATE) for chords in (one, other)]
+    meant = [condition_keys(roll, HOP, 5 * RATE, RATE) for roll in rolls]
     heard = [judge.hear(strings(5.0, *chords), RATE) for chords in (one, other)]
     assert [keys.shape for keys in heard] == [keys.shape for keys in meant]
     *_, f1 = compare_keys(heard, heard, meant)

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from tests.evaluation.judges import needs, speech
-from tests.shards.made import make_features
-from wavenet_pl.audio.features import NotesSpec
+from tests.shards.made import make_frames
 from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.judging import Judgement, judge_clips
+from wavenet_pl.inputs.known import build_inputs
+from wavenet_pl.inputs.mel import Mel
+from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.shards.format import Entry, ShardWriter
 from wavenet_pl.shards.index import Index, Recording, Shard, save_index, shard_storage
 from wavenet_pl.shards.labels import Labels
@@ -20,11 +22,13 @@ from wavenet_pl.shards.split import Split
 
 RATE = 16_000
 SPEAKERS = ("allison_en", "june_fr")
+NOTES, MEL = Notes(hop_length=64), Mel.default(RATE)
+LABELS = Labels({"speaker": SPEAKERS}, {"notes": NOTES.spec, "mel": MEL.spec})
 
 
 def write_speech(folder: Path, each: int) -> Split:
     """So many recordings of each of two speakers, in turn, with frames of notes that are nonsense."""
-    spec, entries = NotesSpec(hop_length=64), []
+    entries = []
     for number, clips in enumerate(zip(*(speech(name, each) for name in SPEAKERS), strict=True)):
         for speaker, (audio, rate) in enumerate(clips):
             assert rate == RATE
@@ -35,26 +39,22 @@ def write_speech(folder: Path, each: int) -> Split:
                     audio=pcm,
                     sample_rate=RATE,
                     metadata={"source": f"{speaker}-{number}.wav", "start": 0, "speaker": SPEAKERS[speaker]},
-                    features={"notes": make_features(spec, pcm, number)},
+                    arrays={"notes": make_frames(NOTES, pcm, number)},
                 )
             )
-    with ShardWriter(folder / "val/shard-000000.tar", [spec]) as writer:
+    with ShardWriter(folder / "val/shard-000000.tar", ["notes"]) as writer:
         for entry in entries:
             writer.write(entry)
     recordings = tuple(
         Recording(
-            key=entry.key, frames=len(entry.audio), speaker=number % 2, tags=(), members=members
+            key=entry.key, frames=len(entry.audio), rows={"speaker": (number % 2,)}, members=members
         )
         for number, (entry, members) in enumerate(zip(entries, writer.written.members, strict=True))
     )  # fmt: skip
     shard = Shard("val/shard-000000.tar", writer.written.bytes, writer.written.sha256, recordings)
-    index = Index(
-        sample_rate=RATE, splits={"val": (shard,)}, speakers=SPEAKERS, tags=(), features={"notes": spec}
-    )
+    index = Index(sample_rate=RATE, splits={"val": (shard,)}, labels=LABELS)
     save_index(index, folder)
-    return Split(
-        (shard,), shard_storage(index, folder), RATE, Labels(speakers=SPEAKERS, features={"notes": spec})
-    )
+    return Split((shard,), shard_storage(index, folder), RATE, LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def beside(split: Split, *positions: int, shift: int = 0) -> list[Clip]:
 def judge(inputs: tuple[str, ...], split: Split, clips: list[Clip]) -> list[Judgement]:
     """All recordings were scored."""
     told: list[float] = []
-    found = judge_clips(inputs, split, range(len(split)), clips, told.append)
+    found = judge_clips(build_inputs(inputs, LABELS), split, range(len(split)), clips, told.append)
     assert told == sorted(told)
     return found
 
@@ -107,7 +107,8 @@ def test_what_is_not_installed_is_one_line_for_each_judge(split, monkeypatch, in
 def test_no_clips_are_not_judged(split):
     assert judge(("speaker",), split, []) == []
     [clip] = beside(split, 0)
-    assert judge_clips(("speaker",), split, [1, 2], [clip], lambda share: None) == [], "it could not be read"
+    speaker = build_inputs(("speaker",), LABELS)
+    assert judge_clips(speaker, split, [1, 2], [clip], lambda share: None) == [], "it could not be read"
 
 
 @needs("resemblyzer")

@@ -42,10 +42,9 @@ def test_the_card_has_the_facts_of_the_model(tmp_path):
 def test_the_bits_of_the_step_stand_beside_those_of_simple_models(tmp_path, step):
     card = card_of(write_run(tmp_path / "run"), step)
     assert row(card, "this model") == f"{BITS[step]:.3f}"
-    assert [row(card, name) for name in ("uniform: every code alike", "unigram: how often each code comes")] == [
-        "8.000", "5.125"
-    ]  # fmt: skip
-    assert row(card, "order 1: how often each code follows the one before") == "3.500"
+    assert row(card, "uniform: every code is equally likely") == "8.000"
+    assert row(card, "unigram: how often each code occurs") == "5.125"
+    assert row(card, "order-1: how often each code follows the one before") == "3.500"
     assert "bits per sample of 256 mu-law codes" in card
 
 
@@ -72,7 +71,7 @@ def test_hours_and_speakers_are_those_of_the_index_that_was_trained_on(tmp_path)
     shards = write_shard_set(tmp_path / "set", train=2, val=1, frames=8_000 * 36)
     fingerprint = load_index(shards).fingerprint
     card = card_of(write_run(tmp_path / "run", data=shards, fingerprint=fingerprint))
-    assert row(card, "data") == "0.02 h train, 0.01 h val; 2 speakers by name"
+    assert row(card, "data") == "0.02 h train, 0.01 h val; 2 speaker names"
     assert row(card, "fingerprint of the data") == fingerprint
     other = card_of(write_run(tmp_path / "other", data=shards, fingerprint="f" * 64))
     assert row(other, "data") == "not at hand when this was written"
@@ -84,8 +83,8 @@ def test_licences_are_fields_that_say_when_nothing_was_said(tmp_path):
     run = write_run(tmp_path / "run")
     silent = card_of(run)
     assert row(silent, "licence of the weights") == row(silent, "licence of the data") == "not stated"
-    card = card_of(run, licence="CC-BY-4.0", data_licence="a | b")
-    assert row(card, "licence of the weights") == "CC-BY-4.0"
+    card = card_of(run, licence="<b>CC-BY-4.0*", data_licence="a | b")
+    assert row(card, "licence of the weights") == "\\<b\\>CC-BY-4.0\\*", "what is said is text, and no markup"
     assert row(card, "licence of the data") == "a \\| b"
 
 

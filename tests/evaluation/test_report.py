@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import base64
+import io
+import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
+import wavenet_pl.evaluation
 from tests.browser import Browser
 from tests.shards.made import write_shard_set
 from wavenet_pl.evaluation.baselines import Baselines
@@ -19,21 +29,39 @@ from wavenet_pl.evaluation.likeness import Measure
 from wavenet_pl.evaluation.report import render, write_report
 from wavenet_pl.evaluation.results import Results, Subject
 from wavenet_pl.evaluation.scoring import Score
+from wavenet_pl.files.foreign import printable
 from wavenet_pl.numbers.intervals import Interval
 from wavenet_pl.shards.index import load_index, shard_storage
 from wavenet_pl.shards.split import Split
 
-HOSTILE = ("<script>alert(1)</script>", 'x" onload="alert(2)', "\x1b[2Jred\u202edlog", "&amp;", "ünï")
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "x\" onload=\"alert(2)' onload='alert(3)",
+    "\x1b[2Jred\u202edlog",
+    "</style></title>&amp;",
+    "{{ 7 * 7 }}{% raw %}ünï",
+)
+SOURCES = Path(wavenet_pl.evaluation.__file__).parent
 
 
 def results(folder: Path, **more: object) -> Results:
-    """Made numbers on real recordings, all of whose names are hostile."""
+    """Made numbers on real recordings; all names are hostile, of whatever it is."""
     shards = write_shard_set(folder / "set", train=1, val=10, speakers=HOSTILE, tags=HOSTILE)
     index = load_index(shards)
-    split = Split(index.splits["val"], shard_storage(index, shards), index.sample_rate)
+    shown = [
+        replace(
+            shard,
+            recordings=tuple(
+                replace(row, key=f"{HOSTILE[number % 5]} {row.key}")
+                for number, row in enumerate(shard.recordings)
+            ),
+        )
+        for shard in index.splits["val"]
+    ]
+    split = Split(shown, shard_storage(index, shards), index.sample_rate)
     subject = Subject(
-        run=f"runs/{HOSTILE[0]}", data=HOSTILE[1], split="val", seed=0, sample_rate=8_000, parameters=17_000,
-        receptive_field=33, codes="65,536 linear codes", comparable_codes="256 mu-law codes",
+        run=f"runs/{HOSTILE[0]}", data=HOSTILE[1], split=HOSTILE[2], seed=0, sample_rate=8_000, parameters=17_000,
+        receptive_field=33, codes=f"65,536 linear codes {HOSTILE[0]}", comparable_codes=f"256 codes {HOSTILE[1]}",
         recordings=10, seconds=5.0,
     )  # fmt: skip
     voice = np.sin(np.arange(8_000) / 10).astype(np.float32) / 2
@@ -45,17 +73,21 @@ def results(folder: Path, **more: object) -> Results:
         if (lost := max(2 / context - 2 / 33, 0)) >= 0
     ]
     found = Results(
-        subject, split, index.speakers, index.tags,
+        subject, split, {**index.labels.tables, HOSTILE[0]: HOSTILE, HOSTILE[1]: HOSTILE},
         baselines=Baselines(8.0, 7.2, 5.5, 1_000, 1_000),
         scores=[
-            Score(n, int(split.frames[n]), 4.0 * split.frames[n] + n, 3.0 * split.frames[n], {}) for n in range(10)
+            Score(
+                n, int(split.frames[n]), 4.0 * split.frames[n] + n, 3.0 * split.frames[n],
+                {HOSTILE[0]: (100, 50.0 + n), HOSTILE[1]: (100, 5.0 - n)},
+            )
+            for n in range(10)
         ],
         damaged=[HOSTILE[0]],
         context=points,
         clips=[
-            Clip(HOSTILE[n], HOSTILE[n], voice, voice[:4_000], {"noise": "is noise"} if n else {}, {}) for n in range(2)
+            Clip(HOSTILE[n], HOSTILE[n], voice, voice[:4_000], {"noise": HOSTILE[0]} if n else {}, {}) for n in range(2)
         ],
-        speed=Speed(0.125, 2, 1, "reference", "float32"),
+        speed=Speed(0.125, 2, 1, HOSTILE[0], HOSTILE[1]),
         judgements=[
             Judgement(
                 f"Voices {HOSTILE[0]}",
@@ -80,24 +112,95 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Tags(HTMLParser):
-    """Names and attributes of all tags."""
+    """Names and attributes of all tags, and the text between them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         """Keep it."""
         self.found.append((tag, dict(attrs)))
 
+    def handle_data(self, data):
+        """Keep it."""
+        self.texts.append(data)
+
 
 def test_names_are_text_and_nothing_else(page):
     tags = Tags(page).found
     assert "script" not in {name for name, _ in tags}
-    assert not [attributes for _, attributes in tags if any(key.startswith("on") for key in attributes)]
-    assert "\x1b" not in page and "\u202e" not in page
-    assert "&lt;script&gt;" in page and "ünï" in page
+    known = {
+        "alt", "aria-label", "charset", "class", "content", "controls", "d", "dy", "height", "href", "lang", "name",
+        "points", "preload", "rel", "role", "scope", "src", "tabindex", "text-anchor", "viewbox", "x", "y",
+    }  # fmt: skip
+    assert {key for _, attributes in tags for key in attributes} <= known, "a name became an attribute"
+    assert [name for name, _ in tags].count("style") == [name for name, _ in tags].count("title") == 1
+    assert all(letter.isprintable() for letter in page.replace("\n", ""))
+
+
+def test_every_name_can_be_read(page):
+    text = "\n".join(Tags(page).texts)
+    for name in HOSTILE:
+        assert printable(name) in text, name
+    for place in (
+        "runs/{}, evaluated",
+        "Clip 0: {}",
+        "recorded: {}",
+        "Voices {}",
+        "By {}",
+        "65,536 linear codes {}",
+    ):
+        assert place.format(HOSTILE[0]) in text, place
+    assert f"may not use: {HOSTILE[1]}." in text
+
+
+def headless(name: str, found: Results) -> str:
+    """The page of a run with this name, without the clips, which take their time."""
+    return render(
+        replace(found, subject=replace(found.subject, run=name, split=name), clips=[], damaged=[name])
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """To be changed a little."""
+    return results(tmp_path_factory.mktemp("made"))
+
+
+@given(name=st.text())
+def test_any_name_is_one_text_and_leaves_the_page_as_it_is(made, name):
+    page = Tags(headless(name, made))
+    assert page.found == Tags(headless("plain", made)).found
+    assert f"{printable(name)}, evaluated" in page.texts
+    assert printable(name) in page.texts or not name, "the heading, and the line of what was left out"
+
+
+def written(path: Path) -> Iterator[str]:
+    """All that a source says in strings, f-strings as a whole; docstrings speak of code and do not count."""
+    tree = ast.parse(path.read_text())
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.value
+
+
+def test_tags_are_written_in_templates_only_and_these_escape_everything():
+    found = [
+        f"{path.name}: {text}"
+        for path in SOURCES.glob("*.py")
+        for text in written(path)
+        if re.search(r"</?[a-zA-Z!]", text)
+    ]
+    assert not found, f"HTML belongs in a template, where names are escaped: {found}"
+    for path in (*SOURCES.glob("*.py"), *SOURCES.glob("*.j2")):
+        assert not re.search(r"\|\s*safe\b|{%-?\s*autoescape|Markup\(|autoescape=False", path.read_text()), (
+            path.name
+        )
 
 
 def test_it_is_whole_in_itself(page):
@@ -120,7 +223,17 @@ def test_everything_has_a_name_for_those_who_cannot_see_it(page):
 
 
 def test_numbers_are_on_it(page):
-    for number in ("3.000", "5.500", "7.200", "0.125 times", "+2.500", "1 of 2", "65,536 linear"):
+    for number in (
+        "3.000",
+        "5.500",
+        "7.200",
+        "0.125 times",
+        "+2.500",
+        "1 of 2",
+        "65,536 linear",
+        "2 clips",
+        "1 thread.",
+    ):
         assert number in page, number
 
 
@@ -134,7 +247,7 @@ def test_what_was_not_reached_is_not_there_and_said(tmp_path):
     page = render(
         results(tmp_path, scores=[], context=[], clips=[], speed=None, baselines=None, complete=False)
     )
-    assert "Stopped before its end" in page
+    assert "Stopped before its end" in page and "of 10 recordings" in page
     assert not {"audio", "svg", "dl"} & {name for name, _ in Tags(page).found}
 
 
@@ -148,21 +261,36 @@ def test_one_recording_has_no_interval(tmp_path):
 def test_long_tables_end(tmp_path, monkeypatch):
     monkeypatch.setattr("wavenet_pl.evaluation.report._MOST_ROWS", 3)
     page = render(results(tmp_path, clips=[]))
-    assert "7 more are left out" in page
+    assert "7 more not shown" in page
+
+
+def test_a_clip_sounds_as_loud_as_it_was_made(made):
+    loud = replace(
+        made, clips=[Clip("key", "", np.array([0.5, -1.0, 1.0], np.float32), np.zeros(0, np.float32), {}, {})]
+    )
+    [sound] = [attributes["src"] for name, attributes in Tags(render(loud)).found if name == "audio"]
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound.split(",")[1])), dtype="int16")
+    assert samples.tolist() == [16_384, -32_768, 32_767] and rate == 8_000
+
+
+def test_a_clip_without_a_recording_stands_alone(made):
+    alone = replace(made, clips=[replace(made.clips[0], recorded=np.zeros(0, np.float32))])
+    tags = Tags(render(alone)).found
+    assert len([name for name, _ in tags if name == "audio"]) == 1
+    [alt] = [attributes["alt"] for name, attributes in tags if name == "img"]
+    assert alt.endswith(": generated")
 
 
 def test_groups_are_those_of_the_recordings(tmp_path):
     found = results(tmp_path)
-    assert [group.name for group in found.by_speaker()] == sorted(HOSTILE)
-    assert sum(group.samples for group in found.by_speaker()) == int(found.recordings.frames.sum())
-    assert [group.recordings for group in found.by_tag()] == [2] * 5
+    assert [group.name for group in found.by_name("speaker")] == sorted(HOSTILE)
+    assert sum(group.samples for group in found.by_name("speaker")) == int(found.recordings.frames.sum())
+    assert [group.recordings for group in found.by_name("tags")] == [2] * 5
     costs = [group.bits.mean for group in found.by_recording()]
     assert costs == sorted(costs, reverse=True)
 
 
 def test_plain_numbers_are_json_without_infinities(tmp_path):
-    import json
-
     plain = results(tmp_path).to_plain()
     read = json.loads(json.dumps(plain, allow_nan=False))
     assert read["overall"]["comparable_bits"][0] == pytest.approx(3.0)
@@ -173,6 +301,7 @@ def test_plain_numbers_are_json_without_infinities(tmp_path):
     assert judgement["measures"][1]["generated"] == [1.125, None, None]
     assert judgement["measures"][1]["chance"] is None and judgement["remarks"] == [f"beside {HOSTILE[0]}"]
     assert read["faults"]["noise"] == {"generated": 1, "recorded": 0}
+    assert [clip["condition"] for clip in read["clips"]] == list(HOSTILE[:2])
 
 
 LUMINANCES = """

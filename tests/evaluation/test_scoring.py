@@ -104,7 +104,7 @@ def test_models_are_ordered_alike_on_disjoint_halves(shards):
     """Three models of different width, context and training; each half has six recordings that the other has not."""
     whole = drawn(shards)
     rows = draw_recordings(load_index(shards).splits["val"], seed=0, max_samples=10**9)
-    halves = [Split(rows[start::2], whole.places[0][0], whole.sample_rate) for start in (0, 1)]
+    halves = [Split(rows[start::2], whole.stored[0].storage, whole.sample_rate) for start in (0, 1)]
     models = [
         trained(shards, "model.network.layers_per_stack=1", "model.network.residual_channels=2", steps=20),
         trained(shards, "model.network.layers_per_stack=2", steps=60),

@@ -1,4 +1,4 @@
-"""Runs, exports and a delta of an earlier version: they load, generate what they did, and go on training as they would have."""
+"""Runs, exports and a delta of an earlier version: they load, generate what they did, and go on as they would have."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def told(kind: str) -> dict[str, Any]:
     return {
         "unconditional": {},
         "speaker": {"speaker": "ben"},
-        "music": {"tags": ("fast",), "features": {"notes": np.load(STORED / "notes.npy")}},
-        "vocoder": {"speaker": "anna", "features": {"mel": np.load(STORED / "mel.npy")}},
+        "music": {"tags": ("fast",), "notes": np.load(STORED / "notes.npy")},
+        "vocoder": {"speaker": "anna", "mel": np.load(STORED / "mel.npy")},
         "delta": {"speaker": "dora"},
     }[kind]
 

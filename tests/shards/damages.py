@@ -18,12 +18,14 @@ import soundfile
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from tests.shards.made import SAMPLE_RATE, make_audio
-from wavenet_pl.shards.format import Place
+from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.index import Index, save_index
 from wavenet_pl.shards.scan import ScannedRecording, ScannedShard
-from wavenet_pl.shards.survey import build_index
+from wavenet_pl.shards.survey import index_of
 
 BLOCK = 512
+TABLES = {"speaker": False, "tags": True}
+"""What `wavenet-pl index` reads of a recording's JSON, unless it is told more."""
 
 
 def audio_bytes(
@@ -106,23 +108,23 @@ def write_unchecked_index(folder: Path, frames: int, **others: int) -> Index:
     """
     splits: dict[str, list[ScannedShard]] = {}
     for path in sorted(folder.glob("*/*.tar")):
-        found: dict[str, dict[str, Place]] = {}
+        found: dict[str, dict[str, Span]] = {}
         with tarfile.open(path) as tar:
             for member in tar:
                 content = tar.extractfile(member).read()  # type: ignore[union-attr]
                 key, extension = member.name.split(".")
-                found.setdefault(key, {})[extension] = Place(
+                found.setdefault(key, {})[extension] = Span(
                     member.offset_data, member.size, zlib.crc32(content)
                 )
         rows = tuple(
-            ScannedRecording(key, others.get(key, frames), SAMPLE_RATE, None, (), key, members, suspect=False)
+            ScannedRecording(key, others.get(key, frames), SAMPLE_RATE, {}, key, members, suspect=False)
             for key, members in found.items()
         )
         name = path.relative_to(folder).as_posix()
         splits.setdefault(path.parent.name, []).append(
             ScannedShard(name, path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), rows, ())
         )
-    index = build_index(splits, None)
+    index = index_of(splits, None)
     save_index(index, folder)
     return index
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.audio.features import FeatureSpec
+from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.shards.format import Entry, ShardWriter
 from wavenet_pl.shards.index import Index, Recording, Shard, save_index
+from wavenet_pl.shards.labels import Labels
 
 SAMPLE_RATE = 8_000
 
@@ -40,7 +42,8 @@ def write_shard_set(
     recordings_per_shard: int = 4,
     speakers: Sequence[str] = ("anna", "ben"),
     tags: Sequence[str] = (),
-    features: Sequence[FeatureSpec] = (),
+    tables: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    frames_beside: Sequence[Frames] = (),
     seed: int = 0,
 ) -> Path:
     """A whole set: shards in a folder per split, and their index.
@@ -53,7 +56,8 @@ def write_shard_set(
         recordings_per_shard: the last shard of a split may have fewer.
         speakers: taken in turn; empty for recordings without a speaker.
         tags: one for each recording, in turn; empty for none.
-        features: of every recording: `make_features` of the same seed as its audio.
+        tables: of the user's own: table -> names, taken in turn.
+        frames_beside: of every recording: `make_frames` of the same seed as its audio.
         seed: of the audio. Recording n of a set, counted over train, val and test in this order, has
             ``make_audio(frames, sample_rate, 1000 * seed + n)`` and the key ``rec-`` and n in five digits.
 
@@ -62,7 +66,11 @@ def write_shard_set(
     """
     folder = Path(folder)
     lengths = [frames] if isinstance(frames, int) else list(frames)
-    names, labels = sorted(set(speakers)), sorted(set(tags))
+    named = {"speaker": speakers, "tags": tags, **tables}
+    labels = Labels(
+        {table: tuple(sorted(set(names))) for table, names in sorted(named.items()) if names},
+        {each.name: each.spec for each in frames_beside},
+    )
     splits: dict[str, tuple[Shard, ...]] = {}
     number = 0
     for split, count in (("train", train), ("val", val), ("test", test)):
@@ -74,61 +82,54 @@ def write_shard_set(
             if tags:
                 metadata["tags"] = [tags[number % len(tags)]]
             audio = make_audio(lengths[number % len(lengths)], sample_rate, 1000 * seed + number)
-            stored = {spec.name: make_features(spec, audio, 1000 * seed + number) for spec in features}
+            for table, column in tables.items():
+                metadata[table] = column[number % len(column)]
+            stored = {each.name: make_frames(each, audio, 1000 * seed + number) for each in frames_beside}
             entries.append(
                 Entry(
                     key=f"rec-{number:05d}",
                     audio=audio,
                     sample_rate=sample_rate,
                     metadata=metadata,
-                    features=stored,
+                    arrays=stored,
                 )
             )
             number += 1
         pieces = [entries[at : at + recordings_per_shard] for at in range(0, count, recordings_per_shard)]
         shards = [
-            _write_shard(folder, f"{split}/shard-{at:06d}.tar", piece, names, labels, features)
+            _write_shard(folder, f"{split}/shard-{at:06d}.tar", piece, labels)
             for at, piece in enumerate(pieces)
         ]
         if shards:
             splits[split] = tuple(shards)
-    specs = {spec.name: spec for spec in features}
-    index = Index(
-        sample_rate=sample_rate, splits=splits, speakers=tuple(names), tags=tuple(labels), features=specs
-    )
-    save_index(index, folder)
+    save_index(Index(sample_rate=sample_rate, splits=splits, labels=labels), folder)
     return folder
 
 
-def make_features(spec: FeatureSpec, audio: npt.NDArray[np.int16], seed: int = 0) -> npt.NDArray[Any]:
+def make_frames(spec: Frames, audio: npt.NDArray[np.int16], seed: int = 0) -> npt.NDArray[Any]:
     """Frames (N, F) that say something about the audio, how loud it is, in the first feature; the rest is noise."""
     number = spec.num_frames(len(audio))
     padded = np.pad(audio, (0, number * spec.hop_length - len(audio))).reshape(number, spec.hop_length)
     random = np.random.Generator(np.random.Philox(seed))
     frames = random.random((number, spec.num_features))
     frames[:, 0] = np.minimum(np.abs(padded.astype(np.float64)).mean(axis=1) / 16384, 1)
-    return (frames * spec.full_scale).astype(spec.dtype)
+    return (frames * (127 if spec.dtype == "uint8" else 1)).astype(spec.dtype)
 
 
-def _write_shard(
-    folder: Path,
-    name: str,
-    entries: Sequence[Entry],
-    speakers: Sequence[str],
-    tags: Sequence[str],
-    features: Sequence[FeatureSpec],
-) -> Shard:
-    with ShardWriter(folder / name, features) as writer:
+def _write_shard(folder: Path, name: str, entries: Sequence[Entry], labels: Labels) -> Shard:
+    with ShardWriter(folder / name, labels.frames) as writer:
         for entry in entries:
             writer.write(entry)
     recordings = tuple(
-        Recording(
-            key=entry.key,
-            frames=len(entry.audio),
-            speaker=speakers.index(entry.metadata["speaker"]) if speakers else -1,
-            tags=tuple(tags.index(tag) for tag in entry.metadata.get("tags", ())),
-            members=members,
-        )
+        Recording(key=entry.key, frames=len(entry.audio), rows=_rows(entry.metadata, labels), members=members)
         for entry, members in zip(entries, writer.written.members, strict=True)
     )
     return Shard(name, writer.written.bytes, writer.written.sha256, recordings)
+
+
+def _rows(metadata: Mapping[str, Any], labels: Labels) -> dict[str, tuple[int, ...]]:
+    found = {}
+    for table, names in labels.tables.items():
+        value = metadata.get(table, ())
+        found[table] = tuple(names.index(each) for each in ([value] if isinstance(value, str) else value))
+    return {table: rows for table, rows in found.items() if rows}

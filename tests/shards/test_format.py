@@ -19,13 +19,14 @@ import soundfile
 
 from tests.shards.damages import audio_bytes, wav_bytes, webdataset_samples, write_tar
 from tests.shards.made import make_audio
-from wavenet_pl.audio.features import MelSpec, NotesSpec
 from wavenet_pl.errors import BadDataError
+from wavenet_pl.inputs.mel import Mel
+from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.shards.damage import REMEDIES
 from wavenet_pl.shards.format import (
     Entry,
-    Place,
     ShardWriter,
+    Span,
     audio_info,
     check_key,
     decode_audio,
@@ -34,10 +35,8 @@ from wavenet_pl.shards.format import (
     read_metadata,
 )
 
-NOTES = NotesSpec(hop_length=32)
-MEL = MelSpec(
-    hop_length=100, window_length=400, num_mels=20, lowest_hz=55.0, highest_hz=3800.0, floor_db=-80.0
-)
+NOTES = Notes(hop_length=32)
+MEL = Mel(hop_length=100, window_length=400, num_mels=20, lowest_hz=55.0, highest_hz=3800.0, floor_db=-80.0)
 
 
 @contextmanager
@@ -257,7 +256,7 @@ def test_members_are_recognised_by_their_header(tmp_path: Path, name: str, forma
         (member,) = tar
     data = path.read_bytes()[member.offset_data - 512 : member.offset_data + 700]
     key = name.removeprefix("./").partition(".")[0]
-    place = Place(member.offset_data, 700, zlib.crc32(b"x" * 700))
+    place = Span(member.offset_data, 700, zlib.crc32(b"x" * 700))
     assert read_member(data, key, "wav", place) == b"x" * 700
     with bad("moved", "is not where the index says: found .* with 700 bytes, expected"):
         read_member(data, f"{key[:3]}q", "wav", place)
@@ -273,7 +272,7 @@ def test_members_are_recognised_by_their_header(tmp_path: Path, name: str, forma
 @pytest.mark.parametrize("bit", range(0, 8 * 700, 97))
 def test_any_flipped_bit_of_a_member_is_noticed(tmp_path: Path, bit: int) -> None:
     data = bytearray(write_tar(tmp_path / "a.tar", [("a.wav", b"x" * 700)]).read_bytes()[: 512 + 700])
-    place = Place(512, 700, zlib.crc32(b"x" * 700))
+    place = Span(512, 700, zlib.crc32(b"x" * 700))
     data[512 + bit // 8] ^= 1 << bit % 8
     with bad("changed", "has other bytes than the index says .CRC-32."):
         read_member(bytes(data), "a", "wav", place)
@@ -284,10 +283,10 @@ def test_any_flipped_bit_of_a_member_is_noticed(tmp_path: Path, bit: int) -> Non
 def test_what_is_no_header_is_not_recognised(header: bytes, content: bytes, kind: str) -> None:
     """Where the content is as it was, the header alone was broken; else it may be another place altogether."""
     with bad(kind, "has no tar header before it, expected that of 'a.wav'"):
-        read_member(header + content, "a", "wav", Place(512, 3, zlib.crc32(b"abc")))
+        read_member(header + content, "a", "wav", Span(512, 3, zlib.crc32(b"abc")))
 
 
-def features_of(samples: int) -> dict[str, npt.NDArray[Any]]:
+def frames_of(samples: int) -> dict[str, npt.NDArray[Any]]:
     random = np.random.default_rng(samples)
     return {
         "notes": random.integers(0, 128, (NOTES.num_frames(samples), 89), np.uint8),
@@ -295,17 +294,17 @@ def features_of(samples: int) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def test_features_stand_beside_the_audio_and_webdataset_reads_them(tmp_path: Path) -> None:
-    made = {f"rec-{samples}": features_of(samples) for samples in (3_000, 4_001)}
-    with ShardWriter(tmp_path / "a.tar", [NOTES, MEL]) as writer:
-        for key, features in made.items():
+def test_frames_stand_beside_the_audio_and_webdataset_reads_them(tmp_path: Path) -> None:
+    made = {f"rec-{samples}": frames_of(samples) for samples in (3_000, 4_001)}
+    with ShardWriter(tmp_path / "a.tar", ["notes", "mel"]) as writer:
+        for key, arrays in made.items():
             audio = make_audio(int(key[4:]))
-            writer.write(Entry(key=key, audio=audio, sample_rate=8_000, features=features))
+            writer.write(Entry(key=key, audio=audio, sample_rate=8_000, arrays=arrays))
     assert [list(members) for members in writer.written.members] == [
         ["flac", "json", "mel.npy", "notes.npy"]
     ] * 2
     samples = webdataset_samples(tmp_path / "a.tar")
     assert [sample["__key__"] for sample in samples] == list(made)
-    for sample, features in zip(samples, made.values(), strict=True):
-        for name, stored in features.items():
+    for sample, arrays in zip(samples, made.values(), strict=True):
+        for name, stored in arrays.items():
             assert np.array_equal(np.load(io.BytesIO(sample[f"{name}.npy"])), stored)

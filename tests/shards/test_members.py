@@ -119,7 +119,7 @@ def test_member_cut_short_is_no_member(tar: Path) -> None:
     data = tar.read_bytes()[: headers(tar)["d/key-3.wav"] + BLOCK + 100]
     (fault,) = faults(data)
     assert (fault.kind, fault.name) == ("cut member", "d/key-3.wav")
-    assert "100 of its 905 bytes" in fault.found
+    assert "100 of its 905 bytes" in fault.description
 
 
 def test_two_archives_in_one_file_show_the_second_as_hidden(tar: Path) -> None:
@@ -202,7 +202,7 @@ def test_giant_extended_header_is_not_read(tmp_path: Path) -> None:
     header.type, header.size = tarfile.XHDTYPE, 200_000
     data = write_tar(tmp_path / "a.tar", [(header, b"x" * 200_000), *CONTENTS]).read_bytes()
     assert contents(data) == CONTENTS
-    assert "200000 bytes" in faults(data)[0].found
+    assert "200000 bytes" in faults(data)[0].description
 
 
 def test_sparse_by_pax_is_a_fault(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_one_path_for_all_members_is_a_fault(tmp_path: Path) -> None:
     header.type, header.size = tarfile.XGLTYPE, len(records)
     data = write_tar(tmp_path / "a.tar", [(header, records), *CONTENTS]).read_bytes()
     assert contents(data) == CONTENTS
-    assert "gives all members one path" in faults(data)[0].found
+    assert "gives all members one path" in faults(data)[0].description
 
 
 @given(st.data())

@@ -8,6 +8,7 @@ import pytest
 
 from tests.shards.damages import (
     DAMAGES,
+    TABLES,
     audio_bytes,
     claiming,
     metadata_bytes,
@@ -24,7 +25,7 @@ from wavenet_pl.shards.storage import Storage
 
 def scanned(folder: Path, members: list[tuple[str, bytes]]) -> ScannedShard:
     write_tar(folder / "a.tar", members)  # type: ignore[arg-type]
-    return scan_shard(Storage(str(folder)), "a.tar")
+    return scan_shard(Storage(str(folder)), "a.tar", TABLES)
 
 
 def kinds(shard: ScannedShard) -> list[tuple[str, str]]:
@@ -39,13 +40,16 @@ def test_scan_of_a_written_shard_finds_what_was_written(shard_set: Path) -> None
     index = load_index(shard_set)
     for shards in index.splits.values():
         for shard in shards:
-            found = scan_shard(Storage(str(shard_set)), shard.name)
+            found = scan_shard(Storage(str(shard_set)), shard.name, TABLES)
             assert not found.damage
             assert (found.name, found.bytes, found.sha256) == (shard.name, shard.bytes, shard.sha256)
             for ours, row in zip(found.recordings, shard.recordings, strict=True):
                 assert (ours.key, ours.frames, ours.members) == (row.key, row.frames, row.members)
-                assert ours.speaker == index.speakers[row.speaker]
-                assert ours.tags == tuple(index.tags[tag] for tag in row.tags)
+                names = index.labels.tables
+                assert ours.names == {
+                    table: tuple(names[table][each] for each in found) for table, found in row.rows.items()
+                }
+                assert set(ours.names) == {"speaker", "tags"}
                 assert ours.source == f"take-{int(row.key[4:])}.wav"
 
 
@@ -71,7 +75,7 @@ def test_foreign_shard_of_all_formats_is_read(tmp_path: Path) -> None:
         ("d/four", 2000),
     ]
     assert set(found.recordings[2].members) == {"flac", "speaker.txt"}
-    assert [row.speaker for row in found.recordings] == [None, None, None, "225"]
+    assert [row.names for row in found.recordings] == [{}, {}, {}, {"speaker": ("225",)}]
     samples = webdataset_samples(tmp_path / "a.tar")
     assert [
         (sample["__key__"], {*sample} - {"__key__", "__url__", "__local_path__"}) for sample in samples
@@ -118,6 +122,28 @@ def test_each_kind_of_bad_recording_is_named_and_the_others_stay(
     assert keys(found) == ["first", "last"]
 
 
+def test_a_table_of_the_users_own_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
+    members = [
+        ("a.wav", audio_bytes(300)),
+        ("a.json", metadata_bytes(accent="scots", tags=["x", "y"])),
+        ("b.wav", audio_bytes(300)),
+        ("b.json", metadata_bytes(accent=7)),
+        ("c.wav", audio_bytes(300)),
+        ("c.json", metadata_bytes(accent=None)),
+        ("d.wav", audio_bytes(300)),
+        ("d.json", metadata_bytes(accent=["scots"])),
+    ]
+    write_tar(tmp_path / "a.tar", members)
+    found = scan_shard(Storage(str(tmp_path)), "a.tar", {**TABLES, "accent": False})
+    assert [row.names for row in found.recordings] == [
+        {"accent": ("scots",), "tags": ("x", "y")}, {"accent": ("7",)}, {},
+    ]  # fmt: skip
+    assert kinds(found) == [("d", "metadata")]
+    assert found.damage[0].found == "accent is ['scots'], expected a name"
+    unasked = scan_shard(Storage(str(tmp_path)), "a.tar", TABLES)
+    assert [row.names for row in unasked.recordings] == [{"tags": ("x", "y")}, {}, {}, {}]
+
+
 def test_flac_that_claims_200_hours_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     found = scanned(tmp_path, [("bomb.flac", claiming(audio_bytes(1_000, "flac"), 200))])
     assert kinds(found) == [("bomb", "too long")]
@@ -156,7 +182,7 @@ def test_no_half_recording_is_sound_in_a_damaged_shard(tmp_path: Path, damage: s
         for number in range(4):
             writer.write(Entry(key=f"key-{number}", audio=make_audio(3_000, seed=number), sample_rate=8000))
     lost = DAMAGES[damage](tmp_path / "a.tar")
-    found = scan_shard(Storage(str(tmp_path)), "a.tar")
+    found = scan_shard(Storage(str(tmp_path)), "a.tar", TABLES)
     assert found.damage
     sound = {row.key for row in found.recordings if not row.suspect}
     assert sound <= {f"key-{number}" for number in range(4)} - lost
@@ -173,27 +199,27 @@ def test_broken_json_header_leaves_its_recording_suspect(tmp_path: Path) -> None
     at = data.index(b"b.json\0")
     data[at : at + 512] = b"\xff" * 512
     path.write_bytes(data)
-    found = scan_shard(Storage(str(tmp_path)), "a.tar")
+    found = scan_shard(Storage(str(tmp_path)), "a.tar", TABLES)
     assert [(row.key, row.suspect) for row in found.recordings] == [("a", False), ("b", True), ("c", True)]
     data[at : at + 512] = b"b.json\0".ljust(512, b"\x01")
     path.write_bytes(data)
-    found = scan_shard(Storage(str(tmp_path)), "a.tar")
+    found = scan_shard(Storage(str(tmp_path)), "a.tar", TABLES)
     assert kinds(found) == [("b", "broken header")], "its name can still be read"
     assert keys(found) == ["a", "c"]
 
 
 def test_shard_that_cannot_be_read_is_damage_and_no_crash(tmp_path: Path) -> None:
     (tmp_path / "a.tar").symlink_to(tmp_path / "gone.tar")
-    assert kinds(scan_shard(Storage(str(tmp_path)), "a.tar")) == [("", "missing shard")]
+    assert kinds(scan_shard(Storage(str(tmp_path)), "a.tar", TABLES)) == [("", "missing shard")]
     (tmp_path / "c.tar").mkdir()
-    assert kinds(scan_shard(Storage(str(tmp_path)), "c.tar")) == [("", "unreadable shard")]
+    assert kinds(scan_shard(Storage(str(tmp_path)), "c.tar", TABLES)) == [("", "unreadable shard")]
     (tmp_path / "b.tar").write_bytes(b"")
-    assert kinds(scan_shard(Storage(str(tmp_path)), "b.tar")) == [("", "empty shard")]
+    assert kinds(scan_shard(Storage(str(tmp_path)), "b.tar", TABLES)) == [("", "empty shard")]
 
 
 def test_progress_adds_up_to_the_shard(shard_set: Path) -> None:
     for name in ("train/shard-000000.tar", "val/shard-000000.tar"):
         told: list[int] = []
-        found = scan_shard(Storage(str(shard_set)), name, told.append)
+        found = scan_shard(Storage(str(shard_set)), name, TABLES, told.append)
         assert sum(told) == found.bytes
         assert min(told) >= 0

@@ -1,4 +1,4 @@
-"""Splits in parts, together, and in another table of speakers."""
+"""Splits in parts, together, and in other tables."""
 
 from __future__ import annotations
 
@@ -8,54 +8,77 @@ import numpy as np
 import pytest
 
 from tests.shards.made import write_shard_set
-from wavenet_pl.audio.features import NotesSpec
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.shards.index import load_index, shard_storage
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.split import Split
 
 
-@pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    folder = write_shard_set(
-        tmp_path_factory.mktemp("split") / "set", train=6, val=1, speakers=("anna", "ben", "cleo")
-    )
+def split_of(folder: Path, *inputs: str) -> Split:
+    """The recordings to train on, with the labels of a model that is told these."""
     index = load_index(folder)
-    return Split(
-        index.splits["train"], shard_storage(index, folder), index.sample_rate, Labels(index.speakers)
+    labels = index.labels.of(inputs)
+    return Split(index.splits["train"], shard_storage(index, folder), index.sample_rate, labels)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shard_set(
+        tmp_path_factory.mktemp("split") / "set",
+        train=6,
+        val=1,
+        speakers=("anna", "ben", "cleo"),
+        tables={"accent": ("scots", "irish")},
     )
 
 
-def rows(split: Split) -> list[int]:
-    return [split[position].speaker for position in range(len(split))]
+@pytest.fixture(scope="module")
+def split(folder: Path) -> Split:
+    return split_of(folder, "speaker")
+
+
+def rows(split: Split, table: str = "speaker") -> list[int]:
+    return [each for position in range(len(split)) for each in split[position].rows.get(table, (-1,))]
 
 
 def test_speakers_are_found_by_name_in_another_table(split: Split) -> None:
-    names = split.labels.speakers
-    table = Labels(("zoe", *reversed(names)))
-    other = split.relabelled(table, "the data", "the model")
-    assert [table.speakers[row] for row in rows(other)] == [names[row] for row in rows(split)]
-    assert other.labels == table
+    names = split.labels.tables["speaker"]
+    table = ("zoe", *reversed(names))
+    other = split.relabelled(Labels({"speaker": table}), "the data", "the model")
+    assert [table[row] for row in rows(other)] == [names[row] for row in rows(split)]
+    assert other.labels == Labels({"speaker": table})
     assert all(np.array_equal(other.read(position), split.read(position)) for position in range(len(split)))
     assert rows(split) == [0, 1, 2] * 2, "the first is as it was"
 
 
-def test_a_speaker_or_features_that_the_table_lacks_are_refused_with_both_sides(split: Split) -> None:
+def test_every_table_is_relabelled_and_one_that_nobody_names_is_forgotten(folder: Path, split: Split) -> None:
+    told = split_of(folder, "speaker", "accent")
+    assert told.labels.tables["accent"] == ("irish", "scots")
+    model = Labels({**told.labels.tables, "accent": ("cockney", "scots", "irish")})
+    moved = told.relabelled(model, "the data", "the model")
+    assert (rows(moved), rows(moved, "accent")) == (rows(told), [1, 2] * 3)
+    assert rows(split.relabelled(split.labels, "the data", "the model"), "accent") == [-1] * 6
+
+
+def test_names_or_frames_that_a_model_lacks_are_refused_with_both_sides(split: Split) -> None:
     with pytest.raises(
         UserError,
-        match=r"the model has the speakers \(1, row 0 is 'zoe'\), the data has \(3, row 0 is 'anna'\)",
+        match=r"the model has the speaker names \(1, row 0 is 'zoe'\), the data has \(3, row 0 is 'anna'\)",
     ):
-        split.relabelled(Labels(("zoe",)), "the data", "the model")
-    told = Labels(split.labels.speakers, features={"notes": NotesSpec(hop_length=40)})
+        split.relabelled(Labels({"speaker": ("zoe",)}), "the data", "the model")
+    told = Labels(split.labels.tables, frames={"notes": Notes(hop_length=40).spec})
     with pytest.raises(
-        UserError, match="the model has notes features {.*, the data has none, expected equal ones"
+        UserError, match="the model has notes frames {.*, the data has none, expected equal ones"
     ):
         split.relabelled(told, "the data", "the model")
 
 
-def test_parts_are_the_recordings_of_one_speaker_or_the_first_ones(split: Split) -> None:
-    assert rows(split.of_speaker(1)) == [1, 1]
-    assert rows(split.told_speaker(1)) == [1] * 6
+def test_parts_are_the_recordings_of_one_row_or_the_first_ones(split: Split) -> None:
+    assert rows(split.of_row("speaker", 1)) == [1, 1]
+    assert rows(split.of_row("accent", 0)) == [1, 0, 2], "those with an odd number"
+    assert rows(split.with_row("speaker", 1)) == [1] * 6
+    assert rows(split.with_row("speaker", 1), "accent") == rows(split, "accent"), "the rest is as it was"
     frames = split.frames
     assert len(split.up_to(int(frames[:3].sum()))) == 3
     assert len(split.up_to(int(frames[:3].sum()) - 1)) == 2
@@ -63,10 +86,15 @@ def test_parts_are_the_recordings_of_one_speaker_or_the_first_ones(split: Split)
     assert len(split.up_to(10**9)) == 6
 
 
+def test_the_sets_of_rows_are_those_of_the_recordings_at_hand(folder: Path) -> None:
+    split = split_of(folder, "speaker", "accent")
+    assert split.row_sets("accent") == [(0,), (1,)]
+    assert split.with_row("accent", 1).row_sets("accent") == [(1,)]
+    assert split.row_sets("tags") == [()], "nobody has one"
+
+
 def test_two_together_are_read_from_where_each_lies(split: Split, tmp_path: Path) -> None:
-    folder = write_shard_set(tmp_path / "set", train=2, val=1, speakers=("anna",), seed=5)
-    index = load_index(folder)
-    more = Split(index.splits["train"], shard_storage(index, folder), index.sample_rate, Labels(("anna",)))
+    more = split_of(write_shard_set(tmp_path / "set", train=2, val=1, speakers=("anna",), seed=5), "speaker")
     both = split + more.relabelled(split.labels, "more", "the model")
     assert len(both) == 8 and rows(both)[6:] == [0, 0]
     assert np.array_equal(both.read(7), more.read(1)) and np.array_equal(both.read(2), split.read(2))

@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.shards.damages import audio_bytes, write_tar
+from tests.shards.damages import TABLES, audio_bytes, write_tar
 from wavenet_pl.errors import UserError
 from wavenet_pl.shards.damage import Damage
-from wavenet_pl.shards.format import Place
+from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.index import Index, load_index, save_index
+from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.scan import ScannedRecording, ScannedShard, scan_shard
 from wavenet_pl.shards.storage import Storage
-from wavenet_pl.shards.survey import build_index, divide, find_shards, same_content, survey
+from wavenet_pl.shards.survey import divide, find_shards, index_of, same_content, survey
 
-WAV = Place(512, 9, 1)
+WAV = Span(512, 9, 1)
 
 
 def recording(key: str, **changes: object) -> ScannedRecording:
-    whole = ScannedRecording(key, 100, 8000, None, (), key, {"wav": WAV, "json": Place(1536, 9, 2)}, False)
+    whole = ScannedRecording(key, 100, 8000, {}, key, {"wav": WAV, "json": Span(1536, 9, 2)}, False)
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -30,8 +31,8 @@ def shard(name: str, *recordings: ScannedRecording) -> ScannedShard:
     return ScannedShard(name, 10_240, "0" * 64, recordings, ())
 
 
-def index_of(*recordings: ScannedRecording) -> Index:
-    return build_index({"train": [shard("train/a.tar", *recordings)]}, None)
+def index_with(*recordings: ScannedRecording) -> Index:
+    return index_of({"train": [shard("train/a.tar", *recordings)]}, None)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def index_of(*recordings: ScannedRecording) -> Index:
 )
 def test_what_differs_from_the_rest_is_left_out(odd: ScannedRecording, kind: str) -> None:
     rest = [shard("train/a.tar", *(recording(f"key-{n}") for n in range(3)))]
-    sound, damage = survey({"train": [*rest, shard("train/b.tar", odd)]}, None)
+    sound, damage = survey({"train": [*rest, shard("train/b.tar", odd)]}, None, TABLES)
     assert [(row.shard, row.key, row.kind) for row in damage] == [("train/b.tar", odd.key, kind)]
     assert [[row.key for row in part.recordings] for part in sound["train"]] == [
         ["key-0", "key-1", "key-2"],
@@ -55,45 +56,55 @@ def test_what_differs_from_the_rest_is_left_out(odd: ScannedRecording, kind: str
 
 def test_suspect_recording_that_has_everything_is_sound() -> None:
     rows = [recording("a"), recording("b", suspect=True), recording("c", suspect=True)]
-    assert survey({"train": [shard("train/a.tar", *rows)]}, None)[1] == []
+    assert survey({"train": [shard("train/a.tar", *rows)]}, None, TABLES)[1] == []
 
 
 def test_the_same_key_in_two_splits_is_allowed() -> None:
     splits = {"train": [shard("train/a.tar", recording("a"))], "val": [shard("val/a.tar", recording("a"))]}
-    assert survey(splits, None)[1] == []
+    assert survey(splits, None, TABLES)[1] == []
 
 
 def test_an_older_index_names_what_is_gone_or_shorter() -> None:
-    older = index_of(recording("a"), recording("b"), recording("c", frames=150), recording("d"))
+    older = index_with(recording("a"), recording("b"), recording("c", frames=150), recording("d"))
     now = [shard("train/a.tar", recording("a"), recording("c")), shard("train/new.tar", recording("d"))]
-    sound, damage = survey({"train": now}, older)
+    sound, damage = survey({"train": now}, older, TABLES)
     assert [(row.key, row.kind) for row in damage] == [("c", "shorter"), ("b", "missing")]
     assert "150" in damage[0].found
     assert [row.key for part in sound["train"] for row in part.recordings] == ["a", "d"], "d has only moved"
-    assert [row.kind for row in survey({"train": now[1:]}, older)[1]] == ["missing shard"] * 3
+    assert [row.kind for row in survey({"train": now[1:]}, older, TABLES)[1]] == ["missing shard"] * 3
 
 
 def test_an_older_index_notices_other_bytes_of_the_same_size() -> None:
-    older = index_of(*(recording(key) for key in "abcd"))
+    older = index_with(*(recording(key) for key in "abcd"))
     now = [
         recording("a"),
-        recording("b", members={"wav": WAV, "json": Place(1536, 9, 3)}),
-        recording("c", members={"wav": WAV._replace(crc32=4), "json": Place(1536, 9, 2)}),
-        recording("d", members={"wav": Place(512, 10, 5), "json": Place(2048, 9, 2)}),
+        recording("b", members={"wav": WAV, "json": Span(1536, 9, 3)}),
+        recording("c", members={"wav": WAV._replace(crc32=4), "json": Span(1536, 9, 2)}),
+        recording("d", members={"wav": Span(512, 10, 5), "json": Span(2048, 9, 2)}),
     ]
-    sound, damage = survey({"train": [shard("train/a.tar", *now)]}, older)
+    sound, damage = survey({"train": [shard("train/a.tar", *now)]}, older, TABLES)
     assert [(row.key, row.kind) for row in damage] == [("b", "changed"), ("c", "changed")]
     assert ".json" in damage[0].found
     assert ".wav" in damage[1].found
     assert [row.key for row in sound["train"][0].recordings] == ["a", "d"], "another size is meant"
 
 
-def test_no_speaker_is_damage_only_where_most_have_one() -> None:
-    spoken, silent = (recording(f"s{n}", speaker="anna") for n in range(3)), recording("none")
-    assert survey({"train": [shard("train/a.tar", *spoken, silent)]}, None)[1] == [
-        Damage("train/a.tar", "none", "no speaker", "no speaker, where most of the set has one")
+@pytest.mark.parametrize("table", ["speaker", "accent"])
+def test_no_name_is_damage_only_where_most_have_one(table: str) -> None:
+    silent = recording("none")
+    spoken = shard("train/a.tar", *(recording(f"s{n}", names={table: ("anna",)}) for n in range(3)), silent)
+    assert survey({"train": [spoken]}, None, {**TABLES, table: False})[1] == [
+        Damage("train/a.tar", "none", "no name", f"no {table}, where most of the set has one")
     ]
-    assert survey({"train": [shard("train/a.tar", silent, recording("one", speaker="anna"))]}, None)[1] == []
+    few = shard("train/a.tar", silent, recording("one", names={table: ("anna",)}))
+    assert survey({"train": [few]}, None, {**TABLES, table: False})[1] == []
+
+
+def test_no_tag_is_no_damage_where_most_have_one() -> None:
+    tagged = shard(
+        "train/a.tar", *(recording(f"t{n}", names={"tags": ("sung",)}) for n in range(3)), recording("none")
+    )
+    assert survey({"train": [tagged]}, None, TABLES)[1] == []
 
 
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=60), st.floats(0.01, 0.99))
@@ -136,28 +147,33 @@ def test_built_index_of_a_written_set_is_its_index(shard_set: Path) -> None:
     storage = Storage(str(shard_set))
     names, aside = find_shards(storage)
     assert not aside
-    scanned = {split: [scan_shard(storage, name) for name in some] for split, some in names.items()}
-    sound, damage = survey(scanned, None)
+    scanned = {split: [scan_shard(storage, name, TABLES) for name in some] for split, some in names.items()}
+    sound, damage = survey(scanned, None, TABLES)
     assert not damage
-    index = build_index(divide(sound, 0.05), None)
+    index = index_of(divide(sound, 0.05), None)
     older = load_index(shard_set)
     assert index.fingerprint == older.fingerprint
     assert same_content(index, older)
 
 
 def test_same_content_sees_through_table_order_and_empty_shards() -> None:
-    rows = (recording("a", speaker="ben", tags=("x",)), recording("b", speaker="anna", tags=("y", "x")))
-    index = index_of(*rows)
+    rows = (
+        recording("a", names={"speaker": ("ben",), "tags": ("x",)}),
+        recording("b", names={"speaker": ("anna",), "tags": ("y", "x")}),
+    )
+    index = index_with(*rows)
     turned = replace(
         index,
-        speakers=tuple(reversed(index.speakers)),
-        tags=tuple(reversed(index.tags)),
+        labels=Labels({table: names[::-1] for table, names in index.labels.tables.items()}),
         splits={
             "train": tuple(
                 replace(
                     part,
                     recordings=tuple(
-                        replace(row, speaker=1 - row.speaker, tags=tuple(1 - tag for tag in row.tags))
+                        replace(
+                            row,
+                            rows={name: tuple(1 - each for each in some) for name, some in row.rows.items()},
+                        )
                         for row in part.recordings
                     ),
                 )
@@ -167,9 +183,14 @@ def test_same_content_sees_through_table_order_and_empty_shards() -> None:
         },
     )
     assert same_content(index, turned)
-    assert not same_content(index, replace(turned, speakers=("anna", "carl")))
+    renamed = {**turned.labels.tables, "speaker": ("anna", "carl")}
+    assert not same_content(index, replace(turned, labels=Labels(renamed)))
+    elsewhere = [
+        replace(row, names={"accent": row.names["speaker"], "tags": row.names["tags"]}) for row in rows
+    ]
+    assert not same_content(index, index_with(*elsewhere)), "the same names in another table"
     assert not same_content(index, replace(index, base="/elsewhere"))
-    assert not same_content(index, index_of(*rows[:1]))
+    assert not same_content(index, index_with(*rows[:1]))
 
 
 def test_shards_are_found_in_order_and_by_split(tmp_path: Path) -> None:
@@ -192,9 +213,9 @@ def test_shards_are_found_in_order_and_by_split(tmp_path: Path) -> None:
     [
         ([], "no shards"),
         (["a.txt"], "no shards"),
-        (["a.tar.gz"], "unpack to plain .tar"),
-        (["validation/a.tar"], "train, val, test: rename"),
-        (["index.json"], "index the place where its shards are"),
+        (["a.tar.gz"], "a plain .tar: unpack it"),
+        (["validation/a.tar"], "train, val, test: rename it"),
+        (["index.json"], "whose shards are elsewhere; give the folder"),
         (["a.tar", "train/a.tar"], "both in itself and in train/"),
         (["a:b.tar"], "rename it"),
         (["a\nb.tar"], "rename it"),
@@ -214,6 +235,6 @@ def test_place_that_is_not_there_is_one_message(tmp_path: Path) -> None:
 
 
 def test_built_index_can_be_saved_and_loaded(tmp_path: Path) -> None:
-    index = index_of(recording("a", speaker="Ünal", tags=("x",)), recording("b"))
+    index = index_with(recording("a", names={"speaker": ("Ünal",), "tags": ("x",)}), recording("b"))
     save_index(index, tmp_path)
     assert load_index(tmp_path) == index

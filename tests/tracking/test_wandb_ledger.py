@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.tracking.wandb_ledger import NAME, Ledger, Row, Start, rows_in_place
+from wavenet_pl.tracking.wandb_ledger import NAME, Ledger, Row, Start, rows_delivered
 
 
 @dataclass
@@ -39,17 +39,17 @@ class World:
         """`wandb sync` of an offline start, here or, without being told, elsewhere."""
         self.left.discard(number)
         if told:
-            self.starts[number].place = len(self.server)
+            self.starts[number].first_row = len(self.server)
         held = min(self.starts[number].held, len(self.starts[number].rows))
         self.server += [(number, row) for row in range(int(held))]
 
     def clean(self, number: int) -> None:
         """`wandb clean` deletes a folder that was sent."""
-        self.starts[number].place, self.starts[number].held = None, math.inf
+        self.starts[number].first_row, self.starts[number].held = None, math.inf
 
     def compare(self) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
         """Rows that an online start would send though the server has them, and rows that it would never send."""
-        counts = rows_in_place(self.starts, len(self.server))
+        counts = rows_delivered(self.starts, len(self.server))
         every = {(number, row.number) for number, start in enumerate(self.starts) for row in start.rows}
         sent = {(number, row) for number, row in every if row < counts[number]}
         return set(self.server) - sent, sent - set(self.server)
@@ -97,18 +97,18 @@ def test_an_offline_start_adds_what_the_folders_lack(starts: list[tuple[bool, in
         world.start(True, handed, max(0, handed - lost))
         if fate:
             world.sync(len(world.starts) - 1)
-    assert rows_in_place(world.starts, None) == [start.held for start in world.starts]
+    assert rows_delivered(world.starts, None) == [start.held for start in world.starts]
     online = World()
     for _, handed, _, _ in starts:
         online.start(False, handed, 0)
-    assert rows_in_place(online.starts, None) == [math.inf] * len(starts), "nobody can be asked"
+    assert rows_delivered(online.starts, None) == [math.inf] * len(starts), "nobody can be asked"
 
 
 def test_a_ledger_says_again_what_it_was_told(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     assert not ledger.exists
     assert ledger.read() == []
-    ledger.begin([], tmp_path / "wandb" / "run-1", place=0)
+    ledger.begin([], tmp_path / "wandb" / "run-1", on_server=0)
     ledger.note(10, {"train/loss": 1.0, "train/bits": 2.0})
     ledger.took(10, ["train/loss", "train/bits"])
     ledger.note(20, ["train/loss"])  # and then it was killed
@@ -118,13 +118,13 @@ def test_a_ledger_says_again_what_it_was_told(tmp_path: Path) -> None:
     assert again.exists
     (start,) = again.read()
     assert start.rows == [Row(0, 10, ("train/loss", "train/bits")), Row(1, 20, ("train/loss",))]
-    again.begin([start], tmp_path / "wandb" / "run-2", place=1)
+    again.begin([start], tmp_path / "wandb" / "run-2", on_server=1)
     assert (again.logged(10), again.logged(20)) == (("train/loss", "train/bits"), ())
 
 
 def test_a_row_that_was_refused_does_not_count(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.begin([], tmp_path / "wandb" / "run-1", place=0)
+    ledger.begin([], tmp_path / "wandb" / "run-1", on_server=0)
     ledger.note(10, ["val/clips"])
     ledger.note(11, ["train/loss"])
     ledger.took(11, ["train/loss"])

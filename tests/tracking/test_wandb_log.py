@@ -12,7 +12,7 @@ import pytest
 
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl.tracking.wandb_ledger import Ledger
-from wavenet_pl.tracking.wandb_log import mend_log, place_on_server, read_log, rows_in_log
+from wavenet_pl.tracking.wandb_log import first_row_on_server, mend_log, read_log, rows_in_log
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ def log_of(folder: Path) -> Path:
 def test_all_rows_are_found(folder: Path) -> None:
     assert read_offline_run(folder).steps("train/loss") == list(range(1, 21))
     assert rows_in_log(folder) == 20
-    assert place_on_server(folder) is None
+    assert first_row_on_server(folder) is None
 
 
 def test_a_log_that_is_torn_ends_there(folder: Path) -> None:

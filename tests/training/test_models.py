@@ -17,12 +17,12 @@ import torch
 
 import wavenet_pl
 from tests.data_prep.corpus import prepare
-from tests.data_prep.test_scores import make_pieces
+from tests.data_prep.test_frames import make_pieces
 from tests.processes import losses, the_run, train
 from tests.shards.made import write_shard_set
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
-from wavenet_pl.audio.mel import default_mel, mel_features
+from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.runs.checkpoints import checksum_path
 from wavenet_pl.runs.folder import list_checkpoints
 from wavenet_pl.shards.index import load_index, save_index
@@ -86,11 +86,11 @@ def test_clips_are_of_different_voices_and_say_which(folder: Path) -> None:
     rows = [
         json.loads(line) for line in (run.clips / "step-000000060" / "clips.jsonl").read_text().splitlines()
     ]
-    told = {row["told"] for row in rows}
+    conditions = {row["condition"] for row in rows}
     wanted = (
         {f"speaker {speaker}" for speaker in SPEAKERS} if name == "speaker" else {"tags calm", "tags fast"}
     )
-    assert told == wanted
+    assert conditions == wanted
     tracked = read_offline_run(offline_folders(run.path)[0])
     captions = next(row["val/clips"]["captions"] for row in tracked.history if "val/clips" in row)
     assert all(any(f" | {words} | " in caption for words in wanted) for caption in captions)
@@ -123,12 +123,10 @@ def test_an_export_has_the_names_and_the_same_voice(folder: Path, tmp_path: Path
     assert cli.main(["export", str(run), "--out", str(tmp_path / "export")]) == 0
     model, exported = wavenet_pl.load(run), wavenet_pl.load(tmp_path / "export")
     assert exported.labels == model.labels
-    assert (model.labels.speakers, model.labels.tags) == (
-        (SPEAKERS, ()) if name == "speaker" else ((), ("calm", "fast"))
-    )
+    assert model.labels.tables == ({"speaker": SPEAKERS} if name == "speaker" else {"tags": ("calm", "fast")})
     card = (tmp_path / "export" / "README.md").read_text()
     assert (
-        "| told speaker | anna, ben, cleo |" if name == "speaker" else "| told tags | calm, fast |"
+        "| input speaker | anna, ben, cleo |" if name == "speaker" else "| input tags | calm, fast |"
     ) in card
     told = {"speaker": "ben"} if name == "speaker" else {"tags": ["fast"]}
     assert np.array_equal(model.generate(0.02, seed=1, **told), exported.generate(0.02, seed=1, **told))
@@ -146,7 +144,7 @@ def test_evaluate_says_whether_the_condition_is_used(
     assert found["gaps"][name][0] == pytest.approx(best[f"val/gap/{name}"], abs=1e-4)
     assert "Is the condition used?" in (tmp_path / "report.html").read_text()
     assert f"a wrong {name}" in capsys.readouterr().out
-    assert found["clips"][0]["told"].startswith(name)
+    assert found["clips"][0]["condition"].startswith(name)
 
 
 def test_data_of_other_names_is_refused_with_both_sides(
@@ -166,14 +164,14 @@ def test_a_checkpoint_of_other_names_is_refused(folder: Path, shards: Path, tmp_
     train(shards, tmp_path, *SETTINGS, *KINDS[name], "trainer.max_steps=2")
     path = list_checkpoints(the_run(tmp_path))[-1]
     checkpoint = torch.load(path, weights_only=True)
-    labels = checkpoint["wavenet_pl"]["labels"]
-    for what in ("speakers", "tags"):
-        labels[what] = [f"{value}x" for value in labels[what]]
+    tables = checkpoint["wavenet_pl"]["labels"]["tables"]
+    for table, names in tables.items():
+        tables[table] = [f"{each}x" for each in names]
     torch.save(checkpoint, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     checksum_path(path).write_text(f"{digest}  {path.name}\n")
     printed = train(shards, tmp_path, *SETTINGS, *KINDS[name], "trainer.max_steps=4", code=2)
-    assert re.search("the data has the (speakers|tags).*the checkpoint has", printed)
+    assert re.search("the data has the (speaker|tags) names.*the checkpoint has", printed)
 
 
 # --- notes and mel frames ---
@@ -208,7 +206,7 @@ def test_frames_from_prepare_to_generate(
     clips = [
         json.loads(line) for line in (run.clips / "step-000000060" / "clips.jsonl").read_text().splitlines()
     ]
-    assert {row["told"] for row in clips} == {f"{name} of {row['prompt']}" for row in clips}
+    assert {row["condition"] for row in clips} == {f"{name} of {row['prompt']}" for row in clips}
 
     def generate(out: str, file: Path, *more: str) -> np.ndarray:
         command = ["generate", str(run.path), "--out", str(tmp_path / out), f"--{name}", str(file), *more]
@@ -223,7 +221,7 @@ def test_frames_from_prepare_to_generate(
     assert len(one) == 6_400 and not np.array_equal(one, other)
     if name == "mel":
         audio, rate = soundfile.read(pieces / "in" / "piece0.wav", dtype="float32")
-        np.save(tmp_path / "frames.npy", mel_features(default_mel(rate), audio, rate))
+        np.save(tmp_path / "frames.npy", Mel.default(rate).of_audio(audio, rate))
         assert np.array_equal(generate("again", tmp_path / "frames.npy", "--seconds", SOME), one)
         soundfile.write(tmp_path / "short.wav", audio[:1_000], rate, subtype="PCM_16")
         assert len(generate("whole", tmp_path / "short.wav")) == 1_000, "as long as what is said again"
@@ -245,7 +243,10 @@ def test_frames_from_prepare_to_generate(
     other_name = "mel" if name == "notes" else "notes"
     file = str(pieces / "in" / ("piece0.wav" if other_name == "mel" else "piece0.mid"))
     assert cli.main(["generate", str(run.path), "--out", str(tmp_path), f"--{other_name}", file]) == 2
-    assert f"{other_name} is set, and this model is told {name}; leave it out" in capsys.readouterr().err
+    assert (
+        f"{other_name} is set, and this model is conditioned on {name}; leave it out"
+        in capsys.readouterr().err
+    )
 
 
 def test_data_of_another_spec_is_refused_with_both_sides(
@@ -255,9 +256,10 @@ def test_data_of_another_spec_is_refused_with_both_sides(
         pieces / "out", tmp_path, *SETTINGS, *LOCAL["mel"], "trainer.max_steps=2", "samples.every_n_steps=0"
     )
     index = load_index(pieces / "out")
-    other = replace(index.features["mel"], floor_db=-70.0)
+    other = replace(Mel.from_spec("mel", index.labels.frames["mel"]), floor_db=-70.0)
     shutil.copytree(pieces / "out", tmp_path / "other")
-    save_index(replace(index, features={**index.features, "mel": other}), tmp_path / "other")
+    frames = {**index.labels.frames, "mel": other.spec}
+    save_index(replace(index, labels=replace(index.labels, frames=frames)), tmp_path / "other")
     run = str(the_run(tmp_path).path)
     command = ["evaluate", run, "--data", str(tmp_path / "other"), "--out", str(tmp_path / "page")]
     assert cli.main(command) == 2

@@ -1,53 +1,18 @@
-"""What the module counts, logs and generates."""
+"""The modules: they train a model under the model's own names, and refuse weights that mean something else."""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from tests.small import SIXTEEN_BITS, small_config, small_model
-from wavenet_pl.codec import MuLawCodec
-
-
-def batch_of(audio, first, last):
-    return {"audio": audio, "first": torch.tensor(first), "last": torch.tensor(last), "predictions": 1}
-
-
-def test_only_counted_predictions_enter_the_loss(torch_seed):
-    module = small_model()
-    audio = torch.rand(3, 200) - 0.5
-    nats, count = module.nats(batch_of(audio, [32, 0, 0], [199, 50, 0]))
-    codes = module.codec.encode(audio)
-    outputs, _ = module.network(codes[:, :-1])
-    each = torch.nn.functional.cross_entropy(outputs, codes[:, 1:], reduction="none")
-    assert count == 167 + 50
-    assert nats.item() == pytest.approx((each[0, 32:199].sum() + each[1, :50].sum()).item(), rel=1e-6)
-
-
-def test_an_untrained_model_is_near_uniform(torch_seed):
-    module = small_model()
-    nats, count = module.nats(batch_of(torch.rand(2, 500) - 0.5, [32, 32], [499, 499]))
-    assert nats.item() / count.item() == pytest.approx(math.log(256), abs=0.2)
-
-
-def test_clip_n_of_a_seed_is_the_same_for_any_count(torch_seed):
-    module = small_model().eval()
-    both, one = module.generate(0.01, 2, seed=3), module.generate(0.01, 1, seed=3)
-    assert both.shape == (2, 80) and both.dtype == np.float32 and np.abs(both).max() <= 1
-    assert np.array_equal(both[:1], one)
-    assert not np.array_equal(both[0], both[1])
-    assert not np.array_equal(one, module.generate(0.01, 1, seed=4))
-
-
-def test_a_prompt_changes_what_follows_and_is_not_handed_out(torch_seed):
-    module = small_model().eval()
-    prompt = np.sin(np.arange(300) / 5).astype(np.float32)
-    clip = module.generate(0.01, 1, prompt=prompt, temperature=0)
-    assert clip.shape == (1, 80)
-    assert not np.array_equal(clip, module.generate(0.01, 1, prompt=-prompt, temperature=0))
+from tests.small import small_config, small_model
+from tests.test_conditioning import LABELS, model_of
+from wavenet_pl.errors import UserError
+from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY
+from wavenet_pl.shards.labels import Labels
+from wavenet_pl.training.module import MODULES, build_module, checkpoint_of, module_of
 
 
 @pytest.mark.parametrize(
@@ -62,43 +27,65 @@ def test_a_prompt_changes_what_follows_and_is_not_handed_out(torch_seed):
         (("optim.schedule=inverse_sqrt",), 19, 0.5),
     ],
 )
-def test_learning_rate_follows_the_formula(settings, step, expected):
+def test_learning_rate_follows_the_formula(settings: tuple[str, ...], step: int, expected: float) -> None:
     assert small_config("x", *settings).optim.lr_factor(step) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("settings", [(), SIXTEEN_BITS], ids=["softmax", "16 bits"])
-def test_every_parameter_gets_a_gradient(torch_seed, settings):
-    module = small_model(*settings)
-    nats, _ = module.nats(batch_of(torch.rand(1, 200) - 0.5, [32], [199]))
-    nats.backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+@pytest.mark.parametrize("kind", MODULES)
+def test_a_module_is_of_its_models_kind_and_trains_all_of_it(kind: str) -> None:
+    module = build_module(small_config("x", f"model.kind={kind}"), sample_rate=8_000, labels=LABELS)
+    assert module.kind == kind
+    assert {id(each) for each in module.parameters()} == {id(each) for each in module.model.parameters()}
+    [group] = module.configure_optimizers()["optimizer"].param_groups
+    assert len(group["params"]) == len(list(module.model.parameters()))
 
 
-def test_16_bit_clips_are_16_bit_audio(torch_seed):
-    clip = small_model(*SIXTEEN_BITS).eval().generate(0.01)
-    assert np.array_equal(clip * 32768, np.round(clip * 32768))
-    assert len(np.unique(clip)) > 40
+def test_weights_have_the_models_own_names_and_load_into_model_and_module(torch_seed: int) -> None:
+    model, module = small_model(), module_of(small_model())
+    state = module_of(model).state_dict()
+    assert state.keys() == model.state_dict().keys()
+    module.load_state_dict(state)
+    for name, tensor in module.model.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    small_model().load_state_dict(module.state_dict())
 
 
-@torch.no_grad()
-def test_comparable_nats_are_brute_force_sums_over_mu_law_codes(torch_seed):
-    module = small_model(*SIXTEEN_BITS)
-    assert module.comparable_key == "val/bits_mulaw256"
-    audio = torch.arange(-32_768, 32_768, 700)[None] / 32_768
-    outputs_BKT, codes_BT, _ = module.predict(batch_of(audio, [0], [audio.shape[1] - 1]))
-    levels = torch.arange(65_536)
-    merged = MuLawCodec(256).encode((levels - 32_768) / 32_768)
-    for time in range(0, codes_BT.shape[1], 9):
-        nats = module.head.nats(outputs_BKT[..., time : time + 1].expand(-1, -1, 65_536), levels[None])
-        same = merged == merged[codes_BT[0, time]]
-        expected = -nats[0, same].double().neg().exp().sum().log()
-        found = module.comparable_nats(outputs_BKT, codes_BT)[0, time]
-        assert found.item() == pytest.approx(expected.item(), abs=1e-4)
+def test_weights_that_lack_one_are_not_loaded() -> None:
+    state = small_model().state_dict()
+    del state["network.output.bias"]
+    with pytest.raises(RuntimeError, match="network.output.bias"):
+        module_of(small_model()).load_state_dict(state)
 
 
-@torch.no_grad()
-def test_bits_of_mu_law_models_are_comparable_as_they_are(torch_seed):
-    module = small_model()
-    outputs_BKT, codes_BT, _ = module.predict(batch_of(torch.rand(1, 200) - 0.5, [0], [199]))
-    assert module.comparable_key == "val/bits"
-    assert torch.equal(module.comparable_nats(outputs_BKT, codes_BT), module.head.nats(outputs_BKT, codes_BT))
+@pytest.mark.parametrize("inputs", ["speaker,tags", "speaker,accent,f0"])
+def test_a_checkpoint_says_what_its_model_was_told(inputs: str) -> None:
+    model = model_of(inputs)
+    checkpoint = checkpoint_of(model, 7)
+    assert checkpoint["global_step"] == 7
+    assert Labels.read(checkpoint[CHECKPOINT_KEY]["labels"]) == LABELS.of(inputs.split(","))
+    module_of(model).on_load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "change", "said"),
+    [
+        (
+            "speaker,accent,f0",
+            lambda labels: labels["tables"].update(accent=["irish", "welsh", "scots"]),
+            r"the data has the accent names \(3, row 1 is 'scots'\), the checkpoint has \(3, row 1 is 'welsh'\)",
+        ),
+        (
+            "speaker,accent,f0",
+            lambda labels: labels["frames"]["f0"].update(mean=[121.0, 0.5]),
+            r"the data has f0 frames .*120\.0, 0\.5.*, the checkpoint has .*121\.0, 0\.5.*, expected equal ones",
+        ),
+        ("speaker", lambda labels: labels["tables"].clear(), r"the checkpoint has \(none\)"),
+        ("speaker", lambda labels: labels.pop("frames"), "does not record what it was trained on"),
+    ],
+)
+def test_weights_that_were_told_something_else_are_refused(inputs: str, change: Any, said: str) -> None:
+    module = module_of(model_of(inputs))
+    checkpoint = checkpoint_of(module.model, 7)
+    change(checkpoint[CHECKPOINT_KEY]["labels"])
+    with pytest.raises(UserError, match=said):
+        module.on_load_checkpoint(checkpoint)

@@ -16,31 +16,41 @@ import torch
 
 from tests.shards.made import write_shard_set
 from tests.small import small_config
-from wavenet_pl.audio.features import MelSpec, NotesSpec
 from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.inputs.array import UserFrames
+from wavenet_pl.inputs.mel import Mel
+from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 from wavenet_pl.training.callbacks.condition_use import ConditionUse
 from wavenet_pl.training.module import WaveNetModule, build_module
 from wavenet_pl.training.scores import Summary
 
-NOTES = NotesSpec(hop_length=32)
-MEL = MelSpec(
-    hop_length=50, window_length=200, num_mels=12, lowest_hz=50.0, highest_hz=3800.0, floor_db=-80.0
-)
-INPUTS = {"speaker": "speaker,mel", "music": "tags,notes,mel"}
+NOTES = Notes(hop_length=32)
+MEL = Mel(hop_length=50, window_length=200, num_mels=12, lowest_hz=50.0, highest_hz=3800.0, floor_db=-80.0)
+F0 = UserFrames(name="f0", hop_length=40, mean=(0.5,), std=(0.25,))
+INPUTS = {
+    "speaker,mel": "speaker",
+    "tags,notes,mel": "music",
+    "speaker,tags": "speaker",
+    "speaker,notes": "music",
+    "tags,mel": "speaker",
+    "speaker,accent,f0": "speaker",
+}
+"""What a model is told -> its kind."""
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shard_set(
         tmp_path_factory.mktemp("scores") / "set", train=4, val=5, speakers=("anna", "ben", "cleo"),
-        tags=("calm", "fast"), features=(NOTES, MEL), frames=(1_500, 2_200, 900),
+        tags=("calm", "fast"), tables={"accent": ("scots", "irish", "welsh")}, frames_beside=(NOTES, MEL, F0),
+        frames=(1_500, 2_200, 900),
     )  # fmt: skip
 
 
-def built(shards: Path, kind: str, *settings: str) -> tuple[WaveNetModule, AudioDataModule]:
+def built(shards: Path, inputs: str, *settings: str) -> tuple[WaveNetModule, AudioDataModule]:
     config = small_config(
-        shards, f"model.kind={kind}", f"model.condition.inputs=[{INPUTS[kind]}]", "model.condition.channels=8",
+        shards, f"model.kind={INPUTS[inputs]}", f"model.condition.inputs=[{inputs}]", "model.condition.channels=8",
         "model.condition.upsampling=transposed", *settings,
     )  # fmt: skip
     data = AudioDataModule(
@@ -65,23 +75,25 @@ def validated(module: WaveNetModule, data: AudioDataModule) -> dict[str, float]:
     return dict(found)
 
 
-@pytest.mark.parametrize("kind", INPUTS)
-def test_bits_do_not_depend_on_where_crops_begin(shards: Path, kind: str) -> None:
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_bits_do_not_depend_on_where_crops_begin(shards: Path, inputs: str) -> None:
     """So what a crop is told is what the whole recording is told at that place."""
-    whole = validated(*built(shards, kind, "data.crop_samples=3000"))
+    whole = validated(*built(shards, inputs, "data.crop_samples=3000"))
     for crop in (2_999, 700, 333):
-        parts = validated(*built(shards, kind, f"data.crop_samples={crop}"))
+        parts = validated(*built(shards, inputs, f"data.crop_samples={crop}"))
         assert parts["val/bits"] == pytest.approx(whole["val/bits"], abs=1e-5)
 
 
-def test_a_gap_is_what_wrong_values_cost_over_all_recordings(shards: Path) -> None:
-    module, data = built(shards, "music", "data.crop_samples=700")
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_a_gap_is_what_wrong_values_cost_over_all_recordings(shards: Path, inputs: str) -> None:
+    module, data = built(shards, inputs, "data.crop_samples=700")
+    assert module.model.input_names == inputs.split(",")
     found = validated(module, data)
     data.trainer = SimpleNamespace(  # type: ignore[assignment]
         accumulate_grad_batches=1, world_size=1, global_rank=0,
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
     )  # fmt: skip
-    sums: dict[str, Any] = {name: np.zeros(5) for name in module.model.inputs}
+    sums: dict[str, Any] = {name: np.zeros(5) for name in module.model.input_names}
     counts, right = np.zeros(5), np.zeros(5)
     module.eval()
     with torch.no_grad():
@@ -94,18 +106,19 @@ def test_a_gap_is_what_wrong_values_cost_over_all_recordings(shards: Path) -> No
                     continue
                 counts[recording] += int(count)
                 right[recording] += nats.item()
-                for name in module.model.inputs:
-                    wrong, _ = module.nats({**one, name: one[f"other_{name}"]})
+                for name in module.model.input_names:
+                    wrong, _ = module.model.nats({**one, name: one[f"other_{name}"]})
                     sums[name][recording] += wrong.item() - nats.item()
     assert found["val/bits"] == pytest.approx(right.sum() / counts.sum() / math.log(2), abs=1e-5)
-    for name in module.model.inputs:
+    for name in module.model.input_names:
         expected = mean_and_interval(sums[name] / math.log(2), counts)
         assert found[f"val/gap/{name}"] == pytest.approx(expected.mean, abs=1e-5)
         assert found[f"val/bits_shuffled/{name}"] == pytest.approx(
             found["val/bits"] + expected.mean, abs=1e-5
         )
         assert module.gaps[name].low == pytest.approx(expected.low, abs=1e-4)
-        assert abs(expected.mean) > 1e-3, "this model hears everything, though it makes nothing of it"
+        cost = np.abs(sums[name]).sum() / counts.sum()
+        assert cost > 1e-3, "this model hears everything, though it makes nothing of it"
 
 
 def test_recordings_without_a_wrong_value_are_not_counted() -> None:
@@ -134,7 +147,7 @@ def test_recordings_without_a_wrong_value_are_not_counted() -> None:
 def test_a_model_that_may_not_listen_is_told_of_after_the_warm_up(
     shards: Path, caplog: pytest.LogCaptureFixture, step: int, gap: Interval, said: str
 ) -> None:
-    module, _ = built(shards, "speaker")
+    module, _ = built(shards, "speaker,mel")
     module.gaps = {"speaker": gap}
     with caplog.at_level(logging.WARNING):
         ConditionUse(5).on_validation_end(SimpleNamespace(global_step=step), module)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import torch
 
 from wavenet_pl.config.tree import Config
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.model import Model
 from wavenet_pl.runs.checkpoints import best_checkpoint
 from wavenet_pl.runs.delta import SPEAKER_TABLE, find_delta, model_hash
@@ -18,6 +19,9 @@ from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.runs.weights import is_export
 from wavenet_pl.shards.labels import Labels
+
+TABLE = "speaker"
+"""The table that gets one more row."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,13 @@ class Base:
     @property
     def speakers(self) -> tuple[str, ...]:
         """Names by row."""
-        return self.model.labels.speakers
+        return self.model.labels.tables.get(TABLE, ())
 
     def labels_with(self, speaker: str) -> Labels:
         """The model's labels; with one row more where the name is a new one."""
         names = self.speakers if speaker in self.speakers else (*self.speakers, speaker)
-        return replace(self.model.labels, speakers=names)
+        labels = self.model.labels
+        return replace(labels, tables={**labels.tables, TABLE: names})
 
     def with_row(self, config: Config, index_fingerprint: str, speaker: str, start_row: int) -> Model:
         """The model with a row for the speaker, which begins as a copy of another's; one that is there stays as it is.
@@ -69,20 +74,26 @@ def load_base(path: str | os.PathLike[str]) -> Base:
     Raises:
         UserError: there is none, or it has no speaker table.
     """
-    found = Path(path)
-    delta = None if is_export(found) else find_delta(found)
+    source = Path(path)
+    delta = None if is_export(source) else find_delta(source)
     if delta is not None:
-        found = delta
-    elif found.is_dir() and not is_export(found):
-        found = best_checkpoint(RunFolder(found))
-    model = load(found)
-    if "speaker" not in model.inputs:
-        told = " and ".join(model.inputs) or "nothing"
+        source = delta
+    elif source.is_dir() and not is_export(source):
+        source = best_checkpoint(RunFolder(source))
+    model = load(source)
+    if TABLE not in model.input_names:
+        inputs = " and ".join(model.input_names) or "nothing"
         raise UserError(
-            f"{path} has no speaker table: it is told {told}, expected a model that is told the speaker, as of "
-            "`wavenet-pl train speaker`"
+            f"{path} has no speaker table: it is conditioned on {inputs}, expected a model conditioned on speakers, as "
+            "of `wavenet-pl train speaker`"
         )
-    return Base(str(found.absolute()), model)
+    for each in model.inputs:
+        if each.name != TABLE and not (isinstance(each, Frames) and not each.file_suffixes()):
+            raise UserError(
+                f"{path} is conditioned on {each.name} too, which a folder of recordings does not have, expected a "
+                "model of speakers, and at most of frames that are made of audio; train another base"
+            )
+    return Base(str(source.absolute()), model)
 
 
 def train_row_only(model: Model, row: int) -> None:

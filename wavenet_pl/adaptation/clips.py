@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from wavenet_pl.adaptation.base import Base
+from wavenet_pl.adaptation.base import TABLE, Base
 from wavenet_pl.audio.pictures import save_spectrograms
+from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.evaluation.clips import make_clips
 from wavenet_pl.evaluation.likeness import cosines
@@ -26,7 +27,7 @@ JUDGED_RECORDINGS = 32
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Clips of the same seeds, told the same: what each of them is, and its audio, by kind."""
+    """Clips of the same seeds and conditions: what each of them is, and its audio, by kind."""
 
     sample_rate: int
     labels: dict[str, list[str]]
@@ -49,7 +50,8 @@ class ClipSet:
         for number in range(len(self.audio[KINDS[0]])):
             panels = [(f"{kind}, {self.labels[kind][number]}", self.audio[kind][number]) for kind in KINDS]
             for kind, (_, audio) in zip(KINDS, panels, strict=True):
-                soundfile.write(folder / f"{kind}-{number}.wav", audio, self.sample_rate, subtype="PCM_16")
+                path = folder / f"{kind}-{number}.wav"
+                soundfile.write(path, to_int16(audio), self.sample_rate, subtype="PCM_16")
             pictures.append(f"clips-{number}.png")
             save_spectrograms(folder / pictures[-1], panels, self.sample_rate)
         return pictures
@@ -66,19 +68,19 @@ def make_set(base: Base, adapted: Model, split: Split, nearest: str, config: Sam
         config: how many, how long, and of which seed.
     """
     models = {"before": base.model, "after": adapted}
-    told = {"before": split.told_speaker(base.speakers.index(nearest)), "after": split}
+    splits = {"before": split.with_row(TABLE, base.speakers.index(nearest)), "after": split}
     made = {
         kind: make_clips(
             model,
-            told[kind],
+            splits[kind],
             seconds=config.seconds,
             count=config.count,
             seed=config.seed,
-            tell=lambda share: None,
+            progress=lambda share: None,
         )[0]
         for kind, model in models.items()
     }
-    labels = {kind: [clip.told for clip in clips] for kind, clips in made.items()}
+    labels = {kind: [clip.condition for clip in clips] for kind, clips in made.items()}
     audio = {kind: [clip.generated for clip in clips] for kind, clips in made.items()}
     labels["recorded"] = [clip.key for clip in made["after"]]
     audio["recorded"] = [clip.recorded for clip in made["after"]]
@@ -99,11 +101,11 @@ def similarities(judge: VoiceJudge, clips: ClipSet, voice: Split) -> dict[str, I
     if not known:
         return {}
     mean_D = np.mean(known, axis=0)
-    found = {}
+    similarity = {}
     for kind in KINDS:
         voices = [judge.embed(audio, clips.sample_rate) for audio in clips.audio[kind]]
         there_ND = np.array([each for each in voices if each is not None])
         if len(there_ND):
             alike_N = cosines(there_ND, np.tile(mean_D, (len(there_ND), 1)))
-            found[kind] = mean_and_interval(alike_N, np.ones_like(alike_N))
-    return found
+            similarity[kind] = mean_and_interval(alike_N, np.ones_like(alike_N))
+    return similarity

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from wavenet_pl.config.tree import Config
-from wavenet_pl.data.datamodule import AudioDataModule, check_inputs
+from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.order import EpochPlan, ReplayPlan
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.known import build_inputs, check_inputs
 from wavenet_pl.shards.index import load_index, shard_storage
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.split import Split
@@ -36,7 +37,7 @@ class AdaptationData(AudioDataModule):
             name: split.relabelled(labels, config.data.path, "the base")
             for name, split in self.splits.items()
         }
-        self.labels = labels
+        self.labels, self.inputs = labels, build_inputs(config.model.inputs, labels)
         self.voice = self.splits["train"]
         """The new voice's own recordings."""
         if replay is not None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from wavenet_pl.adaptation.base import Base
+from wavenet_pl.adaptation.base import TABLE, Base
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.results import Beginning, Forgetting
 from wavenet_pl.adaptation.rows import bits_by_row, bits_of
@@ -40,7 +40,7 @@ def measure_beginning(
     beginning = Beginning(
         base.speakers[nearest],
         held_out[nearest],
-        {name: found.mean for name, found in zip(base.speakers, held_out, strict=True)},
+        {name: bits.mean for name, bits in zip(base.speakers, held_out, strict=True)},
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_durably(path, json.dumps(asdict(beginning)) + "\n")
@@ -49,11 +49,11 @@ def measure_beginning(
 
 def measure_rows(model: Model, split: Split, speaker: str) -> tuple[Interval, dict[str, float]]:
     """Held-out bits of the new voice under its own row, and under all."""
-    names = model.labels.speakers
+    names = model.labels.tables[TABLE]
     split = split.up_to(HELD_OUT_SECONDS * model.sample_rate)
-    found = bits_by_row(model, split, range(len(names)))
-    rows = {name: each.mean for name, each in zip(names, found, strict=True)}
-    return found[names.index(speaker)], rows
+    bits = bits_by_row(model, split, range(len(names)))
+    rows = {name: each.mean for name, each in zip(names, bits, strict=True)}
+    return bits[names.index(speaker)], rows
 
 
 def measure_forgetting(base: Base, adapted: Model, path: str) -> dict[str, Forgetting]:
@@ -62,14 +62,14 @@ def measure_forgetting(base: Base, adapted: Model, path: str) -> dict[str, Forge
     Raises:
         UserError: the data of the base are not at hand.
     """
-    inputs = tuple(base.model.inputs)
+    inputs = tuple(base.model.input_names)
     split = base_split(path, "val", base.model.sample_rate, inputs, base.model.labels)
-    found = {}
+    forgetting = {}
     for row, name in enumerate(base.speakers):
-        own = split.of_speaker(row)
+        own = split.of_row(TABLE, row)
         if len(own):
             own = own.up_to(FORGETTING_SECONDS * base.model.sample_rate)
-            found[name] = Forgetting(bits_of(base.model, own).mean, bits_of(adapted, own).mean)
-    if not found:
+            forgetting[name] = Forgetting(bits_of(base.model, own).mean, bits_of(adapted, own).mean)
+    if not forgetting:
         raise UserError(f"{path} has no validation recording of the speakers of the base, expected some")
-    return found
+    return forgetting

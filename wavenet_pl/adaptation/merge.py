@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.runs.delta import DELTA_NAME, load_delta, read_delta
+from wavenet_pl.runs.examples import command_to_try
+from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.module import checkpoint_of
@@ -30,12 +32,13 @@ def merge(run: Path, out: Path, base: str | os.PathLike[str] | None) -> int:
     path = run if run.name == DELTA_NAME else run / DELTA_NAME
     if not path.is_file():
         raise UserError(f"{path} is not there, expected what `wavenet-pl adapt` wrote; RUN is the adaptation")
-    said, _ = read_delta(path)
+    header, _ = read_delta(path)
     model = load_delta(path, load, base)
     out.parent.mkdir(parents=True, exist_ok=True)
     writer = AtomicCheckpointIO()
-    writer.save_checkpoint(checkpoint_of(model, said.step), out)
+    writer.save_checkpoint(checkpoint_of(model, header.step), out)
     if writer.failure:
         raise UserError(writer.failure)
-    print(f"merged {path} and its base:\n  {out}\ntype next    wavenet-pl generate {out} --out clips")
-    return 0
+    print(f"merged {path} and its base:\n  {out}")
+    print(f"type next    {command_to_try(out, model.inputs, RunFolder(path.parent))}")
+    return ExitCode.DONE

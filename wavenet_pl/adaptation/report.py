@@ -6,20 +6,23 @@ import json
 import math
 from pathlib import Path
 
+from wavenet_pl.adaptation.base import TABLE
 from wavenet_pl.adaptation.results import Results
 from wavenet_pl.audio.pictures import encode_curve
 from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.foreign import printable
+from wavenet_pl.files.markdown import cell, table
 from wavenet_pl.numbers.intervals import Interval
 
 REPORT, NUMBERS, PLOT = "report.md", "report.json", "report.png"
 _MOST_ROWS = 20
 _JUDGED = (
-    "How like the voice's recordings they sound to a network that was trained to tell speakers apart: the cosine of "
-    "the angle between embeddings, 1 for the same."
+    "How much the clips sound like the recordings of the voice to a network that was trained to tell speakers apart: "
+    "the cosine of the angle between embeddings, 1 for the same."
 )
 _HONEST = (
-    "From nothing but the condition, at temperature 1: before, after, and recorded. Whether a clip sounds like speech "
-    "depends on the base: a small or briefly trained one gives sounds of the right colour, and no words."
+    "Without a prompt, at temperature 1: before, after, and recorded. Whether a clip sounds like speech depends on the "
+    "base: a small or briefly trained one makes sounds of the right colour, and no words."
 )
 
 
@@ -53,8 +56,9 @@ def summary(results: Results) -> list[str]:
             f", {rows[results.best_row]:.3f} against {rows[results.speaker]:.3f}: the new row does not win; more "
             "audio, or method all, may help"
         )
-    told = f"{_interval(before)} before, as {results.beginning.nearest}; {_interval(after)} after"
-    lines = [f"held-out bits per sample: {told}, {before.mean - after.mean:+.3f} gained", won]
+    gained = f"{before.mean - after.mean:+.3f} gained"
+    beginning = f"{_interval(before)} before, as {results.beginning.nearest}"
+    lines = [f"held-out bits per sample: {beginning}; {_interval(after)} after, {gained}", won]
     if results.forgetting:
         lines.append(
             f"the speakers of the base cost {results.forgotten:+.4f} bits per sample more than before"
@@ -65,89 +69,72 @@ def summary(results: Results) -> list[str]:
         f"{results.steps} steps in {results.seconds / 60:.1f} minutes, the best is step {results.best_step}; "
         f"{results.stopped}"
     )
-    return lines
+    return list(map(printable, lines))
 
 
 def _page(results: Results, clips: list[str]) -> str:
-    rows = sorted(results.rows, key=lambda name: results.rows[name])
-    lines = [
-        f"# {results.speaker}: a new speaker, method {results.method}",
-        "",
-        *(f"- {line}" for line in summary(results)),
-        f"- base: {results.base}, hash {results.base_hash[:12]}",
-        f"- replay: {results.replay}",
-        "",
+    facts = [
+        *summary(results),
+        f"base: {results.base}, hash {results.base_hash[:12]}",
+        f"replay: {results.replay}",
+    ]
+    sections = [
+        f"# {cell(results.speaker)}: a new speaker, method {cell(results.method)}",
+        _list(facts),
         "## The audio",
-        "",
-        *(f"- {line}" for line in results.audio),
-        "",
+        _list(results.audio),
         "## Held-out bits while training",
-        "",
         f"![held-out bits by step]({PLOT})",
-        "",
         "## Rows on the new voice",
-        "",
         "Bits per sample of the held-out recordings, under each row of the speaker table.",
-        "",
-        "| row | base | adapted |",
-        "|---|---|---|",
-        *(
-            f"| {_cell(name)} | {_number(results.beginning.rows.get(name))} | {results.rows[name]:.3f} |"
-            for name in rows[:_MOST_ROWS]
-        ),
-        *([f"| {len(rows) - _MOST_ROWS} more, all higher | | |"] if len(rows) > _MOST_ROWS else []),
-        "",
+        _rows(results),
         "## The speakers of the base",
-        "",
-    ]
-    if results.forgetting:
-        lines += [
-            "Bits per sample of their own validation recordings.",
-            "",
-            "| speaker | base | adapted | forgotten |",
-            "|---|---|---|---|",
-            *(
-                f"| {_cell(name)} | {each.before:.4f} | {each.after:.4f} | {each.after - each.before:+.4f} |"
-                for name, each in results.forgetting.items()
-            ),
-        ]
-    else:
-        lines.append(f"{results.not_measured[:1].upper()}{results.not_measured[1:]}.")
-    lines += [
-        "",
+        *_forgetting(results),
         "## Clips",
-        "",
         _HONEST,
-        "",
         *_heard(results),
-        "",
-        *(f"![clips]({clip})" for clip in clips),
-        "",
+        "\n".join(f"![clips]({clip})" for clip in clips),
     ]
-    return "\n".join(lines)
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def _rows(results: Results) -> str:
+    names = sorted(results.rows, key=lambda name: results.rows[name])
+    before = results.beginning.rows
+    lines = [
+        (name, f"{before[name]:.3f}" if name in before else "", f"{results.rows[name]:.3f}")
+        for name in names[:_MOST_ROWS]
+    ]
+    if len(names) > _MOST_ROWS:
+        lines.append((f"{len(names) - _MOST_ROWS} more, all higher", "", ""))
+    return table(["row", "base", "adapted"], lines)
+
+
+def _forgetting(results: Results) -> list[str]:
+    if not results.forgetting:
+        return [cell(f"{results.not_measured[:1].upper()}{results.not_measured[1:]}.")]
+    lines = [
+        (name, f"{each.before:.4f}", f"{each.after:.4f}", f"{each.after - each.before:+.4f}")
+        for name, each in results.forgetting.items()
+    ]
+    return [
+        "Bits per sample of their own validation recordings.",
+        table([TABLE, "base", "adapted", "forgotten"], lines),
+    ]
 
 
 def _heard(results: Results) -> list[str]:
     if not results.similarity:
-        return [f"{results.not_judged}." if results.not_judged else "No judge of voices was asked."]
-    return [
-        _JUDGED,
-        "",
-        "| clips | similarity |",
-        "|---|---|",
-        *(f"| {kind} | {_interval(found)} |" for kind, found in results.similarity.items()),
-    ]
+        return [cell(f"{results.not_judged}.") if results.not_judged else "No judge of voices was asked."]
+    lines = [(kind, _interval(similarity)) for kind, similarity in results.similarity.items()]
+    return [_JUDGED, table(["clips", "similarity"], lines)]
+
+
+def _list(lines: list[str]) -> str:
+    return "\n".join(f"- {cell(line)}" for line in lines)
 
 
 def _interval(interval: Interval) -> str:
     if not math.isfinite(interval.low):
         return f"{interval.mean:.3f}"
     return f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

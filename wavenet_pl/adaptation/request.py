@@ -74,4 +74,4 @@ def read_request(args: argparse.Namespace) -> Request:
         raise UserError(
             "--base is set without --merge, expected both or none; RUN is the base of an adaptation"
         )
-    return Request(**{field.name: getattr(args, field.name) for field in fields(Request)})
+    return Request(**{option.name: getattr(args, option.name) for option in fields(Request)})

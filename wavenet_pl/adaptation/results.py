@@ -39,7 +39,7 @@ class Results:
     base: str
     base_hash: str
     audio: list[str]
-    """What was found out about the recordings, in words."""
+    """What is known about the recordings, in words."""
     minutes: float
     """Of audio that were used, held-out ones included."""
     replay: str

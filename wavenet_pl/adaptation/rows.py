@@ -1,6 +1,6 @@
 """Bits of a voice under rows of the speaker table, the new one's and those of the base.
 
-Shapes: R rows, N recordings, B crops, T time, K head parameters.
+Shapes: R rows, N recordings, B crops.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.evaluation.sample import BATCH_SAMPLES, every_slot, read_batches
+from wavenet_pl.adaptation.base import TABLE
+from wavenet_pl.evaluation.costs import nats_by_row
+from wavenet_pl.evaluation.sample import every_slot, read_batches
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 from wavenet_pl.shards.split import Split
@@ -36,21 +38,18 @@ def sums_by_row(model: Model, split: Split, rows: Sequence[int | None]) -> tuple
     """Bits of each recording under each row (R, N), and how many samples they are of (N,).
 
     Args:
-        model: is told the speaker.
+        model: knows the speaker.
         split: under the model's labels. A recording that cannot be read has no samples.
         rows: of the speaker table; None for the recordings' own.
     """
-    field, crop = model.config.model.network.receptive_field, model.config.data.crop_samples
-    plan = every_slot(split.frames, crop_samples=crop, batch_size=max(1, BATCH_SAMPLES // (crop + field)))
     bits_RN = torch.zeros(len(rows), len(split), dtype=torch.float64)
     counts_N = torch.zeros(len(split), dtype=torch.float64)
-    for batch in read_batches(model, split, plan, context=field):
-        recording_B, own_B = batch["recording"].clamp(min=0).cpu(), batch["speaker"]
-        for place, row in enumerate(rows):
-            batch["speaker"] = own_B if row is None else torch.full_like(own_B, row)
+    for batch in read_batches(model, split, every_slot(model, split), context=model.receptive_field):
+        recording_B, own_B = batch["recording"].clamp(min=0).cpu(), batch[TABLE]
+        for position, row in enumerate(rows):
+            batch[TABLE] = own_B if row is None else torch.full_like(own_B, row)
             with torch.inference_mode():
-                outputs_BKT, codes_BT, counts_BT = model.predict(batch)
-                nats_B = model.head.nats(outputs_BKT, codes_BT).double().where(counts_BT, 0.0).sum(dim=1)
-            bits_RN[place].index_add_(0, recording_B, nats_B.cpu() / math.log(2))
-        counts_N.index_add_(0, recording_B, counts_BT.sum(dim=1).double().cpu())
+                nats_B, counts_B = nats_by_row(model, batch)
+            bits_RN[position].index_add_(0, recording_B, nats_B.double().cpu() / math.log(2))
+        counts_N.index_add_(0, recording_B, counts_B.double().cpu())
     return bits_RN.numpy(), counts_N.numpy()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import Any
 
 import lightning.pytorch as L
 
-from wavenet_pl.adaptation.base import Base, train_row_only
+from wavenet_pl.adaptation.base import TABLE, Base, train_row_only
 from wavenet_pl.adaptation.clips import ClipSet, make_set, similarities
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.measure import measure_beginning, measure_forgetting, measure_rows
@@ -28,6 +27,7 @@ from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval
 from wavenet_pl.runs.checkpoints import best_checkpoint, validation_bits
 from wavenet_pl.runs.delta import DELTA_NAME, Delta, encode_delta
+from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, run_folder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.split import Split
@@ -52,7 +52,7 @@ class Voice:
     minutes: float
     """Of audio in it."""
     audio: list[str]
-    """What was found out about that, in words."""
+    """What is known about it, in words."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Stage:
             return None
         model = self.base.model
         labels = self.base.labels_with(self.voice.name)
-        return base_split(self.replay.path, "train", model.sample_rate, tuple(model.inputs), labels)
+        return base_split(self.replay.path, "train", model.sample_rate, tuple(model.input_names), labels)
 
     @cached_property
     def data(self) -> AdaptationData:
@@ -97,7 +97,7 @@ class Stage:
         """The folder that this base, voice, method and replay always have."""
         replayed: list[Any] = []
         if self.replay is not None and self._replayed is not None:
-            replayed = [self.replay.share, [(row.key, row.frames) for _, _, row in self._replayed.places]]
+            replayed = [self.replay.share, [(row.key, row.frames) for _, _, row in self._replayed.stored]]
         facts = [self.data.index.fingerprint, self.base.hash, self.voice.name, self.method, replayed]
         fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         return run_folder(self.config, fingerprint, self.runs)
@@ -128,7 +128,7 @@ class Stage:
         name = self.voice.name
         model = Base(self.base.path, start).with_row(self.config, self.data.index.fingerprint, name, nearest)
         if self.method == "embedding":
-            train_row_only(model, model.labels.speakers.index(name))
+            train_row_only(model, model.labels.tables[TABLE].index(name))
         stop = HeldOutStop(PATIENCE, RISE)
 
         def at_end(tracker: RunTracker | None) -> None:
@@ -140,17 +140,18 @@ class Stage:
         extras = Extras(callbacks=[stop], facts=facts, warn_unused_condition=False, at_end=at_end)
         return Task(self.config, self.run, self.data, module_of(model), extras)
 
-    def say_where(self) -> None:
-        """Where what came of it lies, and what to type next."""
+    def print_summary(self) -> None:
+        """Prints where the report, the delta and the clips are, and what to type next."""
         run = self.run.path
         print(f"report       {run / REPORT}\ndelta        {run / DELTA_NAME}\nclips        {self.run.clips}")
-        print(f"type next    wavenet-pl generate {run} --speaker {shlex.quote(self.voice.name)} --out clips")
+        values = {TABLE: self.voice.name}
+        print(f"type next    {command_to_try(run, self.base.model.inputs, self.run, values)}")
 
     def _finish(self, beginning: Beginning, stop: HeldOutStop, tracker: RunTracker | None) -> None:
         """Writes what came of it: the delta, clips, the report."""
         run, base, split = self.run, self.base, self.data.splits["val"]
         best, adapted = checkpoint_step(best_checkpoint(run)), load(run.path)
-        said = Delta(
+        header = Delta(
             base=base.path,
             base_hash=base.hash,
             labels=adapted.labels.to_plain(),
@@ -158,7 +159,7 @@ class Stage:
             method=self.method,
             step=best,
         )
-        write_durably(run.path / DELTA_NAME, encode_delta(base.model, adapted, said))
+        write_durably(run.path / DELTA_NAME, encode_delta(base.model, adapted, header))
         write_durably(
             run.path / BASE_NAME, json.dumps({"path": base.path, "hash": base.hash}, indent=1) + "\n"
         )
@@ -221,10 +222,10 @@ class Stage:
     def _similarity(self, clips: ClipSet) -> tuple[dict[str, Interval], str]:
         """How like the voice clips sound to a network, or why that is not known."""
         try:
-            found = similarities(VoiceJudge(), clips, self.data.voice)
+            similarity = similarities(VoiceJudge(), clips, self.data.voice)
         except UserError as error:
             return {}, str(error)
-        return found, "" if found else "no voice is heard in the recordings"
+        return similarity, "" if similarity else "no voice is heard in the recordings"
 
 
 def _track(tracker: RunTracker, clips: ClipSet, base: Base, step: int) -> None:

@@ -16,9 +16,9 @@ from data_prep.voice import describe, prepare_voice
 from wavenet_pl.adaptation.base import Base, load_base
 from wavenet_pl.adaptation.request import METHODS, Request
 from wavenet_pl.adaptation.stage import Replay, Stage, Voice
-from wavenet_pl.audio.features import MelSpec
 from wavenet_pl.config.tree import Config, load_config, split_arguments, to_plain
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.known import frames_for_audio
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.signals import StopFlag
@@ -72,7 +72,7 @@ def adapt(request: Request, flag: StopFlag, began: float) -> int:
             return code
         start = load(stage.run.path)
     if is_rank_zero():
-        stage.say_where()
+        stage.print_summary()
     return 0
 
 
@@ -91,11 +91,10 @@ def _check_name(request: Request, names: tuple[str, ...]) -> None:
 
 
 def _examine(request: Request, base: Base) -> tuple[Choice, str, list[str]]:
-    """What of the audio is used, the method, and what is to be said of both."""
-
-    rate, field = base.model.sample_rate, base.model.config.model.network.receptive_field
+    """What of the audio is used, the method, and lines for the user about both."""
+    rate, receptive_field = base.model.sample_rate, base.model.config.model.network.receptive_field
     heard = examine(Path(request.audio), rate)
-    choice = choose(heard, request.minutes, field / rate, rate)
+    choice = choose(heard, request.minutes, receptive_field / rate, rate)
     method, why = _method(request.method, choice.seconds / 60)
     if request.replay is not None and method == "embedding":
         raise UserError(
@@ -106,9 +105,9 @@ def _examine(request: Request, base: Base) -> tuple[Choice, str, list[str]]:
 
 
 def _method(asked: str, minutes: float) -> tuple[str, str]:
-    """The method, and why."""
+    """The method, and the reason for it in words."""
     if asked != "auto":
-        return asked, "as told"
+        return asked, "as asked"
     if minutes < ALL_FROM_MINUTES:
         return "embedding", f"{minutes:.1f} minutes are less than {ALL_FROM_MINUTES:g}"
     return "all", f"{minutes:.1f} minutes are {ALL_FROM_MINUTES:g} or more"
@@ -139,12 +138,11 @@ def _config(request: Request, base: Base, method: str, last: bool) -> Config:
 def _prepared(request: Request, base: Base, choice: Choice) -> Path:
     """The shard set of the new voice, which rank 0 makes."""
 
-    facts = [choice.fingerprint, request.speaker, base.model.labels.to_plain()["features"]]
+    facts = [choice.fingerprint, request.speaker, base.model.labels.to_plain()["frames"]]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
     path = Path(request.runs).resolve() / "voices" / digest
     if is_rank_zero():
-        spec = base.model.labels.features.get("mel")
-        prepare_voice(choice, request.speaker, path, mel=spec if isinstance(spec, MelSpec) else None)
+        prepare_voice(choice, request.speaker, path, frames=frames_for_audio(base.model.labels))
     until = time.monotonic() + _PATIENCE_FOR_RANK_ZERO
     while not (path / INDEX_NAME).exists():
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""Notes of a MIDI file, and the piano roll that they make.
+"""The notes of a MIDI file, and the piano roll that they make.
 
 Shapes: N frames, F features of a frame.
 """
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.audio.features import LOWEST_KEY, NUM_KEYS, NotesSpec
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import printable, read_file
 
@@ -23,9 +22,8 @@ MAX_MIDI_BYTES = 2**21
 MAX_EVENTS = 500_000
 MAX_MIDI_SECONDS = 24 * 3600.0
 """A file that says it lasts longer is none that was played."""
-FRAMES_PER_SECOND = 250
-"""Of notes, about: finer than two onsets can be told apart."""
-
+LOWEST_KEY, NUM_KEYS = 21, 88
+"""MIDI number of a piano's lowest key, and how many there are."""
 PEDAL_DOWN = 64
 """From here on the sustain pedal counts as down (MIDI 1.0)."""
 
@@ -35,7 +33,7 @@ _FIRST_TEMPO = 500_000  # microseconds a beat, until the file says another
 
 
 @dataclass(frozen=True)
-class Notes:
+class Score:
     """What is played, in seconds from the beginning of the file, in order of onset."""
 
     onsets: npt.NDArray[np.float64]
@@ -52,12 +50,7 @@ class Notes:
     """Notes of keys that a piano does not have."""
 
 
-def default_notes(sample_rate: int) -> NotesSpec:
-    """What `prepare --notes` makes."""
-    return NotesSpec(hop_length=max(1, round(sample_rate / FRAMES_PER_SECOND)))
-
-
-def read_midi(path: str | os.PathLike[str]) -> Notes:
+def read_midi(path: str | os.PathLike[str]) -> Score:
     """The notes of a MIDI file: all tracks and channels together, but for drums (channel 10).
 
     A key that is struck again while it is down was let go at that moment; one that is never let go is held to the end.
@@ -95,7 +88,7 @@ _BROKEN = (
 
 
 def _events(content: bytes) -> Iterator[tuple[float, Any]]:
-    """(second, message) in order."""
+    """All messages of the file as (second, message), in the order of time."""
     import mido
 
     try:
@@ -126,7 +119,7 @@ def _events(content: bytes) -> Iterator[tuple[float, Any]]:
         yield second, message
 
 
-def _notes(events: list[tuple[float, Any]]) -> Notes:
+def _notes(events: list[tuple[float, Any]]) -> Score:
     notes: list[tuple[float, float, int, int]] = []
     pedal: list[tuple[float, int]] = []
     down: dict[tuple[int, int], tuple[float, int, bool]] = {}  # second, velocity, whether it was down before
@@ -152,7 +145,7 @@ def _notes(events: list[tuple[float, Any]]) -> Notes:
         let_go(channel, key, events[-1][0])
     kept = sorted(note for note in notes if LOWEST_KEY <= note[2] < LOWEST_KEY + NUM_KEYS)
     onsets, offsets, keys, velocities = zip(*kept, strict=True) if kept else ((), (), (), ())
-    return Notes(
+    return Score(
         onsets=np.array(onsets, np.float64),
         offsets=np.array(offsets, np.float64),
         keys=np.array(keys, np.int64),
@@ -164,7 +157,7 @@ def _notes(events: list[tuple[float, Any]]) -> Notes:
 
 
 def piano_roll(
-    notes: Notes, spec: NotesSpec, num_samples: int, sample_rate: int, start: int = 0
+    notes: Score, hop_length: int, num_samples: int, sample_rate: int, start: int = 0
 ) -> npt.NDArray[np.uint8]:
     """Notes in frames: for each key its velocity while it is down, in the last column where the pedal is.
 
@@ -173,7 +166,7 @@ def piano_roll(
 
     Args:
         notes: what is played.
-        spec: how long a frame is.
+        hop_length: samples in a frame.
         num_samples: of the recording.
         sample_rate: of the recording in Hz.
         start: samples from the beginning of the notes to that of the recording.
@@ -181,21 +174,21 @@ def piano_roll(
     Returns:
         (N, F) uint8.
     """
-    num_frames = spec.num_frames(num_samples)
-    roll_NF = np.zeros((num_frames, spec.num_features), np.uint8)
+    num_frames = -(-num_samples // hop_length)
+    roll_NF = np.zeros((num_frames, NUM_KEYS + 1), np.uint8)
 
     def samples(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         return np.rint(seconds * sample_rate).astype(np.int64) - start
 
-    first = samples(notes.onsets) // spec.hop_length
-    last = np.maximum(-(-samples(notes.offsets) // spec.hop_length), first + 1)
+    first = samples(notes.onsets) // hop_length
+    last = np.maximum(-(-samples(notes.offsets) // hop_length), first + 1)
     columns = notes.keys - LOWEST_KEY
     for row in np.flatnonzero((first < num_frames) & (last > 0)):
         begin, column = max(int(first[row]), 0), columns[row]
         roll_NF[begin : last[row], column] = notes.velocities[row]
         if first[row] > 0:
             roll_NF[begin - 1, column] = 0
-    moved = samples(notes.pedal_seconds) // spec.hop_length
+    moved = samples(notes.pedal_seconds) // hop_length
     if len(moved):
         before = np.searchsorted(moved, np.arange(num_frames), side="right")
         roll_NF[:, NUM_KEYS] = np.concatenate([[0], notes.pedal_values])[before]

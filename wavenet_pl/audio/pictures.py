@@ -18,20 +18,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FLOOR, _CEILING = -90.0, -10.0  # dB; the same in every picture, so that pictures can be compared
-_INK, _FAINT, _WAVE = "#22223b", "#6c6c80", "#5b2a86"
-_STYLE: dict[Any, Any] = {
+INK, FAINT, _WAVE = "#22223b", "#6c6c80", "#5b2a86"
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
     "font.size": 9.0,
-    "text.color": _INK,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
     "axes.linewidth": 0.6,
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
     "text.parse_math": False,  # a dollar in a name is a dollar
 }
+"""Of every picture, as matplotlib's rcParams."""
 
 
 def save_spectrograms(
@@ -87,7 +88,7 @@ def encode_curve(
         axes = figure.add_subplot()
         axes.plot([x for x, _ in points], [y for _, y in points], color=_WAVE, marker=".", linewidth=1.2)
         for (name, height), dashes in zip(levels.items(), ("--", ":", "-."), strict=False):
-            axes.axhline(height, color=_FAINT, linewidth=0.9, linestyle=dashes, label=f"{name}: {height:.3f}")
+            axes.axhline(height, color=FAINT, linewidth=0.9, linestyle=dashes, label=f"{name}: {height:.3f}")
         axes.legend(frameon=False, fontsize=8.5)
         axes.set(xlabel=across, ylabel=up)
         for side in ("top", "right"):
@@ -103,7 +104,7 @@ def _plain_style() -> Iterator[None]:
     plain: dict[Any, Any] = {
         key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")
     }
-    with matplotlib.rc_context({**plain, **_STYLE}):
+    with matplotlib.rc_context({**plain, **STYLE}):
         yield
 
 
@@ -154,7 +155,7 @@ def _fill(
         _draw_wave(wave, audio, sample_rate, longest)
         wave.text(0, 1.1, label, transform=wave.transAxes, fontweight="bold", va="bottom")
         facts = _facts(audio, sample_rate)
-        wave.text(1, 1.1, facts, transform=wave.transAxes, va="bottom", ha="right", color=_FAINT)
+        wave.text(1, 1.1, facts, transform=wave.transAxes, va="bottom", ha="right", color=FAINT)
         image = _draw_spectrum(spectrum, audio, sample_rate, longest)
         spectrum.tick_params(labelbottom=row == len(clips) - 1)
     spectrum.set_xlabel("seconds")

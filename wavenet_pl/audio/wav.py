@@ -33,7 +33,7 @@ class WavWriter:
         self._wave.writeframes(to_int16(audio).tobytes())
 
     def close(self) -> None:
-        """No more samples come."""
+        """Close the file, whose header is right already."""
         self._wave.close()
         self._file.close()
 

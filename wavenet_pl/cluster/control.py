@@ -11,7 +11,7 @@ from dataclasses import replace
 from wavenet_pl.cluster.records import find_records, task_of
 from wavenet_pl.cluster.scheduler import Scheduler
 from wavenet_pl.cluster.status import standings_of
-from wavenet_pl.cluster.submission import keep
+from wavenet_pl.cluster.submission import submit_script
 from wavenet_pl.errors import UserError
 
 
@@ -54,10 +54,10 @@ def resume(args: argparse.Namespace) -> int:
         script = re.sub(r"^(#SBATCH --array=)[^%\n]*", rf"\g<1>{numbers}", script, flags=re.MULTILINE)
     for each in ended:
         saved = each.progress.checkpoint
-        where = f"from step {saved}" if saved else "from the start"
-        print(f"{each.id} ({newest.name}), {each.state}, goes on {where}", file=sys.stderr)
+        start = f"from step {saved}" if saved else "from the start"
+        print(f"{each.id} ({newest.name}), {each.state}, goes on {start}", file=sys.stderr)
     if args.dry_run:
         print(script)
         return 0
-    keep(replace(newest, chosen=tasks, time=time.time()), script, scheduler)
+    submit_script(replace(newest, chosen=tasks, time=time.time()), script, scheduler)
     return 0

@@ -34,16 +34,16 @@ def settings(config: Config, options: JobOptions) -> Iterator[Finding]:
             "leave one out",
         )
     if not options.gpus_per_node and accelerator in ("gpu", "cuda"):
-        found = f"0, and trainer.accelerator is {accelerator}"
-        yield Finding("fail", "--gpus-per-node", found, "set it to the GPUs of a node, such as 8")
+        state = f"0, and trainer.accelerator is {accelerator}"
+        yield Finding("fail", "--gpus-per-node", state, "set it to the GPUs of a node, such as 8")
     if options.gpus_per_node and options.tasks != options.gpus_per_node:
-        found = f"{options.tasks}, and --gpus-per-node is {options.gpus_per_node}"
-        yield Finding("fail", "--tasks-per-node", found, "leave it out: each GPU gets a process")
+        state = f"{options.tasks}, and --gpus-per-node is {options.gpus_per_node}"
+        yield Finding("fail", "--tasks-per-node", state, "leave it out: each GPU gets a process")
     needed = 1 + config.data.num_workers
     if (options.cpus_per_task or 1) < needed:
-        found = f"{options.cpus_per_task or 1} for a process and {config.data.num_workers} DataLoader workers"
+        state = f"{options.cpus_per_task or 1} for a process and {config.data.num_workers} DataLoader workers"
         yield Finding(
-            "fail", "--cpus-per-task", found, f"set --cpus-per-task {needed}, or data.num_workers=0"
+            "fail", "--cpus-per-task", state, f"set --cpus-per-task {needed}, or data.num_workers=0"
         )
     yield from _batch(config, options, trainer)
     yield from _times(config, options)
@@ -57,27 +57,27 @@ def _batch(config: Config, options: JobOptions, trainer: dict[str, Any]) -> Iter
     try:
         check_batch_size(size, options.nodes * options.tasks, parts)
     except UserError as error:
-        found, _, advice = str(error).removeprefix("data.batch_size is ").partition("; ")
-        yield Finding("fail", "data.batch_size", found, f"{advice}, or other --nodes")
+        state, _, advice = str(error).removeprefix("data.batch_size is ").partition("; ")
+        yield Finding("fail", "data.batch_size", state, f"{advice}, or other --nodes")
 
 
 def _times(config: Config, options: JobOptions) -> Iterator[Finding]:
     if options.seconds is None:
         return
     if options.signal_lead + _EARLY >= options.seconds:
-        found = f"{options.signal_lead} s before a limit of {options.seconds:g} s, and signals may be a minute early"
-        yield Finding("fail", "--signal-lead", found, "lower it, or ask for a longer --time")
+        state = f"{options.signal_lead} s before a limit of {options.seconds:g} s, and signals may be a minute early"
+        yield Finding("fail", "--signal-lead", state, "lower it, or ask for a longer --time")
     elif options.signal_lead > options.seconds / 2:
-        found = f"{options.signal_lead} s, more than half of --time {options.time}"
-        yield Finding("warn", "--signal-lead", found, "lower it, or ask for a longer --time")
+        state = f"{options.signal_lead} s, more than half of --time {options.time}"
+        yield Finding("warn", "--signal-lead", state, "lower it, or ask for a longer --time")
     stop_after = config.train.stop_after
     if stop_after is not None and stop_after >= options.seconds - options.signal_lead:
-        found = f"{stop_after:g} s, later than the signal before --time {options.time}"
-        yield Finding("warn", "train.stop_after", found, "leave it out: the signal comes first")
+        state = f"{stop_after:g} s, later than the signal before --time {options.time}"
+        yield Finding("warn", "train.stop_after", state, "leave it out: the signal comes first")
 
 
 def data(path: str, index: Index | None) -> Iterator[Finding]:
-    """Whether the shards are those of the index, by their sizes; what differs inside is found when it is read.
+    """Whether the shards are those of the index, by their sizes; what differs inside shows when they are read.
 
     Args:
         path: folder or URL.
@@ -98,14 +98,14 @@ def data(path: str, index: Index | None) -> Iterator[Finding]:
         return
     for shard in (shard for shards in index.splits.values() for shard in shards):
         try:
-            found = os.stat(storage.path(shard.name)).st_size
+            size = os.stat(storage.path(shard.name)).st_size
         except OSError as error:
             yield Finding(
                 "fail", "data.path", f"{shard.name} cannot be read ({error.strerror})", f"copy it to {path}"
             )
             return
-        if found != shard.bytes:
-            what = f"{shard.name} has {found} bytes, and its index says {shard.bytes}"
+        if size != shard.bytes:
+            what = f"{shard.name} has {size} bytes, and its index says {shard.bytes}"
             yield Finding("fail", "data.path", what, f"copy it again, or run `wavenet-pl index {path}`")
             return
     yield Finding("ok", "data.path", f"{path}, index {index.fingerprint[:12]} and its shards agree")
@@ -121,15 +121,15 @@ def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
         return
     if not saves:
         if options.signal_lead < _LEAST_LEAD:
-            found = f"{options.signal_lead} s, and no save was measured yet"
-            yield Finding("warn", "--signal-lead", found, f"set at least {_LEAST_LEAD}")
+            state = f"{options.signal_lead} s, and no save was measured yet"
+            yield Finding("warn", "--signal-lead", state, f"set at least {_LEAST_LEAD}")
         return
     needed = 2 * max(saves) + _step_seconds(training)
-    found = f"{options.signal_lead} s, and {run.name if run else ''} takes up to {max(saves):.1f} s to save"
+    state = f"{options.signal_lead} s, and {run.name if run else ''} takes up to {max(saves):.1f} s to save"
     if options.signal_lead < needed:
-        yield Finding("fail", "--signal-lead", found, f"set --signal-lead {int(needed) + 1} or more")
+        yield Finding("fail", "--signal-lead", state, f"set --signal-lead {int(needed) + 1} or more")
     else:
-        yield Finding("ok", "--signal-lead", found)
+        yield Finding("ok", "--signal-lead", state)
 
 
 def _step_seconds(training: Training) -> float:
@@ -141,7 +141,7 @@ def _step_seconds(training: Training) -> float:
 
 
 def _has_wandb_key() -> bool:
-    """As the tracker finds out; it imports Lightning, and is asked for online runs only."""
+    """Whether W&B would find a key. This imports Lightning, and is called for online runs only."""
     from wavenet_pl.training.wandb_session import key_is_set
 
     return key_is_set()

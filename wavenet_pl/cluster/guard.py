@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.runs.starts import Start, Starts, read_starts, write_down
-from wavenet_pl.signals import BAD
 
 _FUTILE = 2
 """So many starts in a row without a new checkpoint are one more than a node's or a scheduler's bad luck explains."""
@@ -33,9 +32,9 @@ def reason_to_stop(known: Starts, restart: int, max_restarts: int) -> str | None
     runs, step = now = known.now()
     # A run folder that is entered is no progress; a second one is, as the first is finished then.
     if len(began) == _FUTILE and all(max(then, (1, 0)) == max(now, (1, 0)) for then in began):
-        where = f"{known.runs[-1].path} is at step {step}" if runs else "no run folder was entered"
+        state = f"{known.runs[-1].path} is at step {step}" if runs else "no run folder was entered"
         return (
-            f"was started {_FUTILE} times in a row without a new checkpoint: {where}; see the logs of the last start. "
+            f"was started {_FUTILE} times in a row without a new checkpoint: {state}; see the logs of the last start. "
             "A time limit that is too short needs a longer --time or a smaller train.checkpoint_every_n_steps"
         )
     return None
@@ -51,19 +50,19 @@ def main(arguments: Sequence[str]) -> int:
         known = read_starts(path)
     except UserError as error:
         print(f"stopped: {error}")
-        return BAD
+        return ExitCode.BAD_DATA
     if what != "start":
         write_down(path, {"exit": int(what), "restart": restart, "time": time.time()})
         restart += 1
     if reason := reason_to_stop(known, restart, max_restarts):
         print(f"stopped: the job {reason}")
-        return BAD
+        return ExitCode.BAD_DATA
     if what == "start":
         runs, step = known.now()
         nodes = os.environ.get("SLURM_JOB_NODELIST", "")
         start = Start(restart=restart, time=time.time(), nodes=nodes, runs=runs, step=step)
         write_down(path, {name: value for name, value in asdict(start).items() if name != "exit"})
-    return 0
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":

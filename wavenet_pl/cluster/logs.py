@@ -28,14 +28,14 @@ def main(args: argparse.Namespace) -> int:
     shown = Shown(record, id, args.rank)
     scheduler, asked, over = Scheduler(), 0.0, not args.follow
     while True:
-        said = shown.more()
-        if over and not said:
+        printed = shown.more()
+        if over and not printed:
             break
         if not over and time.monotonic() >= asked + _STATE_PAUSE:
             over, asked = all(state.is_over for state in scheduler.job(id)), time.monotonic()
-        elif not said:
+        elif not printed:
             time.sleep(_PAUSE)
-    if not shown.places:
+    if not shown.offsets:
         raise UserError(
             f"job {id} has written nothing yet, expected {record.records / f'{id}.log'}; see "
             f"`wavenet-pl slurm status {id}`, or wait with -f"
@@ -54,7 +54,7 @@ class Shown:
 
     def __init__(self, record: Record, id: str, rank: int) -> None:
         self.record, self.id, self.rank = record, id, rank
-        self.places: dict[Path, int] = {}
+        self.offsets: dict[Path, int] = {}  # file -> bytes that were printed
         self._last: Path | None = None
 
     def files(self) -> Iterator[Path]:
@@ -66,14 +66,14 @@ class Shown:
 
     def more(self) -> bool:
         """Print what is new; returns whether anything was."""
-        found = False
+        printed = False
         for path in self.files():
             with open(path, "rb") as file:
-                file.seek(self.places.get(path, 0))
+                file.seek(self.offsets.get(path, 0))
                 while block := file.read(_BLOCK):
                     if path != self._last:
                         print(f"==> {path.name} <==")
-                    self._last, found = path, True
+                    self._last, printed = path, True
                     print(block.decode("utf-8", "replace"), end="", flush=True)
-                self.places[path] = file.tell()
-        return found
+                self.offsets[path] = file.tell()
+        return printed

@@ -11,7 +11,7 @@ from wavenet_pl.cluster.states import read_time
 from wavenet_pl.errors import UserError
 
 MAIL_EVENTS = "END,FAIL,REQUEUE,TIME_LIMIT_90"
-"""What --mail tells of."""
+"""What --mail reports."""
 _WORD = r"[A-Za-z0-9_.+-]+"
 _LIST = r"[^\s\"'#\\]+"
 
@@ -45,7 +45,7 @@ class JobOptions:
     exclude: str | None = None
     """Nodes to leave out."""
     mail: str | None = None
-    """Address that is told of ends, failures and restarts."""
+    """Address that gets a mail at ends, failures and restarts."""
     signal_lead: int = 120
     """Seconds before the time limit at which a run is told to save; SLURM may be up to a minute early."""
     max_restarts: int = 50
@@ -140,7 +140,7 @@ def read_options(args: argparse.Namespace) -> JobOptions:
     Raises:
         UserError: an option has a value that no job can have; the message names it.
     """
-    return JobOptions(**{field.name: getattr(args, field.name) for field in fields(JobOptions)})
+    return JobOptions(**{option.name: getattr(args, option.name) for option in fields(JobOptions)})
 
 
 def _option(name: str) -> str:

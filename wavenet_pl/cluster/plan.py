@@ -51,7 +51,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What was typed."""
+    """A command line of `wavenet-pl slurm`, as it was typed."""
 
     name: str
     """Of the command."""

@@ -49,10 +49,10 @@ def examine(
     """
     yield from versions.known_bad(versions.installed_version)
     yield from secrets(step)
-    yield from storage.places(step)
+    yield from storage.check_folders(step)
     for path, index in {each.config.data.path: each.index for each in step.trainings}.items():
         yield from fitness.data(path, index)
-    # What tasks of an array have in common is said once.
+    # What tasks of an array have in common is reported once.
     yield from dict.fromkeys(
         finding
         for each in step.trainings
@@ -138,21 +138,21 @@ def cluster(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
         )
     yield from misfits
     if not any(finding.level == "fail" for finding in misfits):
-        yield from _asked(step, scheduler)
+        yield from _test_only(step, scheduler)
 
 
 def _array(step: Step, largest: int) -> Iterator[Finding]:
     if len(step.job.tasks) > largest:
-        found = f"{len(step.job.tasks)} tasks, and the cluster takes {largest}"
-        yield Finding("fail", "--array" if step.trainings else "--slices", found, "submit it in parts")
+        state = f"{len(step.job.tasks)} tasks, and the cluster takes {largest}"
+        yield Finding("fail", "--array" if step.trainings else "--slices", state, "submit it in parts")
 
 
-def _asked(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
+def _test_only(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
     try:
         answer = scheduler.test_only(build_script(step.options, step.job))
     except Refused as refused:
-        said = refused.reason.lower()
-        option = next((option for words, option in _REFUSALS.items() if words in said), "sbatch")
+        reason = refused.reason.lower()
+        option = next((option for words, option in _REFUSALS.items() if words in reason), "sbatch")
         yield Finding(
             "fail", option, f"sbatch says: {refused.reason}", "change it, or ask `sinfo` for what there is"
         )
@@ -181,8 +181,8 @@ def partitions(options: JobOptions, known: Sequence[Partition]) -> Iterator[Find
 def _nodes(options: JobOptions, name: str, kinds: Sequence[Partition]) -> Iterator[Finding]:
     limit = kinds[0].limit
     if limit is not None and options.seconds is not None and options.seconds > limit:
-        found = f"{options.time}, and {name} allows {limit / 3600:g} h"
-        yield Finding("fail", "--time", found, "lower it: the job is started again and goes on")
+        state = f"{options.time}, and {name} allows {limit / 3600:g} h"
+        yield Finding("fail", "--time", state, "lower it: the job is started again and goes on")
     if options.seconds is None and limit is None:
         yield Finding(
             "warn", "--time", f"not set, and {name} has no limit", "set it: short jobs start earlier"

@@ -17,7 +17,7 @@ _RECENT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Of one run."""
+    """How far one run has come."""
 
     step: int = 0
     """Steps done."""

@@ -115,17 +115,17 @@ def find_records(runs: str | Path, wanted: str | None) -> list[tuple[Record, str
     records = read_records(runs)
     every = [(record, id) for record in records for id in record.ids]
     if wanted is None:
-        found = every
+        matches = every
     elif re.fullmatch(r"\d+(_\d+)?", wanted):
-        found = [(record, id) for record, id in every if wanted in (id, str(record.job))]
+        matches = [(record, id) for record, id in every if wanted in (id, str(record.job))]
     else:
         name = Path(wanted).name
-        found = [(record, id) for record, id in every if (run := record.run_of(id)) and run.name == name]
-    if not found:
+        matches = [(record, id) for record, id in every if (run := record.run_of(id)) and run.name == name]
+    if not matches:
         known = f"; known are {', '.join(str(record.job) for record in records[-10:])}" if records else ""
         what = "no job" if wanted is None else f"no job of {wanted}"
         raise UserError(
             f"{records_folder(runs)} knows {what}, expected one that `wavenet-pl slurm` submitted{known}; "
             "submit one, or name the folder of runs with --runs"
         )
-    return found
+    return matches

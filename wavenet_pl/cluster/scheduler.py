@@ -1,4 +1,4 @@
-"""SLURM, as this project talks to it: the only place that starts its commands and reads what they print."""
+"""SLURM, as this project talks to it: the only file that starts its commands and reads what they print."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TIMEOUT = 60.0
 
 
 class Refused(UserError):
-    """SLURM said no.
+    """SLURM refused a command.
 
     Args:
         command: what was asked, such as `sbatch`.
-        reason: what it said, without its own prefix.
+        reason: its message, without its own prefix.
     """
 
     def __init__(self, command: str, reason: str) -> None:
@@ -66,7 +66,7 @@ class Scheduler:
         done = self._start(["sbatch", "--test-only"], script)
         if done.returncode != 0:
             self._refuse("sbatch --test-only", done.stderr)
-        return _said(done.stderr or done.stdout)
+        return _message(done.stderr or done.stdout)
 
     def job(self, id: int | str) -> list[JobState]:
         """The states of a job, or of each task of an array; empty where the controller has forgotten it."""
@@ -96,7 +96,7 @@ class Scheduler:
         self._run(["scancel", *([f"--signal={signal}"] if signal else []), str(id)])
 
     def version(self) -> str:
-        """`22.05.8`, say."""
+        """Version of SLURM, such as `22.05.8`."""
         return self._run(["sbatch", "--version"]).split()[-1]
 
     def settings(self) -> dict[str, str]:
@@ -149,11 +149,11 @@ class Scheduler:
             ) from None
 
     @staticmethod
-    def _refuse(command: str, said: str) -> NoReturn:
-        raise Refused(command, _said(said) or "no reason given")
+    def _refuse(command: str, output: str) -> NoReturn:
+        raise Refused(command, _message(output) or "no reason given")
 
 
-def _said(text: str) -> str:
-    """What a command says, without its name before each line, in one line."""
+def _message(text: str) -> str:
+    """What a command printed, in one line, without its name before each line."""
     lines = [re.sub(r"^\w+: (?:error: |fatal: )*", "", line).strip() for line in text.split("\n")]
     return "; ".join(line for line in lines if line)

@@ -103,9 +103,9 @@ def build_script(options: JobOptions, job: Job) -> str:
 def _body() -> str:
     """What follows the head: job.sh, less what only a checker of the file alone needs."""
     package = Path(__file__).resolve().parent.parent
-    found = [path for folder in _TEMPLATES if (path := package / folder / "job.sh").is_file()]
-    assert found, "job.sh is neither in the package nor beside it"
-    return found[0].read_text(encoding="utf-8").split("# --- the head ends here ---\n", 1)[1].lstrip("\n")
+    paths = [path for folder in _TEMPLATES if (path := package / folder / "job.sh").is_file()]
+    assert paths, "job.sh is neither in the package nor beside it"
+    return paths[0].read_text(encoding="utf-8").split("# --- the head ends here ---\n", 1)[1].lstrip("\n")
 
 
 def _array(begin: str, words: Sequence[str]) -> list[str]:

@@ -33,7 +33,7 @@ class Standing:
 
     @property
     def state(self) -> str:
-        """In a word or two."""
+        """SLURM's word for the state; where SLURM has forgotten the job, `ended` and its exit code."""
         if self.job is not None:
             return self.job.state
         return FORGOTTEN if self.exit is None else f"{FORGOTTEN} with {self.exit}"
@@ -108,9 +108,9 @@ def standings_of(chosen: Sequence[tuple[Record, str]], scheduler: Scheduler) -> 
     standings = []
     for record, id in chosen:
         if record.job not in states:
-            found = scheduler.job(record.job) if scheduler.is_here else []
+            job_states = scheduler.job(record.job) if scheduler.is_here else []
             # Ids begin anew with a new controller: another's job may have the number now.
-            states[record.job] = {state.id: state for state in found if state.name == record.name}
+            states[record.job] = {state.id: state for state in job_states if state.name == record.name}
         run = record.run_of(id)
         progress = progress_of(run) if run is not None else Progress()
         standings.append(
@@ -120,7 +120,7 @@ def standings_of(chosen: Sequence[tuple[Record, str]], scheduler: Scheduler) -> 
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as what is in them."""
+    """Rows in columns that are as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)
@@ -137,9 +137,9 @@ def _row(each: Standing) -> list[str]:
     bits = progress.bits if progress.bits is not None else progress.loss_bits
     left = progress.seconds_left if each.is_live and not progress.is_done else None
     restarts = job.restarts if job else max(0, len(each.record.starts(each.id).starts) - 1)
-    where = os.path.relpath(each.run.path) if each.run else "-"
+    run_or_reason = os.path.relpath(each.run.path) if each.run else "-"
     if job and job.reason and job.state != "COMPLETED":
-        where = job.reason if job.state == "PENDING" else f"{where} ({job.reason})"
+        run_or_reason = job.reason if job.state == "PENDING" else f"{run_or_reason} ({job.reason})"
     return [
         each.id,
         each.record.name
@@ -150,5 +150,5 @@ def _row(each: Standing) -> list[str]:
         "-" if left is None else str(timedelta(seconds=round(left))),
         str(restarts),
         "-" if progress.checkpoint is None else str(progress.checkpoint),
-        where,
+        run_or_reason,
     ]

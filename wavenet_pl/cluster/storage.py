@@ -18,18 +18,18 @@ _OWN = ("tmpfs", "devtmpfs", "ramfs", "overlay")
 _OWN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/scratch/local", "/local")
 
 
-def places(step: Step) -> Iterator[Finding]:
-    """Run folders, data and interpreter."""
+def check_folders(step: Step) -> Iterator[Finding]:
+    """Whether all nodes see the run folders, the data and the interpreter, and the checkpoints have room."""
     runs = step.job.records.parent
     nearest = next(folder for folder in (runs, *runs.parents) if folder.is_dir())
     room = disk_room(str(nearest), shutil.disk_usage(nearest).free, writable=os.access(nearest, os.W_OK))
     option = "--runs" if step.trainings else "folder"
-    yield Finding(room.level, option, room.found, room.advice)
+    yield Finding(room.level, option, room.state, room.advice)
     needed = sum(_needed(training) for training in step.trainings)
     if needed > (free := shutil.disk_usage(nearest).free):
-        found = f"{free / GIB:.1f} GiB free, and the checkpoints take {needed / GIB:.1f}"
-        yield Finding("fail", option, found, "make room, or lower train.keep_last and train.keep_best")
-    seen: list[tuple[str, str]] = [
+        state = f"{free / GIB:.1f} GiB free, and the checkpoints take {needed / GIB:.1f}"
+        yield Finding("fail", option, state, "make room, or lower train.keep_last and train.keep_best")
+    folders: list[tuple[str, str]] = [
         (option, str(nearest)),
         ("folder", str(step.job.folder)),
         ("python", sys.prefix),
@@ -39,13 +39,13 @@ def places(step: Step) -> Iterator[Finding]:
         and step.trainings[0].index is not None
         and "://" not in step.trainings[0].config.data.path
     ):
-        seen.append(("data.path", step.trainings[0].config.data.path))
-    for subject, path in seen:
+        folders.append(("data.path", step.trainings[0].config.data.path))
+    for subject, path in folders:
         if reason := own_to_machine(path):
-            where = {"python": "install it on", "folder": "submit from"}.get(subject, f"put {subject} on")
-            found = f"{path} is {reason}: other nodes may not see it"
+            remedy = {"python": "install it on", "folder": "submit from"}.get(subject, f"put {subject} on")
+            state = f"{path} is {reason}: other nodes may not see it"
             yield Finding(
-                "warn", subject, found, f"{where} a file system that all nodes share; the job makes sure"
+                "warn", subject, state, f"{remedy} a file system that all nodes share; the job makes sure"
             )
 
 
@@ -66,9 +66,9 @@ def _kind(path: Path) -> str:
     except OSError:
         return ""
     for line in lines:
-        point, found = line.split()[1:3]
-        if path.is_relative_to(point) and len(point) >= best:
-            best, kind = len(point), found
+        mount_point, mounted_kind = line.split()[1:3]
+        if path.is_relative_to(mount_point) and len(mount_point) >= best:
+            best, kind = len(mount_point), mounted_kind
     return kind
 
 

@@ -1,4 +1,4 @@
-"""Submitting: the script and the checks are shown, and what nothing stands in the way of is handed in."""
+"""Submitting: the script and the checks are shown, and what nothing stands in the way of is submitted."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def submit(steps: Sequence[Step], *, after: Sequence[str], dry_run: bool) -> int
         return 0
     job = 0
     for step in steps:
-        job = hand_in(
+        job = submit_job(
             replace(step, job=_waiting_for(step.job, str(job))) if step.follows else step, scheduler
         )
     return 0
 
 
-def hand_in(step: Step, scheduler: Scheduler) -> int:
+def submit_job(step: Step, scheduler: Scheduler) -> int:
     """Submit one job and remember it; returns its id."""
     script = build_script(step.options, step.job)
     known = [training.run for training in step.trainings if training.run is not None]
@@ -54,10 +54,10 @@ def hand_in(step: Step, scheduler: Scheduler) -> int:
         job=0, name=step.job.name, command=step.job.command, tasks=step.job.tasks, runs=runs,
         requeues=step.job.requeues, time=time.time(), records=step.job.records,
     )  # fmt: skip
-    return keep(record, script, scheduler)
+    return submit_script(record, script, scheduler)
 
 
-def keep(record: Record, script: str, scheduler: Scheduler) -> int:
+def submit_script(record: Record, script: str, scheduler: Scheduler) -> int:
     """Submit a script and write its record beside the logs to come; returns the job's id."""
     record.records.mkdir(parents=True, exist_ok=True)
     job = scheduler.submit(script)

@@ -61,10 +61,10 @@ def _axis(text: str) -> list[tuple[str, ...]]:
     name, equals, values = text.partition("=")
     if not equals or not _SETTING.fullmatch(name):
         raise UserError(f"--array is {text!r:.80}, expected settings with their values, {_EXAMPLES}")
-    found = [value for part in _split(values) for value in _range(part, name)]
-    if not all(found):
+    choices = [value for part in _split(values) for value in _range(part, name)]
+    if not all(choices):
         raise UserError(f"--array {text!r:.80} has an empty value, expected values with commas between")
-    return [(f"{name}={value}",) for value in found]
+    return [(f"{name}={value}",) for value in choices]
 
 
 def _split(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.runs import versions
 from wavenet_pl.runs.machine import GIB, disk_room, usable_cores
 from wavenet_pl.runs.versions import Finding
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     failed = sum(finding.level == "fail" for finding in findings)
     warned = sum(finding.level == "warn" for finding in findings)
     print(f"{failed} to put right first, {warned} to know about, {len(findings) - failed - warned} ok")
-    return 2 if failed else 0
+    return ExitCode.USER if failed else ExitCode.DONE
 
 
 def examine(folder: str) -> Iterator[Finding]:
@@ -59,8 +60,8 @@ def examine(folder: str) -> Iterator[Finding]:
         try:
             yield from check()
         except Exception as error:  # noqa: BLE001  # one broken library must not hide the other lines
-            found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            yield Finding("fail", subject, found, f"install the project again: {versions.REINSTALL}")
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            yield Finding("fail", subject, problem, f"install the project again: {versions.REINSTALL}")
 
 
 def processors() -> Iterator[Finding]:
@@ -81,13 +82,13 @@ def processors() -> Iterator[Finding]:
             yield cuda_device(torch, index)
     elif shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists():
         build = torch.version.cuda
-        found = f"a driver, but torch {torch.__version__} finds no device"
+        state = f"a driver, but torch {torch.__version__} finds no device"
         advice = (
             f"update the driver to one for CUDA {build}, or check CUDA_VISIBLE_DEVICES"
             if build
             else "this is the CPU build of torch: install the CUDA build to use the GPU"
         )
-        yield Finding("warn", "cuda", found, advice)
+        yield Finding("warn", "cuda", state, advice)
     else:
         yield Finding("ok", "cuda", "no device: training runs on the CPU")
 
@@ -98,18 +99,18 @@ def cuda_device(torch: Any, index: int) -> Finding:
     free, total = torch.cuda.mem_get_info(index)
     major, minor = torch.cuda.get_device_capability(index)
     bfloat16 = major >= 8
-    found = (
+    state = (
         f"{properties.name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, compute {major}.{minor}, "
         f"bfloat16 {'yes' if bfloat16 else 'no'}"
     )
     built_for = [int(name.split("_")[1].rstrip("af")) for name in torch.cuda.get_arch_list() if "_" in name]
     if built_for and major * 10 + minor < min(built_for):
         return Finding(
-            "fail", f"cuda:{index}", found, "too old for this build of torch: use trainer.accelerator=cpu"
+            "fail", f"cuda:{index}", state, "too old for this build of torch: use trainer.accelerator=cpu"
         )
     if not bfloat16:
-        return Finding("ok", f"cuda:{index}", found, "use trainer.precision=16-mixed, not bf16-mixed")
-    return Finding("ok", f"cuda:{index}", found)
+        return Finding("ok", f"cuda:{index}", state, "use trainer.precision=16-mixed, not bf16-mixed")
+    return Finding("ok", f"cuda:{index}", state)
 
 
 def torch_pair() -> Iterator[Finding]:
@@ -131,27 +132,27 @@ def sound_formats() -> Iterator[Finding]:
 
     missing = {"FLAC", "WAV", "OGG", "MP3"} - set(soundfile.available_formats())
     level: Literal["warn", "fail"] = "fail" if "FLAC" in missing else "warn"
-    found = f"libsndfile {soundfile.__libsndfile_version__}"
+    library = f"libsndfile {soundfile.__libsndfile_version__}"
     if missing:
         advice = "install the wheel of soundfile, which brings a newer libsndfile: pip install -U soundfile"
-        yield Finding(level, "soundfile", f"{found} without {', '.join(sorted(missing))}", advice)
+        yield Finding(level, "soundfile", f"{library} without {', '.join(sorted(missing))}", advice)
     else:
-        yield Finding("ok", "soundfile", f"{found} reads FLAC, WAV, OGG and MP3")
+        yield Finding("ok", "soundfile", f"{library} reads FLAC, WAV, OGG and MP3")
 
 
 def compiler(which: Callable[[str], str | None]) -> Iterator[Finding]:
     """What torch.compile needs: a C++ compiler and the headers of Python."""
     names = [os.environ.get("CXX") or "g++", "clang++"]
-    found = next(filter(None, map(which, names)), None)
+    compiler_path = next(filter(None, map(which, names)), None)
     header = Path(sysconfig.get_path("include")) / "Python.h"
-    missing = [] if found else ["a C++ compiler (apt-get install g++)"]
+    missing = [] if compiler_path else ["a C++ compiler (apt-get install g++)"]
     missing += [] if header.exists() else [f"{header} (apt-get install python3-dev)"]
     if missing:
         yield Finding(
             "warn", "torch.compile", f"missing {' and '.join(missing)}", "needed for train.compile=true only"
         )
     else:
-        yield Finding("ok", "torch.compile", f"{found} and the headers of Python")
+        yield Finding("ok", "torch.compile", f"{compiler_path} and the headers of Python")
 
 
 def wandb_login() -> Iterator[Finding]:
@@ -193,9 +194,9 @@ def shared_memory(folder: str) -> Iterator[Finding]:
         yield Finding("ok", "shared memory", f"no {folder} on this system")
         return
     free = shutil.disk_usage(folder).free
-    found = f"{free / GIB:.1f} GiB free at {folder}"
+    state = f"{free / GIB:.1f} GiB free at {folder}"
     if free < GIB // 4:
         advice = "start the container with --shm-size=2g, or set data.num_workers=0"
-        yield Finding("warn", "shared memory", found, advice)
+        yield Finding("warn", "shared memory", state, advice)
     else:
-        yield Finding("ok", "shared memory", found)
+        yield Finding("ok", "shared memory", state)

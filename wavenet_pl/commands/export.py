@@ -44,6 +44,7 @@ def main(args: argparse.Namespace) -> int:
     from wavenet_pl.config.tree import to_plain
     from wavenet_pl.evaluation.model_card import describe_model
     from wavenet_pl.files.redaction import redact, redact_text
+    from wavenet_pl.runs.examples import command_to_try
     from wavenet_pl.runs.loading import load, read_checkpoint
     from wavenet_pl.runs.weights import CONFIG_NAME, WEIGHTS_NAME, encode_weights
 
@@ -66,14 +67,14 @@ def main(args: argparse.Namespace) -> int:
         WEIGHTS_NAME: encode_weights(model, step),  # last: with it, the folder is an export
     }
     out = Path(args.out)
-    left = _check_place(out, files)
+    left = _check_folder(out, files)
     if not args.dry_run:
         _write(out, files, left)
     print(f"{'would export' if args.dry_run else 'exported'} {path}, step {step}:")
     for name, content in files.items():
         print(f"  {out / name}  {len(content):,} bytes")
     if not args.dry_run:
-        print(f"type next    wavenet-pl generate {out} --out clips")
+        print(f"type next    {command_to_try(out, model.inputs, run)}")
     return 0
 
 
@@ -110,18 +111,18 @@ def choose_checkpoint(source: str, which: str | None) -> tuple[Path, RunFolder |
     return path, RunFolder(folder.parent) if folder.name == "checkpoints" else None
 
 
-def _check_place(out: Path, files: Mapping[str, bytes]) -> list[Path]:
+def _check_folder(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     """What a killed export left half written in the folder.
 
     Raises:
         UserError: the folder holds something that is not about to be written there.
     """
     try:
-        found = sorted(out.iterdir()) if os.path.lexists(out) else []
+        paths = sorted(out.iterdir()) if os.path.lexists(out) else []
     except OSError as error:
         raise UserError(f"--out {out} cannot be used ({error.strerror}), expected a new folder") from None
-    left = [path for path in found if re.fullmatch(rf"\.({'|'.join(files)})\.\d+\.tmp", path.name)]
-    for path in found:
+    left = [path for path in paths if re.fullmatch(rf"\.({'|'.join(files)})\.\d+\.tmp", path.name)]
+    for path in paths:
         try:
             ours = path in left or read_file(path, len(files.get(path.name, b""))) == files.get(path.name)
         except OSError:

@@ -7,20 +7,21 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavenet_pl.commands.grammar import positive
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.generation.choice import ENGINES, WEIGHTS, Choice
-from wavenet_pl.generation.clip_list import DEFAULT_SECONDS, AskedClip, FileReader, read_list
+from wavenet_pl.generation.requests import DEFAULT_SECONDS, Clip, ClipRequest, read_list
+from wavenet_pl.inputs.known import BUILT_IN
+from wavenet_pl.progress import Progress
 
 if TYPE_CHECKING:
     from wavenet_pl.audio.levels import Levels
     from wavenet_pl.generation.draw import Draw
     from wavenet_pl.generation.engines import Engine
-    from wavenet_pl.generation.requests import ClipRequest
     from wavenet_pl.model import Model
 
 _JUDGED_SECONDS = 60
@@ -34,24 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         type=positive,
-        help=f"new audio per clip (default: as long as the notes or mel, else {DEFAULT_SECONDS:g})",
+        help=f"new audio per clip (default: as long as the frames that are given, else {DEFAULT_SECONDS:g})",
     )
     parser.add_argument("--count", type=int, default=1, help="how many clips, made in one batch (default: 1)")
     parser.add_argument(
         "--prompt", metavar="FILE", help="audio that every clip begins with, and goes on from"
     )
-    parser.add_argument("--speaker", metavar="NAME", help="the voice, for a model that is told of speakers")
-    parser.add_argument(
-        "--tags", default="", metavar="A,B", help="tags of the music, for a model that is told of them"
-    )
-    parser.add_argument(
-        "--notes", metavar="FILE", help="MIDI file to be played, for a model that is told of notes"
-    )
-    parser.add_argument(
-        "--mel",
-        metavar="FILE",
-        help="audio, or mel frames as .npy, to be said again, for a model that is told of mel",
-    )
+    for name, each in BUILT_IN.items():
+        parser.add_argument(f"--{name}", metavar=each.metavar, help=each.help)
+    for option, value, what in (
+        ("--set", "NAME=VALUE", "a name of a table of your own, such as accent=scots; may be given again"),
+        ("--frames", "NAME=FILE", "frames of your own, as .npy, such as f0=f0.npy; may be given again"),
+    ):
+        parser.add_argument(option, action="append", default=[], metavar=value, help=what)
     parser.add_argument(
         "--list",
         metavar="FILE",
@@ -86,29 +82,26 @@ def main(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}, expected 1 or more")
-    asked = _asked(args)
+    requests = _requests(args)
     from wavenet_pl.generation.draw import Draw
     from wavenet_pl.runs.loading import load
 
     model = load(args.run)
     try:
         draw = Draw(
-            temperature=args.temperature, top_p=args.top_p, seed=args.seed, clips=tuple(range(len(asked)))
+            temperature=args.temperature, top_p=args.top_p, seed=args.seed, clips=tuple(range(len(requests)))
         )
         model.head.check_draw(draw.temperature, draw.top_p)
+        clips = model.resolve(requests)
+    except UserError:
+        raise
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"{args.run}: {error}") from None
     if args.temperature == 0:
         print(
             "warning: temperature 0 takes the likeliest code every time, which soon is silence",
             file=sys.stderr,
         )
-    reader = FileReader(model.labels, model.sample_rate)
-    clips = [reader.request(clip) for clip in asked]
-    try:
-        model.condition_of(clips)
-    except ValueError as error:
-        raise UserError(f"{args.run}: {error}") from None
     engine = model.build_engine(Choice(engine=args.engine, weights=args.weights, threads=args.threads))
     out = Path(args.out)
     try:
@@ -119,21 +112,21 @@ def main(args: argparse.Namespace) -> int:
     made = _write_clips(model, clips, draw, engine, [stem.with_suffix(".wav") for stem in stems])
     if made.samples == 0:
         print("interrupted before the first sample; nothing was written", file=sys.stderr)
-        return 130
-    by = {"engine": engine.name, "weights": engine.weights, "threads": engine.threads}
-    how = {
+        return ExitCode.INTERRUPTED
+    facts = {
         "run": str(args.run),
         "temperature": args.temperature,
         "top_p": args.top_p,
         "seed": args.seed,
-        **by,
+        "engine": engine.name,
+        "weights": engine.weights,
+        "threads": engine.threads,
     }
-    for number, (stem, one, clip) in enumerate(zip(stems, asked, clips, strict=True)):
-        seconds = min(made.samples, clip.num_samples(model.sample_rate)) / model.sample_rate
-        facts = {**how, **asdict(one), "seconds": seconds, "clip": number}
-        _judge(stem, _prompt_samples(clip), facts)
+    for number, (stem, request, clip) in enumerate(zip(stems, requests, clips, strict=True)):
+        seconds = min(made.samples, clip.num_samples) / model.sample_rate
+        _finish(stem, len(clip.prompt), {**facts, **request.described(), "seconds": seconds, "clip": number})
     print(f"{made.describe(model.sample_rate)}, {describe(engine)}; clips in {out}", file=sys.stderr)
-    return 130 if made.interrupted else 0
+    return ExitCode.INTERRUPTED if made.interrupted else ExitCode.DONE
 
 
 def describe(engine: Engine) -> str:
@@ -142,15 +135,19 @@ def describe(engine: Engine) -> str:
     return f"engine {engine.name}, weights {engine.weights}, threads {engine.threads}{ready}"
 
 
-def _asked(args: argparse.Namespace) -> list[AskedClip]:
-    common = AskedClip(
-        seconds=args.seconds,
-        prompt=args.prompt,
-        speaker=args.speaker,
-        tags=tuple(filter(None, map(str.strip, args.tags.split(",")))),
-        notes=args.notes,
-        mel=args.mel,
-    )
+def _requests(args: argparse.Namespace) -> list[ClipRequest]:
+    condition: dict[str, str] = {
+        name: value for name in BUILT_IN if (value := getattr(args, name)) is not None
+    }
+    for option, pairs in (("--set", args.set), ("--frames", args.frames)):
+        for pair in pairs:
+            name, equals, value = pair.partition("=")
+            if not (name and equals and value):
+                raise UserError(f"{option} is {pair!r:.60}, expected NAME=VALUE")
+            if name in condition:
+                raise UserError(f"{option} {pair!r:.60} gives {name} again, expected it once; leave one out")
+            condition[name] = value
+    common = ClipRequest(seconds=args.seconds, prompt=args.prompt, **condition)
     if args.list is None:
         return [common] * args.count
     if args.count != 1:
@@ -162,7 +159,7 @@ def _asked(args: argparse.Namespace) -> list[AskedClip]:
 
 @dataclass(frozen=True)
 class _Made:
-    """What came of a batch."""
+    """How much audio a batch of clips came to, and how long that took."""
 
     samples: int
     """Of the longest clip, without its prompt."""
@@ -175,7 +172,7 @@ class _Made:
     interrupted: bool
 
     def describe(self, sample_rate: int) -> str:
-        """For people."""
+        """Length and speed in words, for the terminal."""
         audio = self.audio_samples / sample_rate
         return (
             f"{audio:.2f} s of audio in {self.seconds:.1f} s, {audio / self.seconds:.3f} times real time, the first "
@@ -184,33 +181,32 @@ class _Made:
 
 
 def _write_clips(
-    model: Model, clips: Sequence[ClipRequest], draw: Draw, engine: Engine, paths: Sequence[Path]
+    model: Model, clips: Sequence[Clip], draw: Draw, engine: Engine, paths: Sequence[Path]
 ) -> _Made:
     """Writes each piece as soon as it is there; after Ctrl-C the files hold what there was."""
-    import numpy as np
-
     from wavenet_pl.audio.wav import WavWriter
 
     rate = model.sample_rate
-    lengths = [clip.num_samples(rate) for clip in clips]
+    lengths = [clip.num_samples for clip in clips]
     pieces = model.stream(clips, draw, engine)
     files = [WavWriter(path, rate) for path in paths]
     done, audio_samples, interrupted, first = 0, 0, False, 0.0
-    began = shown = time.monotonic()
+    began = time.monotonic()
+    total = sum(lengths) / rate
     try:
-        for file, clip in zip(files, clips, strict=True):
-            if clip.prompt is not None:
-                file.write(np.asarray(clip.prompt))
-        for audio_BN in pieces:
-            for file, length, audio_N in zip(files, lengths, audio_BN, strict=True):
-                file.write(audio_N[: max(0, length - done)])
-                audio_samples += min(len(audio_N), max(0, length - done))
-            done += audio_BN.shape[1]
-            now = time.monotonic()
-            first = first or now - began
-            if now - shown >= 1 or done == max(lengths):
-                shown = now
-                _show(audio_samples, sum(lengths), now - began, rate)
+        with Progress("generate", total, unit="s of audio", decimals=2, line_seconds=1) as progress:
+            for file, clip in zip(files, clips, strict=True):
+                if len(clip.prompt):
+                    file.write(clip.prompt)
+            for audio_BN in pieces:
+                for file, length, audio_N in zip(files, lengths, audio_BN, strict=True):
+                    file.write(audio_N[: max(0, length - done)])
+                    audio_samples += min(len(audio_N), max(0, length - done))
+                done += audio_BN.shape[1]
+                seconds = time.monotonic() - began
+                first = first or seconds
+                pace = f"{audio_samples / rate / max(seconds, 1e-9):.3f} times real time"
+                progress.update(audio_samples / rate, pace, at_once=done == max(lengths))
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -219,49 +215,58 @@ def _write_clips(
         if done == 0:
             for path in paths:
                 path.unlink(missing_ok=True)
-    if done and sys.stderr.isatty():
-        print(file=sys.stderr)
     return _Made(done, audio_samples, max(time.monotonic() - began, 1e-9), first, interrupted)
 
 
-def _show(done: int, total: int, seconds: float, sample_rate: int) -> None:
-    left = seconds / done * (total - done)
-    factor = done / sample_rate / max(seconds, 1e-9)
-    text = f"{100 * done / total:3.0f} %  {done / sample_rate:.2f} s of audio, {factor:.3f} times real time"
-    start, end = ("\r", "   ") if sys.stderr.isatty() else ("", "\n")
-    print(f"{start}{text}, {left:.0f} s left", end=end, file=sys.stderr, flush=True)
+def _finish(stem: Path, prompt_samples: int, facts: dict[str, Any]) -> None:
+    """Draws a clip that was written, keeps the facts about it, and prints how loud it is and what is wrong with it.
+
+    Args:
+        stem: path of the WAV file, without its suffix.
+        prompt_samples: how much of it was given.
+        facts: how it was made.
+    """
+    path = stem.with_suffix(".wav")
+    size = _piece_samples(path, prompt_samples)
+    levels, problem = _measure(path, prompt_samples, size)
+    _draw_start(stem, prompt_samples + size)
+    stem.with_suffix(".json").write_text(json.dumps({**facts, "problem": problem}) + "\n")
+    warning = f"  WARNING: this clip {problem}" if problem else ""
+    print(f"{path}  {levels.describe()}{warning}")
 
 
-def _judge(stem: Path, prompt_samples: int, facts: dict[str, Any]) -> None:
-    """Says what a clip sounds like, in figures, and draws its beginning."""
+def _piece_samples(path: Path, prompt_samples: int) -> int:
+    """Length of the pieces in which a clip is read. They are equal: the last one should not be too short to judge."""
+    import soundfile
+
+    info = soundfile.info(path)
+    number = max(1, round((info.frames - prompt_samples) / info.samplerate / _JUDGED_SECONDS))
+    return int(-(-(info.frames - prompt_samples) // number))
+
+
+def _measure(path: Path, prompt_samples: int, size: int) -> tuple[Levels, str]:
+    """Levels of a clip behind its prompt, and what is wrong with it, if anything; reads `size` samples at a time."""
     import soundfile
 
     from wavenet_pl.audio.levels import join, measure
-    from wavenet_pl.audio.pictures import save_spectrograms
     from wavenet_pl.evaluation.screen import screen
 
-    path = stem.with_suffix(".wav")
     info = soundfile.info(path)
-    rate = info.samplerate
-    # Equal pieces: the last one should not be too short to judge.
-    number = max(1, round((info.frames - prompt_samples) / rate / _JUDGED_SECONDS))
-    size = -(-(info.frames - prompt_samples) // number)
     problems: dict[str, str] = {}
     levels: list[tuple[int, Levels]] = []
     for begin in range(prompt_samples, info.frames, size):
         audio, _ = soundfile.read(path, size, begin, dtype="float32")
         levels.append((len(audio), measure(audio)))
-        where = f" (counted from {begin / rate:.0f} s)" if begin > prompt_samples else ""
-        problems = {kind: text + where for kind, text in screen(audio, rate).items()} | problems
-    start, _ = soundfile.read(path, prompt_samples + size, dtype="float32")
-    save_spectrograms(stem.with_suffix(".png"), [(stem.name, start)], rate)
-    problem = "; ".join(problems.values())
-    stem.with_suffix(".json").write_text(json.dumps({**facts, "problem": problem}) + "\n")
-    warning = f"  WARNING: this clip {problem}" if problem else ""
-    print(f"{path}  {join(levels).describe()}{warning}")
+        offset = f" (counted from {begin / info.samplerate:.0f} s)" if begin > prompt_samples else ""
+        problems = {kind: text + offset for kind, text in screen(audio, info.samplerate).items()} | problems
+    return join(levels), "; ".join(problems.values())
 
 
-def _prompt_samples(clip: ClipRequest) -> int:
-    import numpy as np
+def _draw_start(stem: Path, num_samples: int) -> None:
+    """Spectrogram of the first samples of a clip, as a PNG file beside it."""
+    import soundfile
 
-    return 0 if clip.prompt is None else len(np.asarray(clip.prompt))
+    from wavenet_pl.audio.pictures import save_spectrograms
+
+    audio, rate = soundfile.read(stem.with_suffix(".wav"), num_samples, dtype="float32")
+    save_spectrograms(stem.with_suffix(".png"), [(stem.name, audio)], rate)

@@ -8,10 +8,9 @@ import math
 from types import ModuleType
 from typing import NoReturn
 
-from wavenet_pl.errors import UserError, did_you_mean
+from wavenet_pl.errors import ExitCode, UserError, did_you_mean
 
 PROGRAM = "wavenet-pl"
-EXIT_USER = 2
 COMMANDS = {
     "prepare": (
         "wavenet_pl.commands.prepare",
@@ -43,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         options = [option for action in self._actions for option in action.option_strings]
         if message.startswith("unrecognized arguments: ") and unknown.startswith("-"):
             message += did_you_mean(unknown.split("=")[0], options)
-        self.exit(EXIT_USER, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
+        self.exit(ExitCode.USER, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
 
 
 def command_module(name: str) -> ModuleType:

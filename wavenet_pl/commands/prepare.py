@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from data_prep.command import add_arguments, main
+from data_prep.arguments import add_arguments
+from data_prep.command import main
 
 __all__ = ["add_arguments", "main"]

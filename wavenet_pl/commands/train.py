@@ -6,6 +6,7 @@ import argparse
 import time
 
 from wavenet_pl.config.tree import Config, check_limits, load_config, split_arguments
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.shards.index import Index, load_index
 from wavenet_pl.signals import StopFlag
 
@@ -44,25 +45,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFlag, began: float) -> int:
-    import lightning.pytorch as L
-
-    from wavenet_pl.data.datamodule import AudioDataModule
     from wavenet_pl.runs.checkpoints import newest_valid
-    from wavenet_pl.runs.folder import run_folder
     from wavenet_pl.training import briefing
-    from wavenet_pl.training.fit import Task, fit
-    from wavenet_pl.training.module import build_module
+    from wavenet_pl.training.fit import fit
+    from wavenet_pl.training.train import build_task
 
-    data = AudioDataModule(
-        config.data, receptive_field=config.model.network.receptive_field, seed=config.seed, index=index,
-        inputs=config.model.inputs, frame_context=config.model.condition.frame_context,
-    )  # fmt: skip
-    run = run_folder(config, data.index.fingerprint, args.runs)
-    L.seed_everything(config.seed, workers=True, verbose=False)
-    module = build_module(
-        config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint, labels=data.labels
-    )
+    task = build_task(config, index, args.runs)
     if args.dry_run:
-        briefing.describe(run, config, data, module.model, None if args.fresh else newest_valid(run)[0])
-        return 0
-    return fit(Task(config, run, data, module), flag, began, fresh=args.fresh)
+        resume = None if args.fresh else newest_valid(task.run)[0]
+        briefing.describe(task.run, config, task.data, task.module.model, resume)
+        return ExitCode.DONE
+    return fit(task, flag, began, fresh=args.fresh)

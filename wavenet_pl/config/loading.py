@@ -1,4 +1,4 @@
-"""From given values to a tree of frozen dataclasses, each mistake named with its setting and its place."""
+"""From given values to a tree of frozen dataclasses, each mistake with its setting and where that was given."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def build(cls: type[T], sources: Sequence[Given]) -> tuple[T, dict[str, str]]:
     """Lays the sources over the defaults of cls, later ones over earlier ones.
 
     Returns:
-        The tree, and for each setting that was given its place: key path -> `FILE:LINE` or `command line`.
+        The tree, and where each setting that is no default was given: key path -> `FILE:LINE` or `command line`.
 
     Raises:
-        UserError: one message with every mistake found.
+        UserError: one message with every mistake.
     """
     reader = _Reader(cls)
     for source in sources:
@@ -39,7 +39,7 @@ def build(cls: type[T], sources: Sequence[Given]) -> tuple[T, dict[str, str]]:
 
 def plain(tree: Any) -> dict[str, Any]:
     """The settings as dicts, lists, numbers, text and None only."""
-    return {field.name: _plain(getattr(tree, field.name)) for field in _fields(type(tree))}
+    return {setting.name: _plain(getattr(tree, setting.name)) for setting in _settings(type(tree))}
 
 
 def _plain(value: Any) -> Any:
@@ -50,8 +50,8 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _fields(cls: Any) -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(cls) if field.init]
+def _settings(cls: Any) -> list[dataclasses.Field[Any]]:
+    return [setting for setting in dataclasses.fields(cls) if setting.init]
 
 
 @cache
@@ -61,7 +61,7 @@ def _schema(cls: type) -> Any:
 
 
 class _Reader:
-    """Collects values, places and mistakes while the sources are read."""
+    """Collects values, their origins and mistakes while the sources are read."""
 
     def __init__(self, root: type) -> None:
         self.hints: dict[type, dict[str, Any]] = {}
@@ -72,11 +72,11 @@ class _Reader:
 
     def all_paths(self, cls: type, at: tuple[str, ...]) -> Iterable[str]:
         self.hints[cls] = typing.get_type_hints(cls)
-        for field in _fields(cls):
-            path = (*at, field.name)
+        for setting in _settings(cls):
+            path = (*at, setting.name)
             yield ".".join(path)
-            if dataclasses.is_dataclass(self.hints[cls][field.name]):
-                yield from self.all_paths(self.hints[cls][field.name], path)
+            if dataclasses.is_dataclass(self.hints[cls][setting.name]):
+                yield from self.all_paths(self.hints[cls][setting.name], path)
 
     def stop_on_mistakes(self) -> None:
         if self.mistakes:
@@ -88,21 +88,21 @@ class _Reader:
         if not isinstance(given.value, dict):
             self.mistakes.append(
                 f"{given.origin}: {'.'.join(at)} is {shown(given)}, expected a section; "
-                f"set one of {', '.join('.'.join((*at, field.name)) for field in _fields(cls))}"
+                f"set one of {', '.join('.'.join((*at, setting.name)) for setting in _settings(cls))}"
             )
             return
-        fields = {field.name: field for field in _fields(cls)}
+        settings = {setting.name: setting for setting in _settings(cls)}
         for name, item in given.value.items():
             path = (*at, name)
-            if name not in fields:
-                self.mistakes.append(unknown_setting(path, item.origin, list(fields), self.paths))
+            if name not in settings:
+                self.mistakes.append(unknown_setting(path, item.origin, list(settings), self.paths))
             elif dataclasses.is_dataclass(self.hints[cls][name]):
                 self.read(self.hints[cls][name], item, path)
             else:
-                self.leaf(cls, fields[name], item, path)
+                self.leaf(cls, settings[name], item, path)
 
-    def leaf(self, cls: type, field: dataclasses.Field[Any], given: Given, path: tuple[str, ...]) -> None:
-        hint, key = self.hints[cls][field.name], ".".join(path)
+    def leaf(self, cls: type, setting: dataclasses.Field[Any], given: Given, path: tuple[str, ...]) -> None:
+        hint, key = self.hints[cls][setting.name], ".".join(path)
         if any("${" in text for text in _texts(given)):
             self.mistakes.append(
                 f"{given.origin}: {key} has an interpolation ${{...}}, expected the value itself; write it "
@@ -113,26 +113,26 @@ class _Reader:
             self.mapping(given, path)
             return
         try:
-            self.values[path] = self.convert(cls, field, hint, given)
+            self.values[path] = self.convert(cls, setting, hint, given)
             self.origins[key] = given.origin
         except (ValueError, OverflowError, TypeError, omegaconf.errors.OmegaConfBaseException):
-            wanted = field.metadata.get("expected", expected(hint))
+            wanted = setting.metadata.get("expected", expected(hint))
             self.mistakes.append(
                 f"{given.origin}: {key} is {shown(given)}, expected {wanted}{advice(hint, given)}"
             )
 
-    def convert(self, cls: type, field: dataclasses.Field[Any], hint: Any, given: Given) -> Any:
+    def convert(self, cls: type, setting: dataclasses.Field[Any], hint: Any, given: Given) -> Any:
         value = given.plain(as_text=str in scalars(hint))
         if value == "???":  # OmegaConf's mark for a missing value
             raise ValueError(value)
-        if value is not None and "read" in field.metadata:
-            value = field.metadata["read"](value)
+        if value is not None and "read" in setting.metadata:
+            value = setting.metadata["read"](value)
         if hint is bool and not isinstance(value, bool):
             raise ValueError(value)  # OmegaConf takes any number for true
         schema = _schema(cls)
         with omegaconf.read_write(schema):
-            OmegaConf.update(schema, field.name, value, merge=False)
-        converted = schema[field.name]
+            OmegaConf.update(schema, setting.name, value, merge=False)
+        converted = schema[setting.name]
         return tuple(converted) if isinstance(value, list) else converted
 
     def mapping(self, given: Given, path: tuple[str, ...]) -> None:
@@ -148,12 +148,12 @@ class _Reader:
 
     def construct(self, cls: type[T], at: tuple[str, ...]) -> T:
         arguments, before = {}, len(self.mistakes)
-        for field in _fields(cls):
-            path = (*at, field.name)
-            if dataclasses.is_dataclass(self.hints[cls][field.name]):
-                arguments[field.name] = self.construct(self.hints[cls][field.name], path)
+        for setting in _settings(cls):
+            path = (*at, setting.name)
+            if dataclasses.is_dataclass(self.hints[cls][setting.name]):
+                arguments[setting.name] = self.construct(self.hints[cls][setting.name], path)
             elif path in self.values:
-                arguments[field.name] = self.values[path]
+                arguments[setting.name] = self.values[path]
         if len(self.mistakes) == before:
             try:
                 return cls(**arguments)

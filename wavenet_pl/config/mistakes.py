@@ -1,16 +1,15 @@
-"""What is said about a wrong setting: found, expected, what to do, its key path and its place."""
+"""Messages about wrong settings: the value, what was expected, what to do, the key path and where it was given."""
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Literal, Union
 
 from wavenet_pl.config.source import Given
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import UserError, did_you_mean, nearest
 from wavenet_pl.files.foreign import printable
 from wavenet_pl.files.redaction import is_secret_name
 
@@ -30,7 +29,7 @@ class SettingError(UserError):
         self.problem = problem
 
     def located(self, section: str, origins: Mapping[str, str]) -> str:
-        """The message with the whole key path and the place of every setting that was given."""
+        """The message with the whole key path, and where every setting was given."""
         paths = [f"{section}.{name}" if section else name for name in self.settings]
         given = [path for path in paths if path in origins]
         if not given:
@@ -42,7 +41,7 @@ class SettingError(UserError):
 
 
 def check(settings: Any, setting: str, holds: bool, expected: str, *others: str) -> None:
-    """Raises a SettingError with what was found and what was expected, unless the condition holds.
+    """Raises a SettingError with the value and what was expected, unless the condition holds.
 
     Args:
         settings: the object that has the setting.
@@ -53,14 +52,8 @@ def check(settings: Any, setting: str, holds: bool, expected: str, *others: str)
     """
     if not holds:
         raise SettingError(
-            setting, f"is {found(attrgetter(setting)(settings))}, expected {expected}", *others
+            setting, f"is {spelled(attrgetter(setting)(settings))}, expected {expected}", *others
         )
-
-
-def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The one of the names that is most like name; None where likeness (0 to 1) stays below cutoff."""
-    matches = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=cutoff)
-    return matches[0] if matches else None
 
 
 def unknown_setting(path: Sequence[str], origin: str, names: Sequence[str], paths: Sequence[str]) -> str:
@@ -86,14 +79,14 @@ def unknown_setting(path: Sequence[str], origin: str, names: Sequence[str], path
         guess = ".".join((*path[:-1], close))
     else:  # the right name in the wrong section, or else the most similar path
         guess = namesakes[0] if namesakes else nearest(key, paths, cutoff=0.75) or ""
-    where = f"settings of {section}" if section else "sections and settings"
+    group = f"settings of {section}" if section else "sections and settings"
     advice = f"did you mean {guess}?" if guess else "options of lightning.Trainer go under trainer"
     if "." in path[-1]:
         advice += " In a file, write one name per line, each further in than the one above"
-    return f"{origin}: {key} is no setting, expected one of the {where}: {', '.join(names)}; {advice}"
+    return f"{origin}: {key} is no setting, expected one of the {group}: {', '.join(names)}; {advice}"
 
 
-def found(value: Any) -> str:
+def spelled(value: Any) -> str:
     """A value in a message: as YAML spells it, and not too long."""
     if value is None:
         return "null"
@@ -104,7 +97,7 @@ def found(value: Any) -> str:
 def shown(given: Given) -> str:
     """The value as the user wrote it."""
     plain_value = given.value is None or isinstance(given.value, (str, list, dict))
-    return found(given.plain()) if plain_value or given.text is None else given.text
+    return spelled(given.plain()) if plain_value or given.text is None else given.text
 
 
 def scalars(hint: Any) -> set[Any]:
@@ -132,8 +125,7 @@ def expected(hint: Any) -> str:
 def advice(hint: Any, given: Given) -> str:
     """What to write in place of a value of the wrong type, where that can be guessed."""
     if typing.get_origin(hint) is Literal and isinstance(given.value, str):
-        guess = nearest(given.value, map(str, typing.get_args(hint)))
-        return f"; did you mean {guess}?" if guess else ""
+        return did_you_mean(given.value, map(str, typing.get_args(hint)))
     if isinstance(given.value, float) and given.value.is_integer() and int in scalars(hint):
         return f"; write {int(given.value)}"
     if typing.get_origin(hint) is tuple and isinstance(given.value, str):

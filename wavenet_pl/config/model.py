@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -72,24 +73,25 @@ class NetworkConfig:
         return 1 + (self.kernel_size - 1) * (1 + sum(self.dilations))
 
 
-INPUTS: dict[str, tuple[str, ...]] = {
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,99}")
+DEFAULT_INPUTS: dict[str, tuple[str, ...]] = {
     "unconditional": (),
-    "speaker": ("speaker", "mel"),
-    "music": ("tags", "notes", "mel"),
+    "speaker": ("speaker",),
+    "music": ("tags",),
 }
-"""model.kind -> what a model of that kind can be told; the first of them where nothing is said."""
+"""model.kind -> the inputs of a model of that kind by default. Only unconditional models refuse any."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionConfig:
-    """What the network is told beside the audio."""
+    """What the network is conditioned on, beside the audio."""
 
     inputs: tuple[str, ...] = ()
-    """What it is told: speaker, mel, tags or notes, as the kind of model allows; empty for the kind's first."""
+    """Names: speaker, tags, notes, mel, and tables or frames of your own; empty for the kind's default."""
     channels: int = 64
     """Width of the condition, in which all inputs are summed."""
     frame_layers: int = 3
-    """Convolutions over frames of notes or mel, three wide and dilated by 1, 2, 4, ..."""
+    """Convolutions over frames of local inputs, three wide and dilated by 1, 2, 4, ..."""
     upsampling: Literal["repeat", "transposed"] = "repeat"
     """From frames to samples: each repeated, or a learned transposed convolution."""
 
@@ -161,7 +163,7 @@ class ModelConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Shape of the network."""
     condition: ConditionConfig = field(default_factory=ConditionConfig)
-    """What the network is told beside the audio."""
+    """What the network is conditioned on, beside the audio."""
     head: HeadConfig = field(default_factory=HeadConfig)
     """The distribution of the next code."""
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -174,20 +176,21 @@ class ModelConfig:
         )
         good = self.head.kind != "softmax" or self.codec.quantization_channels <= MAX_EMBEDDED_CODES
         check(self, "codec.quantization_channels", good, few, "head.kind")
-        allowed = INPUTS[self.kind]
-        if not allowed:
+        if self.kind == "unconditional":
             unused = f"nothing, as a model of kind {self.kind} has no condition; remove the setting"
             for name, value in asdict(ConditionConfig()).items():
                 check(self, f"condition.{name}", getattr(self.condition, name) == value, unused, "kind")
         given = self.condition.inputs
-        good = set(given) <= set(allowed) and len(set(given)) == len(given)
-        expected = f"each once at most of {', '.join(allowed)}, which a model of kind {self.kind} can be told"
+        good = len(set(given)) == len(given) and all(
+            re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]{0,99}", each) for each in given
+        )
+        expected = "names of inputs such as speaker, tags, notes or mel, each once"
         check(self, "condition.inputs", good, expected, "kind")
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What the model is told beside the audio."""
-        return self.condition.inputs or INPUTS[self.kind][:1]
+        """What the model is conditioned on, beside the audio."""
+        return self.condition.inputs or DEFAULT_INPUTS[self.kind]
 
     @property
     def condition_channels(self) -> int:

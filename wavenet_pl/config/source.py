@@ -78,12 +78,12 @@ for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver("tag:yaml.org,2002:null", _NULL, ["~", "n", "N", ""])
 
 
-def read_yaml(text: str, where: str, *, lines: bool = True) -> Given:
+def read_yaml(text: str, source: str, *, lines: bool = True) -> Given:
     """Reads one YAML document.
 
     Args:
         text: the document.
-        where: what to call it in origins and messages.
+        source: what to call it in origins and messages.
         lines: whether origins name the line too.
 
     Raises:
@@ -91,7 +91,7 @@ def read_yaml(text: str, where: str, *, lines: bool = True) -> Given:
     """
 
     def origin(mark: yaml.Mark) -> str:
-        return f"{where}:{mark.line + 1}" if lines else where
+        return f"{source}:{mark.line + 1}" if lines else source
 
     depth = 0
     try:
@@ -112,45 +112,45 @@ def read_yaml(text: str, where: str, *, lines: bool = True) -> Given:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
-            return Given(value=None, text=None, origin=where)
+            return Given(value=None, text=None, origin=source)
         return _given(loader, node, origin(node.start_mark), origin)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = origin(mark) if mark else where
+        location = origin(mark) if mark else source
         problem = error.problem or error.context or "unreadable"
         if "\\t" in problem:
             problem += "; indent with spaces, not tabs"
         advice = "expected `name: value` lines" if lines else "put the value in quotes if it is text"
-        raise UserError(f"{place}: not valid YAML: {problem}; {advice}") from None
+        raise UserError(f"{location}: not valid YAML: {problem}; {advice}") from None
     except yaml.reader.ReaderError as error:
         raise UserError(
-            f"{where}: found the character {error.character!r} at position {error.position}, "
+            f"{source}: found the character {error.character!r} at position {error.position}, "
             "expected text; remove it"
         ) from None
 
 
-def _given(loader: _Loader, node: yaml.Node, place: str, origin: Any) -> Given:
+def _given(loader: _Loader, node: yaml.Node, location: str, origin: Any) -> Given:
     if isinstance(node, yaml.MappingNode):
         items: dict[str, Given] = {}
         for key, value in node.value:
-            where = origin(key.start_mark)
+            key_location = origin(key.start_mark)
             if not isinstance(key, yaml.ScalarNode):
-                raise UserError(f"{where}: found a list or mapping as a name, expected `name: value`")
+                raise UserError(f"{key_location}: found a list or mapping as a name, expected `name: value`")
             if key.value in items:
                 raise UserError(
-                    f"{where}: {printable(key.value)} is given twice, first at {items[key.value].origin}; "
+                    f"{key_location}: {printable(key.value)} is given twice, first at {items[key.value].origin}; "
                     "keep one of the two"
                 )
-            items[key.value] = _given(loader, value, where, origin)
-        return Given(value=items, text=None, origin=place)
+            items[key.value] = _given(loader, value, key_location, origin)
+        return Given(value=items, text=None, origin=location)
     if isinstance(node, yaml.SequenceNode):
         return Given(
             value=[_given(loader, item, origin(item.start_mark), origin) for item in node.value],
             text=None,
-            origin=place,
+            origin=location,
         )
     value = loader.construct_object(node)
-    return Given(value=value, text=None if value is None else node.value, origin=place)
+    return Given(value=value, text=None if value is None else node.value, origin=location)
 
 
 def read_file(path: Path) -> Given:
@@ -182,8 +182,8 @@ def read_file(path: Path) -> Given:
     if given.value is None:
         return Given(value={}, text=None, origin=str(path))
     if not isinstance(given.value, dict):
-        found = "a list" if isinstance(given.value, list) else f"the value {given.value!r}"
-        raise UserError(f"{given.origin}: found {found}, expected settings as `name: value` lines")
+        content = "a list" if isinstance(given.value, list) else f"the value {given.value!r}"
+        raise UserError(f"{given.origin}: found {content}, expected settings as `name: value` lines")
     return given
 
 

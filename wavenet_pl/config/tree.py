@@ -10,11 +10,11 @@ from typing import Any
 
 from wavenet_pl.config import source as config_source
 from wavenet_pl.config.loading import build, plain
-from wavenet_pl.config.mistakes import check, nearest
+from wavenet_pl.config.mistakes import check
 from wavenet_pl.config.model import ModelConfig
 from wavenet_pl.config.trainer import check_owned
 from wavenet_pl.config.training import DataConfig, OptimConfig, SamplesConfig, TrainConfig, WandbConfig
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +47,13 @@ class Config:
         expected = "1 to 64 of letters, digits, . _ and -, the first a letter or digit: it names a folder"
         check(self, "name", good, expected)
         check(self, "seed", 0 <= self.seed < 2**32, "0 to 4294967295")
-        field_ = self.model.network.receptive_field
+        receptive_field = self.model.network.receptive_field
         check(
             self,
             "data.crop_samples",
-            self.data.crop_samples > field_,
-            f"more than the receptive field, which is {field_} samples, or there is little to train on; "
-            f"set data.crop_samples={max(16000, 4 * field_)}, or a smaller model.network",
+            self.data.crop_samples > receptive_field,
+            f"more than the receptive field, which is {receptive_field} samples, or there is little to train on; "
+            f"set data.crop_samples={max(16000, 4 * receptive_field)}, or a smaller model.network",
             *(f"model.network.{name}" for name in ("stacks", "layers_per_stack", "kernel_size")),
         )
         hang_after, budget = self.train.hang_after, self.samples.budget_seconds
@@ -85,16 +85,16 @@ def load_config(
         under: a tree of settings that files are laid over, as `to_plain` gives it.
 
     Raises:
-        UserError: one message with every mistake found, each with its key path and place.
+        UserError: one message with every mistake, each with its key path and where it was given.
     """
     sources = [config_source.read_plain(under, "the base")] if under else []
     sources += [config_source.read_file(find_config(file)) for file in files]
     sources += [config_source.read_assignment(argument) for argument in overrides]
     config = _build(sources)
     if not config.data.path:
-        place = f"{config.origins['data.path']}: " if "data.path" in config.origins else ""
+        origin = f"{config.origins['data.path']}: " if "data.path" in config.origins else ""
         raise UserError(
-            f"{place}data.path is not set, expected the folder or URL that `wavenet-pl prepare` wrote; "
+            f"{origin}data.path is not set, expected the folder or URL that `wavenet-pl prepare` wrote; "
             "add data.path=FOLDER"
         )
     return config
@@ -151,10 +151,9 @@ def find_config(name: str | Path) -> Path:
     names = shipped_configs()
     if short in names:
         return shipped_folder() / f"{short}.yaml"
-    guess = nearest(short, names)
-    advice = f"did you mean {guess}?" if guess else "a setting is written name=value"
     raise UserError(
-        f"{name}: no such file, and no shipped config of this name ({', '.join(names)}); {advice}"
+        f"{name}: no such file, and no shipped config of this name ({', '.join(names)})"
+        + did_you_mean(short, names, "a setting is written name=value")
     )
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning.pytorch as L
 
-from wavenet_pl.audio.features import SPECS
 from wavenet_pl.config.training import DataConfig
+from wavenet_pl.config.tree import Config
 from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.order import EpochPlan, check_batch_size
 from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.errors import UserError
+from wavenet_pl.inputs.known import build_inputs, check_inputs
 from wavenet_pl.shards.index import Index, load_index, shard_storage
 from wavenet_pl.shards.split import Split
 
@@ -24,7 +25,7 @@ class CropLoader:
     The state says nothing of ranks or workers: a run may go on with other numbers of both.
 
     Args:
-        conditions: what is read, and what the model is told about it.
+        conditions: what is read, and what the model is conditioned on.
         plan: epoch number -> plan of that epoch. All plans have the same number of batches.
         share: the part of each global batch that this rank takes.
         receptive_field: samples of context before each crop.
@@ -80,23 +81,25 @@ class CropLoader:
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint keeps."""
+        """The epoch, and the global batches of it that were used."""
         return {"epoch": self.epoch, "batches": self._consumed // self._share.parts}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there."""
+        """The next iteration goes on from this state."""
         self.epoch, self._consumed = state["epoch"], state["batches"] * self._share.parts
 
 
 class AudioDataModule(L.LightningDataModule):
-    """Training and validation crops from a shard set.
+    """Training, validation and test crops from a shard set.
+
+    A Trainer is not needed: without one its loaders give all batches, as on rank 0 of 1.
 
     Args:
         config: what to read.
         receptive_field: samples of context before each crop.
         seed: of the order.
         index: of the shard set, where the caller has loaded it already.
-        inputs: what the model is told beside the audio.
+        inputs: names of what the model is conditioned on, beside the audio.
         frame_context: frames of local inputs before and after those of a crop.
 
     Raises:
@@ -115,10 +118,12 @@ class AudioDataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.config, self.receptive_field, self.seed = config, receptive_field, seed
-        self.inputs, self.frame_context = inputs, frame_context
+        self.frame_context = frame_context
         self.index = load_index(config.path) if index is None else index
+        check_inputs(config.path, self.index, inputs)
         storage = shard_storage(self.index, config.path)
         self.labels = self.index.labels.of(inputs)
+        self.inputs = build_inputs(inputs, self.labels)
         self.splits = {
             name: Split(shards, storage, self.index.sample_rate, self.labels)
             for name, shards in self.index.splits.items()
@@ -129,7 +134,26 @@ class AudioDataModule(L.LightningDataModule):
                     f"{config.path} has no recording in split {name!r}, expected at least one; prepare it again "
                     "with more recordings or a larger --val-fraction"
                 )
-        check_inputs(config.path, self.index, inputs)
+
+    @classmethod
+    def from_config(cls, config: Config, index: Index | None = None) -> AudioDataModule:
+        """What a model of this config is trained on.
+
+        Args:
+            config: of the whole training.
+            index: of its shard set, where the caller has loaded it already.
+
+        Raises:
+            UserError: there is no usable index, or it lacks a split or an input.
+        """
+        return cls(
+            config.data,
+            receptive_field=config.model.network.receptive_field,
+            seed=config.seed,
+            index=index,
+            inputs=config.model.inputs,
+            frame_context=config.model.condition.frame_context,
+        )
 
     @property
     def sample_rate(self) -> int:
@@ -156,51 +180,39 @@ class AudioDataModule(L.LightningDataModule):
         """Every sample of every validation recording once."""
         return self._loader("val")
 
+    def test_dataloader(self) -> CropLoader:
+        """Every sample of every test recording once.
+
+        Raises:
+            UserError: there are none.
+        """
+        if not self.splits.get("test"):
+            raise UserError(
+                f"{self.config.path} has no recording in split 'test', expected at least one; prepare it again with a "
+                "larger --test-fraction, or use the validation split"
+            )
+        return self._loader("test")
+
     def conditions(self, split: str, num_columns: int, *, others: bool = False) -> Conditions:
-        """What the model is told about recordings of a split; arguments as `Conditions`."""
+        """What the model is conditioned on, for recordings of a split; arguments as `Conditions`."""
         return Conditions(self.splits[split], self.inputs, num_columns, self.frame_context, others)
 
     def _loader(self, split: str) -> CropLoader:
-        trainer = self.trainer
-        assert trainer is not None
-        parts = trainer.accumulate_grad_batches
-        check_batch_size(self.config.batch_size, trainer.world_size, parts)
+        trainer = self.trainer  # without one, as in a notebook, this is all of the data, rank 0 of 1
+        rank, world_size, parts, pin_memory = 0, 1, 1, False
+        if trainer is not None:
+            rank, world_size, parts = trainer.global_rank, trainer.world_size, trainer.accumulate_grad_batches
+            pin_memory = trainer.strategy.root_device.type == "cuda"
+        check_batch_size(self.config.batch_size, world_size, parts)
         return CropLoader(
             self.conditions(
-                split, self.receptive_field + self.config.crop_samples - 1, others=split == "val"
+                split, self.receptive_field + self.config.crop_samples - 1, others=split != "train"
             ),
             lambda epoch: self.plan(split, epoch if split == "train" else 0),
-            Share(trainer.global_rank, trainer.world_size, parts),
+            Share(rank, world_size, parts),
             receptive_field=self.receptive_field,
             num_workers=self.config.num_workers,
             worker_start=self.config.worker_start,
-            pin_memory=trainer.strategy.root_device.type == "cuda",
+            pin_memory=pin_memory,
             goes_on=split == "train",
         )
-
-
-def check_inputs(where: str, index: Index, inputs: Iterable[str]) -> None:
-    """Every recording has what a model is to be told about it.
-
-    Raises:
-        UserError: names the input and what to do.
-    """
-    recordings = [row for shards in index.splits.values() for shard in shards for row in shard.recordings]
-    silent = [row.key for row in recordings if row.speaker < 0]
-    for name in inputs:
-        if name == "speaker" and silent:
-            raise UserError(
-                f"{where} has {len(silent)} of {len(recordings)} recordings without a speaker, such as {silent[0]}, "
-                "expected one for each, as model.condition.inputs has speaker; name them in metadata.csv and prepare "
-                "again"
-            )
-        if name == "tags" and not index.tags:
-            raise UserError(
-                f"{where} has no tags, expected some, as model.condition.inputs has tags; prepare it again with a "
-                "column tags in metadata.csv, or with --tag-columns"
-            )
-        if name in SPECS and name not in index.features:
-            raise UserError(
-                f"{where} has no {name} features, expected some, as model.condition.inputs has {name}; prepare it "
-                f"again with --{name}"
-            )

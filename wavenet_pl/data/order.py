@@ -20,7 +20,7 @@ from wavenet_pl.numbers import counter
 Integers = npt.NDArray[np.int64]
 
 PADDING = -1
-"""In the place of a slot where a global batch is not full: it counts for nothing."""
+"""Instead of a slot where a global batch is not full: it counts for nothing."""
 
 
 @dataclass(frozen=True)

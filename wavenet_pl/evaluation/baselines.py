@@ -43,6 +43,15 @@ class Baselines:
     val_samples: int
     """How many samples were scored."""
 
+    @property
+    def explained(self) -> dict[str, float]:
+        """What each model is, in words -> its bits; from the one that knows least."""
+        return {
+            "uniform: every code is equally likely": self.uniform,
+            "unigram: how often each code occurs": self.unigram,
+            "order-1: how often each code follows the one before": self.order1,
+        }
+
 
 def measure_baselines(
     train: Iterable[Codes], val: Iterable[Codes], *, quantization_channels: int, silence_code: int
@@ -113,7 +122,7 @@ def _codes_of(recordings: Split, codec: Codec) -> Iterator[Codes]:
         if left < 0 and position > 0:
             return
         audio = recordings.try_read(position)
-        if not isinstance(audio, Damage):  # what is damaged is told where it is trained on or scored
+        if not isinstance(audio, Damage):  # what is damaged is named where it is trained on or scored
             yield codec.encode(torch.from_numpy(audio)).numpy()
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from wavenet_pl.evaluation.sample import choose_slots, read_batches
-from wavenet_pl.evaluation.scoring import Tell
+from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.evaluation.screen import screen
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.generation.draw import Draw
@@ -29,13 +29,13 @@ class Clip:
 
     key: str
     """Of the recording."""
-    told: str
-    """What the model was told about it, in words; nothing where it has no condition."""
+    condition: str
+    """Of both, in words; empty for a model without one."""
     generated: Audio
     recorded: Audio
     """The beginning of the recording, as long as the clip or as there is."""
     faults: dict[str, str]
-    """Kind of fault -> what the screen found in the generated one."""
+    """Kind of fault -> the finding of the screen, for the generated one."""
     recorded_faults: dict[str, str]
     """The same for the recorded one: what the data does, the model may do."""
 
@@ -60,7 +60,7 @@ def make_clips(
     seconds: float,
     count: int,
     seed: int,
-    tell: Tell,
+    progress: OnProgress,
     choice: Choice | None = None,
 ) -> tuple[list[Clip], Speed]:
     """Generate from nothing but the condition, at temperature 1, in one batch.
@@ -81,17 +81,17 @@ def make_clips(
     for piece in model.stream_codes(samples, draw, condition=condition, engine=engine):
         pieces.append(piece.cpu())
         done += piece.shape[1]
-        tell(done / samples)
+        progress(done / samples)
     seconds_taken = max(time.monotonic() - began, 1e-9)
     generated = np.asarray(model.codec.decode(torch.cat(pieces, dim=1)).cpu().numpy())
     recorded = batch["audio"][:, 1:].cpu().numpy()
-    told = [
+    conditions = [
         "" if model.conditioner is None else model.conditioner.describe(batch, row) for row in range(count)
     ]
     clips = [
         _judged(key, words, made, real[:length], model.sample_rate)
         for key, words, made, real, length in zip(
-            batch["keys"], told, generated, recorded, batch["last"].tolist(), strict=True
+            batch["keys"], conditions, generated, recorded, batch["last"].tolist(), strict=True
         )
     ]
     made_seconds = count * samples / model.sample_rate
@@ -100,13 +100,12 @@ def make_clips(
 
 def count_faults(faults: Sequence[dict[str, str]]) -> Counter[str]:
     """Kind of fault -> how many clips have it."""
-    return Counter(kind for found in faults for kind in found)
+    return Counter(kind for kinds in faults for kind in kinds)
 
 
-def _judged(key: str, told: str, made: Audio, real: Audio, sample_rate: int) -> Clip:
-    return Clip(
-        key, told, made, real, screen(made, sample_rate), screen(real, sample_rate) if len(real) else {}
-    )
+def _judged(key: str, condition: str, made: Audio, real: Audio, sample_rate: int) -> Clip:
+    real_faults = screen(real, sample_rate) if len(real) else {}
+    return Clip(key, condition, made, real, screen(made, sample_rate), real_faults)
 
 
 def _beginnings(split: Split, samples: int, count: int, seed: int) -> npt.NDArray[np.int64]:

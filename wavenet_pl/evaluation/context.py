@@ -5,7 +5,7 @@ where a recording begins. No silence code comes before them. A model has seen su
 recordings begin, so the bits are an upper bound of what a network made for that context would reach. With contexts from
 the receptive field on they are those of the whole past, exactly.
 
-Shapes: N recordings, M predictions.
+Shapes: N recordings, M predictions, B of them in a batch.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from wavenet_pl.evaluation.costs import nats_by_row
 from wavenet_pl.evaluation.sample import BATCH_SAMPLES, choose_slots, draw_predictions, read_batches
-from wavenet_pl.evaluation.scoring import Tell
+from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 from wavenet_pl.shards.split import Split
@@ -46,15 +47,15 @@ def list_contexts(receptive_field: int) -> list[int]:
 
 
 def measure_context(
-    model: Model, split: Split, *, predictions: int, seed: int, tell: Tell
+    model: Model, split: Split, *, predictions: int, seed: int, progress: OnProgress
 ) -> list[ContextPoint]:
     """The curve, on predictions drawn from the recordings that are longer than the longest context.
 
     Returns:
         No points where no recording is long enough, or none can be read.
     """
-    field = model.config.model.network.receptive_field
-    contexts = list_contexts(field)
+    receptive_field = model.config.model.network.receptive_field
+    contexts = list_contexts(receptive_field)
     frames = split.frames
     chosen = draw_predictions(frames, predictions, earliest=contexts[-1], seed=seed)
     recording_M = np.searchsorted(np.cumsum(frames), chosen, side="right")
@@ -64,11 +65,11 @@ def measure_context(
             return []
         before = sum(contexts[:number])
 
-        def tell_part(share: float, before: int = before, context: int = context) -> None:
-            tell((before + share * context) / sum(contexts))
+        def part(share: float, before: int = before, context: int = context) -> None:
+            progress((before + share * context) / sum(contexts))
 
-        bits_M[context] = bits_with_context(model, split, chosen, context, tell_part)
-    known_M = np.isfinite(bits_M[field])  # the rest is of damaged recordings
+        bits_M[context] = bits_with_context(model, split, chosen, context, part)
+    known_M = np.isfinite(bits_M[receptive_field])  # the rest is of damaged recordings
 
     def mean(values_M: npt.NDArray[np.float64]) -> Interval:
         sums_N = np.bincount(recording_M[known_M], weights=values_M[known_M])
@@ -77,13 +78,13 @@ def measure_context(
     if not known_M.any():
         return []
     return [
-        ContextPoint(context, mean(bits_M[context]), mean(bits_M[context] - bits_M[field]))
+        ContextPoint(context, mean(bits_M[context]), mean(bits_M[context] - bits_M[receptive_field]))
         for context in contexts
     ]
 
 
 def bits_with_context(
-    model: Model, split: Split, chosen: npt.NDArray[np.int64], context: int, tell: Tell
+    model: Model, split: Split, chosen: npt.NDArray[np.int64], context: int, progress: OnProgress
 ) -> npt.NDArray[np.float64]:
     """Bits (M,) of the chosen predictions, each from a window of its own; NaN where it cannot be read."""
     size = min(len(chosen), max(1, BATCH_SAMPLES // context))
@@ -91,10 +92,9 @@ def bits_with_context(
     parts = []
     for number, batch in enumerate(read_batches(model, split, plan, context=context), start=1):
         with torch.inference_mode():
-            outputs_BKT, codes_BT, counts_BT = model.predict(batch)
-            nats_B = model.head.nats(outputs_BKT[:, :, -1:], codes_BT[:, -1:])[:, 0]
-        parts.append(nats_B.double().where(counts_BT[:, -1], math.nan).cpu().numpy() / math.log(2))
-        tell(number / plan.num_batches)
+            nats_B, counts_B = nats_by_row(model, batch)  # of one prediction, the last
+        parts.append(nats_B.double().where(counts_B > 0, math.nan).cpu().numpy() / math.log(2))
+        progress(number / plan.num_batches)
     return np.concatenate(parts)[: len(chosen)]
 
 

@@ -1,67 +1,83 @@
-"""The curve of bits against context, as an SVG that takes its colours from the page around it."""
+"""The curve of bits against context: positions and words in the drawing that `curve.svg.j2` makes of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from wavenet_pl.evaluation.context import ContextPoint, effective_receptive_field
 
-_WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 32, 34, 48
+WIDTH, HEIGHT = 640, 300
+LEFT, RIGHT, TOP, BOTTOM = 56, 608, 34, 252
+"""Edges of the plot within the drawing, from its upper left corner."""
 
 
-def draw_curve(points: Sequence[ContextPoint], receptive_field: int) -> str:
-    """An SVG element: context doubles with each step to the right; the band is the interval over recordings.
+@dataclass(frozen=True)
+class Curve:
+    """Context doubles with each step to the right; the band is the interval over recordings. Places are SVG's."""
+
+    label: str
+    """All of it in one sentence."""
+    line: str
+    band: str
+    nominal: str
+    """How far to the right the nominal receptive field is."""
+    effective: str
+    """The same of the effective one."""
+    across: tuple[tuple[str, str], ...]
+    """(x, samples of context) of each tick."""
+    up: tuple[tuple[str, str], ...]
+    """(y, bits) of each line of the grid."""
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = RIGHT
+    top: int = TOP
+    bottom: int = BOTTOM
+
+
+def lay_out_curve(points: Sequence[ContextPoint], receptive_field: int) -> Curve:
+    """Where everything is.
 
     Args:
         points: at least one.
         receptive_field: nominal, in samples; marked, as is the effective one.
     """
-    lows, highs = zip(
-        *((_finite(p.bits.low, p.bits.mean), _finite(p.bits.high, p.bits.mean)) for p in points), strict=True
-    )
-    bottom, top = min(lows), max(max(highs), min(lows) + 0.1)
-    most = math.log2(points[-1].context) or 1.0
+    lows = [_finite(point.bits.low, point.bits.mean) for point in points]
+    highs = [_finite(point.bits.high, point.bits.mean) for point in points]
+    least, most = min(lows), max(*highs, min(lows) + 0.1)
+    doublings = math.log2(points[-1].context) or 1.0
 
-    def place(context: float, bits: float) -> tuple[float, float]:
-        x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * math.log2(context) / most
-        return x, _TOP + (_HEIGHT - _TOP - _BOTTOM) * (top - bits) / (top - bottom)
+    def x(context: float) -> float:
+        return LEFT + (RIGHT - LEFT) * math.log2(context) / doublings
 
-    line = [place(point.context, point.bits.mean) for point in points]
-    upper = [place(point.context, high) for point, high in zip(points, highs, strict=True)]
-    lower = [place(point.context, low) for point, low in zip(points, lows, strict=True)]
+    def y(bits: float) -> float:
+        return TOP + (BOTTOM - TOP) * (most - bits) / (most - least)
+
+    xs = [x(point.context) for point in points]
+    upper, lower = list(map(y, highs)), list(map(y, lows))
     effective = effective_receptive_field(points)
-    base = _HEIGHT - _BOTTOM
-    marks = [
-        f'<path class="{name}" d="M{place(context, top)[0]:.1f} {_TOP - 6}V{base}"/>'
-        for name, context in (("nominal", receptive_field), ("effective", effective))
-    ]
-    step = max(1, round(most / 8))
-    ticks = [
-        f'<text x="{place(2**power, top)[0]:.1f}" y="{base + 18}" text-anchor="middle">{2**power}</text>'
-        for power in range(0, int(most) + 1, step)
-    ]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        bits = bottom + share * (top - bottom)
-        y = place(1, bits)[1]
-        ticks.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
-        ticks.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{bits:.2f}</text>')
-    title = (
-        f"Bits per sample against context: {points[0].bits.mean:.2f} with {points[0].context} sample, "
-        f"{points[-1].bits.mean:.2f} with {points[-1].context}; {effective} samples are used of {receptive_field}"
-    )
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">{"".join(ticks)}'
-        f'<polygon class="band" points="{_points([*upper, *reversed(lower)])}"/>'
-        f'{"".join(marks)}<polyline class="line" points="{_points(line)}"/>'
-        f'<text x="{_LEFT}" y="16">bits per sample</text>'
-        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 8}" text-anchor="end">samples of context</text></svg>'
+    step = max(1, round(doublings / 8))
+    grid = [least + share * (most - least) for share in (0, 0.25, 0.5, 0.75, 1)]
+    first, last = points[0], points[-1]
+    return Curve(
+        label=(
+            f"Bits per sample against context: {first.bits.mean:.2f} with {first.context} "
+            f"{'sample' if first.context == 1 else 'samples'}, {last.bits.mean:.2f} with {last.context}; "
+            f"{effective} of {receptive_field} samples are used"
+        ),
+        line=_path(xs, [y(point.bits.mean) for point in points]),
+        band=_path([*xs, *reversed(xs)], [*upper, *reversed(lower)]),
+        nominal=f"{x(receptive_field):.1f}",
+        effective=f"{x(effective):.1f}",
+        across=tuple((f"{x(2**power):.1f}", f"{2**power}") for power in range(0, int(doublings) + 1, step)),
+        up=tuple((f"{y(bits):.1f}", f"{bits:.2f}") for bits in grid),
     )
 
 
-def _points(places: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+def _path(xs: Sequence[float], ys: Sequence[float]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
 
 
 def _finite(bound: float, mean: float) -> float:

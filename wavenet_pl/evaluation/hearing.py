@@ -1,4 +1,4 @@
-"""Which keys of a piano are heard: basic-pitch's network, and how well clips agree with the notes they were told.
+"""Which keys of a piano are heard: basic-pitch's network, and how well clips agree with the notes of their condition.
 
 Shapes: N rows of a piano roll, J frames of the judge, K the keys of a piano.
 """
@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.audio.features import NUM_KEYS, NotesSpec
-from wavenet_pl.audio.midi import PEDAL_DOWN
+from wavenet_pl.audio.midi import NUM_KEYS, PEDAL_DOWN
 from wavenet_pl.audio.resampling import resample
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.likeness import Measure
@@ -83,7 +82,9 @@ class NoteJudge:
         return np.asarray(activations_JK >= _HEARD)
 
 
-def told_keys(roll_NF: npt.NDArray[np.uint8], spec: NotesSpec, num_samples: int, sample_rate: int) -> Keys:
+def condition_keys(
+    roll_NF: npt.NDArray[np.uint8], hop_length: int, num_samples: int, sample_rate: int
+) -> Keys:
     """The roll of a recording's beginning in the frames of the judge.
 
     A key counts from when it is struck, at any velocity, until it is let go and the sustain pedal is up, as is usual
@@ -91,12 +92,12 @@ def told_keys(roll_NF: npt.NDArray[np.uint8], spec: NotesSpec, num_samples: int,
 
     Args:
         roll_NF: all rows of the recording, the last column its pedal.
-        spec: how long a row is.
+        hop_length: samples in a row.
         num_samples: of the beginning.
         sample_rate: of the recording in Hz.
     """
     frames_J = np.arange(-(-num_samples * _RATE // (sample_rate * _HOP)))
-    rows_J = frames_J * _HOP * sample_rate // (_RATE * spec.hop_length)
+    rows_J = frames_J * _HOP * sample_rate // (_RATE * hop_length)
     return _sounding(roll_NF)[np.minimum(rows_J, len(roll_NF) - 1)]
 
 
@@ -108,18 +109,20 @@ def _sounding(roll_NF: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return np.asarray((last_down_NK > 0) & (last_down_NK >= last_up_N1))
 
 
-def compare_keys(generated: Sequence[Keys], recorded: Sequence[Keys], told: Sequence[Keys]) -> list[Measure]:
+def compare_keys(
+    generated: Sequence[Keys], recorded: Sequence[Keys], condition: Sequence[Keys]
+) -> list[Measure]:
     """Precision, recall and F1 over frames and keys, with intervals over clips.
 
-    Chance is the generated clips beside what the next clip was told; there is none where all were told the same.
+    Chance is the generated clips beside the condition of the next clip; there is none where all have the same one.
 
     Args:
         generated: keys heard in each clip.
         recorded: keys heard in its recorded counterpart.
-        told: keys that it was told; a clip counts as far as its recording reaches.
+        condition: keys of its condition; a clip counts as far as its recording reaches.
     """
-    others = [_next_other(told, clip) for clip in range(len(told))]
-    pairs = [(generated, told), (recorded, told)]
+    others = [_next_other(condition, clip) for clip in range(len(condition))]
+    pairs = [(generated, condition), (recorded, condition)]
     known = [clip for clip, other in enumerate(others) if other is not None]
     if known:
         pairs.append(([generated[clip] for clip in known], [others[clip] for clip in known]))  # type: ignore[misc]
@@ -127,10 +130,10 @@ def compare_keys(generated: Sequence[Keys], recorded: Sequence[Keys], told: Sequ
     return [Measure(name, *(column[name] for column in columns)) for name in ("precision", "recall", "F1")]
 
 
-def _next_other(told: Sequence[Keys], clip: int) -> Keys | None:
-    """What the next clip was told that was told something else."""
-    following = (told[(clip + step) % len(told)] for step in range(1, len(told)))
-    return next((keys for keys in following if not np.array_equal(keys, told[clip])), None)
+def _next_other(condition: Sequence[Keys], clip: int) -> Keys | None:
+    """The condition of the next clip that has another one."""
+    following = (condition[(clip + step) % len(condition)] for step in range(1, len(condition)))
+    return next((keys for keys in following if not np.array_equal(keys, condition[clip])), None)
 
 
 def _agreement(heard: Sequence[Keys], meant: Sequence[Keys]) -> dict[str, Interval]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from wavenet_pl.audio.features import NotesSpec
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.clips import Clip
-from wavenet_pl.evaluation.hearing import NoteJudge, compare_keys, told_keys
+from wavenet_pl.evaluation.hearing import NoteJudge, compare_keys, condition_keys
 from wavenet_pl.evaluation.likeness import Embeddings, Measure
-from wavenet_pl.evaluation.scoring import Tell
+from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.evaluation.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
 from wavenet_pl.files.foreign import printable
+from wavenet_pl.inputs.input import Input
+from wavenet_pl.inputs.notes import Notes
+from wavenet_pl.inputs.speaker import Speaker
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.split import Split
-
-_TELLS_VOICE = {"speaker", "mel"}
-"""Inputs that say whose voice it should be."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +33,32 @@ class Judgement:
 
 
 def judge_clips(
-    inputs: Iterable[str], split: Split, scored: Sequence[int], clips: Sequence[Clip], tell: Tell
+    inputs: Sequence[Input], split: Split, scored: Sequence[int], clips: Sequence[Clip], progress: OnProgress
 ) -> list[Judgement]:
-    """By ear, as far as the judges are installed: notes where the model was told notes, else voices.
+    """By ear, as far as the judges are installed: notes where the model has notes as an input, else voices.
 
     Args:
-        inputs: what the model was told.
+        inputs: of the model.
         split: that the clips are of.
         scored: positions of recordings that can be read.
         clips: generated, beside their recordings.
-        tell: is told the share that is done.
+        progress: takes the share that is done.
     """
-    places = {split[position].key: position for position in scored}
-    pairs = [(clip, places[clip.key]) for clip in clips if clip.key in places and len(clip.recorded)]
+    positions = {split[position].key: position for position in scored}
+    pairs = [(clip, positions[clip.key]) for clip in clips if clip.key in positions and len(clip.recorded)]
     if not pairs:
         return []
-    inputs = set(inputs)
+    heard_as = {each.heard_as for each in inputs}
+    notes = next((each for each in inputs if isinstance(each, Notes)), None)
+    has_voice = "voice" in heard_as
     judged = []
-    if "notes" in inputs:
-        judged.append(_judged("Notes, heard by basic-pitch", lambda: _notes(split, pairs, tell)))
-    if "notes" not in inputs or "speaker" in inputs:
-        told = bool(inputs & _TELLS_VOICE)
+    if notes is not None:
+        judged.append(_judged("Notes, heard by basic-pitch", lambda: _notes(notes, split, pairs, progress)))
+    if notes is None or has_voice:
         judged.append(
-            _judged("Voices, heard by Resemblyzer", lambda: _voices(split, scored, pairs, told, tell))
+            _judged(
+                "Voices, heard by Resemblyzer", lambda: _voices(split, scored, pairs, has_voice, progress)
+            )
         )
     return judged
 
@@ -69,29 +71,34 @@ def _judged(title: str, judge: Callable[[], tuple[list[Measure], list[str]]]) ->
     return Judgement(title, tuple(measures), tuple(remarks))
 
 
-def _notes(split: Split, pairs: Sequence[tuple[Clip, int]], tell: Tell) -> tuple[list[Measure], list[str]]:
-    judge, rate, spec = NoteJudge(), split.sample_rate, split.labels.features["notes"]
-    assert isinstance(spec, NotesSpec)
-    generated, recorded, told = [], [], []
+def _notes(
+    notes: Notes, split: Split, pairs: Sequence[tuple[Clip, int]], progress: OnProgress
+) -> tuple[list[Measure], list[str]]:
+    judge, rate = NoteJudge(), split.sample_rate
+    generated, recorded, condition = [], [], []
     for number, (clip, position) in enumerate(pairs, start=1):
-        roll_NF = split.try_read_features(position, "notes")
+        roll_NF = notes.stored(split, position)
         assert not isinstance(roll_NF, Damage), "it was scored"
         generated.append(judge.hear(clip.generated, rate))
         recorded.append(judge.hear(clip.recorded, rate))
-        told.append(told_keys(roll_NF, spec, len(clip.recorded), rate))
-        tell(number / len(pairs))
-    return compare_keys(generated, recorded, told), []
+        condition.append(condition_keys(roll_NF, notes.hop_length, len(clip.recorded), rate))
+        progress(number / len(pairs))
+    return compare_keys(generated, recorded, condition), []
 
 
 def _voices(
-    split: Split, scored: Sequence[int], pairs: Sequence[tuple[Clip, int]], told: bool, tell: Tell
+    split: Split,
+    scored: Sequence[int],
+    pairs: Sequence[tuple[Clip, int]],
+    has_voice: bool,
+    progress: OnProgress,
 ) -> tuple[list[Measure], list[str]]:
     judge, rate = VoiceJudge(), split.sample_rate
     made = [judge.embed(clip.generated, rate) for clip, _ in pairs]
     real = [judge.embed(clip.recorded, rate) for clip, _ in pairs]
     remarks = []
-    for what, found in (("generated", made), ("recorded", real)):
-        if mute := [clip.key for (clip, _), voice in zip(pairs, found, strict=True) if voice is None]:
+    for what, voices in (("generated", made), ("recorded", real)):
+        if mute := [clip.key for (clip, _), voice in zip(pairs, voices, strict=True) if voice is None]:
             remarks.append(
                 f"no voice is heard in {len(mute)} of {len(pairs)} {what} clips, which do not count: "
                 f"{'beside ' if what == 'generated' else ''}{', '.join(map(printable, mute))}"
@@ -103,9 +110,9 @@ def _voices(
     ]
     samples = max(len(clip.generated) for clip, _ in pairs)
     answers: list[Measure | str] = []
-    if told and any(recording.speaker >= 0 for *_, recording in split.places):
-        answers.append(_similarity(judge, split, scored, heard, lambda share: tell(0.3 + 0.4 * share)))
-    answers.append(_distance(judge, split, scored, heard, samples, lambda share: tell(0.7 + 0.3 * share)))
+    if has_voice and split.labels.tables.get(Speaker.name):
+        answers.append(_similarity(judge, split, scored, heard, lambda share: progress(0.3 + 0.4 * share)))
+    answers.append(_distance(judge, split, scored, heard, samples, lambda share: progress(0.7 + 0.3 * share)))
     measures = [answer for answer in answers if isinstance(answer, Measure)]
     return measures, remarks + [answer for answer in answers if isinstance(answer, str)]
 
@@ -119,10 +126,10 @@ class _Heard(NamedTuple):
 
 
 def _similarity(
-    judge: VoiceJudge, split: Split, scored: Sequence[int], heard: Sequence[_Heard], tell: Tell
+    judge: VoiceJudge, split: Split, scored: Sequence[int], heard: Sequence[_Heard], progress: OnProgress
 ) -> Measure | str:
     """To the speakers' recordings, or why there is none."""
-    voices = _embed(judge, split, scored, None, tell)
+    voices = _embed(judge, split, scored, None, progress)
     rows = {position: row for row, position in enumerate(voices)}
     counted = [clip for clip in heard if clip.position in rows]
     measure = compare_speakers(
@@ -130,7 +137,7 @@ def _similarity(
         np.array([clip.recorded for clip in counted]),
         np.array([rows[clip.position] for clip in counted]),
         np.array(list(voices.values())),
-        np.array([split[position].speaker for position in voices]),
+        np.array([_speaker(split, position) for position in voices]),
     )
     return measure or "no similarity: no speaker of a clip has another recording that was scored"
 
@@ -141,7 +148,7 @@ def _distance(
     scored: Sequence[int],
     heard: Sequence[_Heard],
     samples: int,
-    tell: Tell,
+    progress: OnProgress,
 ) -> Measure | str:
     """From the beginnings of recordings that no clip stands beside, or why there is none."""
     # Recordings come again where there are fewer than clips: then only the first clip of each counts.
@@ -149,7 +156,7 @@ def _distance(
     free = [position for position in scored if position not in once]
     if min(len(once), len(free)) >= FEWEST_CLIPS:
         free.sort(key=lambda position: split[position].frames < samples)
-        others = _embed(judge, split, free[: len(once)], samples, tell)
+        others = _embed(judge, split, free[: len(once)], samples, progress)
         measure = compare_sets(
             np.array([clip.generated for clip in once.values()]),
             np.array([clip.recorded for clip in once.values()]),
@@ -165,7 +172,7 @@ def _distance(
 
 
 def _embed(
-    judge: VoiceJudge, split: Split, positions: Sequence[int], samples: int | None, tell: Tell
+    judge: VoiceJudge, split: Split, positions: Sequence[int], samples: int | None, progress: OnProgress
 ) -> dict[int, Embeddings]:
     """Position -> the voice in the beginning of a recording, where there is one."""
     voices = {}
@@ -174,5 +181,11 @@ def _embed(
         voice = judge.embed(split.read(position, 0, end), split.sample_rate)
         if voice is not None:
             voices[position] = voice
-        tell(number / len(positions))
+        progress(number / len(positions))
     return voices
+
+
+def _speaker(split: Split, position: int) -> int:
+    """Row of a recording's speaker, -1 for none."""
+    rows = split[position].rows.get(Speaker.name, ())
+    return rows[0] if rows else -1

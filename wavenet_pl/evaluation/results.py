@@ -1,8 +1,9 @@
-"""All that an evaluation found: for the page, and as plain numbers."""
+"""All results of an evaluation: for the page, and as plain numbers."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +15,9 @@ from wavenet_pl.evaluation.scoring import Group, Score, gaps, grouped
 from wavenet_pl.evaluation.screen import KINDS
 from wavenet_pl.numbers.intervals import LEVEL
 from wavenet_pl.shards.split import Split
+
+NONE = "(none named)"
+"""Group of the recordings that no name applies to."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ class Results:
     subject: Subject
     recordings: Split
     """Those that were drawn, in the order in which they are scored."""
-    speakers: tuple[str, ...]
-    tags: tuple[str, ...]
+    tables: Mapping[str, tuple[str, ...]]
+    """Table -> names by row, as of the recordings."""
     baselines: Baselines | None = None
     """On the drawn recordings; None where the data has no training split."""
     scores: list[Score] = field(default_factory=list)
@@ -65,13 +69,15 @@ class Results:
         """All recordings."""
         return grouped("all recordings", self.scores)
 
-    def by_speaker(self) -> list[Group]:
-        """Speakers in the order of their names; nobody for recordings that name none."""
-        return self._groups(dict(enumerate(self.speakers)), "speaker")
-
-    def by_tag(self) -> list[Group]:
-        """Tags in the order of their names; a recording is in each of its tags."""
-        return self._groups(dict(enumerate(self.tags)), "tag")
+    def by_name(self, table: str) -> list[Group]:
+        """Groups of a table's names, in their order; a recording is in each that applies, or in a last one of none."""
+        members: dict[int, list[Score]] = {}
+        for score in self.scores:
+            for row in self.recordings[score.position].rows.get(table, (-1,)):
+                members.setdefault(row, []).append(score)
+        names = dict(enumerate(self.tables[table]))
+        groups = [grouped(names.get(row, NONE), scores) for row, scores in members.items()]
+        return sorted(groups, key=lambda group: (group.name == NONE, group.name))
 
     def by_recording(self) -> list[Group]:
         """Recordings, the costliest first."""
@@ -97,14 +103,14 @@ class Results:
             "baselines": None if self.baselines is None else asdict(self.baselines),
             "overall": asdict(self.overall),
             "gaps": {name: tuple(gap) for name, gap in gaps(self.scores).items()},
-            "speakers": list(map(asdict, self.by_speaker())),
-            "tags": list(map(asdict, self.by_tag())),
+            "tables": {table: list(map(asdict, self.by_name(table))) for table in self.tables},
             "recordings": list(map(asdict, self.by_recording())),
             "context": list(map(asdict, self.context)),
             "effective_receptive_field": effective,
             "effective_tolerance_bits": TOLERANCE,
             "clips": [
-                {"recording": clip.key, "told": clip.told, "faults": clip.faults} for clip in self.clips
+                {"recording": clip.key, "condition": clip.condition, "faults": clip.faults}
+                for clip in self.clips
             ],
             "faults": {
                 kind: {"generated": made, "recorded": real} for kind, (made, real) in self.faults().items()
@@ -113,15 +119,6 @@ class Results:
             "judgements": list(map(asdict, self.judgements)),
         }
         return dict(finite(plain))
-
-    def _groups(self, names: dict[int, str], what: str) -> list[Group]:
-        members: dict[int, list[Score]] = {}
-        for score in self.scores:
-            recording = self.recordings[score.position]
-            for row in recording.tags if what == "tag" else (recording.speaker,):
-                members.setdefault(row, []).append(score)
-        groups = [grouped(names.get(row, "(none named)"), scores) for row, scores in members.items()]
-        return sorted(groups, key=lambda group: group.name) if names else []
 
 
 def finite(tree: Any) -> Any:

@@ -59,11 +59,11 @@ def read_batches(
 ) -> Iterator[dict[str, Any]]:
     """The batches of a plan, each slot after `context` samples of its recording, where the model's weights are.
 
-    With what the model is told about them, and with `others` also something else, as `Conditions`.
+    With their conditions, and with `others` also wrong values of them, as `Conditions`.
     """
     conditions = Conditions(
         split,
-        tuple(model.inputs),
+        model.inputs,
         num_columns=context + plan.crop_samples - 1,
         frame_context=model.config.model.condition.frame_context,
         others=others,
@@ -72,9 +72,11 @@ def read_batches(
         yield model.to_device(batch)
 
 
-def every_slot(frames: Integers, *, crop_samples: int, batch_size: int) -> EpochPlan:
-    """As in validation: each sample of each recording once, recording by recording."""
-    return EpochPlan(frames, crop_samples, batch_size, seed=0, epoch=0, fingerprint="", shuffle=False)
+def every_slot(model: Model, split: Split) -> EpochPlan:
+    """As in validation: each sample of each recording once, recording by recording, in crops of the model's length."""
+    crop = model.config.data.crop_samples
+    size = max(1, BATCH_SAMPLES // (crop + model.receptive_field))
+    return EpochPlan(split.frames, crop, size, seed=0, epoch=0, fingerprint="", shuffle=False)
 
 
 def choose_slots(frames: Integers, chosen: Integers, *, crop_samples: int, batch_size: int) -> ChosenSlots:

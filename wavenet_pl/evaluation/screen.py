@@ -1,4 +1,4 @@
-"""What can be wrong with a clip, found without a listener: one small function for each way that generation fails."""
+"""What can be wrong with a clip, detected without a listener: one small function for each way that generation fails."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def noise(audio: Audio, sample_rate: int) -> str:
 
 
 def locked(audio: Audio, sample_rate: int) -> str:
-    """One value, or a short cycle of values, comes again and again: the network found a loop."""
+    """One value, or a short cycle of values, comes again and again: the network is in a loop."""
     size = max(2, round(_STUCK_SECONDS * sample_rate))
     for cycle in range(1, _LONGEST_CYCLE + 1):
         if len(audio) < cycle + size:
@@ -93,6 +93,6 @@ KINDS: dict[str, Callable[[Audio, int], str]] = {
 
 
 def screen(audio: Audio, sample_rate: int) -> dict[str, str]:
-    """Kind of fault -> what was found, for the faults that a clip (samples,) of full scale 1 has."""
-    found = {kind: look(audio, sample_rate) for kind, look in KINDS.items()}
-    return {kind: text for kind, text in found.items() if text}
+    """Kind of fault -> what is wrong, in words, for the faults that a clip (samples,) of full scale 1 has."""
+    texts = {kind: look(audio, sample_rate) for kind, look in KINDS.items()}
+    return {kind: text for kind, text in texts.items() if text}

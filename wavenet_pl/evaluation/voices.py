@@ -97,15 +97,15 @@ def compare_speakers(
                 chances.append(cosines(np.tile(recorded_ND[clip], (len(others), 1)), others).mean())
     if not kept:
         return None
-    rows, told_ND = [clip for clip, _ in kept], np.array([mean for _, mean in kept])
+    rows, speakers_ND = [clip for clip, _ in kept], np.array([mean for _, mean in kept])
 
     def mean(values_N: npt.ArrayLike) -> Interval:
         return mean_and_interval(values_N, np.ones_like(values_N))
 
     return Measure(
         "similarity to the speaker",
-        mean(cosines(generated_ND[rows], told_ND)),
-        mean(cosines(recorded_ND[rows], told_ND)),
+        mean(cosines(generated_ND[rows], speakers_ND)),
+        mean(cosines(recorded_ND[rows], speakers_ND)),
         mean(chances) if chances else None,
     )
 

@@ -1,4 +1,4 @@
-"""The condition of clips while they are made: columns as they are asked for.
+"""The condition of clips while they are generated: columns made when an engine needs them.
 
 Shapes: B clips, H condition, T time.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wavenet_pl.conditioning import Conditioner
-from wavenet_pl.generation.requests import ClipRequest
-from wavenet_pl.generation.telling import tell
-from wavenet_pl.shards.labels import Labels
+from wavenet_pl.generation.requests import Clip
+from wavenet_pl.inputs.frames import Frames
+from wavenet_pl.inputs.input import Columns
 
 _BLOCK = 4096  # columns of a condition at a time
 
@@ -33,7 +34,7 @@ class Condition(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class GivenCondition:
-    """Columns that are all there."""
+    """A condition whose columns were all made beforehand."""
 
     condition: Tensor
     """(B, H, T), or (B, H, 1)."""
@@ -52,40 +53,27 @@ class GivenCondition:
 
 
 class ClipCondition:
-    """The condition of clips that are told names and frames, made a block at a time while they are generated.
+    """The condition of resolved clips, made a block at a time while they are generated.
 
-    Blocks begin at fixed samples and each clip has its own, so no column depends on what else is asked for, or when.
+    Blocks begin at fixed samples and each clip has its own, so no column depends on which others are made, or when.
 
     Args:
-        conditioner: what reads it; None for a model without a condition.
-        labels: the names that the model knows, and how its frames are made.
-        clips: what they are told.
+        conditioner: of the model.
+        clips: with a value for each input.
         frame_context: frames around those of the samples.
         device: where the conditioner is.
-
-    Raises:
-        ValueError: something is missing, or is not what this model can be told.
     """
 
     def __init__(
-        self,
-        conditioner: Conditioner | None,
-        labels: Labels,
-        clips: Sequence[ClipRequest],
-        *,
-        frame_context: int,
-        device: torch.device,
+        self, conditioner: Conditioner, clips: Sequence[Clip], *, frame_context: int, device: torch.device
     ) -> None:
-        self._conditioner, self._labels, self._clips = conditioner, labels, clips
+        self._conditioner, self._clips = conditioner, clips
         self._frame_context, self._device = frame_context, device
-        self._inputs = [] if conditioner is None else conditioner.names
         self._blocks: dict[int, tuple[int, Tensor]] = {}
-        self.constant = not any(name in labels.features for name in self._inputs)
-        for clip in clips:
-            self._batch(clip, 0, 1)  # a mistake shows before anything is generated
+        self.constant = not any(isinstance(each, Frames) for each in conditioner.model_inputs)
 
     def columns(self, row: int, begin: int, end: int) -> Tensor:
-        """As `Condition.columns`; what is after the last frame is told nothing."""
+        """As `Condition.columns`; after the last frame all features are 0."""
         if self.constant:
             return self._block(row, 0)
         first, last = begin // _BLOCK, max(begin, end - 1) // _BLOCK
@@ -95,23 +83,16 @@ class ClipCondition:
     def _block(self, row: int, block: int) -> Tensor:
         number, columns_HT = self._blocks.get(row, (-1, torch.empty(0)))
         if number != block:
-            columns = 1 if self.constant else _BLOCK
-            assert self._conditioner is not None
+            columns = Columns(block * _BLOCK, 1 if self.constant else _BLOCK, self._frame_context)
             with torch.inference_mode():
-                batch = self._batch(self._clips[row], block * _BLOCK, columns)
-                columns_HT = self._conditioner(batch, columns)[0]
+                columns_HT = self._conditioner(self._batch(self._clips[row], columns), columns.number)[0]
             self._blocks[row] = block, columns_HT
         return columns_HT
 
-    def _batch(self, clip: ClipRequest, begin: int, num_columns: int) -> dict[str, Any]:
-        batch = tell(
-            self._inputs,
-            self._labels,
-            num_columns=num_columns,
-            frame_context=self._frame_context,
-            begin=begin,
-            speaker=clip.speaker,
-            tags=clip.tags,
-            features=clip.features,
-        )
-        return {name: value.to(self._device) for name, value in batch.items()}
+    def _batch(self, clip: Clip, columns: Columns) -> dict[str, Tensor]:
+        """The fields of one clip for some columns, as a batch of one row."""
+        return {
+            name: torch.from_numpy(np.asarray(value)[None]).to(self._device)
+            for each in self._conditioner.model_inputs
+            for name, value in each.fields(clip.values[each.name], columns).items()
+        }

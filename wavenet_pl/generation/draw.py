@@ -20,7 +20,7 @@ class Draw:
     """
 
     temperature: float = 1.0
-    """1 draws from the model, less is bolder, 0 takes the most probable code."""
+    """1 draws from the model, below 1 is more cautious, 0 takes the most probable code."""
     top_p: float = 1.0
     """Draw from the fewest codes whose probability reaches this share."""
     seed: int = 0

@@ -1,4 +1,4 @@
-"""What is asked of an engine: clips of any lengths, each with prompt and condition; checked here for all engines.
+"""A job of an engine: clips of any lengths, each with prompt and condition; checked here for all engines.
 
 Shapes: B clips, T time, N new samples, H condition.
 """
@@ -17,7 +17,7 @@ from wavenet_pl.heads import Head
 from wavenet_pl.network import WaveNet
 
 CHUNK = 200
-"""Samples that are handed out at a time where nobody says anything else."""
+"""Samples that are handed out at a time by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +31,13 @@ class Job:
     inputs: tuple[Tensor, ...]
     """(T,) int64 for each clip: one silence code, as before every recording, and its prompt."""
     condition: Condition | None
-    """What each clip is told, from its prompt's beginning on."""
+    """Of each clip, from its prompt's beginning on."""
     chunk: int
     """Samples to hand out at a time."""
 
     @property
     def num_samples(self) -> int:
-        """Those of the longest clip."""
+        """New samples of the longest clip."""
         return max(self.lengths)
 
     @property
@@ -64,7 +64,7 @@ class Job:
             return None
         prompts = (len(inputs_T) - 1 for inputs_T in self.inputs)
         return torch.stack(
-            [self.condition.columns(row, begin + told, end + told) for row, told in enumerate(prompts)]
+            [self.condition.columns(row, begin + prompt, end + prompt) for row, prompt in enumerate(prompts)]
         )
 
     def ended(self, start: int, codes_BN: Tensor) -> Tensor:
@@ -115,13 +115,13 @@ def build_job(
         _check_prompts(prompts, batch, network.quantization_channels)
         inputs = tuple(torch.cat([silence_T, prompt_T.cpu()]) for prompt_T in prompts)
     if isinstance(condition, Tensor):
-        columns = max(len(told_T) - 1 + length for told_T, length in zip(inputs, lengths, strict=True))
+        columns = max(len(inputs_T) - 1 + length for inputs_T, length in zip(inputs, lengths, strict=True))
         _check_condition(condition, batch, network.condition_channels, columns)
         condition = GivenCondition(condition)
     if (condition is None) != (network.condition_channels == 0):
-        found, expected = ("missing", "one") if condition is None else ("given", "none")
+        actual, expected = ("missing", "one") if condition is None else ("given", "none")
         raise ValueError(
-            f"condition is {found}, expected {expected}: the network has condition_channels "
+            f"condition is {actual}, expected {expected}: the network has condition_channels "
             f"{network.condition_channels}; use what the model tells it"
         )
     return Job(draw, lengths, inputs, condition, chunk)
@@ -139,9 +139,9 @@ def _check_condition(condition: Tensor, batch: int, channels: int, columns: int)
 def _check_prompts(prompts: Sequence[Tensor] | Tensor, batch: int, quantization_channels: int) -> None:
     kinds = {(prompt_T.dtype, prompt_T.ndim) for prompt_T in prompts}
     if len(prompts) != batch or any(ndim != 1 or dtype.is_floating_point for dtype, ndim in kinds):
-        found = ", ".join(sorted(f"{dtype} of {ndim} dimensions" for dtype, ndim in kinds))
+        kinds_text = ", ".join(sorted(f"{dtype} of {ndim} dimensions" for dtype, ndim in kinds))
         raise ValueError(
-            f"prompts are {len(prompts)} times {found}, expected {batch} times codes of shape (time,); encode the "
+            f"prompts are {len(prompts)} times {kinds_text}, expected {batch} times codes of shape (time,); encode the "
             "audio, and give one row for each clip"
         )
     for prompt_T in prompts:

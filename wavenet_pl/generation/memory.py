@@ -1,4 +1,4 @@
-"""Whether so many clips fit into memory: said before the first sample, and not by a kill in the middle."""
+"""Whether a batch of clips fits into memory: checked before the first sample, so that no kill ends it halfway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_memory(network: WaveNet, job: Job) -> None:
     Raises:
         UserError: says how many clips have.
     """
-    free = free_bytes(network.output.weight.device)
+    free = free_bytes(next(network.parameters()).device)
     each = bytes_of_clip(network, job.chunk)
     if free is not None and each * len(job.lengths) > free:
         raise UserError(
@@ -33,14 +33,14 @@ def check_memory(network: WaveNet, job: Job) -> None:
 
 def bytes_of_clip(network: WaveNet, chunk: int) -> int:
     """About what one more clip of a batch takes, with the condition of one chunk."""
-    config, size = network.config, network.output.weight.element_size()
+    config, size = network.config, next(network.parameters()).element_size()
     state = config.receptive_field * config.residual_channels
-    widest = config.gate_channels + config.skip_channels + network.output.out_channels
+    widest = config.gate_channels + config.skip_channels + network.num_parameters
     return size * (_COPIES * state + widest + chunk * network.condition_channels) + 24 * chunk
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that can still be had there; None where nobody says."""
+    """Memory in bytes that is still free on the device; None where it cannot be found out."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

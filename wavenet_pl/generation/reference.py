@@ -75,35 +75,35 @@ def absorb(network: WaveNet, job: Job) -> tuple[State, Tensor]:
     """The state after all inputs but the last of each clip, and these last inputs (B,).
 
     Each clip's prompt is absorbed by one forward over its last receptive_field samples, which is exact: no sample to
-    come depends on anything earlier. Clips go one by one and on one thread, so that none
-    depends on which others there are, or on the number of threads.
+    come depends on anything earlier. Clips go one by one and on one thread, so that none depends on the other clips or
+    on the number of threads.
     """
     device = next(network.parameters()).device
     states: list[State] = []
     last_known_T: Tensor | None = None
-    last_told: Tensor | None = None
+    last_condition_HT: Tensor | None = None
     for row, inputs_T in enumerate(job.inputs):
         end = len(inputs_T) - 1
         begin = max(0, end + 1 - network.receptive_field)
         known_T = inputs_T[begin:end]
-        told = None if job.condition is None else job.condition.columns(row, begin, end)
-        if row and _same(known_T, last_known_T) and _same(told, last_told):
+        condition_HT = None if job.condition is None else job.condition.columns(row, begin, end)
+        if row and _same(known_T, last_known_T) and _same(condition_HT, last_condition_HT):
             states.append(states[-1])
             continue
-        last_known_T, last_told = known_T, told
+        last_known_T, last_condition_HT = known_T, condition_HT
         with _inference(network):
             if begin == end:
                 states.append(_beginning(network))
             else:
-                condition = None if told is None else told.to(device)[None]
-                states.append(network(known_T.to(device)[None], condition)[1])
+                condition_1HT = None if condition_HT is None else condition_HT.to(device)[None]
+                states.append(network(known_T.to(device)[None], condition_1HT)[1])
     pasts = zip(*states, strict=True)
     codes_B = torch.stack([inputs_T[-1] for inputs_T in job.inputs]).to(device)
     return tuple(torch.cat(past) for past in pasts), codes_B
 
 
 def not_finite(sample: int) -> BadDataError:
-    """What is said where outputs are not finite."""
+    """The error for outputs that are not finite."""
     return BadDataError(
         f"the network's outputs are not finite near generated sample {sample}, expected numbers; "
         "its weights are damaged or its training diverged: use an earlier checkpoint"
@@ -112,7 +112,7 @@ def not_finite(sample: int) -> BadDataError:
 
 def _beginning(network: WaveNet) -> State:
     """The state of one recording that has not begun."""
-    weight = network.output.weight
+    weight = next(network.parameters())
     return tuple(
         weight.new_zeros(1, convolution.in_channels, convolution.context)
         for convolution in network.modules()

@@ -19,6 +19,7 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.model import Model
 from wavenet_pl.runs.weights import build_trained, encode_weights
+from wavenet_pl.shards import legacy
 from wavenet_pl.shards.labels import Labels
 
 DELTA_NAME = "delta.safetensors"
@@ -30,7 +31,7 @@ _NEW_ROWS = f"{SPEAKER_TABLE}[new]"
 
 @dataclass(frozen=True, kw_only=True)
 class Delta:
-    """What the file says beside the weights: text in its header."""
+    """The header of the file, beside the weights."""
 
     base: str
     """Where the base was: a checkpoint or an export."""
@@ -49,11 +50,13 @@ class Delta:
 def model_hash(model: Model) -> str:
     """64 hex digits that are the same for the same weights of the same model with the same tables."""
     digest = hashlib.sha256(json.dumps(to_plain(model.config)["model"], sort_keys=True).encode())
-    digest.update(encode_weights(model, step=0))
+    # As version 0.1.0 wrote labels, where it could: a base keeps its hash.
+    labels = legacy.labels_of(model.labels.tables, model.labels.frames) or model.labels.to_plain()
+    digest.update(encode_weights(model, step=0, labels=labels))
     return digest.hexdigest()
 
 
-def encode_delta(base: Model, adapted: Model, said: Delta) -> bytes:
+def encode_delta(base: Model, adapted: Model, header: Delta) -> bytes:
     """The weights that differ; of the speaker table the new rows alone, where the old ones are as they were."""
     before, changed = base.state_dict(), {}
     for name, tensor in adapted.state_dict().items():
@@ -62,7 +65,7 @@ def encode_delta(base: Model, adapted: Model, said: Delta) -> bytes:
             changed[_NEW_ROWS] = tensor[len(old) :].clone()
         elif not torch.equal(tensor, old):
             changed[name] = tensor.contiguous()
-    return save(changed, {_HEADER: json.dumps(asdict(said), sort_keys=True)})
+    return save(changed, {_HEADER: json.dumps(asdict(header), sort_keys=True)})
 
 
 def find_delta(path: Path) -> Path | None:
@@ -74,7 +77,7 @@ def find_delta(path: Path) -> Path | None:
 
 
 def read_delta(path: Path) -> tuple[Delta, dict[str, Tensor]]:
-    """What the file says, and its weights by name.
+    """The header of the file, and the weights by name.
 
     Raises:
         UserError: it is damaged, or was written by something else.
@@ -83,15 +86,15 @@ def read_delta(path: Path) -> tuple[Delta, dict[str, Tensor]]:
         open_file(path).close()  # the library would wait for a pipe
         with safe_open(path, framework="pt") as file:
             changed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-            said = json.loads((file.metadata() or {}).get(_HEADER, "null"))
-        wanted = {field.name: str for field in fields(Delta)} | {"labels": dict, "step": int}
-        if not isinstance(said, dict) or set(said) != set(wanted):
+            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+        wanted = {each.name: str for each in fields(Delta)} | {"labels": dict, "step": int}
+        if not isinstance(header, dict) or set(header) != set(wanted):
             raise ValueError("its header says nothing of an adaptation")
         for name, kind in wanted.items():
-            if type(said[name]) is not kind:
-                raise ValueError(f"its header has the {name} {said[name]!r:.40}, expected {kind.__name__}")
-        Labels.read(said["labels"])
-        return Delta(**said), changed
+            if type(header[name]) is not kind:
+                raise ValueError(f"its header has the {name} {header[name]!r:.40}, expected {kind.__name__}")
+        Labels.read(header["labels"])
+        return Delta(**header), changed
     except (SafetensorError, OSError, MemoryError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise UserError(
@@ -110,32 +113,33 @@ def load_delta(path: Path, load: Callable[[str], Model], base: str | os.PathLike
     Raises:
         UserError: the file is damaged, its base is not there, or it is another one; names both.
     """
-    said, changed = read_delta(path)
-    where = os.fspath(base) if base is not None else said.base
-    if not os.path.exists(where):
+    header, changed = read_delta(path)
+    base_path = os.fspath(base) if base is not None else header.base
+    if not os.path.exists(base_path):
         raise UserError(
-            f"{path} needs its base {where}, which is not there, expected a model with the hash "
-            f"{said.base_hash[:12]}; bring it back, or say where it is with `adapt {path} --base RUN --merge OUT`"
+            f"{path} needs its base {base_path}, which is not there, expected a model with the hash "
+            f"{header.base_hash[:12]}; bring it back, or say where it is with `adapt {path} --base RUN --merge OUT`"
         )
-    model = load(where)
-    found = model_hash(model)
-    if found != said.base_hash:
+    model = load(base_path)
+    base_hash = model_hash(model)
+    if base_hash != header.base_hash:
         raise UserError(
-            f"{path} was made on a base with the hash {said.base_hash[:12]} ({said.base}), and {where} has "
-            f"{found[:12]}, expected the same; use the base that it was made on"
+            f"{path} was made on a base with the hash {header.base_hash[:12]} ({header.base}), and {base_path} has "
+            f"{base_hash[:12]}, expected the same; use the base that it was made on"
         )
     state = {**model.state_dict(), **changed}
     if (rows := state.pop(_NEW_ROWS, None)) is not None:
         table = state.get(SPEAKER_TABLE)
         if table is None or rows.ndim != 2 or rows.shape[1] != table.shape[1]:
             raise UserError(
-                f"{path} has rows of shape {tuple(rows.shape)}, which fit no speaker table of {where}; copy it again"
+                f"{path} has rows of shape {tuple(rows.shape)}, which fit no speaker table of {base_path}; "
+                "copy it again"
             )
         state[SPEAKER_TABLE] = torch.cat([table, rows])
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     origin = {
         "sample_rate": model.sample_rate,
-        "index_fingerprint": said.index_fingerprint,
-        "labels": said.labels,
+        "index_fingerprint": header.index_fingerprint,
+        "labels": header.labels,
     }
     return build_trained(model.config, origin, state, path, size)

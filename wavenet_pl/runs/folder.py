@@ -66,6 +66,11 @@ class RunFolder:
         return self.path / "clips"
 
     @property
+    def examples(self) -> Path:
+        """Frames of a recording, as NAME.npy, to try the model with."""
+        return self.path / "examples"
+
+    @property
     def logs(self) -> Path:
         """What ranks and jobs wrote while they ran."""
         return self.path / "logs"

@@ -18,11 +18,11 @@ def usable_cores() -> int:
 
 def disk_room(path: str, free: int, *, writable: bool) -> Finding:
     """Judges the free bytes at a path."""
-    found = f"{free / GIB:.1f} GiB free at {path}"
+    state = f"{free / GIB:.1f} GiB free at {path}"
     if not writable:
         return Finding("fail", "disk", f"{path} cannot be written to", "go to a folder of your own")
     if free < GIB:
-        return Finding("fail", "disk", found, "make room: checkpoints and clips need 1 GiB at the least")
+        return Finding("fail", "disk", state, "make room: checkpoints and clips need 1 GiB at the least")
     if free < 10 * GIB:
-        return Finding("warn", "disk", found, "lower train.keep_last, or run where there is more room")
-    return Finding("ok", "disk", found)
+        return Finding("warn", "disk", state, "lower train.keep_last, or run where there is more room")
+    return Finding("ok", "disk", state)

@@ -30,16 +30,16 @@ Installed = Callable[[str], "str | None"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """One line of a report: what was checked, its state, and what to do."""
 
     level: Literal["ok", "warn", "fail"]
     subject: str
-    found: str
+    state: str
     advice: str = ""
 
     def __str__(self) -> str:
         advice = f"; {self.advice}" if self.advice else ""
-        return f"{self.level:5} {self.subject:14} {self.found}{advice}"
+        return f"{self.level:5} {self.subject:14} {self.state}{advice}"
 
 
 def declared() -> tuple[list[str], str]:
@@ -62,8 +62,8 @@ def installed_version(package: str) -> str | None:
 def installed_versions() -> dict[str, str]:
     """Of Python, of the project, and of every package that it asks for and that is here."""
     names = [PROJECT, *sorted({Requirement(each).name for each in declared()[0]} - {PROJECT})]
-    found = {name: version for name in names if (version := installed_version(name)) is not None}
-    return {"python": platform.python_version(), **found}
+    packages = {name: version for name in names if (version := installed_version(name)) is not None}
+    return {"python": platform.python_version(), **packages}
 
 
 def python(version: str, wanted: str) -> Iterator[Finding]:

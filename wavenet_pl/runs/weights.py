@@ -41,17 +41,23 @@ class Origin:
     index_fingerprint: str
     """Of the shard set that they were trained on."""
     labels: dict[str, Any]
-    """What the numbers of its speakers, tags and features stand for; see `Labels.to_plain`."""
+    """What the rows of its tables stand for, and how its frames are made; see `Labels.to_plain`."""
     step: int
     """Optimizer steps until then."""
 
 
-def encode_weights(model: Model, step: int) -> bytes:
-    """model.safetensors: the same bytes for the same weights."""
+def encode_weights(model: Model, step: int, labels: dict[str, Any] | None = None) -> bytes:
+    """model.safetensors: the same bytes for the same weights.
+
+    Args:
+        model: whose weights.
+        step: optimizer steps until then.
+        labels: as they are to be written; the model's own as they are written now if None.
+    """
     origin = Origin(
         sample_rate=model.sample_rate,
         index_fingerprint=model.index_fingerprint,
-        labels=model.labels.to_plain(),
+        labels=model.labels.to_plain() if labels is None else labels,
         step=step,
     )
     # One text for all: the library writes several in another order each time.
@@ -96,12 +102,12 @@ def load_export(path: Path) -> Model:
 def _read_origin(text: str) -> Origin:
     if not text:
         raise ValueError("its header says nothing of this project")
-    said, wanted = json.loads(text), sorted(field.name for field in fields(Origin))
-    if not isinstance(said, dict) or sorted(said) != wanted:
-        raise ValueError(f"its header says {said!r:.80}, expected {', '.join(wanted)}")
-    if type(said["step"]) is not int or said["step"] < 0:
-        raise ValueError(f"its step is {said['step']!r:.40}, expected 0 or more")
-    return Origin(**said)
+    header, wanted = json.loads(text), sorted(each.name for each in fields(Origin))
+    if not isinstance(header, dict) or sorted(header) != wanted:
+        raise ValueError(f"its header says {header!r:.80}, expected {', '.join(wanted)}")
+    if type(header["step"]) is not int or header["step"] < 0:
+        raise ValueError(f"its step is {header['step']!r:.40}, expected 0 or more")
+    return Origin(**header)
 
 
 def read_archive(path: str | os.PathLike[str]) -> Any:
@@ -191,9 +197,9 @@ def _checked(state: Mapping[str, Any], wanted: Mapping[str, Tensor], size: int) 
         plain = isinstance(tensor, Tensor) and not tensor.is_nested and tensor.layout == torch.strided
         dtypes = _FLOATS if wanted[name].dtype in _FLOATS else (wanted[name].dtype,)
         if not plain or tensor.dtype not in dtypes or tensor.shape != wanted[name].shape:
-            found = f"{tensor.dtype} {tuple(tensor.shape)}" if plain else f"a {type(tensor).__name__}"
+            actual = f"{tensor.dtype} {tuple(tensor.shape)}" if plain else f"a {type(tensor).__name__}"
             expected = f"{wanted[name].dtype} {tuple(wanted[name].shape)}"
-            raise ValueError(f"{name} is {found}, expected {expected}")
+            raise ValueError(f"{name} is {actual}, expected {expected}")
     claimed = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     if claimed > size:
         raise ValueError(f"its weights have {claimed} bytes, and the file has {size}")

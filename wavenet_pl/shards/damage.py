@@ -31,7 +31,7 @@ REMEDIES = {
     "no audio": f"add its {', '.join(AUDIO_EXTENSIONS)}, or remove the rest of it",
     "no JSON": "add its .json, or remove it",
     "broken JSON": "replace its .json",
-    "no speaker": "add the speaker to its .json, or remove it",
+    "no name": "add the name to its .json, or remove it",
     "metadata": "correct its .json",
     "audio": "replace or remove it",
     "cut audio": "copy it again from its source",
@@ -63,6 +63,6 @@ class Damage(NamedTuple):
 def unreadable(error: OSError) -> tuple[str, str]:
     """Kind and finding where a shard cannot be read."""
     kind = "missing shard" if isinstance(error, FileNotFoundError) else "unreadable shard"
-    where = f": {error.filename}" if error.filename else ""
+    location = f": {error.filename}" if error.filename else ""
     # A URL may have a password in it, and what was found is written down.
-    return kind, f"cannot be read ({redact(f'{error.strerror or error}{where}')})"
+    return kind, f"cannot be read ({redact(f'{error.strerror or error}{location}')})"

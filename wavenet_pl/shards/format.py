@@ -1,4 +1,4 @@
-"""The shard entry: `KEY.flac`, its features and `KEY.json` in a plain tar, its writer and its reader side by side."""
+"""The shard entry: `KEY.flac`, arrays of frames and `KEY.json` in a plain tar; its writer beside its reader."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.audio.features import FeatureSpec, encode_features
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.files.durable import replacing
+from wavenet_pl.shards.arrays import encode_array
 
 AUDIO_EXTENSIONS = ("flac", "wav", "ogg", "mp3")
 """What a shard may hold as audio. `prepare` writes the first; the others are read from shards made elsewhere."""
@@ -47,22 +47,22 @@ class Entry:
     """(frames,), mono."""
     sample_rate: int
     metadata: dict[str, Any] = field(default_factory=dict)
-    """Primitives only: speaker, tags, text, source, start."""
-    features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    """Name -> stored frames (N, F)."""
+    """Primitives only: names of tables, text, source, start."""
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """Name of frames -> stored frames (N, F)."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of an audio member says."""
+    """What the header of an audio file claims."""
 
     frames: int
     sample_rate: int
     channels: int
 
 
-class Place(NamedTuple):
-    """Where the content of a member lies in its shard, and what it was when that was written down."""
+class Span(NamedTuple):
+    """The bytes of a shard that hold the content of a member, and a checksum of them."""
 
     offset: int
     """First byte."""
@@ -77,8 +77,8 @@ class WrittenShard:
 
     bytes: int
     sha256: str
-    members: tuple[dict[str, Place], ...]
-    """For each entry in turn, extension -> its place."""
+    members: tuple[dict[str, Span], ...]
+    """For each entry in turn, extension -> span of that member's content."""
 
 
 def check_key(key: str) -> None:
@@ -102,14 +102,14 @@ class ShardWriter:
 
     Args:
         path: of the shard.
-        features: how those were made that every entry has.
+        arrays: names of the frames that every entry has.
     """
 
     written: WrittenShard
 
-    def __init__(self, path: str | os.PathLike[str], features: Iterable[FeatureSpec] = ()) -> None:
+    def __init__(self, path: str | os.PathLike[str], arrays: Iterable[str] = ()) -> None:
         self.path = Path(path)
-        self.features = sorted(features, key=lambda spec: spec.name)
+        self.arrays = sorted(arrays)
         self._target = replacing(self.path)
         self._keys: set[str] = set()
 
@@ -132,17 +132,14 @@ class ShardWriter:
                 f"{entry.key} is in {self.path.name} twice, expected each key once; rename one of the two"
             )
         self._keys.add(entry.key)
-        lengths = {spec.name: spec.num_frames(len(entry.audio)) for spec in self.features}
-        assert {name: len(stored) for name, stored in entry.features.items()} == lengths, (entry.key, lengths)
+        assert sorted(entry.arrays) == self.arrays, (entry.key, sorted(entry.arrays), self.arrays)
         metadata = {**entry.metadata, "frames": len(entry.audio), "sample_rate": entry.sample_rate}
         text = json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False)
         self._tar.write(
             {
                 "__key__": entry.key,
                 "flac": encode_audio(entry.audio, entry.sample_rate),
-                **{
-                    spec.extension: encode_features(spec, entry.features[spec.name]) for spec in self.features
-                },
+                **{f"{name}.npy": encode_array(entry.arrays[name]) for name in self.arrays},
                 "json": text.encode(),
             }
         )
@@ -160,24 +157,24 @@ class ShardWriter:
         self._target.__exit__(kind, error, trace)
 
 
-def read_member(data: bytes, key: str, extension: str, place: Place) -> bytes:
-    """The content of a member, if all is as the index says.
+def read_member(data: bytes, key: str, extension: str, span: Span) -> bytes:
+    """The content of a member, checked against its tar header and the checksum in the index.
 
     An index that is older than its shard would otherwise point at other recordings, or at parts of them.
 
     Args:
-        data: from a block before the place to its end.
+        data: of the shard, from a block before the span to its end.
         key: of the recording.
         extension: of the member.
-        place: what the index says.
+        span: what the index says.
 
     Raises:
         BadDataError: it is cut, not there, or changed.
     """
-    if len(data) != BLOCK + place.size:
-        raise BadDataError(f"has {max(len(data) - BLOCK, 0)} bytes, expected {place.size}", "cut shard")
+    if len(data) != BLOCK + span.size:
+        raise BadDataError(f"has {max(len(data) - BLOCK, 0)} bytes, expected {span.size}", "cut shard")
     content = data[BLOCK:]
-    same = zlib.crc32(content) == place.crc32
+    same = zlib.crc32(content) == span.crc32
     wanted = f"{key}.{extension}"
     try:
         member = tarfile.TarInfo.frombuf(data[:BLOCK], "utf-8", "surrogateescape")
@@ -192,10 +189,10 @@ def read_member(data: bytes, key: str, extension: str, place: Place) -> bytes:
     fits = (stem, last.lower()) == (key, extension)
     if len(wanted) > LONGEST_NAME:
         fits = wanted.lower().startswith(name.lower())
-    if not name or not fits or member.size != place.size:
+    if not name or not fits or member.size != span.size:
         raise BadDataError(
             f"is not where the index says: found {member.name!r:.80} with {member.size} bytes, expected {wanted!r:.80} "
-            f"with {place.size}",
+            f"with {span.size}",
             "moved",
         )
     if not same:
@@ -301,12 +298,12 @@ def _describe(file: Any) -> WrittenShard:
         digest.update(block)
     size = file.tell()
     file.seek(0)
-    members: dict[str, dict[str, Place]] = {}
+    members: dict[str, dict[str, Span]] = {}
     with tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
             key, extension = member.name.split(".", 1)
             content = tar.extractfile(member)
             assert content is not None
-            place = Place(member.offset_data, member.size, zlib.crc32(content.read()))
-            members.setdefault(key, {})[extension] = place
+            span = Span(member.offset_data, member.size, zlib.crc32(content.read()))
+            members.setdefault(key, {})[extension] = span
     return WrittenShard(size, digest.hexdigest(), tuple(members.values()))

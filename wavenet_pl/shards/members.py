@@ -36,13 +36,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Fault:
-    """A place where something is lost, or was never to be read."""
+    """A stretch of the archive where something is lost, or was never to be read."""
 
     kind: str
     """Key of `wavenet_pl.shards.damage.REMEDIES`."""
     name: str
     """Of the member, as far as its header can be read; empty if it cannot."""
-    found: str
+    description: str
+    """What is wrong, in words for a message."""
     start: int
     """First byte that is lost."""
     stop: int
@@ -59,7 +60,7 @@ def read_members(file: BinaryIO, size: int) -> Iterator[Member | Fault]:
         Members and faults in the order of the archive.
     """
     at = 0
-    said: dict[str, str] = {}  # by an extended header, of the next member
+    extended: dict[str, str] = {}  # by an extended header, of the next member
     last: Member | None = None  # held back until the header behind it is where it should be
     while True:
         block = _read(file, at, BLOCK)
@@ -71,8 +72,8 @@ def read_members(file: BinaryIO, size: int) -> Iterator[Member | Fault]:
         if header is None:
             following = _find_header(file, last.offset if last else at + 1, size)
             if last and _is_shifted(at, following, size):
-                found = "bytes are missing from it or were added to it"
-                yield Fault("cut member", last.name, found, last.offset, following or size)
+                description = "bytes are missing from it or were added to it"
+                yield Fault("cut member", last.name, description, last.offset, following or size)
             else:
                 yield from (last,) if last else ()
                 if block == _ZEROS and following is None:
@@ -81,30 +82,30 @@ def read_members(file: BinaryIO, size: int) -> Iterator[Member | Fault]:
                     yield _broken(block, at, size if following is None else following)
             if following is None:
                 return
-            at, said, last = following, {}, None
+            at, extended, last = following, {}, None
             continue
         yield from (last,) if last else ()
         last = None
-        name, length = said.get("path", header.name), int(said.get("size", header.size))
+        name, length = extended.get("path", header.name), int(extended.get("size", header.size))
         start = at + BLOCK
-        fault = _fault(header, name, length, at, size, sparse="sparse" in said)
+        fault = _fault(header, name, length, at, size, sparse="sparse" in extended)
         if fault is not None:
             following = _find_header(file, start, size)
             if following is None:
-                yield replace(fault, found=f"{fault.found}, and nothing behind it can be read")
+                yield replace(fault, description=f"{fault.description}, and nothing behind it can be read")
                 return
             yield replace(fault, stop=following)
-            at, said = following, {}
+            at, extended = following, {}
             continue
         at = start + (0 if header.isdir() else -(-length // BLOCK) * BLOCK)
         if header.type in _EXTENDED:
             try:
-                said.update(_extended(header.type, _read(file, start, length)))
+                extended.update(_extended(header.type, _read(file, start, length)))
             except ValueError as error:
                 yield Fault("broken header", "", f"an extended header at byte {start}: {error}", start, at)
-                said = {}
+                extended = {}
             continue
-        said = {}
+        extended = {}
         while name.startswith("./"):
             name = name[2:].lstrip("/")
         if name.startswith("/") or ".." in name.split("/") or "\0" in name:
@@ -121,8 +122,8 @@ def _is_shifted(at: int, following: int | None, size: int) -> bool:
 
 def _broken(block: bytes, at: int, stop: int) -> Fault:
     if block == _ZEROS:
-        found = f"an end mark at byte {at}, and members behind it, which other readers never see"
-        return Fault("hidden", "", found, at, stop)
+        description = f"an end mark at byte {at}, and members behind it, which other readers never see"
+        return Fault("hidden", "", description, at, stop)
     return Fault("broken header", _name_in(block), f"no valid tar header at byte {at}", at, stop)
 
 
@@ -142,8 +143,8 @@ def _fault(
     if header.type in _EXTENDED and not 0 <= length <= _MAX_EXTENDED:
         return Fault("broken header", "", f"an extended header of {length} bytes at byte {at}", at, size)
     if length < 0 or at + BLOCK + length > size:
-        found = f"{size - at - BLOCK} of its {length} bytes are there"
-        return Fault("cut member", name, found, at, size)
+        description = f"{size - at - BLOCK} of its {length} bytes are there"
+        return Fault("cut member", name, description, at, size)
     return None
 
 
@@ -172,29 +173,29 @@ def _find_header(file: BinaryIO, start: int, size: int) -> int | None:
 def _cut(at: int, size: int) -> Fault:
     if size == 0:
         return Fault("empty shard", "", "a file of 0 bytes", 0, 0)
-    found = f"no end mark after byte {min(at, size)}: what came behind it is lost"
-    return Fault("cut shard", "", found, min(at, size), size)
+    description = f"no end mark after byte {min(at, size)}: what came behind it is lost"
+    return Fault("cut shard", "", description, min(at, size), size)
 
 
 def _after_end(file: BinaryIO, at: int, size: int) -> Iterator[Fault]:
     """Whatever other than zeros follows the end mark; a header that became zeros looks like this."""
-    for place in range(at, size, 2**20):
-        if _read(file, place, min(2**20, size - place)).strip(b"\0"):
+    for start in range(at, size, 2**20):
+        if _read(file, start, min(2**20, size - start)).strip(b"\0"):
             yield Fault("hidden", "", f"more than zeros after the end mark before byte {at}", at, size)
             return
 
 
 def _extended(kind: bytes, data: bytes) -> dict[str, str]:
-    """What a pax or GNU header says of the next member: `path`, `size`, and `sparse` if it is.
+    """The fields of a pax or GNU header that describe the next member: `path`, `size`, and `sparse` if it is.
 
     Raises:
-        ValueError: it cannot be read, or says of all members what only one can have.
+        ValueError: it cannot be read, or gives all members what only one can have.
     """
     if kind == tarfile.GNUTYPE_LONGLINK:
         return {}
     if kind == tarfile.GNUTYPE_LONGNAME:
         return {"path": data.rstrip(b"\0").decode("utf-8", "surrogateescape")}
-    said = {}
+    extended = {}
     while data and data[0]:
         digits, blank, _ = data[:20].partition(b" ")
         length = int(digits) if digits.isdigit() else 0
@@ -205,16 +206,16 @@ def _extended(kind: bytes, data: bytes) -> dict[str, str]:
         if name == b"size" and not (value.isdigit() and len(value) < 20):
             raise ValueError(f"size is {value[:20]!r}")
         if name in (b"path", b"size"):
-            said[name.decode()] = value.decode("utf-8", "surrogateescape")
+            extended[name.decode()] = value.decode("utf-8", "surrogateescape")
         elif name.startswith(b"GNU.sparse"):
-            said["sparse"] = "yes"
-    if kind == tarfile.XGLTYPE and said:
-        raise ValueError(f"it gives all members one {' and one '.join(said)}")
-    return said
+            extended["sparse"] = "yes"
+    if kind == tarfile.XGLTYPE and extended:
+        raise ValueError(f"it gives all members one {' and one '.join(extended)}")
+    return extended
 
 
 def _name_in(block: bytes) -> str:
-    """What a broken header still says of its member's name, if that looks like one."""
+    """The name of the member in a broken header, if what stands there looks like a name; else empty."""
     name = block[:100].split(b"\0")[0]
     return name.decode() if name.isascii() and name.decode().isprintable() and b"." in name else ""
 

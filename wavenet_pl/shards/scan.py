@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -17,7 +17,7 @@ from wavenet_pl.shards.format import (
     BLOCK,
     MAX_AUDIO_BYTES,
     MAX_SECONDS,
-    Place,
+    Span,
     audio_info,
     check_key,
     decode_audio,
@@ -39,18 +39,18 @@ class ScannedRecording:
     key: str
     frames: int
     sample_rate: int
-    speaker: str | None
-    tags: tuple[str, ...]
+    names: Mapping[str, tuple[str, ...]]
+    """Table -> names that apply; without those that have none."""
     source: str
     """What it is a part of: parts of one source belong in one split."""
-    members: dict[str, Place]
+    members: dict[str, Span]
     suspect: bool
-    """Beside it something was lost, which may have been its."""
+    """Something beside it in the shard was lost, which may have been a part of it."""
 
 
 @dataclass(frozen=True)
 class ScannedShard:
-    """One shard, seen alone."""
+    """One shard, scanned without a look at the others."""
 
     name: str
     bytes: int
@@ -60,14 +60,18 @@ class ScannedShard:
 
 
 def scan_shard(
-    storage: Storage, name: str, progress: Callable[[int], object] = lambda size: None
+    storage: Storage,
+    name: str,
+    tables: Mapping[str, bool],
+    progress: Callable[[int], object] = lambda size: None,
 ) -> ScannedShard:
     """Read one shard to its last byte and decode all of its audio.
 
     Args:
         storage: where it lies.
         name: of the shard.
-        progress: told how many bytes were done since it was last told.
+        tables: what the JSON of a recording may name, and whether several names of each.
+        progress: called with the number of bytes that were done since the last call.
     """
     try:
         with storage.open(name) as file:
@@ -75,7 +79,7 @@ def scan_shard(
             while block := file.read(_CHUNK):
                 digest.update(block)
             size = file.tell()
-            recordings, damage = _scan(file, size, name, progress)
+            recordings, damage = _scan(file, size, name, tables, progress)
     except OSError as error:
         fault = Damage(name, "", *unreadable(error))
         return ScannedShard(name, 0, "", (), (fault,))
@@ -93,7 +97,7 @@ class _Run:
 
 
 def _scan(
-    file: BinaryIO, size: int, shard: str, progress: Callable[[int], object]
+    file: BinaryIO, size: int, shard: str, tables: Mapping[str, bool], progress: Callable[[int], object]
 ) -> tuple[list[ScannedRecording], list[Damage]]:
     runs, damage = _group(list(read_members(file, size)), shard)
     lost = {row.key for row in damage}
@@ -110,7 +114,7 @@ def _scan(
             results = [Damage(shard, key, "interleaved", "members of other recordings stand between its own")]
         else:
             again = Damage(shard, key, "duplicate", "its key comes again in the same shard")
-            results = [_check(file, parts[0], shard), *[again] * (len(parts) - 1)]
+            results = [_check(file, parts[0], shard, tables), *[again] * (len(parts) - 1)]
         recordings += [row for row in results if isinstance(row, ScannedRecording)]
         damage += [row for row in results if isinstance(row, Damage)]
         end = max(offset + length for part in parts for offset, length in part.members.values())
@@ -120,18 +124,18 @@ def _scan(
     return recordings, damage
 
 
-def _group(found: Iterable[Member | Fault], shard: str) -> tuple[list[_Run], list[Damage]]:
+def _group(items: Iterable[Member | Fault], shard: str) -> tuple[list[_Run], list[Damage]]:
     """Members by key, and a damage for each fault."""
-    found = list(found)
-    dotted = {item.name.rpartition(".")[0] for item in found if _is_dotted_audio(item.name)}
+    items = list(items)
+    dotted = {item.name.rpartition(".")[0] for item in items if _is_dotted_audio(item.name)}
     runs: list[_Run] = []
     damage: list[Damage] = []
     after_fault = False
-    for item in found:
+    for item in items:
         parts = _split_name(item.name, dotted)
         if isinstance(item, Fault):
-            said = f"{item.name}: {item.found}" if item.name else item.found
-            damage.append(Damage(shard, parts[0] if parts else "", item.kind, said))
+            description = f"{item.name}: {item.description}" if item.name else item.description
+            damage.append(Damage(shard, parts[0] if parts else "", item.kind, description))
             after_fault = True
             if runs:
                 runs[-1].suspect = True
@@ -169,7 +173,7 @@ def _is_dotted_audio(name: str) -> bool:
     return base.count(".") > 1 and not base.startswith(".") and base.lower().endswith(AUDIO_EXTENSIONS)
 
 
-def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
+def _check(file: BinaryIO, run: _Run, shard: str, tables: Mapping[str, bool]) -> ScannedRecording | Damage:
     """Read one recording in full."""
     try:
         if "." in run.key.rpartition("/")[2]:
@@ -185,10 +189,10 @@ def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
             return Damage(shard, run.key, "no audio", f"only {', '.join(sorted(run.members))}")
         if (size := run.members[extension][1]) > MAX_AUDIO_BYTES:
             return Damage(shard, run.key, "too long", f"{size} bytes, more than {MAX_AUDIO_BYTES}")
-        members = {name: _place(file, *member) for name, member in run.members.items()}
-        place = members[extension]
-        file.seek(place.offset - BLOCK)
-        data = read_member(file.read(BLOCK + place.size), run.key, extension, place)
+        members = {name: _span(file, *member) for name, member in run.members.items()}
+        span = members[extension]
+        file.seek(span.offset - BLOCK)
+        data = read_member(file.read(BLOCK + span.size), run.key, extension, span)
         info = audio_info(data)
         if info.frames > MAX_SECONDS * info.sample_rate:
             hours = info.frames / info.sample_rate / 3600
@@ -200,26 +204,39 @@ def _check(file: BinaryIO, run: _Run, shard: str) -> ScannedRecording | Damage:
         for start in range(0, info.frames, _CHUNK):
             decode_audio(data, start, min(start + _CHUNK, info.frames))
         metadata = _metadata(file, members["json"]) if "json" in members else {}
+        names = {table: some for table, many in tables.items() if (some := _names(metadata, table, many))}
     except BadDataError as error:
         return Damage(shard, run.key, error.kind, str(error))
-    speaker: Any = metadata.get("speaker")
-    tags, source = metadata.get("tags") or [], metadata.get("source")
-    if isinstance(speaker, int) and not isinstance(speaker, bool):
-        speaker = str(speaker)
-    if not (speaker is None or _is_name(speaker)):
-        return Damage(shard, run.key, "metadata", f"speaker is {speaker!r}, expected a name")
-    if not (isinstance(tags, list) and all(_is_name(tag) for tag in tags)):
-        return Damage(shard, run.key, "metadata", f"tags is {tags!r}, expected a list of names")
+    source = metadata.get("source")
     return ScannedRecording(
         key=run.key,
         frames=info.frames,
         sample_rate=info.sample_rate,
-        speaker=speaker,
-        tags=tuple(tags),
+        names=names,
         source=source if isinstance(source, str) else run.key,
         members=members,
         suspect=run.suspect,
     )
+
+
+def _names(metadata: Mapping[str, Any], table: str, many: bool) -> tuple[str, ...]:
+    """The names of one table that the JSON of a recording has.
+
+    Raises:
+        BadDataError: it is no name, or no list of them.
+    """
+    value = metadata.get(table)
+    if many:
+        if not (value is None or isinstance(value, list)) or not all(map(_is_name, value or ())):
+            raise BadDataError(f"{table} is {value!r}, expected a list of names", "metadata")
+        return tuple(value or ())
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is None:
+        return ()
+    if not (isinstance(value, str) and _is_name(value)):
+        raise BadDataError(f"{table} is {value!r}, expected a name", "metadata")
+    return (value,)
 
 
 def _is_name(value: object) -> bool:
@@ -227,16 +244,16 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value) and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
-def _place(file: BinaryIO, offset: int, size: int) -> Place:
+def _span(file: BinaryIO, offset: int, size: int) -> Span:
     file.seek(offset)
     crc32, left = 0, size
     while block := file.read(min(left, _CHUNK)):
         crc32, left = zlib.crc32(block, crc32), left - len(block)
-    return Place(offset, size, crc32)
+    return Span(offset, size, crc32)
 
 
-def _metadata(file: BinaryIO, place: Place) -> dict[str, Any]:
-    if place.size > _MAX_JSON:
-        raise BadDataError(f"has {place.size} bytes of JSON, more than {_MAX_JSON}", "broken JSON")
-    file.seek(place.offset)
-    return read_metadata(file.read(place.size))
+def _metadata(file: BinaryIO, span: Span) -> dict[str, Any]:
+    if span.size > _MAX_JSON:
+        raise BadDataError(f"has {span.size} bytes of JSON, more than {_MAX_JSON}", "broken JSON")
+    file.seek(span.offset)
+    return read_metadata(file.read(span.size))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.audio.features import decode_features
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.damage import Damage, unreadable
-from wavenet_pl.shards.format import BLOCK, Place, decode_audio, read_member
+from wavenet_pl.shards.format import BLOCK, Span, decode_audio, read_member
 from wavenet_pl.shards.index import Recording, Shard
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.storage import Storage
+
+
+class StoredRecording(NamedTuple):
+    """A recording, and what it is read from."""
+
+    storage: Storage
+    shard: str
+    """Path below the storage."""
+    recording: Recording
 
 
 class Split:
@@ -25,19 +32,24 @@ class Split:
 
     Args:
         shards: of the split.
-        storage: where they lie.
+        storage: which holds them.
         sample_rate: that every recording has to have, in Hz.
-        labels: what the numbers of speakers, tags and features stand for.
+        labels: what the rows of tables stand for, and how frames were made.
     """
 
     def __init__(
         self, shards: Iterable[Shard], storage: Storage, sample_rate: int, labels: Labels | None = None
     ) -> None:
-        self.places = [(storage, shard.name, recording) for shard in shards for recording in shard.recordings]
+        self.stored = [
+            StoredRecording(storage, shard.name, recording)
+            for shard in shards
+            for recording in shard.recordings
+        ]
         self.sample_rate, self.labels = sample_rate, labels or Labels()
+        self._row_sets: dict[str, list[tuple[int, ...]]] = {}
 
     def relabelled(self, labels: Labels, mine: str, others: str) -> Split:
-        """The same recordings with a model's rows of speakers, found by name; tags and features have to be the model's.
+        """The same recordings with a model's rows of all tables, looked up by name; frames have to be the model's.
 
         Args:
             labels: of the model.
@@ -45,62 +57,77 @@ class Split:
             others: what the model is.
 
         Raises:
-            UserError: the model does not know a speaker, or is told other tags or features; names both sides.
+            UserError: the model does not know a name, or is conditioned on other frames; names both sides.
         """
-        names = self.labels.speakers
-        known = (
-            self.labels
-            if not set(names) <= set(labels.speakers)
-            else replace(self.labels, speakers=labels.speakers)
+        tables = {
+            name: labels.tables[name] if set(names) <= set(labels.tables.get(name, ())) else names
+            for name, names in self.labels.tables.items()
+        }
+        labels.check_same(replace(self.labels, tables=tables), others, mine)
+        moved = {
+            name: [labels.tables[name].index(each) for each in names]
+            for name, names in self.labels.tables.items()
+        }
+        return self._with_rows(
+            lambda recording: {
+                name: tuple(sorted(moved[name][row] for row in rows))
+                for name, rows in recording.rows.items()
+                if name in moved
+            },
+            labels,
         )
-        labels.check_same(known, others, mine)
-        rows = [labels.speakers.index(name) for name in names]
-        places = [
-            (storage, shard, replace(each, speaker=rows[each.speaker] if names and each.speaker >= 0 else -1))
-            for storage, shard, each in self.places
-        ]
-        return self._of(places, labels)
 
-    def told_speaker(self, row: int) -> Split:
-        """The same recordings, as if one speaker were heard in all of them."""
-        places = [(storage, shard, replace(each, speaker=row)) for storage, shard, each in self.places]
-        return self._of(places, self.labels)
+    def with_row(self, table: str, row: int) -> Split:
+        """The same recordings, as if one row of a table applied to all of them."""
+        return self._with_rows(lambda recording: {**recording.rows, table: (row,)}, self.labels)
 
-    def of_speaker(self, row: int) -> Split:
-        """The recordings of one speaker."""
-        return self._of([place for place in self.places if place[2].speaker == row], self.labels)
+    def of_row(self, table: str, row: int) -> Split:
+        """The recordings that a row of a table applies to."""
+        return self._of(
+            [each for each in self.stored if row in each.recording.rows.get(table, ())], self.labels
+        )
 
     def up_to(self, max_samples: int) -> Split:
         """The first recordings, with so many samples at most, or one."""
         number = int(np.searchsorted(np.cumsum(self.frames), max_samples, side="right"))
-        return self._of(self.places[: max(1, number)], self.labels)
+        return self._of(self.stored[: max(1, number)], self.labels)
 
     def __add__(self, other: Split) -> Split:
         """The recordings of both, which have the same labels and rate; these come first."""
         assert (self.labels, self.sample_rate) == (other.labels, other.sample_rate)
-        return self._of(self.places + other.places, self.labels)
+        return self._of(self.stored + other.stored, self.labels)
 
-    def _of(self, places: list[tuple[Storage, str, Recording]], labels: Labels) -> Split:
+    def _with_rows(
+        self, rows_of: Callable[[Recording], Mapping[str, tuple[int, ...]]], labels: Labels
+    ) -> Split:
+        stored = [
+            each._replace(recording=replace(each.recording, rows=rows_of(each.recording)))
+            for each in self.stored
+        ]
+        return self._of(stored, labels)
+
+    def _of(self, stored: list[StoredRecording], labels: Labels) -> Split:
         split = copy(self)
-        split.__dict__.pop("tag_sets", None)  # which was cached
-        split.places, split.labels = places, labels
+        split._row_sets = {}
+        split.stored, split.labels = stored, labels
         return split
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.stored)
 
     def __getitem__(self, position: int) -> Recording:
-        return self.places[position][2]
+        return self.stored[position].recording
 
     @property
     def frames(self) -> npt.NDArray[np.int64]:
         """(N,) length of each recording."""
-        return np.array([recording.frames for _, _, recording in self.places], dtype=np.int64)
+        return np.array([each.recording.frames for each in self.stored], dtype=np.int64)
 
-    @cached_property
-    def tag_sets(self) -> list[tuple[int, ...]]:
-        """The different sets of tags that recordings have."""
-        return sorted({recording.tags for _, _, recording in self.places})
+    def row_sets(self, table: str) -> list[tuple[int, ...]]:
+        """The different sets of rows of a table that apply to some recording, sorted."""
+        if table not in self._row_sets:
+            self._row_sets[table] = sorted({each.recording.rows.get(table, ()) for each in self.stored})
+        return self._row_sets[table]
 
     def read(self, position: int, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float32]:
         """Samples start to stop - 1 of a recording, float32 in [-1, 1].
@@ -108,40 +135,37 @@ class Split:
         Raises:
             BadDataError: the recording is damaged; the message names it and its shard.
         """
-        found = self.try_read(position, start, stop)
-        if isinstance(found, Damage):
-            raise BadDataError(str(found), found.kind)
-        return found
+        audio = self.try_read(position, start, stop)
+        if isinstance(audio, Damage):
+            raise BadDataError(str(audio), audio.kind)
+        return audio
 
     def try_read(
         self, position: int, start: int = 0, stop: int | None = None
     ) -> npt.NDArray[np.float32] | Damage:
         """As `read`; what is wrong with the recording is returned, not raised."""
         recording = self[position]
-        extension, place = recording.audio
+        extension, span = recording.audio
 
         def decode(content: bytes) -> npt.NDArray[np.float32]:
             end = recording.frames if stop is None else stop
             return decode_audio(content, start, end, sample_rate=self.sample_rate)
 
-        return self._try_member(position, extension, place, decode)
+        return self._try_member(position, extension, span, decode)
 
-    def try_read_features(self, position: int, name: str) -> npt.NDArray[Any] | Damage:
-        """All stored frames (N, F) of a recording's features, or what is wrong with them."""
-        recording, spec = self[position], self.labels.features[name]
-
-        def decode(content: bytes) -> npt.NDArray[Any]:
-            return decode_features(spec, content, recording.frames)
-
-        return self._try_member(position, spec.extension, recording.members[spec.extension], decode)
+    def try_read_member(
+        self, position: int, extension: str, decode: Callable[[bytes], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any] | Damage:
+        """What `decode` makes of a member of a recording, or what is wrong with it."""
+        return self._try_member(position, extension, self[position].members[extension], decode)
 
     def _try_member(
-        self, position: int, extension: str, place: Place, decode: Callable[[bytes], npt.NDArray[Any]]
+        self, position: int, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
     ) -> npt.NDArray[Any] | Damage:
-        storage, shard, recording = self.places[position]
+        storage, shard, recording = self.stored[position]
         try:
-            data = storage.read_range(shard, place.offset - BLOCK, BLOCK + place.size)
-            return decode(read_member(data, recording.key, extension, place))
+            data = storage.read_range(shard, span.offset - BLOCK, BLOCK + span.size)
+            return decode(read_member(data, recording.key, extension, span))
         except OSError as error:
             return Damage(shard, recording.key, *unreadable(error))
         except BadDataError as error:

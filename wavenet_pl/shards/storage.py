@@ -148,11 +148,11 @@ class Storage:
             remote = self._remote()
             root = remote._strip_protocol(self.location).rstrip("/")
             return sorted(path[len(root) :].lstrip("/") for path in self._ask("find", root, maxdepth=2))
-        found = []
+        names = []
         for entry in os.scandir(self.location):
             below = os.listdir(entry.path) if entry.is_dir() else None
-            found += [entry.name] if below is None else [f"{entry.name}/{name}" for name in below]
-        return sorted(name for name in found if not os.path.isdir(self.path(name)))
+            names += [entry.name] if below is None else [f"{entry.name}/{name}" for name in below]
+        return sorted(name for name in names if not os.path.isdir(self.path(name)))
 
     def _piece(self, name: str, offset: int, size: int) -> bytes:
         for _ in range(2):  # a short one may have been cut on its way, or the file ends there
@@ -186,7 +186,7 @@ class Storage:
                 if final and isinstance(error, FileNotFoundError) and answer in (None, 404):
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), args[0]) from error
                 if final or time.monotonic() + pause > deadline:
-                    patience = "" if final else f", asked again and again for {self.patience.total:g} s"
+                    patience = "" if final else f", after repeated requests for {self.patience.total:g} s"
                     raise OSError(f"{args[0]}: {str(error) or 'no answer'}{patience}") from error
             time.sleep(pause)
             pause *= 2

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.numbers import counter
+from wavenet_pl.shards.building import build_index
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS, Index, Recording, Shard
 from wavenet_pl.shards.scan import ScannedRecording, ScannedShard
@@ -21,7 +22,7 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 def find_shards(storage: Storage) -> tuple[dict[str, list[str]], list[str]]:
-    """Names of the shards by split, and of those that were found where no split is.
+    """Names of the shards by split, and of the misplaced ones: those in a folder that is no split.
 
     Raises:
         UserError: there is none, or some lie in a folder of a split and some do not.
@@ -37,89 +38,104 @@ def find_shards(storage: Storage) -> tuple[dict[str, list[str]], list[str]]:
     splits: dict[str, list[str]] = {}
     for name in shards:
         splits.setdefault(name.rpartition("/")[0], []).append(name)
-    aside = [name for folder, some in splits.items() if folder not in ("", *SPLITS) for name in some]
+    misplaced = [name for folder, some in splits.items() if folder not in ("", *SPLITS) for name in some]
     splits = {split: some for split, some in splits.items() if split in ("", *SPLITS)}
     if "" in splits and len(splits) > 1:
         others = ", ".join(f"{split}/" for split in splits if split)
         raise UserError(
             f"{storage.location} has shards both in itself and in {others}, expected one of the two; "
-            f"move {splits[''][0]} and its like into the folder of their split"
+            f"move {splits[''][0]} and the other shards there into the folder of their split"
         )
     if not splits:
-        raise UserError(f"{storage.location} has no shards *.tar, {_instead(names, aside)}")
+        raise UserError(f"{storage.location} has no shards *.tar, {_explain_no_shards(names, misplaced)}")
     for name in shards:
         if ":" in name or "\\" in name or not name.isprintable():
             raise UserError(f"shard {name!r} has : or \\ or control characters in its name; rename it")
-    return splits, aside
+    return splits, misplaced
 
 
-def _instead(names: list[str], aside: list[str]) -> str:
-    """What is there instead of shards, and what to do."""
-    if aside:
-        return f"but {aside[0]}; splits are folders named {', '.join(SPLITS)}: rename"
+def _explain_no_shards(names: list[str], misplaced: list[str]) -> str:
+    """What there is instead of shards, and what to do: the end of a message."""
+    if misplaced:
+        return f"but {misplaced[0]}; the folder of a split is called one of {', '.join(SPLITS)}: rename it"
     compressed = [name for name in names if name.lower().endswith(_COMPRESSED)]
     if compressed:
-        return f"but {compressed[0]}; recordings are read by their place in the file: unpack to plain .tar"
+        return f"but {compressed[0]}; recordings are read at offsets, which needs a plain .tar: unpack it"
     if INDEX_NAME in names:
-        return f"but {INDEX_NAME}; index the place where its shards are"
+        return f"but {INDEX_NAME}, whose shards are elsewhere; give the folder or URL that they are in"
     return "in itself or in train/, val/, test/; give the folder or URL that they are in"
 
 
-def survey(scanned: Splits, older: Index | None) -> tuple[Splits, list[Damage]]:
-    """Find what is wrong only beside the rest of the set, or beside what an older index says of it.
+def survey(scanned: Splits, older: Index | None, tables: Mapping[str, bool]) -> tuple[Splits, list[Damage]]:
+    """Find damage that shows only in comparison: with the rest of the set, or with an older index.
 
-    That is half a recording, another sample rate, no speaker, a key twice in a split, a recording gone, shorter or
+    That is half a recording, another sample rate, no name, a key twice in a split, a recording gone, shorter or
     changed.
+
+    Args:
+        scanned: the shards, each seen alone.
+        older: the index from before, if there is one.
+        tables: what recordings may name, and whether several names of each: of several, none is no damage.
 
     Returns:
         The splits with sound recordings only, and all damage, that of the single shards included.
     """
-    listed = _listed(older)
+    earlier = _earlier_recordings(older)
     everything = [row for shards in scanned.values() for shard in shards for row in shard.recordings]
     rates = Counter(row.sample_rate for row in everything)
     rate = max(rates, key=lambda rate: (rates[rate], rate), default=0)
-    having = Counter(extension for row in everything for extension in row.members)
-    usual = {extension for extension, count in having.items() if 2 * count > len(everything)}
-    spoken = 2 * sum(row.speaker is not None for row in everything) > len(everything)
-    sound: Splits = {}
+    common_extensions = _had_by_most([set(row.members) for row in everything])
+    common_tables = _had_by_most(
+        [{table for table in row.names if not tables.get(table, False)} for row in everything]
+    )
+    kept_splits: Splits = {}
     damage: list[Damage] = []
     for split, shards in scanned.items():
         seen: dict[str, str] = {}
-        sound[split] = []
+        kept_splits[split] = []
         for shard in shards:
             damage += shard.damage
             kept = []
             for row in shard.recordings:
-                wrong = _unlike(row, rate, usual)
-                if not wrong and row.key in seen:
-                    wrong = "duplicate", f"its key is also in {seen[row.key]}"
-                if not wrong and spoken and row.speaker is None:
-                    wrong = "no speaker", "no speaker, where most of the set has one"
-                wrong = wrong or _not_as_before(row, listed.get((shard.name, row.key)))
-                if wrong:
-                    damage.append(Damage(shard.name, row.key, *wrong))
+                problem = _differs_from_set(row, rate, common_extensions)
+                if not problem and row.key in seen:
+                    problem = "duplicate", f"its key is also in {seen[row.key]}"
+                if not problem and (lacks := sorted(common_tables - row.names.keys())):
+                    problem = "no name", f"no {lacks[0]}, where most of the set has one"
+                problem = problem or _changed_since(row, earlier.get((shard.name, row.key)))
+                if problem:
+                    damage.append(Damage(shard.name, row.key, *problem))
                 else:
                     kept.append(row)
                     seen[row.key] = shard.name
-            sound[split].append(replace(shard, recordings=tuple(kept)))
-    named = {(row.shard, row.key) for row in damage}
-    there = {row.key for row in everything}
-    shards_there = {shard.name for shards in scanned.values() for shard in shards}
-    for name, key in listed:
-        if key not in there and (name, key) not in named:
-            kind = "missing" if name in shards_there else "missing shard"
+            kept_splits[split].append(replace(shard, recordings=tuple(kept)))
+    damaged = {(row.shard, row.key) for row in damage}
+    keys = {row.key for row in everything}
+    shard_names = {shard.name for shards in scanned.values() for shard in shards}
+    for name, key in earlier:
+        if key not in keys and (name, key) not in damaged:
+            kind = "missing" if name in shard_names else "missing shard"
             damage.append(Damage(name, key, kind, "an older index lists it"))
-    return sound, sorted(damage, key=lambda row: row.shard)
+    return kept_splits, sorted(damage, key=lambda row: row.shard)
 
 
-def _listed(index: Index | None) -> dict[tuple[str, str], Recording]:
-    """(shard, key) -> what an older index says."""
+def _had_by_most(sets: Sequence[set[str]]) -> set[str]:
+    """What is in more than half of the sets."""
+    counts = Counter(each for members in sets for each in members)
+    return {each for each, count in counts.items() if 2 * count > len(sets)}
+
+
+def _earlier_recordings(index: Index | None) -> dict[tuple[str, str], Recording]:
+    """(shard, key) -> the recording in an older index."""
     shards = [shard for some in index.splits.values() for shard in some] if index else []
     return {(shard.name, row.key): row for shard in shards for row in shard.recordings}
 
 
-def _unlike(row: ScannedRecording, rate: int, usual: set[str]) -> tuple[str, str] | None:
-    lacks = sorted(usual - set(row.members))
+def _differs_from_set(
+    row: ScannedRecording, rate: int, common_extensions: set[str]
+) -> tuple[str, str] | None:
+    """Kind of damage and its description, where a recording is unlike most of the set."""
+    lacks = sorted(common_extensions - set(row.members))
     if row.sample_rate != rate:
         return "sample rate", f"{row.sample_rate} Hz, where most of the set has {rate} Hz"
     if lacks and row.suspect:
@@ -129,7 +145,8 @@ def _unlike(row: ScannedRecording, rate: int, usual: set[str]) -> tuple[str, str
     return None
 
 
-def _not_as_before(row: ScannedRecording, before: Recording | None) -> tuple[str, str] | None:
+def _changed_since(row: ScannedRecording, before: Recording | None) -> tuple[str, str] | None:
+    """Kind of damage and its description, where a recording is not what an older index lists."""
     if before is None:
         return None
     if row.frames < before.frames:
@@ -173,45 +190,23 @@ def _hash(source: str) -> int:
     return counter.stream_key("split", source)
 
 
-def build_index(splits: Splits, base: str | None, older: Index | None = None) -> Index:
-    """The index of a set: speakers and tags in order of their names.
+def index_of(splits: Splits, base: str | None, older: Index | None = None) -> Index:
+    """The index of a set that was scanned.
 
-    How features were made only an older index can say; it is believed where every recording still has them.
+    How frames were made only an older index can say; it is believed where every recording still has them.
     """
     everything = [row for shards in splits.values() for shard in shards for row in shard.recordings]
-    speakers = sorted({row.speaker for row in everything if row.speaker is not None})
-    tags = sorted({tag for row in everything for tag in row.tags})
-    speaker_rows = {speaker: place for place, speaker in enumerate(speakers)}
-    tag_rows = {tag: place for place, tag in enumerate(tags)}
-
-    def recording(row: ScannedRecording) -> Recording:
-        speaker = -1 if row.speaker is None else speaker_rows[row.speaker]
-        tags = tuple(sorted({tag_rows[tag] for tag in row.tags}))
-        return Recording(row.key, row.frames, speaker, tags, row.members)
-
-    return Index(
-        sample_rate=everything[0].sample_rate,
-        splits={
-            split: tuple(
-                Shard(shard.name, shard.bytes, shard.sha256, tuple(map(recording, shard.recordings)))
-                for shard in shards
-            )
-            for split, shards in splits.items()
-        },
-        speakers=tuple(speakers),
-        tags=tuple(tags),
-        features={
-            name: spec
-            for name, spec in (older.features if older else {}).items()
-            if all(spec.extension in row.members for row in everything)
-        },
-        base=base,
-    )
+    frames = {
+        name: spec
+        for name, spec in (older.labels.frames if older else {}).items()
+        if all(f"{name}.npy" in row.members for row in everything)
+    }
+    return build_index(everything[0].sample_rate, splits, frames, base)
 
 
 def same_content(one: Index, other: Index) -> bool:
     """Whether two indexes say the same of the same recordings, whatever the order of their tables."""
-    return (one.base, one.features) == (other.base, other.features) and _plain(one) == _plain(other)
+    return (one.base, one.labels.frames) == (other.base, other.labels.frames) and _plain(one) == _plain(other)
 
 
 def _plain(index: Index) -> dict[str, Any]:
@@ -221,8 +216,11 @@ def _plain(index: Index) -> dict[str, Any]:
                 (shard.name, shard.bytes, shard.sha256),
                 row.key,
                 row.frames,
-                index.speakers[row.speaker] if row.speaker >= 0 else None,
-                {index.tags[tag] for tag in row.tags},
+                {
+                    (table, index.labels.tables[table][each])
+                    for table, numbers in row.rows.items()
+                    for each in numbers
+                },
                 row.members,
             )
             for shard in shards

@@ -104,7 +104,7 @@ def pick(
     Raises:
         UserError: a step or a value is no number.
     """
-    found = []
+    points = []
     for row in rows:
         if key in row:
             step, value = row.get("step"), row[key]
@@ -112,5 +112,5 @@ def pick(
                 raise UserError(
                     f"{path} has the row {row!s:.80}, expected numbers as step and {key}; remove it"
                 )
-            found.append((step, float(value)))
-    return found
+            points.append((step, float(value)))
+    return points

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.line_file import LineFile
 from wavenet_pl.tracking.rows import encode_row, read_metrics
-from wavenet_pl.tracking.wandb_log import mark_as_sent, mend_log, place_on_server, rows_in_log
+from wavenet_pl.tracking.wandb_log import first_row_on_server, mark_as_sent, mend_log, rows_in_log
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Start:
     folder: Path
     """Its own in RUN/wandb."""
     offline: bool
-    place: int | None
+    first_row: int | None
     """How many rows the server had before its first one; None while an offline start was not sent."""
     rows: list[Row] = field(default_factory=list)
     held: float = math.inf
@@ -88,7 +88,7 @@ class Ledger:
                 ) from None
         for start in starts:
             if start.offline and start.folder.is_dir():  # `wandb clean` deletes what was sent
-                start.place, start.held = place_on_server(start.folder), _rows_held(start.folder)
+                start.first_row, start.held = first_row_on_server(start.folder), _rows_held(start.folder)
         return starts
 
     def _read_line(self, line: dict[str, Any], starts: list[Start]) -> None:
@@ -100,21 +100,21 @@ class Ledger:
             del rows[line["row"] :]  # one that W&B refused, so that another got its number
             rows.append(Row(line["row"], line["step"], keys))
 
-    def begin(self, earlier: Sequence[Start], folder: Path, place: int | None) -> None:
+    def begin(self, earlier: Sequence[Start], folder: Path, on_server: int | None) -> None:
         """A new start, which sends what earlier ones did not; `wandb sync` is not to do so any more.
 
         Args:
             earlier: all starts before, from `read`.
             folder: its own in RUN/wandb.
-            place: how many rows the server has; None where this start is offline.
+            on_server: how many rows the server has; None where this start is offline.
         """
         self._number, self._logged = 0, {}
-        ends = rows_in_place(earlier, place)
+        ends = rows_delivered(earlier, on_server)
         for start, end in zip(earlier, ends, strict=True):
             for row in start.rows:
                 if row.number < end:
                     self._remember(row.step, row.keys)
-        self._file.append(encode_row({"start": folder.name, "place": place}))
+        self._file.append(encode_row({"start": folder.name, "place": on_server}))
         for start, end in zip(earlier, ends, strict=True):
             if start.offline and start.held < math.inf:
                 mend_log(start.folder)
@@ -143,10 +143,10 @@ class Ledger:
             self._logged[step] = (*self.logged(step), *keys)
 
 
-def rows_in_place(starts: Sequence[Start], on_server: int | None) -> list[float]:
-    """How many rows of each start are where they belong, counted from its first; in doubt, they are.
+def rows_delivered(starts: Sequence[Start], on_server: int | None) -> list[float]:
+    """How many rows of each start were delivered, counted from its first; in doubt, they were.
 
-    Where this start is offline, that is the folders of the offline ones, for `wandb sync` sends all folders of a run.
+    Where this start is offline, those in the folders of offline starts count: `wandb sync` sends all folders of a run.
     An online start knows what the server has, and sends the rest itself.
 
     Args:
@@ -159,22 +159,23 @@ def rows_in_place(starts: Sequence[Start], on_server: int | None) -> list[float]
     counts: list[float] = []
     for position, start in enumerate(starts):
         if start.offline:
-            unsent = explained and start.place is None and start.held < math.inf
+            unsent = explained and start.first_row is None and start.held < math.inf
             counts.append(0 if unsent else start.held)
         else:  # its rows on the server reach to where others went on
-            assert start.place is not None
-            others = [other.place for other in starts[position + 1 :] if other.place is not None]
-            counts.append(min([on_server, *others]) - start.place)
+            assert start.first_row is not None
+            others = [other.first_row for other in starts[position + 1 :] if other.first_row is not None]
+            counts.append(min([on_server, *others]) - start.first_row)
     return counts
 
 
 def _explains(starts: Sequence[Start], on_server: int) -> bool:
     """Whether the server can have all its rows from here; else another machine may have sent any of the folders."""
     reached: float = 0
-    for place, count in sorted((start.place, start.num_rows) for start in starts if start.place is not None):
-        if place > reached:
+    sent = [(start.first_row, start.num_rows) for start in starts if start.first_row is not None]
+    for first_row, count in sorted(sent):
+        if first_row > reached:
             return False
-        reached = max(reached, place + count)
+        reached = max(reached, first_row + count)
     return reached >= on_server
 
 

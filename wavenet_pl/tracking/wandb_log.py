@@ -46,7 +46,7 @@ def rows_in_log(folder: Path) -> int:
     return max(steps, default=-1) + 1
 
 
-def place_on_server(folder: Path) -> int | None:
+def first_row_on_server(folder: Path) -> int | None:
     """W&B's number of an offline run's first row on the server; None if `wandb sync` has not sent the folder yet."""
     for path in folder.glob("run-*.wandb.syncstate"):
         return int(json.loads(path.read_text(encoding="utf-8"))["starting_step"])

@@ -1,1 +1,1 @@
-"""Training: the LightningModule, the trainer around it, what is logged and what is said."""
+"""Training: the LightningModule, the trainer around it, what is logged and what is printed."""

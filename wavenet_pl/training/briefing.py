@@ -17,6 +17,7 @@ from wavenet_pl.evaluation.baselines import (
 )
 from wavenet_pl.model import Model
 from wavenet_pl.runs.checkpoints import validation_bits
+from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, list_checkpoints
 from wavenet_pl.signals import StopRun
 from wavenet_pl.training.module import WaveNetModule
@@ -26,13 +27,13 @@ def describe(
     run: RunFolder, config: Config, data: AudioDataModule, model: Model, resume: Path | None
 ) -> None:
     """What is about to be trained, on stderr, a line each."""
-    field = config.model.network.receptive_field
+    receptive_field = config.model.network.receptive_field
     plan = data.plan("train", 0)
     hours = {split: data.index.seconds(split) / 3600 for split in data.splits}
     lines = {
         "run": f"{run.path}, {'from the start' if resume is None else f'going on from {resume.name}'}",
-        "model": f"{config.model.kind}, {model.num_parameters:,} parameters, receptive field {field} samples "
-        f"({1000 * field / data.sample_rate:.0f} ms)",
+        "model": f"{config.model.kind}, {model.num_parameters:,} parameters, receptive field {receptive_field} samples "
+        f"({1000 * receptive_field / data.sample_rate:.0f} ms)",
         "data": ", ".join(f"{split} {value:.2f} h" for split, value in hours.items())
         + f" at {data.sample_rate} Hz, {plan.num_slots} crops in {plan.num_batches} steps per epoch",
     }
@@ -83,5 +84,8 @@ def say_end(run: RunFolder, trainer: L.Trainer) -> None:
         print(f"  {name:<18}{value:7.3f}")
     if model.comparable_codec != model.codec and step in bits:
         print(f"  of {model.codec.describe()} the model has {bits[step]:.3f}")
-    print(f"\nrun folder   {run.path}\nclips        {run.clips}\nW&B          {run.path / 'wandb'}")
-    print(f"type next    wavenet-pl generate {run.path} --out clips")
+    print(f"\nrun folder   {run.path}")
+    for name, path in (("clips", run.clips), ("W&B", run.path / "wandb")):
+        if path.exists():
+            print(f"{name:<13}{path}")
+    print(f"type next    {command_to_try(run.path, model.inputs, run)}")

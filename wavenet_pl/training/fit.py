@@ -16,6 +16,7 @@ from wavenet_pl.training.trainer_options import build_trainer
 
 if TYPE_CHECKING:
     import lightning.pytorch as L
+    from lightning.pytorch.loggers import Logger
 
     from wavenet_pl.data.datamodule import AudioDataModule
     from wavenet_pl.training.module import WaveNetModule
@@ -28,6 +29,8 @@ class Extras:
 
     callbacks: Sequence[L.Callback] = ()
     """Act after a step and after a validation before that is saved."""
+    loggers: Sequence[Logger] = ()
+    """Get every row, beside the run folder and W&B."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """For the tracker, beside the config."""
     warn_unused_condition: bool = True
@@ -172,6 +175,7 @@ def _prepare_rank_zero(
     task: Task, trainer: L.Trainer, resume: Path | None, passed_over: list[str]
 ) -> RunTracker | None:
     """The run folder, what is known of data and model, and the loggers, which do nothing on other ranks."""
+    from wavenet_pl.runs.examples import keep_examples
     from wavenet_pl.tracking.rows import cut_back
     from wavenet_pl.training import briefing
     from wavenet_pl.training.callbacks import bad_numbers
@@ -182,6 +186,7 @@ def _prepare_rank_zero(
     facts = dict(task.extras.facts)
     if trainer.is_global_zero:
         git = run.create(config)
+        keep_examples(run, data.splits["val"], data.inputs)
         for path in (run.metrics, run.path / bad_numbers.NAME):
             cut_back(path, -1 if resume is None else checkpoint_step(resume))
         for reason in passed_over:
@@ -205,7 +210,7 @@ def _prepare_rank_zero(
     if tracker is not None:
         tracker.catch_up()
         tracker.attach(trainer)
-    trainer.loggers = [metrics] if tracker is None else [metrics, tracker]
+    trainer.loggers = [metrics, *([] if tracker is None else [tracker]), *task.extras.loggers]
     return tracker
 
 

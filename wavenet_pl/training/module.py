@@ -1,4 +1,4 @@
-"""The LightningModule: trains and validates a model, whatever the model is told; one class for each kind of model.
+"""The LightningModule: trains and validates a model, whatever it is conditioned on; one class for each kind of model.
 
 Shapes: B batch, T time.
 """
@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from wavenet_pl.config.tree import Config, to_plain
 from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.costs import costs_of
 from wavenet_pl.files.redaction import redact
 from wavenet_pl.model import Model
 from wavenet_pl.numbers import counter
 from wavenet_pl.numbers.intervals import Interval
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY
 from wavenet_pl.shards.labels import Labels
-from wavenet_pl.training.scores import Scores, Sums, sum_of
+from wavenet_pl.training.scores import Scores, Sums
 
 
 class WaveNetModule(L.LightningModule):
@@ -65,8 +66,8 @@ class WaveNetModule(L.LightningModule):
         the accumulated batches and DDP by the ranks, which is undone here.
         """
         # What a step draws, as dropout does, follows from where it is: no generator's state has to be kept.
-        place = self.trainer.global_step, batch_idx, self.trainer.global_rank
-        torch.manual_seed(counter.stream_key("step", self.config.seed, *place))
+        position = self.trainer.global_step, batch_idx, self.trainer.global_rank
+        torch.manual_seed(counter.stream_key("step", self.config.seed, *position))
         nats, count = self.model.nats(batch)
         self._sums.add(nats, count, len(batch["bad"]))
         ways = self.trainer.world_size * self.trainer.accumulate_grad_batches
@@ -92,7 +93,7 @@ class WaveNetModule(L.LightningModule):
             "optim/grad_norm": norm,
         }
         finite = math.isfinite(nats) and math.isfinite(norm)
-        # With 16-mixed, gradients that overflow are how the loss scale is found, and no mistake.
+        # With 16-mixed, gradients that overflow are how the loss scale is adjusted, and no mistake.
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         overflow = math.isfinite(nats) and scaler is not None and scaler.get_scale() > 1
         self.step_skipped = not finite and not overflow
@@ -102,26 +103,14 @@ class WaveNetModule(L.LightningModule):
             self.log(name, self.step_metrics[name], logger=False)
 
     def on_validation_epoch_start(self) -> None:
-        """Begins a new table."""
+        """Drops what a validation that was cut short may have left."""
         self._scores = None
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Adds up; every sample of every recording counts once, under the right condition and under wrong ones."""
         if self._scores is None:
-            self._scores = Scores(batch["num_recordings"], self.model.inputs, self.device)
-        model = self.model
-        outputs_BKT, codes_BT, counts_BT = model.predict(batch)
-        nats_B = sum_of(model.head.nats(outputs_BKT, codes_BT), counts_BT)
-        comparable_B = nats_B
-        if model.comparable_codec != model.codec:
-            comparable_B = sum_of(model.comparable_nats(outputs_BKT, codes_BT), counts_BT)
-        extra = []
-        for name in model.inputs:
-            wrong_B = sum_of(model.wrong_nats(batch, name, codes_BT), counts_BT)
-            extra.append((batch[f"changed_{name}"], wrong_B - nats_B))
-        self._scores.add(
-            batch["recording"], counts_BT.sum(dim=1), nats_B, comparable_B, extra, len(batch["bad"])
-        )
+            self._scores = Scores(batch["num_recordings"], self.model.input_names, self.device)
+        self._scores.add(batch["recording"], costs_of(self.model, batch), len(batch["bad"]))
 
     def on_validation_epoch_end(self) -> None:
         """Logs bits per sample over all ranks, and what a wrong condition costs."""
@@ -131,7 +120,7 @@ class WaveNetModule(L.LightningModule):
         self.log_dict(
             {self.model.comparable_key: summary.comparable_bits, "val/bits": summary.bits}, prog_bar=True
         )
-        self.gaps = {name: summary.gap(name) for name in self.model.inputs}
+        self.gaps = {name: summary.gap(name) for name in self.model.input_names}
         for name, gap in self.gaps.items():
             if math.isfinite(gap.mean):
                 self.log(f"val/bits_shuffled/{name}", summary.bits + gap.mean)

@@ -12,9 +12,8 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor
 
+from wavenet_pl.evaluation.costs import FIXED
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
-
-_FIXED = 3  # columns: predictions, nats, comparable nats; then for each input predictions and extra nats
 
 
 class Scores:
@@ -22,44 +21,29 @@ class Scores:
 
     Args:
         num_recordings: of the split (N).
-        inputs: what the model is told, and is told wrongly to see whether it listens.
+        inputs: names of the inputs, of each of which wrong values are tried too.
         device: where the table lies.
     """
 
     def __init__(self, num_recordings: int, inputs: Sequence[str], device: torch.device) -> None:
         self._inputs = tuple(inputs)
-        columns = _FIXED + 2 * len(self._inputs)
+        columns = FIXED + 2 * len(self._inputs)
         self._table_NC = torch.zeros(num_recordings, columns, dtype=torch.float64, device=device)
         self._bad = torch.zeros(1, dtype=torch.float64, device=device)
 
-    def add(
-        self,
-        recording_B: Tensor,
-        predictions_B: Tensor,
-        nats_B: Tensor,
-        comparable_B: Tensor,
-        extra: Sequence[tuple[Tensor, Tensor]],
-        bad: int,
-    ) -> None:
+    def add(self, recording_B: Tensor, costs_BC: Tensor, bad: int) -> None:
         """Count a batch.
 
         Args:
-            recording_B: position of each row's recording; -1 for padding.
-            predictions_B: how many predictions of each row count.
-            nats_B: what they cost under the right condition.
-            comparable_B: the same in codes of the comparable codec.
-            extra: for each input, which rows (B,) had a wrong value of it, and what that cost more (B,), in nats.
+            recording_B: position of each row's recording; -1 for padding, which costs nothing.
+            costs_BC: of its crops, as `costs_of` gives them.
             bad: rows whose recording could not be read.
         """
-        columns = [predictions_B, nats_B, comparable_B]
-        for changed_B, extra_B in extra:
-            columns += [predictions_B * changed_B, extra_B * changed_B]
-        rows_BC = torch.stack([column.double() for column in columns], dim=1)
-        self._table_NC.index_add_(0, recording_B.clamp(min=0), rows_BC)
+        self._table_NC.index_add_(0, recording_B.clamp(min=0), costs_BC)
         self._bad += bad
 
     def reduce(self, trainer: L.Trainer) -> Summary:
-        """Over all ranks."""
+        """The sums over all ranks, which call this together."""
         flat = torch.cat([self._table_NC.flatten(), self._bad])
         flat = trainer.strategy.reduce(flat, reduce_op="sum")
         return Summary(flat[:-1].view_as(self._table_NC).cpu(), self._inputs, int(flat[-1]))
@@ -76,13 +60,13 @@ class Summary:
 
     def __init__(self, table_NC: Tensor, inputs: Sequence[str], bad: int) -> None:
         self._table_NC, self._inputs, self.bad = table_NC, tuple(inputs), bad
-        predictions, nats, comparable = table_NC[:, :_FIXED].sum(dim=0).tolist()
+        predictions, nats, comparable = table_NC[:, :FIXED].sum(dim=0).tolist()
         per_bit = max(predictions, 1) * math.log(2)
         self.bits, self.comparable_bits = nats / per_bit, comparable / per_bit
 
     def gap(self, name: str) -> Interval:
         """Bits per sample that a wrong value of an input costs more; NaN where no recording had a wrong one."""
-        column = _FIXED + 2 * self._inputs.index(name)
+        column = FIXED + 2 * self._inputs.index(name)
         counts_N, extra_N = self._table_NC[:, column : column + 2].numpy().T
         return mean_and_interval(extra_N / math.log(2), counts_N)
 
@@ -94,7 +78,7 @@ class Sums:
         self._sums: Tensor | None = None
 
     def add(self, nats: Tensor, count: Tensor, bad: int) -> None:
-        """Count a batch."""
+        """Adds a batch to the step's sums."""
         sums = torch.stack([nats.detach().double(), count.double(), count.new_tensor(bad).double()])
         self._sums = sums if self._sums is None else self._sums + sums
 
@@ -104,8 +88,3 @@ class Sums:
         nats, count, bad = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
         self._sums = None
         return nats, int(count), int(bad)
-
-
-def sum_of(nats_BT: Tensor, counts_BT: Tensor) -> Tensor:
-    """(B,) over the predictions that count."""
-    return nats_BT.where(counts_BT, 0.0).sum(dim=1)

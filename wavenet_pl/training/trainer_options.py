@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from wavenet_pl.config.mistakes import SettingError, found, nearest
+from wavenet_pl.config.mistakes import SettingError, spelled
 from wavenet_pl.config.trainer import OWNED
 from wavenet_pl.config.tree import Config
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -18,7 +18,7 @@ def check_trainer(config: Config) -> None:
     """Refuses names under `trainer` that lightning.Trainer does not know; imports Lightning if there are any.
 
     Raises:
-        UserError: with the nearest name, and with the place where it was given.
+        UserError: with the nearest name, and with the file and line where it was given.
     """
     try:
         check_names(config.trainer)
@@ -30,7 +30,7 @@ def build_trainer(config: Config, **ours: Any) -> Trainer:
     """A lightning.Trainer with the options under `trainer`, and with ours where those say nothing.
 
     Raises:
-        UserError: a name or a value is wrong, with the place where it was given.
+        UserError: a name or a value is wrong, with the file and line where it was given.
     """
     check_trainer(config)
     try:
@@ -54,11 +54,10 @@ def check_names(options: Mapping[str, Any]) -> None:
     known = [name for name in inspect.signature(Trainer).parameters if name not in OWNED]
     for name in options:
         if name not in known:
-            guess = nearest(name, known)
             raise SettingError(
                 f"trainer.{name}",
-                "is no option of lightning.Trainer, expected one of its names; "
-                + (f"did you mean trainer.{guess}?" if guess else f"it knows {', '.join(known)}"),
+                "is no option of lightning.Trainer, expected one of its names"
+                + did_you_mean(name, known, f"it knows {', '.join(known)}"),
             )
 
 
@@ -89,7 +88,7 @@ def _build(options: Mapping[str, Any], **ours: Any) -> Trainer:
         ] or list(options)
         first, *others = (f"trainer.{name}" for name in suspects)
         also = f", or {' or '.join(others)}," if others else ""
-        problem = f"is {found(options[suspects[0]])}, and lightning.Trainer refuses it{also}: {reason}"
+        problem = f"is {spelled(options[suspects[0]])}, and lightning.Trainer refuses it{also}: {reason}"
         raise SettingError(first, problem, *others) from error
 
 

@@ -298,7 +298,7 @@ class RunTracker(WandbLogger):
         send_model(self.experiment, path, aliases, metadata, self.index_fingerprint)
 
     def _attempt(self, call: Callable[[], object]) -> None:
-        """Tracking must not end a training of days: the first failure is told, all are counted."""
+        """Calls without raising: tracking must not end a training of days. Warns of the first failure, counts all."""
         try:
             call()
         except Exception as error:  # noqa: BLE001 - wandb raises whatever it likes

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from lightning.pytorch.loggers.logger import DummyExperiment
 
 from wavenet_pl.config.training import WandbConfig
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.files.redaction import redact
-from wavenet_pl.signals import REQUEUE
 
 _log = logging.getLogger(__name__)
 
@@ -130,10 +130,10 @@ def background_process() -> subprocess.Popen[bytes] | None:
     """What wandb started for this process; it has no name for that."""
     from wandb.sdk import wandb_setup
 
-    found: Any = wandb_setup.singleton()
+    owner: Any = wandb_setup.singleton()
     for name in ("_connection", "_proc", "_process"):
-        found = getattr(found, name, None)
-    return found if isinstance(found, subprocess.Popen) else None
+        owner = getattr(owner, name, None)
+    return owner if isinstance(owner, subprocess.Popen) else None
 
 
 def end_run(run: Any, exit_code: int, seconds: float) -> None:
@@ -143,7 +143,7 @@ def end_run(run: Any, exit_code: int, seconds: float) -> None:
         TimeoutError: it took longer than so many seconds and some more.
     """
     with no_longer_than(seconds + _GRACE_SECONDS):
-        if exit_code == REQUEUE:
+        if exit_code == ExitCode.SAVED:
             run.mark_preempting()
         run.finish(exit_code=exit_code)
 
@@ -165,10 +165,10 @@ def one_line(error: BaseException) -> str:
 
 
 def _may_go_online(mode: str) -> bool:
-    found = key_is_set()  # without one, wandb would ask for it and wait
-    if not found and mode == "online":
+    has_key = key_is_set()  # without one, wandb would ask for it and wait
+    if not has_key and mode == "online":
         _log.warning("wandb.mode is online, but no key is set; type `wandb login` before the next run")
-    return found
+    return has_key
 
 
 def _import_wandb(run_dir: Path) -> Any:

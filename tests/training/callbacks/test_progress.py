@@ -55,10 +55,10 @@ def test_a_log_gets_a_line_now_and_then_and_at_validations(tmp_path: Path) -> No
     assert "\r" not in text
     # Every 30 seconds of the clock: steps 3 and, 30 seconds after the validation's line, 7.
     patterns = [
-        rf"step 3/8 \(38 %\)   bits {number}   [\d,]+ samples/s   0:50 left",
-        rf"step 4/8 \(50 %\)   bits {number}   val {number}   [\d,]+ samples/s   0:47 left",
-        rf"step 7/8 \(88 %\)   bits {number}   val {number}   [\d,]+ samples/s   0:11 left",
-        rf"step 8/8 \(100 %\)   bits {number}   val {number}   [\d,]+ samples/s   0:00 left",
+        rf"training: 3 of 8 steps \(38 %\)   bits {number}   [\d,]+ samples/s   0:50 left",
+        rf"training: 4 of 8 steps \(50 %\)   bits {number}   val {number}   [\d,]+ samples/s   0:47 left",
+        rf"training: 7 of 8 steps \(88 %\)   bits {number}   val {number}   [\d,]+ samples/s   0:11 left",
+        rf"training: 8 of 8 steps \(100 %\)   bits {number}   val {number}   [\d,]+ samples/s   0:00 left",
     ]
     assert len(lines) == len(patterns), text
     for line, pattern in zip(lines, patterns, strict=True):
@@ -72,7 +72,8 @@ def test_a_terminal_gets_one_bar_that_ends_full(tmp_path: Path, monkeypatch: pyt
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     lines = [line for line in re.split(r"[\r\n]+", plain) if line.strip()]
     assert re.fullmatch(
-        r"training ━+ 4/4 bits \d\.\d{3}   val \d\.\d{3}   [\d,]+ samples/s   0:00 left\s*", lines[-1]
+        r"training ━+ 4 of 4 steps   bits \d\.\d{3}   val \d\.\d{3}   [\d,]+ samples/s   0:00 left\s*",
+        lines[-1],
     )
     assert any(line.startswith("validation 1/") for line in lines)
     assert all(len(line) <= 100 for line in lines)
@@ -81,7 +82,7 @@ def test_a_terminal_gets_one_bar_that_ends_full(tmp_path: Path, monkeypatch: pyt
 
 def test_epochs_make_a_total_where_no_number_of_steps_is_given(tmp_path: Path) -> None:
     text = fit(tmp_path, io.StringIO(), max_steps=-1, max_epochs=2)
-    total = int(re.findall(r"step \d+/(\d+) \(100 %\)", text)[-1])
+    total = int(re.findall(r"training: \d+ of (\d+) steps \(100 %\)", text)[-1])
     assert total > 2
 
 
@@ -93,7 +94,7 @@ def test_a_run_without_an_end_shows_no_share(tmp_path: Path) -> None:
     stream = io.StringIO()
     config = small_config(tmp_path, wandb=WandbConfig(mode="disabled"))
     train(config, tmp_path / "run", [RunProgress(stream, 0), Stop()], max_steps=-1, max_epochs=-1)
-    assert re.fullmatch(r"(step \d   bits \d\.\d{3}(   val \d\.\d{3})?\n)+", stream.getvalue())
+    assert re.fullmatch(r"(training: \d steps   bits \d\.\d{3}(   val \d\.\d{3})?\n)+", stream.getvalue())
 
 
 def test_a_resumed_run_starts_where_it_stood(tmp_path: Path) -> None:
@@ -104,9 +105,9 @@ def test_a_resumed_run_starts_where_it_stood(tmp_path: Path) -> None:
     config = small_config(tmp_path, wandb=WandbConfig(mode="disabled"))
     train(config, tmp_path / "first", [Save()], max_steps=2)
     text = fit(tmp_path, io.StringIO(), line_seconds=0, ckpt_path=tmp_path / "two.ckpt", max_steps=6)
-    shown = [int(step) for step in re.findall(r"step (\d)/6", text)]
+    shown = [int(step) for step in re.findall(r"training: (\d) of 6", text)]
     assert shown == [3, 4, 5, 6]
-    assert re.search(r"step 4/6 .* 0:20 left", text)  # by the pace since the restart
+    assert re.search(r"4 of 6 steps .* 0:20 left", text)  # by the pace since the restart
 
 
 def test_an_error_leaves_the_terminal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

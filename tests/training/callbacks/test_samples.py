@@ -162,12 +162,12 @@ CONFIG = SamplesConfig(
 
 
 def one_clip(
-    loudness: float = 0.25, made: int = 4000, told: str = ""
+    loudness: float = 0.25, made: int = 4000, condition: str = ""
 ) -> tuple[list[Prompt], list[str], list[ClipPair]]:
     audio = np.full(4000, loudness, dtype=np.float32)
     return (
         [Prompt("anna/rec-1", 0, audio, {})],
-        [told],
+        [condition],
         [ClipPair(audio[:made], audio, 4.5, 4.25, 0.125, "reference")],
     )
 
@@ -181,16 +181,16 @@ def test_captions_and_facts_say_how_a_clip_came_about() -> None:
     assert free.caption == f"step 1500 | anna/rec-1 | free-running after 0.1 s | {drawn} | {levels}"
     assert (forced.facts["bits"], forced.facts["entropy bits"]) == (4.5, 4.25)
     assert free.facts == {
-        "step": 1500, "prompt": "anna/rec-1", "told": "", "kind": "free-running", "seed": 3, "clip": 0,
+        "step": 1500, "prompt": "anna/rec-1", "condition": "", "kind": "free-running", "seed": 3, "clip": 0,
         "temperature": 0.8, "seconds": 0.5, "peak dBFS": pytest.approx(-12.04, abs=0.01), "% clipped": 0.0,
         "entropy bits": None, "bits": None, "real-time factor": 0.125, "engine": "reference",
     }  # fmt: skip
 
 
-def test_captions_say_what_the_model_was_told() -> None:
-    rows = describe_clips(1500, *one_clip(told="speaker anna"), CONFIG, 8000)
+def test_captions_say_what_the_model_was_conditioned_on() -> None:
+    rows = describe_clips(1500, *one_clip(condition="speaker anna"), CONFIG, 8000)
     assert all(row.caption.startswith("step 1500 | anna/rec-1 | speaker anna | ") for row in rows)
-    assert all(row.facts["told"] == "speaker anna" for row in rows)
+    assert all(row.facts["condition"] == "speaker anna" for row in rows)
 
 
 def test_a_clip_that_the_budget_cut_says_so() -> None:

@@ -50,10 +50,10 @@ def cache_folder() -> Path | None:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(base) / "wavenet-pl" / f"kernels-{digest}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
+        status = folder.stat()
     except (OSError, RuntimeError):
         return None
-    ours = found.st_uid == os.getuid() and not found.st_mode & 0o022
+    ours = status.st_uid == os.getuid() and not status.st_mode & 0o022
     return folder if ours and os.access(folder, os.W_OK) else None
 
 

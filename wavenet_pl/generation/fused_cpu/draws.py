@@ -18,7 +18,10 @@ _F = np.float32
 
 @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def draw_softmax(outputs_K: Any, uniform: Any, drawing: Any, weights_K: Any, sums_K: Any) -> Any:
-    """As `SoftmaxHead.draw`: weights in float32, sums in float64."""
+    """The code (int) that `SoftmaxHead.draw` draws for outputs_K of one prediction: float32 weights, float64 sums.
+
+    weights_K and sums_K are room to work in, of K numbers each, and are overwritten.
+    """
     best = 0
     for k in range(drawing.num_outputs):
         if outputs_K[k] > outputs_K[best]:
@@ -52,7 +55,10 @@ def draw_softmax(outputs_K: Any, uniform: Any, drawing: Any, weights_K: Any, sum
 
 @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def draw_logistics(outputs_K: Any, uniform: Any, drawing: Any, weights_K: Any, sums_K: Any) -> Any:
-    """As `LogisticsHead.draw`, all in float64: the level is searched by halves."""
+    """The code (int) that `LogisticsHead.draw` draws for outputs_K of one prediction; in float64, by bisection.
+
+    sums_K is room to work in, of K numbers, and is overwritten; weights_K is not used.
+    """
     number, levels = drawing.num_outputs // 3, drawing.num_levels
     heaviest = 2 * number
     for k in range(2 * number, 3 * number):

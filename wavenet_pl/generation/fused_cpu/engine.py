@@ -30,10 +30,10 @@ _GROUP = 32  # clips that share one reading of the weights: their numbers stay i
 
 
 class Drawing(NamedTuple):
-    """What the compiled draw reads."""
+    """What the compiled draw reads: the distribution and the numbers that it needs."""
 
     kind: int
-    """Place in `DISTRIBUTIONS`."""
+    """Index in `DISTRIBUTIONS`."""
     num_outputs: int
     num_levels: int
     temperature: float
@@ -67,7 +67,7 @@ class FusedCPU:
         begin = time.perf_counter()
         self._kernel = compiled.load_kernel(self._warm_up)
         self.compile_seconds = time.perf_counter() - begin
-        """What compiling took, or loading what was compiled before."""
+        """How long it took to compile the kernel, or to load what was compiled before."""
 
     def refresh(self) -> None:
         """Take the network's weights as they are now."""
@@ -177,7 +177,7 @@ class _Group:
             drawing,
             self.memory,
             self.clock,
-            _told(condition, self.rows),
+            _condition_columns(condition, self.rows),
             np.ascontiguousarray(uniforms_BN[self.rows]),
             np.ascontiguousarray(given_BN[self.rows]),
             codes_CN,
@@ -187,11 +187,11 @@ class _Group:
         self.clock += codes_CN.shape[1]
 
 
-def _told(condition: Tensor | None, rows: slice) -> Array:
+def _condition_columns(condition: Tensor | None, rows: slice) -> Array:
     """Columns (N, C, H), one of them where the condition is constant, none where there is no condition."""
     if condition is None:
         return np.zeros((0, rows.stop - rows.start, 0), np.float32)
-    told_NCH = condition[rows].permute(2, 0, 1)
-    padded_NCH = np.zeros((*told_NCH.shape[:2], packing.padded(told_NCH.shape[2])), np.float32)
-    padded_NCH[:, :, : told_NCH.shape[2]] = told_NCH.numpy()
+    columns_NCH = condition[rows].permute(2, 0, 1)
+    padded_NCH = np.zeros((*columns_NCH.shape[:2], packing.padded(columns_NCH.shape[2])), np.float32)
+    padded_NCH[:, :, : columns_NCH.shape[2]] = columns_NCH.numpy()
     return padded_NCH

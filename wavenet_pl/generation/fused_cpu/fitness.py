@@ -15,7 +15,7 @@ _KNOWN = (WaveNet, ResidualLayer, CausalConv1d, nn.Conv1d, nn.Embedding, nn.Modu
 
 def why_not(network: WaveNet, head: Head) -> str:
     """Why the engine cannot generate with them; nothing where it can."""
-    weight = network.output.weight
+    weight = next(network.parameters())
     if weight.device.type != "cpu":
         return f"the model is on {weight.device.type}"
     if weight.dtype != torch.float32:
@@ -30,8 +30,9 @@ def _changed(name: str, module: nn.Module) -> str:
     called = f"network.{name}" if name else "network"
     if type(module) not in _KNOWN:  # a subclass computes what it likes, and a parametrised layer is one
         return f"{called} is a {type(module).__name__}, which it does not know"
-    if "forward" in vars(module):
-        return f"{called} has a forward of its own"
+    own = next((method for method in vars(module) if callable(getattr(type(module), method, None))), "")
+    if own:
+        return f"{called} has a {own} of its own"
     hooks = (module._forward_pre_hooks, module._forward_hooks)
     if any(hooks):
         return f"{called} has a hook, which may change what it computes"

@@ -31,13 +31,15 @@ def run(
     """Generate N samples of each clip, or go through given ones.
 
     Args:
-        weights, drawing, memory: see there.
+        weights: `packing.Weights`, in float32, bfloat16 (as uint16) or int8; only read.
+        drawing: `engine.Drawing`: distribution, temperature and top_p; only read.
+        memory: `packing.Memory` of the C clips: changed in place, so that the next call goes on from here.
         clock: samples since the memory was new.
-        condition_NCH: N columns, or one for all samples, or none.
-        uniforms_CN: one for each draw.
-        given_CN: with N samples the codes that come instead of draws; with none, all are drawn.
-        codes_CN: gets the codes.
-        outputs_CNK: gets the outputs of N samples, or with one only those of the last.
+        condition_NCH: N columns, one column for all samples, or none.
+        uniforms_CN: float64 in [0, 1), one for each draw.
+        given_CN: (C, N) codes that replace the draws, or (C, 0): all codes are drawn.
+        codes_CN: receives the codes.
+        outputs_CNK: (C, N, K) receives the outputs of all samples; (C, 1, K) those of the last one.
     """
     num_clips, num_samples = codes_CN.shape
     taps, residual = weights.entry.shape[0], weights.entry.shape[2]

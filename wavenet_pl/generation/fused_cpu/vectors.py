@@ -30,7 +30,7 @@ _AHEAD = 8192  # bytes: what one core can wait for at a time, with room
 
 @intrinsic  # type: ignore[untyped-decorator]
 def fma(typing: Any, a: Any, b: Any, c: Any) -> tuple[Any, Callable[..., Any]]:
-    """a * b + c, rounded once: said so, and not left to the compiler, because it decides about bits."""
+    """a * b + c, rounded once: one instruction, since a compiler that may choose could change the last bit."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
@@ -101,10 +101,10 @@ def product(
             return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
 
         def at(pointer: Any, *terms: Any) -> Any:
-            place = terms[0]
+            offset = terms[0]
             for term in terms[1:]:
-                place = builder.add(place, term)
-            return builder.gep(pointer, [place])
+                offset = builder.add(offset, term)
+            return builder.gep(pointer, [offset])
 
         def tile(first_row: Any, rows: int, panel: Any, first: Any, vectors: int) -> None:
             """Rows times the vectors of one panel, whose outputs begin at ``first``."""
@@ -133,10 +133,10 @@ def product(
                     lane = builder.add(first, index(v * LANES))
                     scale = load(at(scales.data, arguments[5], lane))
                     bias = load(at(biases.data, arguments[5], lane))
-                    place = builder.bitcast(at(y.data, line, lane), vector.as_pointer())
-                    base = builder.fadd(builder.load(place, align=4), bias)
+                    target = builder.bitcast(at(y.data, line, lane), vector.as_pointer())
+                    base = builder.fadd(builder.load(target, align=4), bias)
                     total = builder.call(fma, [scale, builder.load(sums[row][v]), base])
-                    builder.store(total, place, align=4)
+                    builder.store(total, target, align=4)
 
         first = cgutils.alloca_once_value(builder, index(0))
         for vectors in PANELS:

@@ -9,10 +9,12 @@ from typing import Any
 
 import lightning.pytorch as L
 
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.files.durable import write_durably
-from wavenet_pl.signals import BAD, StopRun
+from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import encode_row, read_metrics
 from wavenet_pl.training.callbacks.ranks import gather
+from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.module import WaveNetModule
 
 _log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ _log = logging.getLogger(__name__)
 NAME = "skipped_steps.jsonl"
 
 
-class BadNumbers(L.Callback):
+class BadNumbers(StepCallback):
     """Writes down the steps that the module skipped, and stops the run after ``max_in_a_row`` of them.
 
     Acts after skipped steps only; then the ranks tell each other the keys of their recordings, and rank 0 appends a row
@@ -35,46 +37,41 @@ class BadNumbers(L.Callback):
         self._path, self._max_in_a_row = Path(folder) / NAME, max_in_a_row
         self._in_a_row = 0
         self._keys: list[str] = []  # of this rank's recordings in this step
-        self._step = 0
 
     def state_dict(self) -> dict[str, Any]:
         """How many steps in a row were skipped."""
         return {"in_a_row": self._in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on counting."""
+        """Go on counting from there."""
         self._in_a_row = int(state_dict["in_a_row"])
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Counts steps from here."""
-        self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Looks when a step is done, and not within an accumulation."""
-        assert isinstance(pl_module, WaveNetModule)
+        """Keeps the names of what the step is made of."""
         self._keys += [key for key in batch["keys"] if key]
-        if trainer.global_step == self._step:
-            return
-        self._step = trainer.global_step
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
+        """Where the step was skipped, gathers keys over ranks, writes a row, and stops if it was one too many."""
         keys, self._keys = self._keys, []
-        if not pl_module.step_skipped:
+        if not module.step_skipped:
             self._in_a_row = 0
             return
         self._in_a_row += 1
         keys = gather(trainer, keys)
-        loss, norm = (pl_module.step_metrics[name] for name in ("train/loss", "optim/grad_norm"))
+        loss, norm = (module.step_metrics[name] for name in ("train/loss", "optim/grad_norm"))
         if trainer.is_global_zero:
             rows = read_metrics(self._path) if self._path.exists() else []
-            rows.append({"step": self._step, "loss": loss, "grad_norm": norm, "keys": keys})
+            rows.append({"step": self.step, "loss": loss, "grad_norm": norm, "keys": keys})
             write_durably(self._path, b"".join(map(encode_row, rows)))
             _log.warning(
-                f"step {self._step} was skipped: loss {loss}, gradient norm {norm}; its recordings are in {self._path}"
+                f"step {self.step} was skipped: loss {loss}, gradient norm {norm}; its recordings are in {self._path}"
             )
         if self._in_a_row >= self._max_in_a_row:
             raise StopRun(
-                BAD,
+                ExitCode.BAD_DATA,
                 f"{self._in_a_row} steps in a row had a loss or gradient that is not finite, expected fewer than "
                 f"train.max_skipped_steps={self._max_in_a_row}; lower optim.lr or set trainer.gradient_clip_val, and "
                 f"look at the recordings in {self._path}",

@@ -1,4 +1,4 @@
-"""Recordings that could not be read while training: told, written down, and past a bound the end of the run."""
+"""Recordings that could not be read while training: named, written down, and past a bound the end of the run."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import lightning.pytorch as L
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.damage import Damage
-from wavenet_pl.signals import BAD, StopRun
+from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import encode_row, read_metrics
 from wavenet_pl.training.callbacks.checkpoints import Checkpoints
 from wavenet_pl.training.callbacks.ranks import gather
+from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.module import WaveNetModule
 
 _log = logging.getLogger(__name__)
 
 NAME = "bad_recordings.jsonl"
-_TOLD = 10  # so many are named on the terminal; the file names all
+_NAMED = 10  # so many are named on the terminal; the file names all
 
 
-class BadRecordings(L.Callback):
+class BadRecordings(StepCallback):
     """Collects what the loader could not read, over all ranks, and stops the run where it is too much.
 
     Acts after steps and validations in which a slot was bad, which the ranks know from the sums that they form anyway;
@@ -42,36 +44,33 @@ class BadRecordings(L.Callback):
     def __init__(self, folder: str | os.PathLike[str], max_fraction: float, checkpoints: Checkpoints) -> None:
         self._path = Path(folder) / NAME
         self._max_fraction, self._checkpoints = max_fraction, checkpoints
-        self._here: list[Damage] = []  # of this rank, not told yet
+        self._here: list[Damage] = []  # of this rank, not reported yet
         self._bad: dict[str, dict[str, Damage]] = {"train": {}, "val": {}}  # by key, the same on all ranks
-        self._step = 0
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Counts from here."""
-        self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Tells when a step is done."""
+        """Keeps the damage that the loader met in a training batch, until the step is done."""
         self._here += batch["bad"]
-        if trainer.global_step != self._step:
-            self._step = trainer.global_step
-            self._tell(trainer, pl_module, "train")
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
+        """Reports damage of the step; ranks talk to each other only where there was some."""
+        self._report(trainer, module, "train")
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *place: Any
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: Any
     ) -> None:
-        """Collects."""
+        """Keeps the damage that the loader met in a validation batch, until the validation ends."""
         self._here += batch["bad"]
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Tells what the validation met."""
-        self._tell(trainer, pl_module, "val")
-
-    def _tell(self, trainer: L.Trainer, pl_module: L.LightningModule, split: str) -> None:
+        """Reports damage of the validation; ranks talk to each other only where there was some."""
         assert isinstance(pl_module, WaveNetModule)
-        if not pl_module.bad_slots:
+        self._report(trainer, pl_module, "val")
+
+    def _report(self, trainer: L.Trainer, module: WaveNetModule, split: str) -> None:
+        if not module.bad_slots:
             return
         met = {damage.key: damage for damage in gather(trainer, self._here)}
         self._here = []
@@ -104,9 +103,9 @@ class BadRecordings(L.Callback):
         ]
         write_durably(self._path, b"".join(map(encode_row, rows)))
         for number, damage in enumerate(damages, start=self.num_bad - len(damages) + 1):
-            if number <= _TOLD:
+            if number <= _NAMED:
                 _log.warning(f"bad recording: {damage}. It counts for nothing")
-            if number == _TOLD:
+            if number == _NAMED:
                 _log.warning(f"further bad recordings are listed in {self._path}")
 
     def _check(self, trainer: L.Trainer, split: str, total: int) -> None:
@@ -116,7 +115,7 @@ class BadRecordings(L.Callback):
         self._checkpoints.save(trainer)
         examples = ". ".join(map(str, list(bad.values())[:3]))
         raise StopRun(
-            BAD,
+            ExitCode.BAD_DATA,
             f"{len(bad)} of {total} recordings in split {split} cannot be read, expected at most a share of "
             f"data.max_bad_fraction={self._max_fraction:g}: {examples}; {self._path} lists all. Mend them (`wavenet-pl "
             "index` checks a whole set), or allow more with data.max_bad_fraction",

@@ -11,10 +11,10 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from wavenet_pl.config.training import TrainConfig
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY, validation_bits
 from wavenet_pl.runs.folder import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
-from wavenet_pl.signals import BAD, StopRun
+from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import SAVE_SECONDS
 from wavenet_pl.training.callbacks.ranks import any_rank, gather
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
@@ -44,7 +44,7 @@ class Checkpoints(Checkpoint):
         return {"validation_due": self._validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remembers it until training starts."""
+        """Keeps until training starts whether a validation is still to come."""
         self._validation_due = bool(state_dict["validation_due"])
 
     def save(self, trainer: L.Trainer) -> None:
@@ -54,10 +54,12 @@ class Checkpoints(Checkpoint):
             StopRun: the weights are not finite, or they cannot be written and `train.failed_save` says stop.
         """
         if not self.try_to_save(trainer) and self._config.failed_save == "stop":
-            raise StopRun(BAD, "a checkpoint could not be written, and train.failed_save is stop")
+            raise StopRun(
+                ExitCode.BAD_DATA, "a checkpoint could not be written, and train.failed_save is stop"
+            )
 
     def try_to_save(self, trainer: L.Trainer) -> bool:
-        """As `save`, and returns whether the step is saved; why it is not has been said."""
+        """As `save`, and returns whether the step is saved; if not, the reason was logged."""
         step = trainer.global_step
         if step == self._saved_step:
             return True
@@ -87,7 +89,7 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Adds which run this is."""
+        """Adds the run's id to the checkpoint."""
         checkpoint.setdefault(CHECKPOINT_KEY, {})["run_id"] = self._run.run_id
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -112,14 +114,14 @@ class Checkpoints(Checkpoint):
             self.save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves what was just validated."""
+        """Saves the step that was just validated."""
         if trainer.state.fn == "fit" and trainer.global_step > 0:
             self.save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves the end."""
+        """Saves the last step, where that was not done yet."""
         if not self.try_to_save(trainer):
-            raise StopRun(BAD, "the end of the training could not be saved")
+            raise StopRun(ExitCode.BAD_DATA, "the end of the training could not be saved")
 
     def _prune(self, trainer: L.Trainer) -> None:
         paths = list_checkpoints(self._run)
@@ -161,5 +163,6 @@ def _check_weights(trainer: L.Trainer) -> None:
     weights = [weight.detach() for weight in trainer.lightning_module.parameters()]
     if not bool(torch.stack([weight.isfinite().all() for weight in weights]).all()):
         raise StopRun(
-            BAD, f"a weight is not finite at step {trainer.global_step}, expected numbers; lower optim.lr"
+            ExitCode.BAD_DATA,
+            f"a weight is not finite at step {trainer.global_step}, expected numbers; lower optim.lr",
         )

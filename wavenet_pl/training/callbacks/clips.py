@@ -23,6 +23,7 @@ from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.data.conditions import Fields
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.costs import sum_by_row
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.engines import Engine
 from wavenet_pl.model import Model
@@ -43,10 +44,10 @@ class Prompt:
     audio: npt.NDArray[np.float32]
     """(T,) from the recording's beginning; as long as the clip, or to the recording's end."""
     condition: Fields
-    """What the model is told about it; see `Conditions`."""
+    """What the model is conditioned on with it; see `Conditions`."""
 
     def describe(self, conditioner: Conditioner | None) -> str:
-        """What the model is told, in a few words; nothing where it has no condition."""
+        """What the model is conditioned on, in a few words; nothing where it has no condition."""
         if conditioner is None:
             return ""
         batch = {name: torch.from_numpy(np.asarray(value)[None]) for name, value in self.condition.items()}
@@ -74,9 +75,9 @@ class ClipPair:
 def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]:
     """One prompt for each clip: validation recordings longer than it, in index order.
 
-    One of each speaker comes before a second of any, and the same for sets of tags, where the model is told of them.
-    Where there are fewer recordings than clips they are used again, and drawn differently. Recordings that cannot be
-    read are passed over with a warning.
+    One of each speaker comes before a second of any, where the model is conditioned on speakers, and so with other
+    tables. Where there are fewer recordings than clips they are used again, and drawn differently. Recordings that
+    cannot be read are passed over with a warning.
 
     Raises:
         UserError: no recording is long enough.
@@ -106,13 +107,12 @@ def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]
 
 
 def _in_turn(data: AudioDataModule, positions: list[int]) -> list[int]:
-    """Recordings of the validation split, so that different speakers and sets of tags take turns."""
+    """Recordings of the validation split, so that those with different conditions take turns."""
     split, seen = data.splits["val"], Counter[tuple[Any, ...]]()
     turns = []
     for position in positions:
         recording = split[position]
-        told = {"speaker": recording.speaker, "tags": recording.tags}
-        group = tuple(told.get(name) for name in data.inputs)
+        group = tuple(recording.rows.get(each.name) for each in data.inputs)
         turns.append((seen[group], position))
         seen[group] += 1
     return [position for _, position in sorted(turns)]
@@ -160,11 +160,11 @@ def make_clips(
         )  # fmt: skip
         codes[: len(numbers)], facts[: len(numbers)] = made_codes, made_facts
     codes, facts = gather(codes), gather(facts)
-    audio, told = model.codec.decode(codes).cpu().numpy(), facts.cpu().tolist()
+    audio, measured = model.codec.decode(codes).cpu().numpy(), facts.cpu().tolist()
     pairs = []
     for number in range(len(prompts)):
         row = number % world_size * rows + number // world_size
-        free, forced, bits, entropy, factor = told[row]
+        free, forced, bits, entropy, factor = measured[row]
         pairs.append(
             ClipPair(
                 audio[row, 0, : int(free)], audio[row, 1, : int(forced)], bits, entropy, factor, engine.name
@@ -199,12 +199,12 @@ def _make(
             factor = new_seconds / max(time.monotonic() - start, 1e-9)
     finally:
         model.train(was_training)
-    told = [
+    facts = [
         [free_BT.shape[1], frames, bits, entropy, factor]
         for frames, bits, entropy in torch.stack([frames_B, bits_B, entropy_B], dim=1).tolist()
     ]
     free_BT = nn.functional.pad(free_BT, (0, length - free_BT.shape[1]))
-    return torch.stack([free_BT, forced_BT], dim=1), torch.tensor(told, dtype=torch.float64)
+    return torch.stack([free_BT, forced_BT], dim=1), torch.tensor(facts, dtype=torch.float64)
 
 
 def _batch(prompts: list[Prompt], length: int, device: torch.device) -> dict[str, Any]:
@@ -212,11 +212,11 @@ def _batch(prompts: list[Prompt], length: int, device: torch.device) -> dict[str
     audio = np.zeros((len(prompts), length), dtype=np.float32)
     for row, prompt in enumerate(prompts):
         audio[row, : len(prompt.audio)] = prompt.audio
-    told = {
+    condition = {
         name: torch.from_numpy(np.stack([prompt.condition[name] for prompt in prompts])).to(device)
         for name in prompts[0].condition
     }
-    return {"audio": torch.from_numpy(audio).to(device), **told}
+    return {"audio": torch.from_numpy(audio).to(device), **condition}
 
 
 def _force(
@@ -239,8 +239,8 @@ def _force(
         drawn_N = model.head.draw(outputs_NK, uniforms_BT.flatten(), draw.temperature, draw.top_p)
         codes_BT[:, piece] = drawn_N.view_as(uniforms_BT)
         inside_BT = torch.arange(piece.start, piece.stop, device=recorded_BT.device) < frames_B[:, None]
-        nats_B += (model.head.nats(outputs_BKT, recorded_BT[:, piece]) * inside_BT).sum(dim=1)
-        entropy_B += (model.head.entropy(outputs_BKT) * inside_BT).sum(dim=1)
+        nats_B += sum_by_row(model.head.nats(outputs_BKT, recorded_BT[:, piece]), inside_BT)
+        entropy_B += sum_by_row(model.head.entropy(outputs_BKT), inside_BT)
     return codes_BT, nats_B / frames_B / math.log(2), entropy_B / frames_B / math.log(2)
 
 

@@ -25,7 +25,7 @@ class ConditionUse(L.Callback):
 
     @rank_zero_only
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Warns."""
+        """Warns of each input whose gap may be zero, on rank 0; the gaps were measured anyway."""
         assert isinstance(pl_module, WaveNetModule)
         if trainer.global_step <= self._warmup_steps:
             return

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from wavenet_pl.signals import BAD, REQUEUE, StopFlag, StopRun
+from wavenet_pl.errors import ExitCode
+from wavenet_pl.signals import StopFlag, StopRun
 from wavenet_pl.training.callbacks.checkpoints import Checkpoints
+from wavenet_pl.training.callbacks.steps import StepCallback
+from wavenet_pl.training.module import WaveNetModule
 
 
-class Preemption(L.Callback):
-    """After every step asks whether any rank was told to stop; then all save, wait for each other and leave.
+class Preemption(StepCallback):
+    """After every step asks whether any rank has a request to stop; then all save, wait for each other and leave.
 
     Costs one all-reduce of one number per step. Stands behind the clips, which are given up when the run is to stop:
     that has to be at the same step, where they are made up for when the run goes on. A run that is done but for its
@@ -28,40 +30,35 @@ class Preemption(L.Callback):
 
     def __init__(self, flag: StopFlag, checkpoints: Checkpoints, stop_at: float | None) -> None:
         self._flag, self._checkpoints, self._stop_at = flag, checkpoints, stop_at
-        self._step = -1
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the signals back from Lightning, whose handlers do their work inside the handler.
 
-        A run that was told to stop by now takes no step: clips that it owes at this one may have been given up.
+        A run with a request to stop by now takes no step: clips that it owes at this one may have been given up.
         """
+        super().on_train_start(trainer, pl_module)
         self._flag.install()
-        self._step = trainer.global_step
-        if code := self._asked(trainer):
+        if code := self._requested_code(trainer):
             raise StopRun(code, "stopped before a step was taken")
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Stops only between steps: inside an accumulation there is nothing whole to save."""
-        if trainer.global_step == self._step:
-            return
-        self._step = trainer.global_step
-        code = self._asked(trainer)
+    def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
+        """Stops only here: inside an accumulation there is nothing whole to save."""
+        code = self._requested_code(trainer)
         if code and not is_last_step(trainer):
             saved = self._checkpoints.try_to_save(trainer)
             trainer.strategy.barrier()
             raise StopRun(
-                code if saved else BAD, "stopped and saved" if saved else "stopped, and could not save"
+                code if saved else ExitCode.BAD_DATA,
+                "stopped and saved" if saved else "stopped, and could not save",
             )
 
-    def _asked(self, trainer: L.Trainer) -> int:
-        """The exit code that any rank was told to stop with, the same on all; 0 for none."""
+    def _requested_code(self, trainer: L.Trainer) -> int:
+        """The exit code of a request to stop on any rank, the same on all; 0 for none."""
         code = self._flag.code
         if not code and self._stop_at is not None and time.monotonic() >= self._stop_at:
-            code = REQUEUE
-        told = torch.tensor(float(code), device=trainer.strategy.root_device)
-        return int(trainer.strategy.reduce(told, reduce_op="max"))
+            code = ExitCode.SAVED
+        own = torch.tensor(float(code), device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(own, reduce_op="max"))
 
 
 def is_last_step(trainer: L.Trainer) -> bool:

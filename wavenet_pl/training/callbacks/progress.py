@@ -10,20 +10,17 @@ from typing import Any, TextIO
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import ProgressBar
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from wavenet_pl.progress import Progress
 from wavenet_pl.training.callbacks.throughput import Throughput
-
-_REFRESH = 0.25  # seconds between two looks at the loss, which on a GPU means waiting for it
 
 
 class RunProgress(ProgressBar):
     """Steps of the whole run, bits, validation bits, samples per second and time left.
 
-    Acts at every batch, where it looks at the clock; four times a second it reads the loss and draws, or,
-    where the stream is no terminal, writes a line every ``line_seconds`` and after each validation. Rank 0
-    only. Takes the place of Lightning's own bar, and ``trainer.enable_progress_bar: false`` leaves it out.
+    Acts at every batch, where it looks at the clock; when something is to be shown it reads the loss, which on a GPU
+    means waiting for it: four times a second on a terminal, every ``line_seconds`` in a log, and after each validation.
+    Rank 0 only. Takes the place of Lightning's own bar, and ``trainer.enable_progress_bar: false`` leaves it out.
 
     The time left is reckoned from all the time this process has taken since its second step, validations and
     clips included.
@@ -41,70 +38,53 @@ class RunProgress(ProgressBar):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
-        self._console = Console(file=stream or sys.stderr, soft_wrap=True, highlight=False)
-        self._line_seconds = line_seconds
-        self._clock = clock
+        self._stream, self._line_seconds, self._clock = stream or sys.stderr, line_seconds, clock
         self.is_enabled = True
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._total: int | None = None
-        self._step = 0
-        self._written_step = -1
-        self._pace_from: tuple[int, float] | None = None  # (step, time) after the first step
-        self._bits = self._val_bits = math.nan
+        self._progress: Progress | None = None
+        self._first = self._step = 0
+        self._shown_step = -1
+        self._val_bits = math.nan
         self._throughput: Throughput | None = None
-        self._looked = self._wrote = 0.0
 
     def enable(self) -> None:
-        """Show it."""
+        """Show the bar; Lightning calls this."""
         self.is_enabled = True
 
     def disable(self) -> None:
-        """Show nothing."""
+        """Close the bar and show nothing from now on; Lightning calls this on all ranks but 0."""
         self.is_enabled = False
         self._close()
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Write a line above the bar."""
         if self.is_enabled:
-            self._console.print(*args, markup=False)
+            print(*args, file=self._stream, flush=True)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Opens the bar where the run, perhaps resumed, stands."""
         if not self.is_enabled:
             return
-        self._step = trainer.global_step
+        self._first = self._step = trainer.global_step
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         self._throughput = next((c for c in callbacks if isinstance(c, Throughput)), None)
         steps = trainer.estimated_stepping_batches
-        self._total = int(steps) if math.isfinite(steps) and steps > 0 else None
-        self._looked = self._wrote = self._clock()
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
-                TextColumn("{task.fields[facts]}"), console=self._console, auto_refresh=False, expand=True,
-            )  # fmt: skip
-            self._task = self._bar.add_task("training", total=self._total, completed=self._step, facts="")
-            self._bar.start()
+        self._progress = Progress(
+            "training", int(steps) if math.isfinite(steps) and steps > 0 else None, done=self._step, unit="steps",
+            stream=self._stream, line_seconds=self._line_seconds, clock=self._clock,
+        ).__enter__()  # fmt: skip
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts; looks and draws when it is time."""
-        if not self.is_enabled:
+        """Counts the step, and draws when it is time."""
+        if self._progress is None:
             return
-        now = self._clock()
-        if self._pace_from is None and trainer.global_step != self._step:
+        if self._step == self._first < trainer.global_step:
             # The first step starts workers and compiles: no measure of the others.
-            self._pace_from = (trainer.global_step, now)
+            self._progress.measure_from(trainer.global_step)
         self._step = trainer.global_step
-        if self._bar is not None:
-            if now - self._looked >= _REFRESH:
-                self._look(trainer, now)
-                self._draw("training", now)
-        elif now - self._wrote >= self._line_seconds:
-            self._look(trainer, now)
-            self._write(now)
+        if self._progress.is_due:
+            self._show(trainer)
 
     def on_validation_batch_end(
         self,
@@ -115,89 +95,55 @@ class RunProgress(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Shows how far a validation is."""
-        now = self._clock()
-        if self._bar is not None and now - self._looked >= _REFRESH:
-            self._looked = now
-            self._draw(f"validation {batch_idx + 1}/{sum(trainer.num_val_batches)}", now)
+        """Shows how many batches of a validation are done, when it is time."""
+        if self._progress is not None and self._progress.is_due:
+            stage = f"validation {batch_idx + 1}/{sum(trainer.num_val_batches)}"
+            self._progress.update(self._step, *self._facts(trainer), stage=stage)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Shows the new bits."""
-        if not self.is_enabled or trainer.sanity_checking or trainer.state.fn != "fit":
+        """Shows the bits of the validation at once."""
+        if self._progress is None or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self._val_bits = _number(trainer, "val/bits")
         self._show(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Shows the end."""
-        if not self.is_enabled:
-            return
-        if self._bar is not None or self._written_step != self._step:
+        """Shows the last step and closes the bar."""
+        if self._progress is not None and self._shown_step != self._step:
             self._show(trainer)
         self._close()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Leaves the terminal as it was."""
+        """Closes the bar, which leaves the terminal as it was."""
         self._close()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Leaves the terminal as it was."""
+        """Closes the bar, which leaves the terminal as it was."""
         self._close()
 
-    def describe(self, now: float) -> str:
-        """``bits 4.21   val 4.32   23,500 samples/s   12:34 left``, as far as it is known."""
-        facts = []
-        if math.isfinite(self._bits):
-            facts.append(f"bits {self._bits:.3f}")
-        if math.isfinite(self._val_bits):
-            facts.append(f"val {self._val_bits:.3f}")
-        rate = math.nan if self._throughput is None else self._throughput.samples_per_second
-        if math.isfinite(rate):
-            facts.append(f"{rate:,.0f} samples/s")
-        step, then = self._pace_from or (self._step, now)
-        if self._total is not None and self._step > step:
-            left = (now - then) / (self._step - step) * max(self._total - self._step, 0)
-            facts.append(f"{_clock(left)} left")
-        return "   ".join(facts)
-
     def _show(self, trainer: L.Trainer) -> None:
-        now = self._clock()
-        self._look(trainer, now)
-        if self._bar is not None:
-            self._draw("training", now)
-        else:
-            self._write(now)
+        assert self._progress is not None
+        self._shown_step = self._step
+        self._progress.update(self._step, *self._facts(trainer), at_once=True)
 
-    def _look(self, trainer: L.Trainer, now: float) -> None:
-        self._bits = _number(trainer, "train/bits")
-        self._looked = now
-
-    def _draw(self, description: str, now: float) -> None:
-        if self._bar is not None and self._task is not None:
-            facts = self.describe(now)
-            self._bar.update(self._task, description=description, completed=self._step, facts=facts)
-            self._bar.refresh()
-
-    def _write(self, now: float) -> None:
-        self._wrote, self._written_step = now, self._step
-        share = f" ({100 * self._step / self._total:.0f} %)" if self._total else ""
-        of = f"/{self._total:,}" if self._total else ""
-        self._console.print(f"step {self._step:,}{of}{share}   {self.describe(now)}", markup=False)
+    def _facts(self, trainer: L.Trainer) -> list[str]:
+        """``bits 4.21``, ``val 4.32``, ``23,500 samples/s``, as far as they are known."""
+        rate = math.nan if self._throughput is None else self._throughput.samples_per_second
+        known = (
+            (_number(trainer, "train/bits"), "bits {:.3f}"),
+            (self._val_bits, "val {:.3f}"),
+            (rate, "{:,.0f} samples/s"),
+        )
+        return [text.format(value) for value, text in known if math.isfinite(value)]
 
     def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
 
 
 def _number(trainer: L.Trainer, key: str) -> float:
     value = trainer.callback_metrics.get(key)
     return math.nan if value is None else float(value)
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

@@ -25,8 +25,8 @@ def is_rank_zero() -> bool:
 
 def any_rank(trainer: L.Trainer, here: bool) -> bool:
     """Whether it is so on any rank. All call it together."""
-    told = torch.tensor(float(here), device=trainer.strategy.root_device)
-    return bool(trainer.strategy.reduce(told, reduce_op="max"))
+    flag = torch.tensor(float(here), device=trainer.strategy.root_device)
+    return bool(trainer.strategy.reduce(flag, reduce_op="max"))
 
 
 def leave_together() -> None:

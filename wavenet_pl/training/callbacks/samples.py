@@ -25,17 +25,18 @@ from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
 from wavenet_pl.training.callbacks.preemption import is_last_step
 from wavenet_pl.training.callbacks.ranks import any_rank
+from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.callbacks.throughput import Throughput
 from wavenet_pl.training.module import WaveNetModule
 from wavenet_pl.training.wandb_logger import RunTracker
 
 _COLUMNS = (
-    "step", "prompt", "told", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
+    "step", "prompt", "condition", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
     "entropy bits", "bits", "real-time factor", "engine",
 )  # fmt: skip
 
 
-class SampleLogger(L.Callback):
+class SampleLogger(StepCallback):
     """Generates clips from fixed prompts with fixed seeds: what differs between them is the training.
 
     Acts after every ``samples.every_n_steps`` optimizer steps, and after the last one.
@@ -70,11 +71,11 @@ class SampleLogger(L.Callback):
         self.folder = Path(folder)
         self._weights, self._stopping = weights, stopping
         self._prompts: list[Prompt] = []
-        self._step = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Reads the prompts: a mistake in the settings shows at the start. Makes what a run that stopped here owes."""
-        step = self._step = trainer.global_step
+        super().on_train_start(trainer, pl_module)
+        step = self.step
         if not self.config.every_n_steps:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -84,31 +85,23 @@ class SampleLogger(L.Callback):
             step > 0 and step % self.config.every_n_steps == 0 and not set_folder(self.folder, step).exists()
         )
         if any_rank(trainer, owed and trainer.is_global_zero):
+            assert isinstance(pl_module, WaveNetModule)
             self._make(trainer, pl_module)
         if trainer.is_global_zero:
-            for place in sorted(self.folder.glob("step-*")):
-                if (earlier := int(place.name.removeprefix("step-"))) <= step:
+            for path in sorted(self.folder.glob("step-*")):
+                if (earlier := int(path.name.removeprefix("step-"))) <= step:
                     self._log(trainer, earlier)  # where a kill cost W&B the set; it takes none twice
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Makes clips where the step is due, and after the last one; batches that only accumulate do not count again.
+    def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
+        """Makes clips where the step is due, and after the last one.
 
         Those of the finished model come before it is saved: a run that is killed meanwhile is not finished yet.
         """
-        step, before = trainer.global_step, self._step
-        self._step = step
-        if (
-            self._prompts
-            and step != before
-            and (step % self.config.every_n_steps == 0 or is_last_step(trainer))
-        ):
-            self._make(trainer, pl_module)
+        if self._prompts and (self.step % self.config.every_n_steps == 0 or is_last_step(trainer)):
+            self._make(trainer, module)
 
-    def _make(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, WaveNetModule)
-        model = pl_module.model
+    def _make(self, trainer: L.Trainer, module: WaveNetModule) -> None:
+        model = module.model
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         for callback in callbacks:
             if isinstance(callback, Throughput):
@@ -117,15 +110,15 @@ class SampleLogger(L.Callback):
         stopping = (lambda: False) if is_last_step(trainer) else self._stopping
         if any_rank(trainer, stopping()):
             return
-        with self._weights(pl_module):
+        with self._weights(module):
             pairs = make_clips(
                 model, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size,
-                gather=lambda rows: _gather(pl_module, rows), stopping=stopping,
+                gather=lambda rows: _gather(module, rows), stopping=stopping,
             )  # fmt: skip
         if not any_rank(trainer, stopping()) and trainer.is_global_zero:
             step, rate = trainer.global_step, model.sample_rate
-            told = [prompt.describe(model.conditioner) for prompt in self._prompts]
-            rows = describe_clips(step, self._prompts, told, pairs, self.config, rate)
+            conditions = [prompt.describe(model.conditioner) for prompt in self._prompts]
+            rows = describe_clips(step, self._prompts, conditions, pairs, self.config, rate)
             write_clips(self.folder, step, rows, rate)
             self._log(trainer, step)
 
@@ -146,7 +139,7 @@ def _gather(pl_module: L.LightningModule, rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ClipRow:
-    """One clip and what is said about it."""
+    """One clip and the facts about it."""
 
     number: int
     kind: str
@@ -163,7 +156,7 @@ class ClipRow:
 def describe_clips(
     step: int,
     prompts: list[Prompt],
-    told: list[str],
+    conditions: list[str],
     pairs: list[ClipPair],
     config: SamplesConfig,
     sample_rate: int,
@@ -173,13 +166,13 @@ def describe_clips(
     Args:
         step: optimizer steps done.
         prompts: what the clips begin like.
-        told: what the model was told for each, in words.
+        conditions: what the model was conditioned on for each, in words.
         pairs: the clips.
         config: how they were made.
         sample_rate: of all of them.
     """
     rows = []
-    for number, (prompt, words, pair) in enumerate(zip(prompts, told, pairs, strict=True)):
+    for number, (prompt, condition, pair) in enumerate(zip(prompts, conditions, pairs, strict=True)):
         drawing = {"seed": config.seed, "clip": number, "temperature": config.temperature}
         drawn = f"seed {config.seed}, clip {number}, temperature {config.temperature:g}"
         drawn += f", top-p {config.top_p:g}" if config.top_p < 1 else ""
@@ -198,16 +191,15 @@ def describe_clips(
             known = {
                 "step": step,
                 "prompt": prompt.key,
-                "told": words,
+                "condition": condition,
                 "kind": kind,
                 "seconds": len(audio) / sample_rate,
                 "peak dBFS": levels.peak_db if levels.peak else None,
                 "% clipped": 100 * levels.clipped,
                 **facts,
             }
-            caption = (
-                f"step {step} | {prompt.key} | {f'{words} | ' if words else ''}{text} | {levels.describe()}"
-            )
+            parts = [f"step {step}", prompt.key, *([condition] if condition else []), text, levels.describe()]
+            caption = " | ".join(parts)
             rows.append(ClipRow(number, kind, audio, caption, {name: known.get(name) for name in _COLUMNS}))
     return rows
 
@@ -219,8 +211,8 @@ def set_folder(folder: Path, step: int) -> Path:
 
 def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) -> Path:
     """Write one set to ``folder/step-000001000``, which appears when whole."""
-    place = set_folder(folder, step)
-    beside = folder / f".{place.name}.tmp"
+    target = set_folder(folder, step)
+    beside = folder / f".{target.name}.tmp"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     for row in rows:
@@ -234,15 +226,17 @@ def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) 
         panels = [(row.kind, row.audio) for row in own]
         title = f"step {step:,} · {own[0].facts['prompt']}"
         save_spectrograms(beside / f"{number:02d}.png", panels, sample_rate, title)
-    shutil.rmtree(place, ignore_errors=True)
-    os.replace(beside, place)
-    return place
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(beside, target)
+    return target
 
 
 def _media(wandb: Any, folder: Path) -> dict[str, Any]:
-    """A set as it lies there, for W&B."""
+    """The clips of a set's folder as objects of W&B, by their keys."""
     with open(folder / "clips.jsonl", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
+    for row in rows:
+        row.setdefault("condition", row.get("told"))  # as version 0.1.0 called it
 
     def audio(row: dict[str, Any]) -> Any:
         samples, rate = soundfile.read(folder / row["file"], dtype="int16")

@@ -1,4 +1,4 @@
-"""One row of numbers for every optimizer step."""
+"""When an optimizer step is done, and one row of numbers for every one."""
 
 from __future__ import annotations
 
@@ -9,27 +9,41 @@ import lightning.pytorch as L
 from wavenet_pl.training.module import WaveNetModule
 
 
-class StepMetrics(L.Callback):
+class StepCallback(L.Callback):
+    """Acts when an optimizer step is done, and not within an accumulation.
+
+    Who overrides the hooks below calls them, too; `on_step_end` is what subclasses are for.
+    """
+
+    step = 0
+    """The newest step that is done."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Counts from here: a resumed run has done the steps up to this one."""
+        self.step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Calls `on_step_end` where the batch ended an optimizer step."""
+        if trainer.global_step != self.step:
+            self.step = trainer.global_step
+            assert isinstance(pl_module, WaveNetModule)
+            self.on_step_end(trainer, pl_module)
+
+    def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
+        """Called after each optimizer step, when `step` is its number."""
+        raise NotImplementedError
+
+
+class StepMetrics(StepCallback):
     """Hands the module's `step_metrics` to every logger after each step, at the cost of writing them.
 
     Stands before all that saves: Lightning itself writes the row after the callbacks, so a run that is saved and ends
     there would lack its last step for good.
     """
 
-    def __init__(self) -> None:
-        self._step = -1
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A resumed run has the rows up to here."""
-        self._step = trainer.global_step
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Writes when a step is done, and not within an accumulation."""
-        assert isinstance(pl_module, WaveNetModule)
-        if trainer.global_step == self._step:
-            return
-        self._step = trainer.global_step
+    def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
+        """Gives every logger the numbers of the step."""
         for logger in trainer.loggers:
-            logger.log_metrics(pl_module.step_metrics, step=trainer.global_step)
+            logger.log_metrics(module.step_metrics, step=self.step)

@@ -9,8 +9,11 @@ from typing import Any
 
 import lightning.pytorch as L
 
+from wavenet_pl.training.callbacks.steps import StepCallback
+from wavenet_pl.training.module import WaveNetModule
 
-class Throughput(L.Callback):
+
+class Throughput(StepCallback):
     """Logs perf/samples_per_second and perf/data_wait.
 
     Acts at every batch, with a few additions, and logs one row every ``every_n_steps`` optimizer steps. It
@@ -36,7 +39,6 @@ class Throughput(L.Callback):
         self._clock = clock
         self.last: dict[str, float] = {}
         """The newest row, empty before the first."""
-        self._step = 0
         self._mark = 0.0
         self._disturbed = True  # until the first batch: starting the workers is no waiting for data
         self._restart()
@@ -54,14 +56,14 @@ class Throughput(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock; the first wait begins the workers and is left out."""
-        self._step = trainer.global_step
+        super().on_train_start(trainer, pl_module)
         self._restart()
         self.leave_out()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Ends a wait for data."""
+        """Adds the time since the last batch to that spent waiting for data."""
         now = self._clock()
         if not self._disturbed:
             self._waited += now - self._mark
@@ -72,25 +74,27 @@ class Throughput(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Ends a step; logs where a row is due."""
+        """Adds the time and the predictions of the batch."""
         now = self._clock()
         if not self._disturbed:
             self._seconds += now - self._mark
             self._predictions += batch["predictions"] / trainer.accumulate_grad_batches
         self._mark = now
-        step = trainer.global_step
-        if step != self._step and step % self.every_n_steps == 0:
-            self._log(trainer, step)
-        self._step = step
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
+        """Logs a row every `every_n_steps` steps."""
+        if self.step % self.every_n_steps == 0:
+            self._log(trainer, self.step)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leaves its time out."""
+        """Leaves the time of the validation out."""
         self.leave_out()
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Leaves its time out."""
+        """Leaves the time of the save out."""
         self.leave_out()
 
     def _log(self, trainer: L.Trainer, step: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import lightning.pytorch as L
 
-from wavenet_pl.signals import REQUEUE
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.training.callbacks.preemption import exit_code
 
 _PHASES = {
@@ -55,7 +55,7 @@ class Watchdog(L.Callback):
         self._over = threading.Event()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Starts the clock."""
+        """Starts the clock and the thread that looks at it."""
         self._beat = time.monotonic()
         main = threading.main_thread().ident
         assert main is not None
@@ -64,21 +64,21 @@ class Watchdog(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Sets it back."""
+        """Sets the clock back: a batch is a sign of life."""
         self._beat = time.monotonic()
 
     def on_validation_batch_end(self, trainer: L.Trainer, *batch: Any) -> None:
-        """Sets it back."""
+        """Sets the clock back: a batch is a sign of life."""
         self._beat = time.monotonic()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """The run ends by itself."""
+        """Stops the watch: the run ends by itself."""
         self._over.set()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """The run ends by itself."""
+        """Stops the watch: the run ends by itself."""
         self._over.set()
 
     def _watch(self, trainer: L.Trainer, main: int) -> None:
@@ -99,7 +99,7 @@ class Watchdog(L.Callback):
         )
         if not self._over.wait(_OTHERS_SECONDS):
             _kill_children(trainer)
-            os._exit(exit_code(trainer, REQUEUE))
+            os._exit(exit_code(trainer, ExitCode.SAVED))
 
 
 def name_phase(frame: FrameType) -> str:

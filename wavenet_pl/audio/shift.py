@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.audio.midi import Notes, default_notes
+from wavenet_pl.audio.midi import Score
 
 REACH_SECONDS = 0.5
 """How far a shift is looked for, to both sides."""
@@ -33,9 +33,9 @@ _BLOCK = 2048  # frames at a time
 
 
 def shift_flaws(
-    notes: Notes, audio: npt.NDArray[np.float32], sample_rate: int, start: int = 0
+    notes: Score, audio: npt.NDArray[np.float32], sample_rate: int, hop: int, start: int = 0
 ) -> dict[str, str]:
-    """What of `SHIFT_FLAWS` notes have, with what was found; nothing where there are too few of them to tell.
+    """The flaw of `SHIFT_FLAWS` that notes have, with its measured size; empty where there are too few notes to tell.
 
     At each shift the recording's onset strength (spectral flux) is added up over the frames in which notes begin.
 
@@ -43,9 +43,9 @@ def shift_flaws(
         notes: of the source.
         audio: (samples,), what is left of the source.
         sample_rate: in Hz.
+        hop: samples in a frame of the notes.
         start: samples of the source before `audio`.
     """
-    hop = default_notes(sample_rate).hop_length
     strength_N = _onset_strength(audio, round(_WINDOW_SECONDS * sample_rate), hop)
     struck = np.unique((np.rint(notes.onsets * sample_rate).astype(np.int64) - start) // hop)
     struck = struck[(struck >= 0) & (struck < len(strength_N))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +14,26 @@ import pytest
 import soundfile
 
 from data_prep.corpora import read_corpus
-from data_prep.options import Options, RuleOptions
+from data_prep.options import Options, RuleOptions, read_frames
 from data_prep.plan import build_plan
 from tests.audio.test_midi import Strike, some_notes, write_midi
-from tests.data_prep.corpus import dropped, make_corpus, noise, prepare, records, tree, write, write_table
+from tests.data_prep.corpus import (
+    dropped,
+    make_corpus,
+    noise,
+    prepare,
+    records,
+    stored_frames,
+    tree,
+    write,
+    write_table,
+)
 from tests.shards.damages import audio_bytes, write_tar
-from wavenet_pl.audio.mel import default_mel, mel_features
-from wavenet_pl.audio.midi import default_notes, piano_roll, read_midi
+from wavenet_pl.audio.midi import piano_roll, read_midi
 from wavenet_pl.cli import main
+from wavenet_pl.inputs.mel import Mel
+from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.shards.index import load_index
-from wavenet_pl.shards.split import Split
-from wavenet_pl.shards.storage import Storage
 
 RATE = 16_000
 SECONDS = 8.0
@@ -50,28 +60,18 @@ def make_pieces(folder: Path, count: int = 4, late: float = 0.0) -> Path:
     return folder
 
 
-def features_of(folder: Path, name: str) -> dict[str, npt.NDArray[np.generic]]:
-    """Source -> stored frames, read by way of the index; keys are the sources' names."""
-    index, found = load_index(folder), {}
-    for shards in index.splits.values():
-        reader = Split(shards, Storage(str(folder)), index.sample_rate, index.labels)
-        for position in range(len(reader)):
-            found[reader[position].key] = np.asarray(reader.try_read_features(position, name))
-    return found
-
-
 def test_the_set_has_what_is_heard_and_what_is_written(tmp_path: Path) -> None:
     source = make_pieces(tmp_path / "in")
     assert prepare("folder", source, tmp_path / "out", "--notes", "--mel") == 0
     index = load_index(tmp_path / "out")
-    assert index.features == {"notes": default_notes(RATE), "mel": default_mel(RATE)}
-    rolls, mels = features_of(tmp_path / "out", "notes"), features_of(tmp_path / "out", "mel")
+    assert index.labels.frames == {"notes": Notes.default(RATE).spec, "mel": Mel.default(RATE).spec}
+    rolls, mels = stored_frames(tmp_path / "out", "notes"), stored_frames(tmp_path / "out", "mel")
     assert set(rolls) == {f"piece{number}" for number in range(4)}
     for key, roll in rolls.items():
         audio, _ = soundfile.read(source / f"{key}.wav", dtype="float32")
         notes = read_midi(source / f"{key}.mid")
-        assert np.array_equal(roll, piano_roll(notes, default_notes(RATE), len(audio), RATE))
-        assert np.array_equal(mels[key], mel_features(default_mel(RATE), audio, RATE))
+        assert np.array_equal(roll, piano_roll(notes, Notes.default(RATE).hop_length, len(audio), RATE))
+        assert np.array_equal(mels[key], Mel.default(RATE).of_audio(audio, RATE))
     report = (tmp_path / "out" / "report.md").read_text()
     assert (
         "- notes: 0.53 min, 6.25 notes a second, the pedal down in 50.0% of the frames (hop_length 64)."
@@ -87,8 +87,8 @@ def test_notes_are_cut_with_the_audio(tmp_path: Path) -> None:
         write(tmp_path / "in" / f"a{number}.wav", played(notes), subtype="PCM_16")
         write_midi(tmp_path / "in" / f"a{number}.mid", notes)
     assert prepare("folder", tmp_path / "in", tmp_path / "out", "--notes", "--trim", "30") == 0
-    roll = features_of(tmp_path / "out", "notes")["a0"]
-    onset = np.flatnonzero(roll[:, 60 - 21])[0] * default_notes(RATE).hop_length / RATE
+    roll = stored_frames(tmp_path / "out", "notes")["a0"]
+    onset = np.flatnonzero(roll[:, 60 - 21])[0] * Notes.default(RATE).hop_length / RATE
     assert onset == pytest.approx(0.1, abs=0.025)  # trim keeps a tenth of a second before what is loud
 
 
@@ -121,7 +121,7 @@ def test_what_has_no_notes_that_fit_is_dropped_and_says_which_file(tmp_path: Pat
         ("none.wav", "broken.wav", "empty.wav", "late.wav", "long.wav"), "notes"
     )
     reasons = {name.split(".")[0]: reason for name, (_, reason) in found.items()}
-    assert reasons["none"] == "no MIDI file, expected one with its notes"
+    assert reasons["none"] == "no file *.mid or *.midi beside it, expected one with its notes"
     assert reasons["broken"].startswith("broken.mid cannot be used as MIDI (")
     assert reasons["empty"] == "empty.mid has no notes that a piano can play"
     assert reasons["late"] == (
@@ -195,10 +195,10 @@ def test_too_few_notes_tell_no_shift(tmp_path: Path) -> None:
     assert not [row for record in records(tmp_path / "out") for row in record["flaws"]]
 
 
-MEL = default_mel(RATE)
+MEL, NOTES = Mel.default(RATE), Notes.default(RATE)
 
 
-def test_a_plan_without_features_is_what_it_was_and_midi_counts_only_with_notes(tmp_path: Path) -> None:
+def test_a_plan_without_frames_is_what_it_was_and_midi_counts_only_with_notes(tmp_path: Path) -> None:
     source = make_pieces(tmp_path / "in", count=2)
 
     def fingerprint(**asked: Any) -> str:
@@ -207,23 +207,67 @@ def test_a_plan_without_features_is_what_it_was_and_midi_counts_only_with_notes(
 
     before = [
         fingerprint(),
-        fingerprint(notes=True),
-        fingerprint(mel=MEL),
-        fingerprint(notes=True, mel=MEL),
+        fingerprint(frames=(NOTES,)),
+        fingerprint(frames=(MEL,)),
+        fingerprint(frames=(NOTES, MEL)),
     ]
     assert len(set(before)) == 4
     write_midi(source / "piece0.mid", some_notes(51))
-    assert [fingerprint(), fingerprint(mel=MEL)] == [before[0], before[2]]
-    assert fingerprint(notes=True) != before[1]
-    # From before there were features: what was begun then goes on.
-    options = Options(corpus="folder")
-    assert set(options.describe()["rules"]) == {"sample_rate", "trim", "loudness", "rms", "min_seconds"}
+    assert [fingerprint(), fingerprint(frames=(MEL,))] == [before[0], before[2]]
+    assert fingerprint(frames=(NOTES,)) != before[1]
+    # From before there were frames: what was begun then goes on.
+    described = Options(corpus="folder").describe()
+    assert set(described) == {"corpus", "rules", "splits", "tag_columns", "recordings_per_shard"}
+    assert set(described["rules"]) == {"sample_rate", "trim", "loudness", "rms", "min_seconds"}
+
+
+def test_a_plan_with_notes_and_mel_says_it_as_it_did(tmp_path: Path) -> None:
+    """What version 0.1.0 began with them goes on, too: its words are written out here."""
+    rules = Options(corpus="folder", rules=RuleOptions(frames=(NOTES, MEL))).describe()["rules"]
+    assert rules["notes"] is True
+    assert json.dumps(rules["mel"]) == (
+        '{"floor_db": -80.0, "highest_hz": 7600.0, "hop_length": 200, "lowest_hz": 55.0, "num_mels": 80, '
+        '"window_length": 800}'
+    )
+    assert read_frames(json.loads(json.dumps(rules)), RATE) == (NOTES, MEL)
+
+
+def as_before(record: Path) -> None:
+    """Write a record as version 0.1.0 did: no tables, tallies and MIDI hashes in places of their own."""
+    tree = json.loads(record.read_text())
+    tree["midi"] = tree.pop("files")["notes"]
+    del tree["rules"]["frames"]
+    for row in tree["recordings"]:
+        del row["tables"]
+        for tallies in row.pop("arrays").values():
+            row.update(tallies)
+    record.write_text(json.dumps(tree))
+
+
+def test_what_version_0_1_0_began_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, options = make_pieces(tmp_path / "in"), ("--notes", "--mel", "--recordings-per-shard", 1)
+    assert prepare("folder", source, tmp_path / "one", *options) == 0
+    assert prepare("folder", source, tmp_path / "two", *options, "--slice", "1/2") == 0
+    for record in (tmp_path / "two").glob(".prepare/*/shard-*.json"):
+        as_before(record)
+    for path in source.iterdir():
+        path.touch()  # so that the hashes of the records are asked
+    assert prepare("folder", source, tmp_path / "two", *options) == 0
+    assert "goes on after 2 recordings that were done before" in capsys.readouterr().err
+    one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
+    assert {name for name in one if one[name] != two[name]} <= {
+        name for name in one if name.startswith(".prepare/")
+    } | {"report.md", "report.png"}
+    told = [(tmp_path / out / "report.md").read_text().split("## Frames")[1] for out in ("one", "two")]
+    assert told[0] == told[1]
 
 
 def test_the_record_has_the_hash_of_the_midi_file(tmp_path: Path) -> None:
     source = make_pieces(tmp_path / "in", count=2)
     assert prepare("folder", source, tmp_path / "out", "--notes") == 0
-    hashes = {name: sha for record in records(tmp_path / "out") for name, sha in record["midi"].items()}
+    hashes = {
+        name: sha for record in records(tmp_path / "out") for name, sha in record["files"]["notes"].items()
+    }
     assert hashes == {f"piece{n}.wav": tree(source)[f"piece{n}.mid"] for n in range(2)}
 
 
@@ -240,27 +284,30 @@ def test_a_midi_file_of_the_same_size_with_other_notes_is_noticed(
 
 def test_notes_of_what_has_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prepare("two_sines", tmp_path / "out", "--notes") == 2
-    assert "--notes is for MIDI files in a folder, and two_sines has none; drop it" in capsys.readouterr().err
+    assert (
+        "--notes is for files beside those of a folder, and two_sines has none; drop it"
+        in capsys.readouterr().err
+    )
 
 
 def test_without_the_options_nothing_is_made(tmp_path: Path) -> None:
     assert prepare("folder", make_corpus(tmp_path / "in"), tmp_path / "out") == 0
-    assert not load_index(tmp_path / "out").features
-    assert "## Features" not in (tmp_path / "out" / "report.md").read_text()
+    assert not load_index(tmp_path / "out").labels.frames
+    assert "## Frames" not in (tmp_path / "out" / "report.md").read_text()
 
 
-def test_index_takes_shards_with_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_index_takes_shards_with_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prepare("folder", make_pieces(tmp_path / "in", count=2), tmp_path / "out", "--notes", "--mel") == 0
     before = load_index(tmp_path / "out")
     assert main(["index", str(tmp_path / "out")]) == 0
     assert "nothing was changed" in capsys.readouterr().out
     assert load_index(tmp_path / "out") == before
     assert main(["index", str(tmp_path / "out"), "--out", str(tmp_path / "foreign")]) == 0
-    assert load_index(tmp_path / "foreign").features == before.features  # as the index beside the shards says
+    assert load_index(tmp_path / "foreign").labels == before.labels  # as the index beside the shards says
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_index_keeps_the_features_that_every_recording_has(
+def test_index_keeps_the_frames_that_every_recording_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], whole: bool
 ) -> None:
     out = tmp_path / "out"
@@ -274,24 +321,24 @@ def test_index_keeps_the_features_that_every_recording_has(
     )
     assert main(["index", str(out), "--skip-damaged"]) == 0
     assert load_index(out).fingerprint != before.fingerprint
-    assert load_index(out).features == (before.features if whole else {})
+    assert load_index(out).labels.frames == (before.labels.frames if whole else {})
     said = "not every recording has notes: the index says nothing of them any more"
     assert (said in capsys.readouterr().out) is not whole
 
 
-def test_index_of_shards_alone_says_nothing_of_features(tmp_path: Path) -> None:
+def test_index_of_shards_alone_says_nothing_of_frames(tmp_path: Path) -> None:
     assert prepare("folder", make_pieces(tmp_path / "in", count=2), tmp_path / "out", "--notes") == 0
     (tmp_path / "out/index.json").unlink()
     assert main(["index", str(tmp_path / "out")]) == 0
-    assert not load_index(tmp_path / "out").features  # nobody says how they were made
+    assert not load_index(tmp_path / "out").labels.frames  # nobody says how they were made
 
 
 def test_mel_frames_may_have_settings_of_their_own(tmp_path: Path) -> None:
     source = make_pieces(tmp_path / "in", count=2)
     assert prepare("folder", source, tmp_path / "out", "--mel", "hop_length=80,window_length=320") == 0
     index = load_index(tmp_path / "out")
-    assert index.features == {"mel": replace(MEL, hop_length=80, window_length=320)}
-    frames = features_of(tmp_path / "out", "mel")
+    assert index.labels.frames == {"mel": replace(MEL, hop_length=80, window_length=320).spec}
+    frames = stored_frames(tmp_path / "out", "mel")
     rows = [row for shards in index.splits.values() for shard in shards for row in shard.recordings]
     assert {row.key: len(frames[row.key]) for row in rows} == {row.key: -(-row.frames // 80) for row in rows}
     assert prepare("folder", source, tmp_path / "out", "--mel") == 2, "other frames are another set"

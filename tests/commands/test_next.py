@@ -1,0 +1,119 @@
+"""What a command says to type next works, for every kind of model: the printed line is run as it stands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.audio.test_midi import write_midi
+from tests.shards.made import write_shard_set
+from tests.small import SETTINGS
+from wavenet_pl import cli
+from wavenet_pl.inputs.array import UserFrames
+
+STORED = Path(__file__).resolve().parents[1] / "stored"
+FACTS: dict[str, Any] = json.loads((STORED / "facts.json").read_text())
+KINDS = ("unconditional", "speaker", "music", "vocoder")
+BRIEF = ("--seconds", "0.05")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of stored runs, in which the paths that they name are right."""
+    shutil.copytree(STORED, tmp_path / "stored")
+    monkeypatch.chdir(tmp_path / "stored")
+    return tmp_path / "stored"
+
+
+def next_line(text: str) -> list[str]:
+    """The words after `wavenet-pl` of the one such line."""
+    [line] = re.findall(r"^type next    wavenet-pl (.*)$", text, flags=re.MULTILINE)
+    return shlex.split(line)
+
+
+def check_clips(words: list[str], *more: str) -> None:
+    """Runs a `generate` command; it leaves sound files."""
+    assert cli.main([*words, *more]) == 0
+    assert list(Path("clips").glob("*.wav"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_an_export(here: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path("runs", FACTS[kind]["run"])
+    assert cli.main(["export", str(run), "--out", "exports/a new one"]) == 0
+    words = next_line(capsys.readouterr().out)
+    assert "exports/a new one" in words
+    for name in ("notes", "mel"):  # runs from before have no examples; these are names of files of one's own
+        if f"--{name}" in words:
+            place = words.index(f"--{name}") + 1
+            words[place] = f"{name}.npy"
+    check_clips(words, *BRIEF)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_a_training_and_an_export_of_it(
+    here: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = [*FACTS[kind]["arguments"], "trainer.max_steps=2", "--runs", "new runs"]
+    assert cli.main(["train", *settings]) == 0
+    words = next_line(capfd.readouterr().out)
+    check_clips(words, *([] if {"--mel", "--notes"} & set(words) else BRIEF))
+    run = next(Path("new runs").iterdir())
+    assert cli.main(["export", str(run), "--out", "exports/new"]) == 0
+    words = next_line(capfd.readouterr().out)
+    shutil.rmtree("clips")
+    check_clips(words, *BRIEF)
+
+
+@pytest.mark.slow
+def test_after_a_training_with_inputs_of_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    f0 = UserFrames(name="f0", hop_length=80, mean=(0.5,), std=(0.3,))
+    write_shard_set(tmp_path / "set", tables={"accent": ("scots", "north of it")}, frames_beside=[f0])
+    settings = [
+        *SETTINGS,
+        "data.path=set",
+        "model.condition.inputs=[speaker,accent,f0]",
+        "model.kind=speaker",
+    ]
+    assert cli.main(["train", *settings, "trainer.max_steps=1"]) == 0
+    words = next_line(capfd.readouterr().out)
+    assert {"--speaker", "--set", "--frames"} <= set(words)
+    check_clips(words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_examples_of_a_model_card(here: Path, kind: str) -> None:
+    run = Path("runs", FACTS[kind]["run"])
+    assert cli.main(["export", str(run), "--out", "exports/new"]) == 0
+    card = Path("exports/new/README.md").read_text()
+    [shell], [python] = (
+        re.findall(rf"```{name}\n(.*?)```", card, flags=re.DOTALL) for name in ("sh", "python")
+    )
+    for name in ("recording.wav", "piece.mid"):  # what stands for a file of the reader's own
+        if name in card:
+            write_own(Path(name))
+    check_clips(shlex.split(shell.replace("FOLDER", "exports/new"))[1:])
+    found: dict[str, Any] = {}
+    exec(python.replace("FOLDER", "exports/new"), found)
+    assert found["clips"].shape[0] == 4
+    assert found["clips"].shape[1] > 0
+
+
+def write_own(path: Path) -> None:
+    """Half a second of something."""
+    if path.suffix == ".wav":
+        soundfile.write(path, 0.3 * np.sin(np.arange(4_000) * 0.3), 8_000)
+    else:
+        write_midi(path, [(0.0, 0.4, 60, 80)])

@@ -1,0 +1,187 @@
+"""An evaluation from its options to its results, stage by stage; what is finished is kept when it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from wavenet_pl.errors import BadDataError, UserError
+from wavenet_pl.evaluation.baselines import baselines_of
+from wavenet_pl.evaluation.clips import make_clips
+from wavenet_pl.evaluation.context import measure_context
+from wavenet_pl.evaluation.judging import judge_clips
+from wavenet_pl.evaluation.options import EvaluationOptions
+from wavenet_pl.evaluation.results import Results, Subject
+from wavenet_pl.evaluation.sample import draw_recordings
+from wavenet_pl.evaluation.scoring import score
+from wavenet_pl.generation.choice import Choice
+from wavenet_pl.inputs.known import check_inputs
+from wavenet_pl.model import Model
+from wavenet_pl.progress import Progress
+from wavenet_pl.runs.loading import load
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.index import Index, load_index, shard_storage
+from wavenet_pl.shards.split import Split
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate(model: Model | str | os.PathLike[str], **options: Any) -> Results:
+    """How good a model is: bits per sample, what its conditions are worth, how much context it uses, how it generates.
+
+    Args:
+        model: or the path of one, as for `wavenet_pl.load`.
+        options: as in `EvaluationOptions`, such as ``data="data/speech", count=0``.
+
+    Returns:
+        The numbers as attributes; ``to_plain()`` gives them as JSON has them, and
+        `wavenet_pl.evaluation.report.write_report` the page.
+
+    Raises:
+        UserError: an option is out of range, or the data cannot be given to the model.
+        BadDataError: too many recordings cannot be read.
+    """
+    run = "the model" if isinstance(model, Model) else os.fspath(model)
+    evaluation = Evaluation(
+        model if isinstance(model, Model) else load(model), EvaluationOptions(**options), run
+    )
+    evaluation.measure()
+    return evaluation.results
+
+
+class Evaluation:
+    """One model on drawn recordings of one split; `measure` fills `results`.
+
+    Args:
+        model: what is evaluated.
+        options: how.
+        run: what it is called in messages and on the page.
+
+    Raises:
+        UserError: an option is out of range, or the data cannot be given to the model.
+    """
+
+    def __init__(self, model: Model, options: EvaluationOptions, run: str) -> None:
+        options.check()
+        self._model, self._options = model, options
+        path = options.data or model.config.data.path
+        try:
+            index = load_index(path)
+        except UserError as error:
+            raise UserError(
+                f"{error}; or say with data, on the command line --data, where it is"
+                if options.data is None
+                else str(error)
+            ) from None
+        self._check(index, path)
+        check_inputs(path, index, model.input_names)
+        labels = index.labels.of(model.input_names)
+        storage, shards = shard_storage(index, path), index.splits[options.split]
+        drawn = draw_recordings(
+            shards, seed=options.seed, max_samples=round(options.max_seconds * index.sample_rate)
+        )
+        subject = Subject(
+            run=run,
+            data=str(path),
+            split=options.split,
+            seed=options.seed,
+            sample_rate=model.sample_rate,
+            parameters=model.num_parameters,
+            receptive_field=model.receptive_field,
+            codes=model.codec.describe(),
+            comparable_codes=model.comparable_codec.describe(),
+            recordings=sum(len(shard.recordings) for shard in shards),
+            seconds=index.seconds(options.split),
+        )
+        recordings = Split(drawn, storage, index.sample_rate, labels)
+        if model.inputs:
+            recordings = recordings.relabelled(model.labels, path, run)
+        train = index.splits.get("train")
+        self._train = Split(train, storage, index.sample_rate) if train else None
+        self.results = Results(subject, recordings, {**index.labels.tables, **model.labels.tables})
+
+    def measure(self, *, show_progress: bool = False) -> None:
+        """Fill the results.
+
+        Args:
+            show_progress: on standard error.
+
+        Raises:
+            BadDataError: too many recordings cannot be read.
+        """
+        model, options, results = self._model, self._options, self.results
+        split = results.recordings
+
+        @contextmanager
+        def stage(name: str) -> Iterator[Callable[[float], None]]:
+            if not show_progress:
+                yield lambda share: None
+                return
+            with Progress(name, line_seconds=1) as progress:
+                yield progress.update
+
+        with _threads(options.threads):
+            if self._train is not None:
+                results.baselines = baselines_of(self._train, split, model.comparable_codec)
+            with stage("scoring") as report:
+                self._score(report)
+            if options.predictions:
+                with stage("context") as report:
+                    results.context = measure_context(
+                        model, split, predictions=options.predictions, seed=options.seed, progress=report
+                    )
+            if options.count:
+                with stage("clips") as report:
+                    results.clips, results.speed = make_clips(
+                        model, split, seconds=options.seconds, count=options.count, seed=options.seed, progress=report,
+                        choice=Choice(threads=options.threads),
+                    )  # fmt: skip
+                scored = [each.position for each in results.scores]
+                with stage("judges") as report:
+                    results.judgements = judge_clips(model.inputs, split, scored, results.clips, report)
+        results.complete = True
+
+    def _score(self, report: Callable[[float], None]) -> None:
+        results, allowed = self.results, self._model.config.data.max_bad_fraction
+        split = results.recordings
+        for score_or_damage in score(self._model, split, report):
+            if not isinstance(score_or_damage, Damage):
+                results.scores.append(score_or_damage)
+                continue
+            results.damaged.append(str(score_or_damage))
+            _log.warning(f"left out: {score_or_damage}")
+            if len(results.damaged) > allowed * max(len(split), 1):
+                raise BadDataError(
+                    f"{len(results.damaged)} of {len(split)} recordings cannot be read, more than "
+                    f"data.max_bad_fraction={allowed:g} of them: {score_or_damage}; mend the set (`wavenet-pl index` "
+                    "checks all of it)"
+                )
+
+    def _check(self, index: Index, path: str) -> None:
+        """The data can be given to the model, and has the split."""
+        rate, split = self._model.sample_rate, self._options.split
+        if index.sample_rate != rate:
+            raise UserError(
+                f"{path} has sample rate {index.sample_rate}, expected {rate}, as the model was trained on; prepare it "
+                f"again with --sample-rate {rate}"
+            )
+        if not any(shard.recordings for shard in index.splits.get(split, ())):
+            there = ", ".join(sorted(name for name, shards in index.splits.items() if shards))
+            raise UserError(
+                f"{path} has no recording in split {split!r}, but in {there}; choose one of these as the split"
+            )
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or len(os.sched_getaffinity(0)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,46 @@
+"""What an evaluation can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wavenet_pl.errors import UserError
+from wavenet_pl.shards.index import SPLITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """What is measured, and on how much."""
+
+    data: str | None = None
+    """A shard set; None for that of the run."""
+    split: str = "val"
+    """What is scored."""
+    max_seconds: float = 300.0
+    """Score so much audio, of recordings drawn by their hash."""
+    predictions: int = 256
+    """Measure bits against context on so many predictions; 0 for not at all."""
+    count: int = 4
+    """Clips to generate, in one batch."""
+    seconds: float = 2.0
+    """Length of each clip."""
+    seed: int = 0
+    """Another seed draws others of all."""
+    threads: int | None = None
+    """CPU threads; None for all cores, and as many as help where clips are generated."""
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            UserError: names the option.
+        """
+        if self.split not in SPLITS:
+            raise UserError(f"split is {self.split!r}, expected one of {', '.join(SPLITS)}")
+        for name, lowest in (("predictions", 0), ("count", 0), ("threads", 1)):
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise UserError(f"{name} is {value}, expected {lowest} or more")
+        for name in ("max_seconds", "seconds"):
+            if not 0 < (value := getattr(self, name)) < float("inf"):
+                raise UserError(f"{name} is {value}, expected a number above 0")

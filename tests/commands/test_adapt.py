@@ -162,7 +162,7 @@ def test_every_command_takes_it_like_any_run(learned: Path, tmp_path: Path) -> N
     options = ["--count", "0", "--predictions", "0", "--out", str(tmp_path), "--json", str(found)]
     assert cli.main(["evaluate", run, *options]) == 0
     scored = json.loads(found.read_text())
-    assert [group["name"] for group in scored["speakers"]] == ["dora"]
+    assert [group["name"] for group in scored["tables"]["speaker"]] == ["dora"]
     assert scored["overall"]["bits"][0] == pytest.approx(numbers(Path(run))["after"][0], abs=1e-4)
 
 
@@ -183,7 +183,7 @@ def test_an_adaptation_is_a_base_too_and_so_is_a_merged_one(
         runs = tmp_path / f"runs{number}"
         adapt(command(base, place / "emil", "emil", runs, "--method", "embedding"))
         model = wavenet_pl.load(run_of(runs, "emil-embedding-*"))
-        assert model.labels.speakers == (*SPEAKERS, "dora", "emil")
+        assert model.labels.tables["speaker"] == (*SPEAKERS, "dora", "emil")
         theirs = wavenet_pl.load(dora)
         assert np.array_equal(*(each.generate(0.02, speaker="dora", seed=1) for each in (model, theirs)))
     one, two = (

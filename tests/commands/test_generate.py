@@ -117,7 +117,7 @@ def test_clips_of_a_list_differ_and_are_made_in_one_batch(run, tmp_path, capsys)
         ("{}\nnot json", "line 2 is 'not json', expected a JSON object"),
         ("[1]", "line 1 is '[1]', expected a JSON object"),
         ('{"secnods": 1}', "line 1 has secnods 1, expected a name, a file or a list of names; did you mean seconds?"),
-        ('{}\n{"promt": "a.wav"}', "line 2: promt is set, and this model has no condition; leave it out"),
+        ('{}\n{"promt": "a.wav"}', "line 2: promt is set, and this model has no condition; leave it out; did you"),
         ('{"prompt": "missing.wav"}', "line 1: prompt missing.wav cannot be read"),
         ('{"prompt": ["a", "b"]}', "line 1: prompt cannot be an array"),
         ('{"seconds": -1}', "line 1 has seconds -1, expected a number above 0"),

@@ -129,9 +129,8 @@ def check_names(given: Mapping[str, Any], inputs: Sequence[Input]) -> None:
     for name in given:
         if name not in names:
             knows = f"is conditioned on {' and '.join(names)}" if names else "has no condition"
-            raise ValueError(
-                f"{name} is set, and this model {knows}; leave it out{did_you_mean(name, names)}"
-            )
+            near = did_you_mean(name, [*names, "prompt", "seconds"])
+            raise ValueError(f"{name} is set, and this model {knows}; leave it out{near}")
 
 
 def read_list(path: str, common: ClipRequest) -> list[ClipRequest]:

@@ -274,7 +274,7 @@ def test_a_column_may_be_called_as_nothing_in_a_module_can_be(names: list[str]) 
     model = Model(config, sample_rate=8_000, labels=labels).eval()
     again = Model(config, sample_rate=8_000, labels=labels).eval()
     again.load_state_dict(model.state_dict())
-    told = {name: f"{name} {number % 3}" for number, name in enumerate(names)}
+    told: dict[str, Any] = {name: f"{name} {number % 3}" for number, name in enumerate(names)}
     clip = model.generate(0.01, **told)
     assert np.array_equal(clip, again.generate(0.01, **told))
     batch = {name: torch.tensor([number % 3, 0]) for number, name in enumerate(names)}

@@ -206,3 +206,10 @@ def test_readme_shows_the_tree_that_is_there() -> None:
     }
     files = {path.name for path in (ROOT / "wavenet_pl").glob("*.py")}
     assert named == folders | files | {"data_prep/"}
+
+
+def test_the_page_for_contributors_shows_the_same_order() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    block = re.search(r"^```\n(__main__.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert block is not None, "CONTRIBUTING has a block that begins with __main__"
+    assert tuple(tuple(line.split()) for line in block[1].splitlines()) == FLOORS

@@ -294,5 +294,7 @@ def test_an_export_says_what_it_is_told_and_generates_the_same(
     assert "'hop_length': 80" in f0.replace("\\", "") and "'mean'" in f0.replace("\\", "")
     model, exported = wavenet_pl.load(run), wavenet_pl.load(tmp_path / "export")
     assert exported.labels == model.labels and exported.input_names == ["speaker", "accent", "f0"]
-    clips = [generate(each, tmp_path / "out", pitches / "low.npy") for each in (run, tmp_path / "export")]
-    assert np.array_equal(*clips)
+    ours, theirs = (
+        generate(each, tmp_path / "out", pitches / "low.npy") for each in (run, tmp_path / "export")
+    )
+    assert np.array_equal(ours, theirs)

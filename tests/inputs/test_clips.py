@@ -27,13 +27,14 @@ COLUMNS = Columns(first=0, number=100, frame_context=2)
 each_kind = pytest.mark.parametrize("frames", FRAMES, ids=lambda frames: frames.name)
 
 
-def clip_of(inputs: tuple[str, ...], labels: Labels = LABELS, **given: Any) -> Clip:
+def clip_of(inputs: tuple[str, ...], labels: Any = LABELS, **given: Any) -> Clip:
     [clip] = resolve([ClipRequest(**given)], build_inputs(inputs, labels), RATE)
     return clip
 
 
-def told(inputs: tuple[str, ...], columns: Columns = COLUMNS, **given: Any) -> dict[str, Any]:
-    clip, fields = clip_of(inputs, **given), {}
+def told(inputs: tuple[str, ...], columns: Any = COLUMNS, **given: Any) -> dict[str, Any]:
+    clip = clip_of(inputs, **given)
+    fields: dict[str, Any] = {}
     for each in build_inputs(inputs, LABELS):
         fields |= each.fields(clip.values[each.name], columns)
     return fields
@@ -137,7 +138,9 @@ def test_an_audio_file_is_said_again_at_the_models_rate(tmp_path: Path) -> None:
     audio = make_audio(4_000)
     soundfile.write(tmp_path / "one.wav", audio, RATE, subtype="PCM_16")
     clip = clip_of(("mel",), mel=tmp_path / "one.wav")
-    assert np.array_equal(clip.values["mel"], MEL.of_audio(audio / np.float32(32768), RATE))
+    assert np.array_equal(
+        clip.values["mel"], MEL.of_audio(audio.astype(np.float32) / np.float32(32768), RATE)
+    )
     soundfile.write(tmp_path / "fast.wav", np.repeat(audio, 2), 2 * RATE, subtype="PCM_16")
     assert clip_of(("mel",), mel=tmp_path / "fast.wav").num_samples == clip.num_samples == 4_000
 
@@ -287,7 +290,7 @@ def test_a_prompt_that_is_no_audio_is_refused(prompt: Any) -> None:
 def test_what_several_clips_share_is_read_once_and_what_they_do_not_is_not_mixed_up(tmp_path: Path) -> None:
     inputs = build_inputs(("speaker", "f0"), LABELS)
     np.save(tmp_path / "f0.npy", some(F0))
-    shared = {"prompt": np.zeros(100), "f0": tmp_path / "f0.npy"}
+    shared: dict[str, Any] = {"prompt": np.zeros(100), "f0": tmp_path / "f0.npy"}
     requests = [ClipRequest(speaker=name, **shared) for name in ("anna", "ben")]
     requests += [ClipRequest(speaker="anna", f0=array) for array in (some(F0) + 1, (some(F0) + 2).tolist())]
     one, two, three, four = resolve(requests, inputs, RATE)

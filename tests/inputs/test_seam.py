@@ -145,9 +145,9 @@ def test_a_wrong_value_is_another_one_and_always_the_same(split: Split, name: st
 @pytest.mark.parametrize("name", ["speaker", "accent"])
 def test_every_other_name_is_a_wrong_one_and_as_often(split: Split, name: str) -> None:
     told = input_of(split, name)
-    own = np.int64(split[0].rows[name][0])
+    own = np.asarray(split[0].rows[name][0])
     number = len(split.labels.tables[name])
-    found = [told.wrong(split, 0, COLUMNS[0], own, [draw]) for draw in range(6 * (number - 1))]
+    found: list[Any] = [told.wrong(split, 0, COLUMNS[0], own, [draw]) for draw in range(6 * (number - 1))]
     assert {row: found.count(row) for row in range(number)} == {
         row: 0 if row == own else 6 for row in range(number)
     }
@@ -174,7 +174,7 @@ def test_a_recording_without_a_name_has_no_row_and_no_wrong_one(split: Split, na
     nameless = split._with_rows(lambda recording: {}, split.labels)
     told = input_of(split, name)
     assert told.read(nameless, 0, COLUMNS[0]) == told.blank(COLUMNS[0])
-    assert told.wrong(nameless, 0, COLUMNS[0], np.int64(-1), [1, 2, 3, 4]) is None  # type: ignore[arg-type]
+    assert told.wrong(nameless, 0, COLUMNS[0], np.asarray(-1), [1, 2, 3, 4]) is None
 
 
 def test_no_tags_are_a_set_of_tags_like_any_other(split: Split) -> None:
@@ -267,9 +267,8 @@ def test_recordings_without_a_name_of_ones_own_table_are_counted(tmp_path: Path)
 @each_name
 def test_a_row_of_a_batch_is_described_by_what_was_said(split: Split, name: str) -> None:
     told = input_of(split, name)
-    rows = [told.read(split, position, COLUMNS[0]) for position in range(3)]
-    assert all(isinstance(row, dict) for row in rows)
-    batch: dict[str, Any] = {name: np.stack([row[name] for row in rows])}  # type: ignore[index]
+    rows: list[Any] = [told.read(split, position, COLUMNS[0]) for position in range(3)]
+    batch: dict[str, Any] = {name: np.stack([row[name] for row in rows])}
     for row in range(3):
         value = said(split, name, row)
         expected = f"{name} {value if isinstance(value, str) else ', '.join(value)}" if isinstance(

@@ -64,7 +64,7 @@ def test_two_nodes_learn_what_two_processes_learn_without_slurm(cluster, shards,
     assert sorted(path.name for path in run.logs.glob("slurm-*")) == [
         f"slurm-{id}-0-{rank}.log" for rank in (0, 1)
     ]
-    assert f"step {STEPS}/{STEPS}" in (run.logs / f"slurm-{id}-0-0.log").read_text()
+    assert f"{STEPS} of {STEPS} steps" in (run.logs / f"slurm-{id}-0-0.log").read_text()
     for name in ("config.yaml", "git.json", "git.diff", "versions.json"):
         assert (run.path / name).is_file()
     [start] = read_starts(records / f"{id}.starts.jsonl").starts

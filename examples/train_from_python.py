@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
             options=Options(
                 corpus="two_sines",
                 rules=RuleOptions(sample_rate=SAMPLE_RATE),
-                sines=SineOptions(recordings=100, seconds=1.0),
+                sines=SineOptions(recordings=60, seconds=1.0),
             ),
             folder=folder / "data",
         )
@@ -52,19 +52,19 @@ def main(folder: Path) -> None:
         [
             "name=two-sines",
             f"data.path={folder / 'data'}",
-            "data.crop_samples=2000",
+            "data.crop_samples=1500",
             "data.batch_size=4",
             "model.network.stacks=1",
             "model.network.layers_per_stack=8",
             "model.network.residual_channels=16",
             "model.network.gate_channels=32",
             "model.network.skip_channels=32",
-            "optim.lr=4e-3",
+            "optim.lr=6e-3",
             "optim.warmup_steps=20",
             "samples.every_n_steps=0",
             "wandb.mode=disabled",
-            "trainer.max_steps=200",
-            "trainer.val_check_interval=100",
+            "trainer.max_steps=120",
+            "trainer.val_check_interval=60",
             "trainer.check_val_every_n_epoch=null",
         ],
         callbacks=[keep],
@@ -74,7 +74,7 @@ def main(folder: Path) -> None:
     )
 
     model = wavenet_pl.load(run)
-    results = wavenet_pl.evaluate(model, max_seconds=4, predictions=0, count=1, seconds=0.5)
+    results = wavenet_pl.evaluate(model, max_seconds=2, predictions=0, count=1, seconds=0.5)
     bits = results.overall.bits.mean
     assert results.baselines is not None
     print(f"{bits:.3f} bits per sample; a unigram needs {results.baselines.unigram:.3f}")

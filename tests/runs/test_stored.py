@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,17 @@ def test_a_run_and_its_export_generate_the_codes_that_they_did(here: Path, kind:
 
 def test_a_delta_generates_the_codes_that_it_did(here: Path) -> None:
     assert codes(here / "delta", "delta") == FACTS["delta"]["codes"]
+
+
+def test_loading_does_not_wait_for_torchs_compiler(here: Path) -> None:
+    """Which takes more than all the rest."""
+    program = (
+        "import sys, wavenet_pl\n"
+        f"model = wavenet_pl.load({FACTS['speaker']['run']!r})\n"
+        "assert not any(parameter.is_meta for parameter in model.parameters())\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=here / "runs", check=True)
 
 
 def test_a_set_keeps_its_fingerprint(here: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from wavenet_pl.config.tree import Config, load_config
 from wavenet_pl.errors import UserError
@@ -165,7 +166,7 @@ def build_trained(
         layers = config.model.network.num_layers
         if len(state) < layers:  # each would take a millisecond to build
             raise ValueError(f"its config has {layers} layers, and it holds {len(state)} tensors")
-        with torch.device("meta"):  # a config that claims giant layers takes no memory
+        with torch.device("meta"), _NoFirstValues():  # a config that claims giant layers takes no memory
             model = Model(config, sample_rate=sample_rate, index_fingerprint=fingerprint, labels=labels)
         size = path.stat().st_size if size is None else size
         model.load_state_dict(_checked(state, model.state_dict(), size), assign=True)
@@ -176,6 +177,18 @@ def build_trained(
     else:
         return model.eval()
     raise UserError(f"{path} does not hold the model that it describes: {reason}; use another copy of it")
+
+
+class _NoFirstValues(TorchFunctionMode):
+    """Draws no parameters: on the meta device they have no values, and torch would load its compiler, in a second."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _checked(state: Mapping[str, Any], wanted: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:

@@ -45,13 +45,7 @@ def small_config(folder: Path, **sections: Any) -> Config:
 
 def build_data_and_module(config: Config) -> tuple[AudioDataModule, WaveNetModule]:
     """Both as a run of this config has them at its start."""
-    data = AudioDataModule(
-        config.data,
-        receptive_field=config.model.network.receptive_field,
-        seed=config.seed,
-        inputs=config.model.inputs,
-        frame_context=config.model.condition.frame_context,
-    )
+    data = AudioDataModule.from_config(config)
     torch.manual_seed(config.seed)
     return data, build_module(
         config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint, labels=data.labels

@@ -59,6 +59,14 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         wavenet_pl.trian  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    "module", ["wavenet_pl.data.pipeline", "wavenet_pl.shards.format", "data_prep.packing"]
+)
+def test_webdataset_runs_no_code_of_a_shard_whoever_imports_it_first(module: str) -> None:
+    program = f"import {module}, webdataset.utils\nassert webdataset.utils.enforce_security"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
 def test_the_package_says_that_it_has_types() -> None:
     assert (ROOT / "wavenet_pl" / "py.typed").exists()
 

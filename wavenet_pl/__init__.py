@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Before webdataset is imported anywhere: without it a `.pyd` member or a `pipe:` URL runs code.
+os.environ["WDS_SECURE"] = "1"
 
 if TYPE_CHECKING:
     from wavenet_pl.evaluation.evaluation import evaluate

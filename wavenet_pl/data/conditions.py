@@ -14,7 +14,6 @@ from wavenet_pl.numbers import counter
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.split import Split
 
-__all__ = ["Conditions", "Fields"]
 _TRIES = 4
 
 
@@ -39,8 +38,10 @@ class Conditions:
             first: the sample that column 0 describes.
         """
         columns = Columns(first, self.num_columns, self.frame_context)
-        draws = {each.name: self._draws(each.name, recording, first) for each in self.inputs}
-        return crop_fields(self.inputs, self.split, recording, columns, draws if self.others else None)
+        draws = None
+        if self.others:
+            draws = {each.name: self._draws(each.name, recording, first) for each in self.inputs}
+        return crop_fields(self.inputs, self.split, recording, columns, draws)
 
     def _draws(self, name: str, recording: int, first: int) -> list[int]:
         """Random bits from which a wrong value is chosen, the same for the same crop each time."""

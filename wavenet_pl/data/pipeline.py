@@ -16,8 +16,9 @@ import numpy.typing as npt
 import torch
 import webdataset
 
-from wavenet_pl.data.conditions import Conditions, Fields
+from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.inputs.input import Fields
 from wavenet_pl.shards.damage import Damage
 
 

@@ -145,7 +145,7 @@ class WaveNetModule(L.LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses weights that were trained with other speakers, tags or features.
+        """Refuses weights that were trained with other names or other frames.
 
         Raises:
             UserError: names both sides.

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from wavenet_pl.conditioning import Conditioner
 from wavenet_pl.config.training import SamplesConfig
-from wavenet_pl.data.conditions import Fields
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.costs import sum_by_row
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.engines import Engine
+from wavenet_pl.inputs.input import Fields
 from wavenet_pl.model import Model
 from wavenet_pl.shards.damage import Damage
 

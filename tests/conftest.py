@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import warm
 
 # One recipe for every machine: no deadline (a shared core may stall), the same examples again in CI.
 settings.register_profile(
@@ -19,6 +22,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # Set before any test imports numpy or torch: processes with more threads than cores spin on each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+subprocess.Popen = warm.Popen  # type: ignore[misc]
 
 _LAUNCHERS = ("SLURM_", "PMI_", "OMPI_", "TORCHELASTIC_", "PET_")
 _RANKS = (
@@ -46,6 +51,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("NETRC", str(folder / "no-netrc"))  # a key may also live in ~/.netrc
     monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def cold_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of tests that are about the start itself do not start warm."""
+    if marker := request.node.get_closest_marker("cold"):
+        assert len(marker.args) == 1, "say why"
+        monkeypatch.setattr(subprocess, "Popen", warm.OrdinaryPopen)
 
 
 def _wandb_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -72,3 +72,11 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> No
             return
         time.sleep(0.05)
     raise AssertionError(f"no step {step} within two minutes")
+
+
+def are_gone(pids: list[int], seconds: float) -> bool:
+    """Whether processes end within some time; one whose parent has not asked how it ended is still there."""
+    limit = time.monotonic() + seconds
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < limit:
+        time.sleep(0.05)
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -16,6 +16,7 @@ from wavenet_pl import cli
 from wavenet_pl.errors import BadDataError, UserError
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.cold("what each command imports, and how soon it answers")
 HEAVY = ("torch", "lightning", "numpy", "omegaconf", "yaml", "wandb", "matplotlib")
 
 

@@ -18,6 +18,7 @@ from tests.shards.made import SAMPLE_RATE, make_audio
 from tests.small import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.cold("it imports a changed copy of the packages")
 PAGE = (ROOT / "docs/extending.md").read_text()
 COPIED = ("wavenet_pl", "data_prep", "configs", "slurm", "pyproject.toml")
 SPEAKERS, ACCENTS, FRAMES, HOP = ("anna", "ben"), ("scots", "irish"), 3_000, 160

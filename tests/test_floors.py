@@ -165,6 +165,7 @@ def run(program: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.cold("what is imported")
 def test_config_index_and_help_do_not_wait_for_torch() -> None:
     light = [
         module
@@ -181,6 +182,7 @@ def test_config_index_and_help_do_not_wait_for_torch() -> None:
     )
 
 
+@pytest.mark.cold("what is imported")
 def test_the_model_and_what_lies_below_it_never_load_lightning() -> None:
     below = [
         module

@@ -62,6 +62,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 @pytest.mark.parametrize(
     "module", ["wavenet_pl.data.pipeline", "wavenet_pl.shards.format", "data_prep.packing"]
 )
+@pytest.mark.cold("the order of imports")
 def test_webdataset_runs_no_code_of_a_shard_whoever_imports_it_first(module: str) -> None:
     program = f"import {module}, webdataset.utils\nassert webdataset.utils.enforce_security"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -10,6 +10,8 @@ import pytest
 
 from wavenet_pl.signals import EXIT_CODES
 
+pytestmark = pytest.mark.cold("signals in the first moments of a process")
+
 
 def end_of(*lines: str) -> int:
     """How a process that runs these lines ends: its exit code, or the signal that killed it, negative."""

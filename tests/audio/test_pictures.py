@@ -56,6 +56,7 @@ def test_pictures_name_no_program_and_no_time() -> None:
     assert Image.open(io.BytesIO(encode_spectrograms([("clip", sine(440))], RATE))).info.keys() <= {"dpi"}
 
 
+@pytest.mark.cold("what is imported")
 def test_pyplot_is_left_alone() -> None:
     program = (
         "import sys, numpy\n"

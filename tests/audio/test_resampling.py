@@ -79,6 +79,7 @@ for error, cuda in [
 """
 
 
+@pytest.mark.cold("what is imported")
 def test_only_the_extension_of_a_cpu_build_is_stubbed() -> None:
     done = subprocess.run([sys.executable, "-c", CASES], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

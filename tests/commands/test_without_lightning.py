@@ -17,7 +17,7 @@ import wavenet_pl
 from tests.audio.test_midi import some_notes, write_midi
 from wavenet_pl.runs.weights import WEIGHTS_NAME
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.cold("what is imported")]
 ROOT = Path(__file__).resolve().parents[2]
 STORED = ROOT / "tests/stored"
 CONDITIONS = {

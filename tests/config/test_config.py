@@ -113,6 +113,7 @@ def test_receptive_field_is_what_walking_back_through_the_layers_reaches(
     assert network.receptive_field == 1 - earliest
 
 
+@pytest.mark.cold("what is imported")
 def test_reading_a_config_does_not_import_torch() -> None:
     program = (
         "import sys; from wavenet_pl.config.tree import load_config; load_config([], ['data.path=x']); "

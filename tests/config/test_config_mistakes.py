@@ -452,6 +452,7 @@ sys.exit(code)
         ("seed: 1\n", ["nosuch.yaml"], "nosuch.yaml: no such file"),
     ],
 )
+@pytest.mark.cold("how soon it answers")
 def test_the_command_answers_with_one_message_before_torch_is_imported(
     tmp_path: Path, text: str, arguments: list[str], part: str
 ) -> None:

@@ -6,7 +6,6 @@ import multiprocessing
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.reading import Numbers
+from tests.processes import are_gone
 from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.signals import EXIT_CODES
 
@@ -33,13 +33,6 @@ def reader(start_method: str, then: str) -> Iterator[tuple[subprocess.Popen[str]
             yield process, pids
         finally:
             process.kill()
-
-
-def are_gone(pids: list[int], seconds: float) -> bool:
-    limit = time.monotonic() + seconds
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < limit:
-        time.sleep(0.05)
-    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 @pytest.mark.parametrize("start_method", START_METHODS)

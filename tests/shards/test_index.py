@@ -430,6 +430,7 @@ def test_shards_lie_beside_the_index_or_where_it_says(shard_set: Path) -> None:
         shard_storage(replace(index, base="pipe:touch /tmp/x"), shard_set)
 
 
+@pytest.mark.cold("what is imported")
 def test_reading_an_index_does_not_wait_for_torch(shard_set: Path) -> None:
     program = (
         "import sys; from wavenet_pl.shards.index import load_index; load_index(sys.argv[1]);"

@@ -1,0 +1,185 @@
+"""Python processes that start warm: forks of one that has imported everything already.
+
+A training pays five CPU-seconds for its imports, and all tests together start some hundreds. While a test runs,
+`subprocess.Popen` is the one of this module (see conftest.py). What it starts is a real process: it has its own id,
+session, pipes, signals and exit code, and it is a child of the one that asked. It differs in what is over when it
+starts: the imports, and what libraries read from variables at import. A test that is about these says
+`@pytest.mark.cold("why")`.
+
+Each process has a starter: a child of its own that sleeps until it is asked to fork, and so never has threads.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import types
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+OrdinaryPopen = subprocess.Popen
+LIBRARIES = ("lightning.pytorch", "matplotlib.pyplot", "numba", "wandb", "webdataset")
+_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of prctl: orphans below this process become its children."""
+
+_starter: socket.socket | None = None
+"""The line to the starter of this process."""
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+"""Those that libraries made at import, as wandb does: each process has its own, and clears it away."""
+
+
+class Popen(subprocess.Popen[Any]):
+    """Starts `[sys.executable, "-m" or "-c", ...]` warm, and everything else as `subprocess` does."""
+
+    def _execute_child(
+        self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
+        p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, restore_signals, gid, gids, uid, umask,
+        start_new_session, *rest,
+    ):  # type: ignore[no-untyped-def]  # fmt: skip
+        command = [] if isinstance(args, (str, bytes, os.PathLike)) else [os.fspath(word) for word in args]
+        if command[:1] != [sys.executable] or command[1:2] not in (["-m"], ["-c"]) or preexec_fn or pass_fds:
+            super()._execute_child(  # type: ignore[misc]
+                args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell, p2cread,
+                p2cwrite, c2pread, c2pwrite, errread, errwrite, restore_signals, gid, gids, uid, umask,
+                start_new_session, *rest,
+            )  # fmt: skip
+            return
+        request = {
+            "command": command[1:],
+            "cwd": os.path.abspath(cwd or "."),
+            "variables": dict(os.environ if env is None else env),
+            "new_session": start_new_session,
+        }
+        fds = [own if fd == -1 else fd for own, fd in enumerate((p2cread, c2pwrite, errwrite))]
+        self.pid = _ask(request, fds)
+        self._child_created = True
+        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+
+
+def _ask(request: dict[str, Any], fds: list[int]) -> int:
+    """Has the starter fork; the new process, a child of this one."""
+    global _starter
+    if _starter is None:
+        _starter, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = f"from tests import warm; warm.main({theirs.fileno()})"
+        process = OrdinaryPopen(
+            [sys.executable, "-c", program], cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        theirs.close()
+        atexit.register(_end, _starter, process)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_SUBREAPER, 1, 0, 0, 0)
+    try:
+        socket.send_fds(_starter, [json.dumps(request).encode()], fds)
+        return int(_starter.recv(100))
+    finally:
+        prctl(_SUBREAPER, 0, 0, 0, 0)
+
+
+def _end(line: socket.socket, process: subprocess.Popen[Any]) -> None:
+    line.close()
+    process.wait()
+
+
+def main(fd: int) -> None:
+    """The starter of a process that was not started warm itself; and, later, all that is forked from it."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    for package in ("wavenet_pl", "data_prep"):
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    assert len(os.listdir("/proc/self/task")) == 1, "a process with threads must not be forked"
+    _folders.extend(thing for thing in gc.get_objects() if isinstance(thing, tempfile.TemporaryDirectory))
+    for folder in _folders:
+        folder.cleanup()
+    gc.freeze()  # what is shared stays shared
+    _run(*_wait(socket.socket(fileno=fd)))
+
+
+def _wait(line: socket.socket) -> tuple[str, list[str]]:
+    """Forks whenever it is asked to; returns only in the new process, with what that is to run."""
+    mask = signal.pthread_sigmask(
+        signal.SIG_BLOCK, signal.valid_signals()
+    )  # those of a group are not meant for it
+    while True:
+        words, fds, *_ = socket.recv_fds(line, 1 << 20, 3)
+        if not words:
+            os._exit(0)  # the process whose starter this is has ended
+        ready, forked = os.pipe()
+        go, held = os.pipe()
+        middle = os.fork()
+        if middle == 0:
+            new = os.fork()
+            if new:
+                os.write(forked, str(new).encode())
+                os._exit(0)
+            for end in (line.fileno(), ready, forked, held):
+                os.close(end)
+            os.read(go, 1)  # until the one in the middle is gone
+            os.close(go)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            return _become(json.loads(words), fds)
+        for end in (forked, go, *fds):
+            os.close(end)
+        pid = os.read(ready, 100)
+        os.waitpid(middle, 0)
+        os.close(ready)
+        line.send(pid)
+        os.close(held)
+
+
+def _become(request: dict[str, Any], fds: list[int]) -> tuple[str, list[str]]:
+    """Makes a fork what was asked for, with a starter of its own."""
+    global _starter
+    for own, fd in enumerate(fds):
+        os.dup2(fd, own)
+    for fd in {*fds} - {0, 1, 2}:
+        os.close(fd)
+    if request["new_session"]:
+        os.setsid()
+    os.environ.clear()
+    os.environ.update(request["variables"])
+    os.chdir(request["cwd"])
+    _starter, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        _starter.close()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nothing, fd)
+        os.close(nothing)
+        return _wait(theirs)
+    theirs.close()
+    for folder in _folders:
+        folder.__init__()  # type: ignore[misc]
+    subprocess.Popen = Popen  # type: ignore[misc]
+    sys.stdout.reconfigure(line_buffering=os.isatty(1), write_through="PYTHONUNBUFFERED" in os.environ)  # type: ignore[union-attr]
+    flag, what, *arguments = request["command"]
+    return flag + what, arguments
+
+
+def _run(what: str, arguments: list[str]) -> None:
+    """What `python -m MODULE` and `python -c PROGRAM` do."""
+    flag, what = what[:2], what[2:]
+    sys.path[0] = "" if flag == "-c" else os.getcwd()
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    if flag == "-m":
+        sys.argv = [what, *arguments]
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = ["-c", *arguments]
+        sys.modules["__main__"] = module = types.ModuleType("__main__")
+        exec(compile(what, "<string>", "exec"), module.__dict__)

@@ -25,6 +25,27 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 subprocess.Popen = warm.Popen  # type: ignore[misc]
 
+_GROUPS = {"slow": "trainings", "slurm": "cluster"}
+"""Marker -> tests that one process runs, one after the other: trainings side by side slow each other down."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many processes as there are cores, up to four; tests of a cluster mostly wait, and get one more."""
+    return min(4, len(os.sched_getaffinity(0))) + ("not slurm" not in config.option.markexpr)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups for the processes of pytest-xdist, the longest first; other tests keep to their file."""
+
+    def group_of(item: pytest.Item) -> str:
+        return next((group for marker, group in _GROUPS.items() if item.get_closest_marker(marker)), "")
+
+    items.sort(key=lambda item: group_of(item) or "~")
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item) or item.nodeid.partition("::")[0]))
+
+
 _LAUNCHERS = ("SLURM_", "PMI_", "OMPI_", "TORCHELASTIC_", "PET_")
 _RANKS = (
     "RANK",

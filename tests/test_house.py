@@ -474,5 +474,6 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_ci_leaves_no_tier_out() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r'^test:.*\n\t\$\(PYTEST\) -m "not gpu"', makefile, flags=re.MULTILINE)
+    assert re.search(r'^test:.*\n\t\$\(PYTEST\) -m "not gpu and not soak" ', makefile, flags=re.MULTILINE)
+    assert re.search(r'^soak:.*\n\t\$\(PYTEST\) -m "soak" ', makefile, flags=re.MULTILINE)
     assert re.search(r"^timeout .*make test", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)

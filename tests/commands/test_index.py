@@ -483,6 +483,7 @@ def test_shards_in_other_folders_are_said_to_be_left_aside(
     assert "not read: backup/a.tar, which is in no folder of a split" in err
 
 
+@pytest.mark.cold("what is imported")
 def test_help_and_mistakes_do_not_wait_for_libraries() -> None:
     program = (
         "import sys; from wavenet_pl import cli\n"

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ import torch
 from tests.small import small_config, small_model
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs import checkpoints, loading
-from wavenet_pl.runs.folder import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
+from wavenet_pl.runs.folder import RunFolder, checkpoint_path
 from wavenet_pl.tracking.rows import encode_row
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.module import checkpoint_of
@@ -157,40 +155,6 @@ def test_other_files_are_refused(tmp_path):
             loading.load(tmp_path / name)
     with pytest.raises(UserError, match="cannot be loaded"):
         loading.load(tmp_path / "missing.ckpt")
-
-
-@pytest.mark.slow
-def test_kill_9_while_saving_leaves_valid_checkpoints_only(tmp_path):
-    """Ten real kills at different moments of a loop that does nothing but save."""
-    script = (
-        "import sys, itertools, torch\n"
-        "from pathlib import Path\n"
-        "from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO\n"
-        "from wavenet_pl.runs.folder import RunFolder, checkpoint_path\n"
-        "run = RunFolder(Path(sys.argv[1])); run.checkpoints.mkdir(exist_ok=True)\n"
-        "print('ready', flush=True)\n"
-        "for step in itertools.count(int(sys.argv[2])):\n"
-        "    AtomicCheckpointIO().save_checkpoint({'w': torch.rand(300_000)}, checkpoint_path(run, step))\n"
-    )
-    run = RunFolder(tmp_path)
-    for trial in range(10):
-        first = 1 + max((checkpoint_step(path) for path in list_checkpoints(run)), default=0)
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path), str(first)],
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            process.wait(0.05 + 0.037 * trial)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        process.wait()
-        process.stdout.close()
-    paths = list_checkpoints(run)
-    assert len(paths) > 10
-    assert [path for path in paths if checkpoints.problem(path)] == []
 
 
 def test_weights_of_a_lower_precision_become_what_the_model_computes_with(tmp_path):

@@ -17,12 +17,10 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 _skipped: list[str] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Whatever lies here needs SLURM."""
-    for item in items:
-        if Path(item.fspath).parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.slurm)
-            item.add_marker(pytest.mark.timeout(900))
+    item.add_marker(pytest.mark.slurm)
+    item.add_marker(pytest.mark.timeout(900))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,7 +1,4 @@
-"""The soaks of `benchmarks`, in a short form: kill -9 and signals at random moments, and nothing is lost.
-
-And that they would see it: records of runs that did lose something.
-"""
+"""The soaks of `benchmarks` would see a loss: records of runs that did lose something. And what benchmarks share."""
 
 from __future__ import annotations
 
@@ -20,65 +17,16 @@ import pytest
 import torch
 
 from benchmarks import kill_soak, resume_time, save_soak, signal_soak
-from benchmarks.moments import Timetable, finish
+from benchmarks.moments import finish
 from benchmarks.records import Records, lacking, print_table, run
 from benchmarks.trials import ROOT, Start, Training, prepare_set
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import checkpoint_path
 
-# --- nothing is lost ---
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare_set(tmp_path_factory.mktemp("soak"))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_kills_at_random_moments_lose_nothing(data, tmp_path):
-    record = kill_soak.measure("2x2", 5, tmp_path, data)
-    assert kill_soak.broken(record, 5) == [], record
-    assert record["losses_compared"] == record["steps"] == 80
-    assert record["checkpoints_checked"] >= 5
-    assert sum(record[f"killed_in_{phase}"] > 0 for phase in kill_soak.PHASES) >= 2
-
-
-@pytest.fixture(scope="module")
-def unstopped(data, tmp_path_factory) -> tuple[Training, Timetable]:
-    settings = (*signal_soak.SETTINGS, "data.worker_start=forkserver")
-    whole = Training(tmp_path_factory.mktemp("signals") / "whole", data, 30, settings)
-    return whole, finish(whole)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("pattern", signal_soak.PATTERNS)
-def test_signals_at_random_moments_save_and_the_run_goes_on(unstopped, pattern):
-    record = signal_soak.measure(pattern, 2, *unstopped)
-    assert signal_soak.broken(record, 2) == [], record
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_signal_does_not_reach_spawned_workers(unstopped):
-    """Compared with the run of others: how workers are started changes no number."""
-    whole, timetable = unstopped
-    spawning = replace(whole, settings=(*signal_soak.SETTINGS, "data.worker_start=spawn"))
-    record = signal_soak.measure("usr1-all", 1, spawning, timetable)
-    assert signal_soak.broken(record, 1) == [], record
-
-
-@pytest.mark.slow
-def test_a_kill_in_a_save_costs_no_checkpoint(tmp_path):
-    if not os.access("/dev/shm", os.W_OK) or os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
-        pytest.skip("no second file system here")
-    record = save_soak.measure(save_soak.OURS, 10, tmp_path, Path("/dev/shm"))
-    assert record["kills"] == 10 and record["checked"] > 0
-    assert record["corrupt"] == record["missing"] == 0
-
-
-# --- and a loss would be seen ---
 
 
 @pytest.mark.slow
@@ -134,9 +82,6 @@ def test_a_start_knows_its_processes_and_kills_them(tmp_path):
         assert start.said() == str(left)
         assert not signal_soak.answers(left, signal.SIGUSR1)
     assert not start.alive and start.orphans(20.0) == set()
-
-
-# --- records ---
 
 
 def test_finished_records_are_not_measured_again(tmp_path):

@@ -88,6 +88,7 @@ def test_the_pace_is_that_since_it_was_measured_from() -> None:
     assert log.getvalue().splitlines()[-1] == "work: 2 of 10 pieces (20 %)   1:20 left"
 
 
+@pytest.mark.cold("it imports next to nothing")
 @pytest.mark.parametrize("ending", ["pass", "raise SystemExit(3)"])
 def test_a_terminal_gets_one_bar_and_its_cursor_back(ending: str) -> None:
     program = (

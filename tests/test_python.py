@@ -59,6 +59,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         wavenet_pl.trian  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", ["wavenet_pl.data.pipeline", "wavenet_pl.shards.format", "data_prep.packing"]
 )

@@ -63,6 +63,7 @@ def walk(num_codes: int, step: float, scale: float) -> tuple[Source, float]:
     return draw, entropy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "source"),
     [

@@ -45,6 +45,7 @@ def test_bits_under_a_row_are_those_that_evaluate_gives_of_a_recording_of_that_s
     )
 
 
+@pytest.mark.slow
 def test_the_nearest_row_is_chosen_by_the_new_voice_alone(
     base: Base, new_set: Path, base_set: Path, tmp_path: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_the_nearest_row_is_chosen_by_the_new_voice_alone(
     assert found.rows[found.nearest] == found.before.mean
 
 
+@pytest.mark.slow
 def test_it_is_measured_once_and_again_where_what_is_kept_is_damaged(
     base: Base, new_set: Path, tmp_path: Path
 ) -> None:
@@ -70,6 +72,7 @@ def test_it_is_measured_once_and_again_where_what_is_kept_is_damaged(
     assert len(said) == 4
 
 
+@pytest.mark.slow
 def test_what_is_forgotten_is_of_each_speakers_own_recordings(
     base: Base, new_set: Path, base_set: Path
 ) -> None:

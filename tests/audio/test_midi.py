@@ -209,6 +209,7 @@ def test_a_key_signature_that_is_none_is_refused_in_a_line(tmp_path: Path) -> No
         read_midi(tmp_path / "bad.mid")
 
 
+@pytest.mark.slow
 def test_bounds_are_kept(tmp_path: Path) -> None:
     large = tmp_path / "large.mid"
     large.write_bytes(b"MThd" + bytes(MAX_MIDI_BYTES))

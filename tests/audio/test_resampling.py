@@ -79,6 +79,7 @@ for error, cuda in [
 """
 
 
+@pytest.mark.slow
 @pytest.mark.cold("what is imported")
 def test_only_the_extension_of_a_cpu_build_is_stubbed() -> None:
     done = subprocess.run([sys.executable, "-c", CASES], cwd=ROOT, capture_output=True, text=True)
@@ -131,6 +132,7 @@ def test_blocks_make_the_same_samples_as_the_whole(rates: tuple[int, int], cuts:
     np.testing.assert_array_equal(np.concatenate([*pieces, resampler.finish()]), resample(audio, *rates))
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     from_rate=st.integers(1_000, 50_000), to_rate=st.integers(1_000, 50_000), samples=st.integers(0, 3_000)

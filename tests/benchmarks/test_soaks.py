@@ -73,6 +73,7 @@ def test_promises_that_a_record_breaks_are_named():
     ]
 
 
+@pytest.mark.slow
 def test_a_start_knows_its_processes_and_kills_them(tmp_path):
     """Also those that have left its group, as a tracker's service does."""
     program = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"

@@ -41,6 +41,7 @@ def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("evaluate") / "run", trained(shards, steps=30))
 
 
+@pytest.mark.slow
 def test_writes_a_page_and_numbers_and_says_the_most_important(run, shards, tmp_path, capsys):
     numbers = tmp_path / "numbers.json"
     assert cli.main(["evaluate", str(run), "--json", str(numbers), *QUICK]) == 0
@@ -69,6 +70,7 @@ def test_writes_a_page_and_numbers_and_says_the_most_important(run, shards, tmp_
     assert baselines.val_samples == found["overall"]["samples"]
 
 
+@pytest.mark.slow
 def test_the_same_command_finds_the_same_numbers(run, tmp_path):
     def numbers(name: str, *more: str) -> dict:
         path = tmp_path / name
@@ -90,6 +92,7 @@ def test_a_cap_is_said(run, tmp_path, capsys):
     assert "of 4 recordings" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [(), SIXTEEN_BITS], ids=["softmax", "16 bits"])
 def test_takes_a_checkpoint_and_an_export_and_says_both_kinds_of_bits(shards, tmp_path, capsys, settings):
     run = write_exported_run(tmp_path / "run", *settings, data=shards)

@@ -93,6 +93,7 @@ def test_after_a_training_with_inputs_of_the_users_own(
     check_clips(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_examples_of_a_model_card(here: Path, kind: str) -> None:
     run = Path("runs", FACTS[kind]["run"])

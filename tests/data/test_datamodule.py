@@ -114,6 +114,7 @@ def read_from(
     return batches, states[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_run_that_is_stopped_anywhere_sees_what_an_unstopped_one_sees(
     data: AudioDataModule, epochs: list[list[Counter[Any]]], seed: int

@@ -439,6 +439,7 @@ def test_damage_changes_no_byte_of_any_other_slot(
 # --- far away ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_server_that_falters_changes_nothing(shard_set: Path, split: Split, workers: int) -> None:
     with serving(shard_set) as server:

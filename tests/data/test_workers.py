@@ -35,6 +35,7 @@ def reader(start_method: str, then: str) -> Iterator[tuple[subprocess.Popen[str]
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_they_do_not_hear_the_stop_signals(start_method: str) -> None:
     """A signal to the whole process group is for the training process to answer."""
@@ -50,6 +51,7 @@ def test_they_do_not_hear_the_stop_signals(start_method: str) -> None:
     assert len(list(batches)) == 2 * 20 - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_they_end_when_the_reading_process_is_killed(start_method: str) -> None:
     with reader(start_method, "wait") as (process, pids):
@@ -57,6 +59,7 @@ def test_they_end_when_the_reading_process_is_killed(start_method: str) -> None:
         assert are_gone(pids, 15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_they_hold_up_no_exit(start_method: str) -> None:
     """Somebody still holds what reads from them, as a traceback does."""

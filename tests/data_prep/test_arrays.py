@@ -99,6 +99,7 @@ def test_recordings_for_validation_and_test_say_nothing_of_them(tmp_path: Path) 
     assert len(stored_frames(tmp_path / "out", "f0")) == 12, "they are prepared all the same"
 
 
+@pytest.mark.slow
 def test_numbers_that_were_given_are_kept_and_one_that_never_changes_is_told_as_nothing(
     tmp_path: Path,
 ) -> None:
@@ -163,6 +164,7 @@ def test_the_report_says_how_they_are(tmp_path: Path) -> None:
     assert rules["frames"] == ["drop what has no array that fits", "3.60", "0.00", "0", "0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rms", "peak", "key", "tables", "members", "arrays", "pedal"])
 def test_frames_may_be_called_like_anything_that_the_report_counts(tmp_path: Path, name: str) -> None:
     arrays = make_set(tmp_path / "in", name)
@@ -176,6 +178,7 @@ def test_frames_may_be_called_like_anything_that_the_report_counts(tmp_path: Pat
     assert len(stored_frames(tmp_path / "out", name)) == 12
 
 
+@pytest.mark.slow
 def test_several_kinds_stand_side_by_side(tmp_path: Path) -> None:
     f0, energy = make_set(tmp_path / "in"), make_set(tmp_path / "in", "energy", 5)
     options = (*F0, "--frames", "energy:hop=160", "--mel")
@@ -393,6 +396,7 @@ def test_a_recording_that_another_rule_drops_needs_no_array(tmp_path: Path) -> N
 # --- the same bytes, and other arrays ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["slices", pytest.param("processes", marks=pytest.mark.slow)])
 def test_the_bytes_do_not_depend_on_how_it_is_done(tmp_path: Path, how: str) -> None:
     make_set(tmp_path / "in")
@@ -446,6 +450,7 @@ def test_an_array_of_the_same_size_with_other_numbers_is_noticed(
     assert tree(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 def test_an_array_that_is_gone_or_came_later_is_another_set(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -458,6 +463,7 @@ def test_an_array_that_is_gone_or_came_later_is_another_set(
     assert "was begun with other sources" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_record_has_the_hash_of_each_array(tmp_path: Path) -> None:
     make_set(tmp_path / "in")
     assert prepare("folder", tmp_path / "in", tmp_path / "out", *F0) == 0

@@ -32,6 +32,7 @@ from wavenet_pl.shards.index import load_index
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_shards_open_with_plain_webdataset(tmp_path: Path) -> None:
     assert prepare("folder", make_corpus(tmp_path / "src"), tmp_path / "out") == 0
     program = (
@@ -179,6 +180,7 @@ def test_what_is_dropped_is_counted_and_named(tmp_path: Path, capsys: pytest.Cap
     assert "6 of 12 sources dropped" in said
 
 
+@pytest.mark.slow
 def test_dropped_recordings_leave_gaps(tmp_path: Path) -> None:
     """The runs of sources that make the shards are fixed before anything is read."""
     source = make_corpus(tmp_path / "src", each=10)
@@ -268,6 +270,7 @@ def test_two_sines_are_enough_to_train_on_by_default(
     assert "200 sources" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command(tmp_path: Path) -> None:
     arguments = ["two_sines", str(tmp_path / "out"), "--recordings", "3", "--dry-run"]
     done = subprocess.run(

@@ -73,6 +73,7 @@ def test_voices_have_about_the_same_share() -> None:
     assert min(sizes.values()) > 0.75 * max(sizes.values()) > 45
 
 
+@pytest.mark.slow
 def test_its_licences_go_with_the_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prepare("demo", tmp_path / "out") == 0
     found = entries(tmp_path / "out").values()

@@ -81,6 +81,7 @@ def test_the_set_has_what_is_heard_and_what_is_written(tmp_path: Path) -> None:
     assert "No source has one." in report  # no flaw: the notes are where they are heard
 
 
+@pytest.mark.slow
 def test_notes_are_cut_with_the_audio(tmp_path: Path) -> None:
     notes = [(3.0, 3.5, 60, 90), (4.0, 4.5, 62, 90)]
     for number in range(2):
@@ -92,6 +93,7 @@ def test_notes_are_cut_with_the_audio(tmp_path: Path) -> None:
     assert onset == pytest.approx(0.1, abs=0.025)  # trim keeps a tenth of a second before what is loud
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["slices", pytest.param("processes", marks=pytest.mark.slow)])
 def test_the_bytes_do_not_depend_on_how_it_is_done(tmp_path: Path, how: str) -> None:
     source = make_pieces(tmp_path / "in")
@@ -175,6 +177,7 @@ def test_notes_that_are_shifted_are_a_flaw(tmp_path: Path, frames: int) -> None:
         assert name == row["source"].replace(".wav", ".mid")
 
 
+@pytest.mark.slow
 def test_notes_of_something_else_are_a_flaw_and_have_no_shift(tmp_path: Path) -> None:
     for number in range(2):
         write(tmp_path / "in" / f"a{number}.wav", noise(SECONDS, seed=number), subtype="PCM_16")
@@ -244,6 +247,7 @@ def as_before(record: Path) -> None:
     record.write_text(json.dumps(tree))
 
 
+@pytest.mark.slow
 def test_what_version_0_1_0_began_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, options = make_pieces(tmp_path / "in"), ("--notes", "--mel", "--recordings-per-shard", 1)
     assert prepare("folder", source, tmp_path / "one", *options) == 0

@@ -94,6 +94,7 @@ def test_the_picture_is_a_picture(folder: Path) -> None:
     assert picture[..., :3].std() > 0.05
 
 
+@pytest.mark.slow
 def test_names_stay_text_in_tables(tmp_path: Path) -> None:
     source = make_corpus(tmp_path / "src")
     for speaker in ("a|b", "$x_1$", "<b>", "日本", "very " * 20):

@@ -46,16 +46,19 @@ def sines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return tree(folder)
 
 
+@pytest.mark.slow
 def test_two_runs_make_the_same_bytes(source: Path, whole: dict[str, str], tmp_path: Path) -> None:
     assert prepare("folder", source, tmp_path / "out", *OPTIONS) == 0
     assert tree(tmp_path / "out") == whole
 
 
+@pytest.mark.slow
 def test_several_processes_make_the_same_bytes(source: Path, whole: dict[str, str], tmp_path: Path) -> None:
     assert prepare("folder", source, tmp_path / "out", *OPTIONS, jobs=2) == 0
     assert tree(tmp_path / "out") == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [pytest.param((1, 2, 3), marks=pytest.mark.slow), (3, 1, 2)])
 def test_slices_in_any_order_and_merge_make_the_same_bytes(
     source: Path, whole: dict[str, str], tmp_path: Path, order: tuple[int, ...]
@@ -105,6 +108,7 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", ["prepare", "merge", "slice"])
 def test_run_twice_it_does_nothing(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], again: str
@@ -131,6 +135,7 @@ def test_touching_the_corpus_changes_nothing(source: Path, tmp_path: Path) -> No
     assert state(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 def test_what_was_lost_is_made_again(source: Path, whole: dict[str, str], tmp_path: Path) -> None:
     assert prepare("folder", source, tmp_path / "out", *OPTIONS) == 0
     for names in (("train/shard-000001.tar", "index.json"), ("report.png",)):
@@ -210,6 +215,7 @@ def group_is_gone(group: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
     sines: dict[str, str], tmp_path: Path, jobs: int
@@ -229,6 +235,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
     assert tree(out) == sines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_ctrl_c_is_exit_130_and_the_same_command_goes_on(
     sines: dict[str, str], tmp_path: Path, jobs: int
@@ -250,6 +257,7 @@ def test_ctrl_c_is_exit_130_and_the_same_command_goes_on(
     assert tree(out) == sines
 
 
+@pytest.mark.slow
 def test_what_was_half_written_is_swept_up(sines: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert prepare(*SINES, out, "--slice", "1/2") == 0
@@ -263,6 +271,7 @@ def test_what_was_half_written_is_swept_up(sines: dict[str, str], tmp_path: Path
     assert tree(out) == sines
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from data_prep.destination import working_in
 

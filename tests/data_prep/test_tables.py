@@ -66,6 +66,7 @@ def test_the_report_counts_each_name(source: Path, tmp_path: Path) -> None:
     assert ["tables", "accent, native age"] in table(report, "Settings")
 
 
+@pytest.mark.slow
 def test_a_recording_without_a_name_is_prepared_and_refused_where_it_has_to_have_one(
     source: Path, tmp_path: Path
 ) -> None:

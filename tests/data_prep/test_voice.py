@@ -27,6 +27,7 @@ def said(folder: Path, minutes: float | None = None) -> str:
     return "\n".join(describe(examine(folder, RATE), chosen(folder, minutes)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mel", [False, True])
 def test_whole_recordings_have_the_bytes_that_prepare_gives_them(tmp_path: Path, mel: bool) -> None:
     source = copy_voice(tmp_path / "src")
@@ -45,6 +46,7 @@ def test_whole_recordings_have_the_bytes_that_prepare_gives_them(tmp_path: Path,
         assert (tmp_path / "voice" / shard).read_bytes() == (tmp_path / "plain" / shard).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_stretch_is_that_part_of_the_whole(tmp_path: Path) -> None:
     source = tmp_path / "src"
     write(source / "talk.flac", speech(30), subtype="PCM_16")
@@ -75,6 +77,7 @@ def test_a_stretch_of_more_than_a_minute_is_cut_and_knows_where_it_began(tmp_pat
     ]
 
 
+@pytest.mark.slow
 def test_the_set_depends_on_the_audio_and_not_on_where_it_lies(tmp_path: Path) -> None:
     for place in ("here", "there"):
         prepare_voice(chosen(copy_voice(tmp_path / place), 0.4), "ann", tmp_path / f"{place}-set")
@@ -89,6 +92,7 @@ def test_a_finished_set_is_left_as_it_is(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["speaker", "minutes", "content"])
 def test_another_voice_in_the_folder_is_refused(tmp_path: Path, other: str) -> None:
     source = copy_voice(tmp_path / "src", count=6)

@@ -71,6 +71,7 @@ def test_beyond_the_receptive_field_nothing_is_gained(split):
     assert by_context[33].lost == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_trained_model_loses_by_less_context_and_one_that_hears_two_samples_needs_two(shards, split):
     module = trained(shards, steps=80)
     points = measure_context(module, split, predictions=300, seed=0, progress=quiet)

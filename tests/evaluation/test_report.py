@@ -170,6 +170,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return results(tmp_path_factory.mktemp("made"))
 
 
+@pytest.mark.slow
 @given(name=st.text())
 def test_any_name_is_one_text_and_leaves_the_page_as_it_is(made, name):
     page = Tags(headless(name, made))

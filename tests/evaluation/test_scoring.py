@@ -100,6 +100,7 @@ def test_what_cannot_be_read_is_named_once_and_the_rest_is_scored(tmp_path):
     assert len(found) == 3
 
 
+@pytest.mark.slow
 def test_models_are_ordered_alike_on_disjoint_halves(shards):
     """Three models of different width, context and training; each half has six recordings that the other has not."""
     whole = drawn(shards)

@@ -26,6 +26,7 @@ def voice() -> np.ndarray:
     return np.concatenate([read(path) for path in RECORDINGS[:6]])[: 3 * RATE]
 
 
+@pytest.mark.slow
 def test_all_recorded_speech_passes():
     found = {path.name: faults for path in RECORDINGS if (faults := screen(read(path), RATE))}
     assert len(RECORDINGS) > 100

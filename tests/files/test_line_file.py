@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from wavenet_pl.files.line_file import LineFile, whole_lines
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +25,7 @@ def test_what_was_torn_goes_before_the_next_line(tmp_path: Path) -> None:
     assert path.read_bytes() == b"one\nthree\n"
 
 
+@pytest.mark.cold("it imports next to nothing")
 def test_a_line_for_which_there_is_no_room_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     """The limit is on the size of a file: as with a full disk, a part of the line can be written."""
     program = (

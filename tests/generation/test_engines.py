@@ -25,6 +25,7 @@ from wavenet_pl.network import NetworkConfig, WaveNet
 
 CHANNELS, TIE = 3, 1e-4
 """Of the condition; and how near to the edge of a code a uniform is that may fall on either side."""
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "reference")) for name in ENGINES[1:]]
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def engine_of(name: str, network: WaveNet, head: Head) -> Engine:
     return build_engine(network, head, Choice(engine=name, threads=2))
 
 
-@pytest.mark.parametrize("name", ENGINES[1:])
+@pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=25, deadline=None)
 @given(case=cases())
 def test_every_engine_agrees_with_float64(name: str, case: Case) -> None:
@@ -136,7 +137,7 @@ def test_every_engine_agrees_with_float64(name: str, case: Case) -> None:
     check_draws(network, case.head, job, codes_BN)
 
 
-@pytest.mark.parametrize("name", ENGINES[1:])
+@pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=10, deadline=None)
 @given(case=cases())
 def test_chunks_do_not_change_a_clip(name: str, case: Case) -> None:
@@ -148,7 +149,7 @@ def test_chunks_do_not_change_a_clip(name: str, case: Case) -> None:
     assert torch.equal(whole, pieces)
 
 
-@pytest.mark.parametrize("name", ENGINES[1:])
+@pytest.mark.parametrize("name", NAMES)
 def test_weights_are_refreshed_in_place(name: str) -> None:
     case = Case(NetworkConfig(stacks=1, layers_per_stack=2), SoftmaxHead(256), "none", 1.0, (30,), (1,), 30)
     network = network_of(case)

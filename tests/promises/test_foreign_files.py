@@ -621,6 +621,7 @@ def test_any_byte_may_be_wrong(name: str, place: Scene) -> None:
             wavenet_pl.load(source)
 
 
+@pytest.mark.slow
 def test_other_readers_of_a_shard_run_no_code_either(place: Scene) -> None:
     """webdataset by itself unpickles such members; where ours is imported first, it refuses."""
     path = write_tar(place.folder / "0.tar", hostile.CODE_MEMBERS)

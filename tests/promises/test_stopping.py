@@ -220,6 +220,7 @@ def test_a_second_signal_forces(shards, tmp_path):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_handlers_is_kept(tmp_path):
     """Between the first line of `main` and the handlers a signal waits; without that it would kill the process."""
     program = (

@@ -46,6 +46,7 @@ def test_the_config_of_a_run_is_a_legal_argument_and_gives_the_same_run(tmp_path
     assert run_folder(again, PRINT, tmp_path) == run
 
 
+@pytest.mark.slow
 def test_one_process_at_a_time_trains_in_a_folder(tmp_path, monkeypatch):
     run = run_folder(small_config("x"), PRINT, tmp_path)
     program = (

@@ -62,6 +62,7 @@ def test_a_delta_generates_the_codes_that_it_did(here: Path) -> None:
     assert codes(here / "delta", "delta") == FACTS["delta"]["codes"]
 
 
+@pytest.mark.slow
 @pytest.mark.cold("what is imported")
 def test_loading_does_not_wait_for_torchs_compiler(here: Path) -> None:
     """Which takes more than all the rest."""

@@ -67,6 +67,7 @@ def indexes(draw: st.DrawFn) -> Index:
     return Index(sample_rate=rate, splits=splits, labels=labels, base=draw(st.none() | NAMES))
 
 
+@pytest.mark.slow
 @given(indexes())
 def test_what_is_saved_is_loaded(tmp_path_factory: pytest.TempPathFactory, index: Index) -> None:
     folder = tmp_path_factory.mktemp("index")

@@ -91,6 +91,7 @@ def test_a_copy_for_another_process_reads_the_same(storage: Storage) -> None:
     assert storage.read_range("a.tar", 0, 4) == FILES["a.tar"][:4], "the copy closed only its own files"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_forked_processes_read_on_their_own(storage: Storage) -> None:
     storage.read_range("a.tar", 0, 4)
@@ -156,6 +157,7 @@ def hasty(server: Server) -> Storage:
     return Storage(server.url, Patience(request=0.25, total=1.0, pause=0.02))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["500", "503", "429", "408", "drop", "hang"])
 def test_what_passes_is_waited_for(server: Server, trouble: str) -> None:
     server.troubles = [trouble] * 2
@@ -167,6 +169,7 @@ def test_what_passes_is_waited_for(server: Server, trouble: str) -> None:
     assert hasty(server).read("a.tar", 10**6) == A
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "said"), [("503", "503"), ("429", "429"), ("drop", ""), ("hang", "no answer")]
 )

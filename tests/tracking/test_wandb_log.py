@@ -14,6 +14,7 @@ from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl.tracking.wandb_ledger import Ledger
 from wavenet_pl.tracking.wandb_log import first_row_on_server, mend_log, read_log, rows_in_log
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 

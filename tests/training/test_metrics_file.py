@@ -70,6 +70,7 @@ def test_rows_have_step_epoch_and_time_first(tmp_path: Path) -> None:
     assert abs(row["time"] - path.stat().st_mtime) < 5
 
 
+@pytest.mark.slow
 def test_rows_are_there_when_the_call_returns(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     program = (

@@ -16,6 +16,7 @@ from tests.wandb_offline import OfflineRun, offline_folders, read_offline_run
 from wavenet_pl.shards.index import load_index
 from wavenet_pl.tracking.rows import read_metrics
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PLANTED = {
     "WANDB_API_KEY": "planted0" * 5,

@@ -38,6 +38,7 @@ def steps(clips: Path) -> list[int]:
     return sorted(int(place.name.removeprefix("step-")) for place in clips.iterdir())
 
 
+@pytest.mark.slow
 def test_clips_come_at_multiples_and_at_the_end_once(tmp_path: Path) -> None:
     clips = fit(tmp_path, small_config(tmp_path, wandb=OFF), accumulate_grad_batches=2, max_steps=5)
     assert steps(clips) == [2, 4, 5]
@@ -50,6 +51,7 @@ def test_clips_come_at_multiples_and_at_the_end_once(tmp_path: Path) -> None:
         Image.open(place / "00.png").verify()
 
 
+@pytest.mark.slow
 def test_the_end_is_not_made_twice(tmp_path: Path) -> None:
     written = []
 
@@ -81,6 +83,7 @@ def test_no_clips_where_none_are_wanted(tmp_path: Path) -> None:
     assert not fit(tmp_path, config).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owed", [False, True])
 def test_a_resumed_run_goes_on_with_the_next_set_and_makes_one_that_it_owes(
     tmp_path: Path, owed: bool
@@ -99,6 +102,7 @@ def test_a_resumed_run_goes_on_with_the_next_set_and_makes_one_that_it_owes(
     assert any((clips / "step-000000002").iterdir()) is owed
 
 
+@pytest.mark.slow
 def test_losses_are_the_same_bits_with_and_without_clips(tmp_path: Path, one_thread: None) -> None:
     network = NetworkConfig(
         stacks=1, layers_per_stack=4, residual_channels=8, gate_channels=8, skip_channels=8, dropout=0.2
@@ -206,6 +210,7 @@ def test_silence_and_clipping_are_told() -> None:
     assert loud.facts["% clipped"] == 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loudness", [0.001, 0.25, 1.0])
 def test_clips_are_written_as_loud_as_they_are(tmp_path: Path, loudness: float) -> None:
     place = write_clips(tmp_path, 7, describe_clips(7, *one_clip(loudness), CONFIG, 8000), 8000)

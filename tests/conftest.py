@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import warm
 
@@ -23,10 +26,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 # Set before any test imports numpy or torch: processes with more threads than cores spin on each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-subprocess.Popen = warm.Popen  # type: ignore[misc]
+CLUSTER = "tests/slurm/"
 
-_GROUPS = {"slow": "trainings", "slurm": "cluster"}
-"""Marker -> tests that one process runs, one after the other: trainings side by side slow each other down."""
+subprocess.Popen = warm.Popen  # type: ignore[misc]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -34,16 +36,29 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(4, len(os.sched_getaffinity(0))) + ("not slurm" not in config.option.markexpr)
 
 
-@pytest.hookimpl(tryfirst=True)
+class Scheduling(LoadScopeScheduling):
+    """One process runs all tests of a file, one after the other; there is one cluster, and one process has its tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return CLUSTER if path.startswith(CLUSTER) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Ours, whatever --dist says."""
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups for the processes of pytest-xdist, the longest first; other tests keep to their file."""
-
-    def group_of(item: pytest.Item) -> str:
-        return next((group for marker, group in _GROUPS.items() if item.get_closest_marker(marker)), "")
-
-    items.sort(key=lambda item: group_of(item) or "~")
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item) or item.nodeid.partition("::")[0]))
+    """What takes longest comes first, or one process would still be at it when the others have ended."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(
+        key=lambda item: (
+            not item.nodeid.startswith(CLUSTER),
+            -slow[item.path],
+            item.nodeid.partition("::")[0],
+        )
+    )
 
 
 _LAUNCHERS = ("SLURM_", "PMI_", "OMPI_", "TORCHELASTIC_", "PET_")

@@ -37,7 +37,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 class Scheduling(LoadScopeScheduling):
-    """One process runs all tests of a file, one after the other; there is one cluster, and one process has its tests."""
+    """One process runs all tests of a file; there is one cluster, and one process has all of its tests."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.processes import ROOT, losses, start, the_run, train, wait_for_step, weights
+from tests.processes import ROOT, losses, the_run, train, weights
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
 from wavenet_pl import cli
@@ -115,34 +114,6 @@ def test_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(shards, tmp_p
     assert all(bfloat16[step] == pytest.approx(float32[step], rel=0.01) for step in float32)
     assert bfloat16 != float32
     assert {weight.dtype for weight in weights(tmp_path / "bfloat16").values()} == {torch.float32}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 85)]
-)
-@pytest.mark.parametrize("devices", [1, 2])
-def test_a_signal_to_the_whole_group_saves_and_the_same_command_goes_on(
-    shards, tmp_path, number, code, devices
-):
-    settings = ("trainer.max_steps=100000", f"trainer.devices={devices}", "data.num_workers=1")
-    process = start(shards, tmp_path, *settings)
-    wait_for_step(tmp_path, 15, process)
-    os.killpg(process.pid, number)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == code, err[-3000:]
-    assert "Traceback" not in err and "the same command goes on from there" in err
-    done = len(losses(tmp_path))
-    assert max(the_run(tmp_path).checkpoints.glob("*.ckpt")).name == f"step-{done:09d}.ckpt"
-    again = ("trainer.max_steps=" + str(done + 3), *settings[1:])
-    assert f"going on from step-{done:09d}.ckpt" in train(shards, tmp_path, *again)
-    assert len(losses(tmp_path)) == done + 3
-
-
-@pytest.mark.slow
-def test_a_time_limit_saves_and_asks_to_be_started_again(shards, tmp_path):
-    text = train(shards, tmp_path, "train.stop_after=6", code=85)
-    assert "the same command goes on from there" in text and losses(tmp_path)
 
 
 @pytest.mark.slow

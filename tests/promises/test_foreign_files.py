@@ -32,7 +32,8 @@ from wavenet_pl.config.tree import load_config
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.checkpoints import checksum_path
 
-COMMAND = ("-m", "wavenet_pl")
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))\n"
+RUN = "import sys; from wavenet_pl.cli import main; sys.exit(main())"
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "canary-9f31-of-the-environment"
 HEADROOM = 2**30
@@ -629,22 +630,20 @@ def test_other_readers_of_a_shard_run_no_code_either(place: Scene) -> None:
         "import sys, wavenet_pl.data.pipeline, webdataset\n"
         "list(webdataset.WebDataset(sys.argv[1], shardshuffle=False).decode())\n"
     )
-    done = run_limited("-c", program, str(path))
+    done = run_limited(str(path), program=program)
     assert "not allowed for security reasons" in done.stderr
     check_untouched(place, "")
 
 
-def run_limited(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python in a process of its own, with 8 GiB of address space and two minutes."""
-    limit = 2**33
+def run_limited(*arguments: str, program: str = RUN) -> subprocess.CompletedProcess[str]:
+    """`wavenet-pl`, or a program, in a process of its own, with 8 GiB of address space and two minutes."""
     return subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, "-c", LIMIT + program, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
 
 
@@ -658,7 +657,7 @@ def run_limited(*arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_process_of_its_own_survives_it_too(name: str, place: Scene) -> None:
-    done = run_limited(*COMMAND, *ALL[name].build(place))
+    done = run_limited(*ALL[name].build(place))
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     check_untouched(place, done.stdout + done.stderr)
 
@@ -668,7 +667,7 @@ def test_a_process_of_its_own_survives_it_too(name: str, place: Scene) -> None:
 def test_a_shard_that_turned_hostile_stops_the_training(kind: str, place: Scene) -> None:
     """The index is sound and says what is there; the bytes behind it are not."""
     command = hostile.training_on_hostile_shard(kind, place)
-    done = run_limited(*COMMAND, *command)
+    done = run_limited(*command)
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr and "recordings in split train cannot be read" in done.stderr, (
         done.stderr
@@ -681,20 +680,20 @@ def test_a_run_folder_from_elsewhere_writes_nothing_elsewhere(place: Scene) -> N
     """Somebody sends a run to go on with, in which every file is a link to one of yours."""
     folder = write_shard_set(place.folder / "set")
     command = ["train", f"data.path={folder}", *SETTINGS, "wandb.mode=disabled", "trainer.max_steps=3"]
-    assert run_limited(*COMMAND, *command).returncode == 0
+    assert run_limited(*command).returncode == 0
     [run] = Path("runs").iterdir()
     bystander = place.outside / "secret.txt"
     for name in ("config.yaml", "git.json", "git.diff"):
         (run / name).unlink()
         (run / name).symlink_to(bystander)
-    done = run_limited(*COMMAND, *command[:-1], "trainer.max_steps=5")
+    done = run_limited(*command[:-1], "trainer.max_steps=5")
     assert done.returncode == 0, done.stderr
     check_untouched(place, done.stdout)
     mine = place.folder / "metrics of mine.jsonl"
     (run / "metrics.jsonl").rename(mine)
     (run / "metrics.jsonl").symlink_to(mine)
     before = mine.read_bytes()
-    done = run_limited(*COMMAND, *command[:-1], "trainer.max_steps=7")
+    done = run_limited(*command[:-1], "trainer.max_steps=7")
     assert done.returncode == 2 and "metrics.jsonl is a link" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and mine.read_bytes() == before
 
@@ -703,12 +702,12 @@ def test_a_run_folder_from_elsewhere_writes_nothing_elsewhere(place: Scene) -> N
 def test_going_on_from_a_hostile_checkpoint_runs_no_code(place: Scene) -> None:
     folder = write_shard_set(place.folder / "set")
     command = ["train", f"data.path={folder}", *SETTINGS, "trainer.max_steps=3"]
-    assert run_limited(*COMMAND, *command).returncode == 0
+    assert run_limited(*command).returncode == 0
     [path] = Path("runs").glob("*/checkpoints/*.ckpt")
     content = torch.load(path, weights_only=True)
     torch.save({**content, "callbacks": place.payload}, path)
     checksum_path(path).write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
-    done = run_limited(*COMMAND, *command[:-1], "trainer.max_steps=5")
+    done = run_limited(*command[:-1], "trainer.max_steps=5")
     assert done.returncode == 2 and CODE in done.stderr and "Traceback" not in done.stderr
     check_untouched(place, done.stdout)
 

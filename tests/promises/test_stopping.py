@@ -119,7 +119,7 @@ def train_in_legs(shards: Path, folder: Path, legs: list[tuple[int, int, int]]) 
 def test_one_two_three_and_one_rank_learn_what_one_learns(shards, tmp_path):
     """An epoch has nine steps: the stops at 7, 15 and 20 lie in the middle of three of them."""
     whole = losses(train_in_legs(shards, tmp_path / "whole", [(1, 0, 30)]))
-    parts = losses(train_in_legs(shards, tmp_path / "parts", [(1, 2, 7), (2, 1, 15), (3, 2, 20), (1, 0, 30)]))
+    parts = losses(train_in_legs(shards, tmp_path / "parts", [(1, 1, 7), (2, 1, 15), (3, 0, 20), (1, 0, 30)]))
     assert parts.keys() == whole.keys()
     assert all(parts[step] == whole[step] for step in range(1, 8)), (
         "as long as there was one rank, bit by bit"
@@ -129,7 +129,7 @@ def test_one_two_three_and_one_rank_learn_what_one_learns(shards, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_other_workers_change_no_bit(shards, tmp_path, ranks):
     whole = train_in_legs(shards, tmp_path / "whole", [(ranks, 0, 20)])
     parts = train_in_legs(shards, tmp_path / "parts", [(ranks, 2, 6), (ranks, 0, 13), (ranks, 3, 20)])
@@ -153,7 +153,12 @@ def group_ends(group: int) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "told"),
-    [("data", "waiting for data"), ("forward", "forward"), ("save", "save"), ("clips", "clips")],
+    [
+        ("data", "waiting for data"),
+        ("forward", "forward"),
+        ("save", "save"),
+        pytest.param("clips", "clips", marks=pytest.mark.soak),
+    ],
 )
 def test_a_rank_that_sleeps_ends_the_run_on_all_ranks(shards, tmp_path, phase, told):
     settings = (
@@ -178,7 +183,12 @@ def test_a_rank_that_sleeps_ends_the_run_on_all_ranks(shards, tmp_path, phase, t
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "trouble", "rank"),
-    [(1, "stop", 0), (2, "stop", 1), (1, "stop-clips", 0), (2, "stop-clips", 1)],
+    [
+        pytest.param(1, "stop", 0, marks=pytest.mark.soak),
+        (2, "stop", 1),
+        (1, "stop-clips", 0),
+        pytest.param(2, "stop-clips", 1, marks=pytest.mark.soak),
+    ],
 )
 def test_what_a_stopped_step_owes_is_made_up_for(shards, tmp_path, devices, trouble, rank):
     """Stopped where a validation and clips were due: both are there after it went on, once, and before later ones."""
@@ -205,6 +215,34 @@ def test_what_a_stopped_step_owes_is_made_up_for(shards, tmp_path, devices, trou
     for name in ("step-000000004", "step-000000008", "step-000000012"):
         one, other = (the_run(tmp_path / folder).clips / name for folder in ("parts", "whole"))
         assert (one / "00-free-running.wav").read_bytes() == (other / "00-free-running.wav").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 85)]
+)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_signal_to_the_whole_group_saves_and_the_same_command_goes_on(
+    shards, tmp_path, number, code, devices
+):
+    settings = ("trainer.max_steps=100000", f"trainer.devices={devices}", f"data.num_workers={devices - 1}")
+    process = start(shards, tmp_path, *settings)
+    wait_for_step(tmp_path, 15, process)
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code, err[-3000:]
+    assert "Traceback" not in err and "the same command goes on from there" in err
+    done = len(losses(tmp_path))
+    assert max(the_run(tmp_path).checkpoints.glob("*.ckpt")).name == f"step-{done:09d}.ckpt"
+    again = ("trainer.max_steps=" + str(done + 3), *settings[1:])
+    assert f"going on from step-{done:09d}.ckpt" in train(shards, tmp_path, *again)
+    assert len(losses(tmp_path)) == done + 3
+
+
+@pytest.mark.slow
+def test_a_time_limit_saves_and_asks_to_be_started_again(shards, tmp_path):
+    text = train(shards, tmp_path, "train.stop_after=6", code=85)
+    assert "the same command goes on from there" in text and losses(tmp_path)
 
 
 @pytest.mark.slow
@@ -266,15 +304,10 @@ def unstopped(struck_set, tmp_path_factory) -> tuple[Training, Timetable]:
     return whole, finish(whole)
 
 
+@pytest.mark.soak
 @pytest.mark.cold("a signal may come in the imports, and ranks are found by the variables they began with")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name == "usr1-all" else pytest.mark.soak)
-        for name in signal_soak.PATTERNS
-    ],
-)
+@pytest.mark.parametrize("pattern", signal_soak.PATTERNS)
 def test_signals_at_random_moments_save_and_the_run_goes_on(unstopped, pattern):
     record = signal_soak.measure(pattern, 2, *unstopped)
     assert signal_soak.broken(record, 2) == [], record

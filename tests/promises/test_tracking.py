@@ -107,7 +107,7 @@ def test_a_run_that_is_killed_again_and_again_offline_is_whole_in_the_end(
     settings = (*OFFLINE, f"trainer.devices={devices}")
     for _ in range(kills):
         kill(shards, tmp_path, chance, *settings)
-    train(shards, tmp_path, *settings, f"trainer.max_steps={len(losses(tmp_path)) + 5}")
+    train(shards, tmp_path, *settings, f"trainer.max_steps={max(60, len(losses(tmp_path)) + 5)}")
     run = the_run(tmp_path)
     assert len(offline_folders(run.path)) > 1
     check(run, offline_history(run))
@@ -132,7 +132,7 @@ def test_a_run_that_is_killed_again_and_again_online_is_whole_in_the_end(
         for _ in range(kills):
             kill(shards, tmp_path, chance, *ONLINE)
             arrived.append(sum(len(run.history) for run in server.runs.values()))
-        train(shards, tmp_path, *ONLINE, f"trainer.max_steps={len(losses(tmp_path)) + 5}")
+        train(shards, tmp_path, *ONLINE, f"trainer.max_steps={max(60, len(losses(tmp_path)) + 5)}")
     run = the_run(tmp_path)
     assert [name for name, served in server.runs.items() if served.starts] == [run.run_id]
     assert arrived[-1] > arrived[1], "the server had rows before the last start"

@@ -22,7 +22,7 @@ test: install ## every test but the long repetitions and those that need a GPU
 soak: install ## what the slow tests show once, over and over; half an hour
 	$(PYTEST) -m "soak" $(ARGS)
 
-test-fast: install ## the tests that take seconds
+test-fast: install ## the tests that take less than a second each
 	$(PYTEST) $(ARGS)
 
 coverage: install ## which lines the fast tests run; what they start in processes of its own does not count

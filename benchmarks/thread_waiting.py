@@ -1,4 +1,4 @@
-"""How torch's threads wait for each other, alone and beside a load: samples a second of training steps in real processes.
+"""How torch's threads wait for each other, alone and beside a load: samples a second of training steps.
 
 Threads that spin are a little faster alone. Beside other processes they burn the time in which the one that they wait
 for could run. Each row is held against what torch does by itself in the same run.

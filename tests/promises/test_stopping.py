@@ -292,8 +292,8 @@ def test_kills_at_random_moments_lose_nothing(struck_set, tmp_path, layout, kill
     record = kill_soak.measure(layout, kills, tmp_path, struck_set)
     assert kill_soak.broken(record, kills) == [], record
     assert record["losses_compared"] == record["steps"] == 16 * kills
-    assert record["checkpoints_checked"] >= kills
-    if kills > 2:
+    if kills > 2:  # few kills may all come before the first checkpoint
+        assert record["checkpoints_checked"] >= kills
         assert sum(record[f"killed_in_{phase}"] > 0 for phase in kill_soak.PHASES) >= 2
 
 

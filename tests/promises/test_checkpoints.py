@@ -21,6 +21,7 @@ from tests.small import SETTINGS
 from wavenet_pl.runs import checkpoints
 from wavenet_pl.runs.checkpoints import problem
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 
 EACH_STEP = ("train.checkpoint_every_n_steps=1", "train.keep_last=20", "trainer.limit_val_batches=0")
 
@@ -34,6 +35,30 @@ def weights_at(folder: Path, step: int) -> torch.Tensor:
     path = the_run(folder).checkpoints / f"step-{step:09d}.ckpt"
     state = torch.load(path, weights_only=True)["state_dict"]
     return torch.cat([state[name].flatten() for name in sorted(state)])
+
+
+def test_its_bytes_and_its_checksum_are_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """What a loss of power would show: the order in which the system is told to make files durable and to rename."""
+    told = []
+    sync, replace = os.fsync, os.replace
+
+    def record_sync(descriptor):
+        told.append(("sync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        sync(descriptor)
+
+    def record_replace(source, target):
+        told.append(("name", Path(source).name, Path(target).name))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    path = tmp_path / "folder" / "step-000000001.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(3)}, path)
+    checksum, whole = (f".{name}.{os.getpid()}.tmp" for name in (f"{path.name}.sha256", path.name))
+    assert told == [
+        ("sync", checksum), ("name", checksum, f"{path.name}.sha256"), ("sync", "folder"),
+        ("sync", whole), ("name", whole, path.name), ("sync", "folder"),
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

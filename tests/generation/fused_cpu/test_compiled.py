@@ -67,17 +67,17 @@ def test_an_engine_compiles_before_it_generates() -> None:
 
 
 @pytest.mark.slow  # each damage compiles anew
-@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
-def test_damaged_files_are_thrown_away(home: Path, damage: bytes | None) -> None:
+def test_damaged_files_are_thrown_away(home: Path) -> None:
     expected = outputs()
-    compiled._kernel.cache_clear()
-    kept = [path for path in home.rglob("*") if path.is_file()]
-    assert kept
-    for path in kept:
-        path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
-    np.testing.assert_array_equal(outputs(), expected)
-    compiled._kernel.cache_clear()
-    np.testing.assert_array_equal(outputs(), expected)
+    for damage in (b"", b"nonsense", None):
+        compiled._kernel.cache_clear()
+        kept = [path for path in home.rglob("*") if path.is_file()]
+        assert kept
+        for path in kept:
+            path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
+        np.testing.assert_array_equal(outputs(), expected)
+        compiled._kernel.cache_clear()
+        np.testing.assert_array_equal(outputs(), expected)
 
 
 @pytest.mark.slow  # compiles anew

@@ -219,7 +219,7 @@ def test_padding_has_the_shapes_of_the_rest(folder: Path) -> None:
         (
             ("speaker", "acent"),
             {"tables": {"accent": ("scots",)}},
-            r"has acent, expected some of accent, mel, notes, speaker, tags; did you mean accent\?; .* --tables acent",
+            r"has acent, expected some of accent, .*mel, notes, .*; did you mean accent\?; .* --tables acent",
         ),
     ],
 )

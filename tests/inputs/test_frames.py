@@ -76,7 +76,7 @@ def huge_header() -> bytes:
         (huge_header(), "9999999999999"),
         (as_npy(some(NOTES, 320))[:-1], "has 889 bytes of notes, expected 890"),
         (as_npy(some(NOTES, 320)) + b"x", "has 891 bytes"),
-        (as_npy(some(NOTES, 320) | np.uint8(128)), "has notes out of range, expected 0 to 127"),
+        (as_npy(some(NOTES, 320) | np.uint8(128)), "has notes out of range, expected numbers from 0 to 127"),
     ],
 )
 def test_everything_else_is_refused_in_a_line(content: bytes, said: str) -> None:

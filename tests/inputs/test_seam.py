@@ -237,7 +237,7 @@ def test_a_set_that_has_it_all_lacks_nothing(split: Split, tmp_path: Path) -> No
         ("tags", "here has no tags, expected some, .*a column tags in metadata.csv, or with --tag-columns"),
         ("notes", "here has no notes frames, expected some, .*prepare it again with --notes"),
         ("mel", "here has no mel frames, expected some, .*prepare it again with --mel"),
-        ("accent", "inputs has accent, expected some of f0, mel, notes, speaker, tags; here knows no other: "),
+        ("accent", "inputs has accent, expected some of f0, .*mel, notes, speaker, tags; here knows no other: "),
         ("accent", "here knows no other: prepare it again with --tables accent or --frames accent:hop=N"),
         ("spekaer", "expected some of f0, .*; did you mean speaker\\?; here knows no other"),
     ],

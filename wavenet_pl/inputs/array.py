@@ -83,10 +83,6 @@ class UserFrames(Frames):
         mean_F, std_F = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return np.asarray((stored_NF.astype(np.float32) - mean_F) / std_F)
 
-    def valid(self, stored_NF: Array) -> bool:
-        """Whether all numbers are finite."""
-        return bool(np.isfinite(stored_NF).all())
-
     def file_suffixes(self) -> tuple[str, ...]:
         """Arrays are called KEY.NAME.npy."""
         return (f".{self.name}.npy",)

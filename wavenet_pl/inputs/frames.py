@@ -43,6 +43,8 @@ class Frames(Input):
 
     dtype: ClassVar[str]
     """Of the stored numbers."""
+    bounds: ClassVar[tuple[float, float] | None] = None
+    """The least and the greatest that a stored number may be; any finite one if None."""
     rule: ClassVar[str] = ""
     """Rule of `prepare` that drops recordings without a file that fits; empty where none is needed."""
     rule_help: ClassVar[str] = ""
@@ -86,24 +88,24 @@ class Frames(Input):
     def num_features(self) -> int:
         """Numbers in a row (F)."""
 
-    @abstractmethod
     def scaled(self, stored_NF: Array) -> npt.NDArray[np.float32]:
-        """(N, F) as the model is given them."""
+        """(N, F) as the model is given them: as they are stored, where a class says nothing else."""
+        return stored_NF.astype(np.float32)
 
-    @abstractmethod
     def valid(self, stored_NF: Array) -> bool:
-        """Whether stored numbers are in their range, and none is nan."""
+        """Whether stored numbers are within `bounds`, and none is nan."""
+        least, greatest = self.bounds or (-np.inf, np.inf)
+        return bool((np.isfinite(stored_NF) & (stored_NF >= least) & (stored_NF <= greatest)).all())
 
     @property
     def range_words(self) -> str:
         """The range of stored numbers, in words for a message."""
-        return "finite numbers"
+        return "finite numbers" if self.bounds is None else "numbers from {:g} to {:g}".format(*self.bounds)
 
     @property
     def spec(self) -> dict[str, Any]:
         """How they were made, as plain values: what an index and a checkpoint keep."""
-        settings = asdict(self).items()
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in settings}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
     @property
     def fingerprint(self) -> str:
@@ -120,8 +122,7 @@ class Frames(Input):
         return -(-num_samples // self.hop_length)
 
     def num_rows(self, columns: Columns) -> int:
-        """Rows that the field of so many columns has."""
-        # Columns begin anywhere in a frame: one frame more than they fill may be touched.
+        """Rows that the field of so many columns has, which begin anywhere in a frame and may touch one more."""
         return self.num_frames(columns.number + self.hop_length - 1) + 2 * columns.frame_context
 
     # --- making them, in `prepare` ---
@@ -197,9 +198,8 @@ class Frames(Input):
         Raises:
             BadDataError: they are something else.
         """
-        stored_NF = decode_array(
-            content, self.dtype, (self.num_frames(num_samples), self.num_features), self.name
-        )
+        shape = self.num_frames(num_samples), self.num_features
+        stored_NF = decode_array(content, self.dtype, shape, self.name)
         if not self.valid(stored_NF):
             raise BadDataError(f"has {self.name} out of range, expected {self.range_words}", _BAD)
         return stored_NF

@@ -20,7 +20,10 @@ from wavenet_pl.shards.labels import Labels, is_name
 
 TABLES: tuple[type[Table], ...] = (Speaker, Tags)
 """Tables that need not be named to `prepare`: their names are columns of metadata.csv that mean this everywhere."""
-FRAMES: tuple[type[Frames], ...] = (Notes, Mel)
+FRAMES: tuple[type[Frames], ...] = (
+    Notes,
+    Mel,
+)
 """Frames that `prepare` makes itself."""
 BUILT_IN: dict[str, type[Input]] = {each.name: each for each in (*TABLES, *FRAMES)}
 """Name -> input. Any other name is a column or an array of the user's own."""

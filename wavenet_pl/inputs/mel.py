@@ -32,6 +32,7 @@ class Mel(Frames):
     name = "mel"
     heard_as = "voice"
     dtype = "float16"
+    bounds = (0, 1)
     metavar = "FILE"
     help = "audio to resynthesise, or its mel spectrogram as .npy, for a model conditioned on mel"
     has_settings = True
@@ -107,19 +108,6 @@ class Mel(Frames):
     def num_features(self) -> int:
         """Numbers in a row (F): one for each band."""
         return self.num_mels
-
-    def scaled(self, stored_NF: Array) -> npt.NDArray[np.float32]:
-        """The stored numbers as they are, in float32."""
-        return stored_NF.astype(np.float32)
-
-    def valid(self, stored_NF: Array) -> bool:
-        """Whether all numbers are from 0 to 1."""
-        return bool(((stored_NF >= 0) & (stored_NF <= 1)).all())  # nan is outside, too
-
-    @property
-    def range_words(self) -> str:
-        """The range of stored numbers, in words for a message."""
-        return "numbers from 0 to 1"
 
     def make(self, material: Any, audio: npt.NDArray[np.int16], sample_rate: int, start: int) -> Array:
         """Mel frames (N, F) of the audio alone."""

@@ -29,6 +29,7 @@ class Notes(Frames):
     name = "notes"
     heard_as = "notes"
     dtype = "uint8"
+    bounds = (0, _LOUDEST)
     metavar = "FILE"
     help = "MIDI file to play, for a model conditioned on notes"
     prepare_help = (
@@ -61,15 +62,6 @@ class Notes(Frames):
     def scaled(self, stored_NF: Array) -> npt.NDArray[np.float32]:
         """Velocities and pedal from 0, not pressed, to 1."""
         return np.asarray(stored_NF.astype(np.float32) / np.float32(_LOUDEST))
-
-    def valid(self, stored_NF: Array) -> bool:
-        """Whether all numbers are from 0 to 127, as in MIDI."""
-        return bool(((stored_NF >= 0) & (stored_NF <= _LOUDEST)).all())
-
-    @property
-    def range_words(self) -> str:
-        """The range of MIDI values, in words for a message."""
-        return f"0 to {_LOUDEST}"
 
     def file_suffixes(self) -> tuple[str, ...]:
         """MIDI files are called KEY.mid or KEY.midi."""

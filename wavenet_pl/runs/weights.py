@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -118,7 +119,8 @@ def read_archive(path: str | os.PathLike[str]) -> Any:
         UserError: it is damaged, or holds anything else.
     """
     try:
-        with open_file(path) as file:
+        with open_file(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tensors that are refused when a model is built of them
             _check_archive(file)
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)

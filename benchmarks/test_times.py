@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from benchmarks.records import Records, build_parser, run
+from wavenet_pl.errors import UserError
 
 FILE = "WAVENET_PL_TEST_TIMES"
 """The variable that says where pytest's processes add a line for each test."""
@@ -93,6 +94,8 @@ def show(rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]], longe
 
 def main(args: Namespace) -> int:
     """Runs pytest, or goes on with it, and shows what it took; pytest's own exit code."""
+    if args.json is None:
+        raise UserError("no file is named, expected one that keeps the figures; name it with --json")
     records = Records(args.json)
     lines = args.json.with_suffix(".lines")
     code = 0

@@ -16,6 +16,8 @@ from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.tracking.rows import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
+EACH_STEP = ("train.checkpoint_every_n_steps=1", "train.keep_last=20", "trainer.limit_val_batches=0")
+"""A checkpoint after every step, all of them kept."""
 
 
 def start(
@@ -60,6 +62,13 @@ def weights(folder: Path) -> dict[str, Any]:
     """The weights of its newest checkpoint."""
     path = max(the_run(folder).checkpoints.glob("*.ckpt"))
     return torch.load(path, weights_only=True)["state_dict"]
+
+
+def weights_at(folder: Path, step: int) -> torch.Tensor:
+    """All weights of the checkpoint of a step, end to end."""
+    path = the_run(folder).checkpoints / f"step-{step:09d}.ckpt"
+    state = torch.load(path, weights_only=True)["state_dict"]
+    return torch.cat([state[name].flatten() for name in sorted(state)])
 
 
 def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from benchmarks import save_soak
-from tests.processes import ROOT, losses, start, the_run, train, wait_for_step
+from tests.processes import EACH_STEP, ROOT, losses, start, the_run, train, wait_for_step
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
 from wavenet_pl.runs import checkpoints
@@ -23,18 +23,10 @@ from wavenet_pl.runs.checkpoints import problem
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 
-EACH_STEP = ("train.checkpoint_every_n_steps=1", "train.keep_last=20", "trainer.limit_val_batches=0")
-
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shard_set(tmp_path_factory.mktemp("troubles") / "set", train=10, val=3)
-
-
-def weights_at(folder: Path, step: int) -> torch.Tensor:
-    path = the_run(folder).checkpoints / f"step-{step:09d}.ckpt"
-    state = torch.load(path, weights_only=True)["state_dict"]
-    return torch.cat([state[name].flatten() for name in sorted(state)])
 
 
 def test_its_bytes_and_its_checksum_are_on_disk_before_it_has_its_name(tmp_path, monkeypatch):

@@ -8,23 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.processes import losses, the_run, train
+from tests.processes import EACH_STEP, losses, the_run, train, weights_at
 from tests.shards.made import write_shard_set
 from wavenet_pl.shards.index import load_index
 from wavenet_pl.tracking.rows import read_metrics
-
-EACH_STEP = ("train.checkpoint_every_n_steps=1", "train.keep_last=20", "trainer.limit_val_batches=0")
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shard_set(tmp_path_factory.mktemp("troubles") / "set", train=10, val=3)
-
-
-def weights_at(folder: Path, step: int) -> torch.Tensor:
-    path = the_run(folder).checkpoints / f"step-{step:09d}.ckpt"
-    state = torch.load(path, weights_only=True)["state_dict"]
-    return torch.cat([state[name].flatten() for name in sorted(state)])
 
 
 @pytest.mark.slow

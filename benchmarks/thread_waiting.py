@@ -15,7 +15,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import product
 
 from benchmarks.records import Records, build_parser, run
@@ -46,69 +46,109 @@ def step():
     optimizer.zero_grad()
 step()
 print("ready", flush=True)
-sys.stdin.readline()
-until, steps, began = time.perf_counter() + float(sys.argv[2]), 0, time.perf_counter()
-while time.perf_counter() < until:
-    step()
-    steps += 1
-print(steps * {CROPS * CROP_SAMPLES} / (time.perf_counter() - began))
+for line in sys.stdin:
+    seconds, steps, began = float(line), 0, time.perf_counter()
+    while time.perf_counter() < began + seconds:
+        step()
+        steps += 1
+    print(steps * {CROPS * CROP_SAMPLES} / (time.perf_counter() - began), flush=True)
 """
 
 
-@contextmanager
-def busy(processes: int) -> Iterator[None]:
-    """So many processes that use a core each and need nothing else."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
+LOADS = ("nothing", "busy loops", "a second training")
+"""What runs beside the training that is measured: on every core a process that computes, or one just like it."""
 
 
-def speed(variables: dict[str, str], threads: int, seconds: float, load: int) -> float:
-    """Samples a second of training steps, beside so many busy processes."""
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))
-    }
-    with subprocess.Popen(
-        [sys.executable, "-c", STEPS, str(threads), str(seconds)],
-        env={**clean, **variables}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
+class Trainer:
+    """A process that trains for as long as it is told to, again and again."""
+
+    def __init__(self, variables: dict[str, str], threads: int) -> None:
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("OMP_", "GOMP_", "KMP_"))
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", STEPS, str(threads)],
+            env={**clean, **variables}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+
+    def __enter__(self) -> Trainer:
+        self._read("ready")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def begin(self, seconds: float) -> None:
+        """Train for so long."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seconds}\n")
+
+    def end(self) -> float:
+        """Samples a second of the last time, once that is over."""
+        return float(self._read())
+
+    def _read(self, expected: str = "") -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.startswith(expected) or not line:
             raise UserError("a process that trains ended early; what it said is above")
-        with busy(load):
-            time.sleep(0.2)
-            found, _ = process.communicate("go\n")
-    return float(found)
+        return line
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """On every core a process that computes."""
+    with ExitStack() as stack:
+        for _ in range(len(os.sched_getaffinity(0))):
+            loop = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            stack.callback(loop.kill)
+        time.sleep(0.2)
+        yield
+
+
+def measure(load: str, way: dict[str, str], threads: int, repeats: int, seconds: float) -> dict[str, float]:
+    """Samples a second one way, and held against torch's own: in turns, as a machine may change its speed."""
+    found: tuple[list[float], list[float]] = ([], [])
+    with ExitStack() as stack:
+        trainers = [
+            [stack.enter_context(Trainer(*each)) for _ in range(1 + (load == "a second training"))]
+            for each in ((way, threads), ({}, len(os.sched_getaffinity(0))))
+        ]
+        for repeat in range(repeats):
+            # Which of them comes first must not matter either.
+            for number in (0, 1) if repeat % 2 else (1, 0):
+                trainer, *others = trainers[number]
+                for other in others:
+                    other.begin(1.2 * seconds)
+                with busy() if load == "busy loops" else nullcontext():
+                    trainer.begin(seconds)
+                    found[number].append(trainer.end())
+                for other in others:
+                    other.end()
+    return {
+        "samples_per_second": round(statistics.median(found[0])),
+        "ratio": statistics.median(own / default for own, default in zip(*found, strict=True)),
+    }
 
 
 def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it all."""
     records = Records(args.json)
     cores = len(os.sched_getaffinity(0))
-    seconds, repeats = (1.0, 1) if args.quick else (5.0, 3)
+    repeats, seconds = (1, 1.0) if args.quick else (6, 2.0)
     settings = [(way, cores) for way in WAYS] + [("as torch does", 1)] * (cores > 1)
-    for load, (way, threads) in product((0, cores), settings):
-
-        def measure(way: str = way, threads: int = threads, load: int = load) -> dict[str, float]:
-            # In turns with torch's own way, so that a machine that changes its speed changes both.
-            pairs = [
-                (speed(WAYS[way], threads, seconds, load), speed({}, cores, seconds, load))
-                for _ in range(repeats)
-            ]
-            return {
-                "samples_per_second": round(statistics.median(own for own, _ in pairs)),
-                "ratio": statistics.median(own / default for own, default in pairs),
-            }
-
-        facts = {"benchmark": "thread_waiting", "way": way, "threads": threads, "busy_loops": load}
-        records.measure({**facts, "quick": args.quick}, measure)
+    for load, (way, threads) in product(LOADS, settings):
+        facts = {"benchmark": "thread_waiting", "way": way, "threads": threads, "beside": load}
+        records.measure(
+            {**facts, "quick": args.quick},
+            lambda: measure(load, WAYS[way], threads, repeats, seconds),  # noqa: B023
+        )
     for row in records.of("thread_waiting"):
         print(
-            f"{row['way']:26s} {row['threads']} threads beside {row['busy_loops']} loops: "
+            f"{row['way']:26s} {row['threads']} threads beside {row['beside']:17s} "
             f"{row['samples_per_second']:8,d} samples/s, {row['ratio']:6.2f} of torch's own"
         )
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import subprocess
 import sys
@@ -28,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CLUSTER = "tests/slurm/"
 
-subprocess.Popen = warm.Popen  # type: ignore[misc]
+warm.install()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -95,6 +96,7 @@ def cold_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if marker := request.node.get_closest_marker("cold"):
         assert len(marker.args) == 1, "say why"
         monkeypatch.setattr(subprocess, "Popen", warm.OrdinaryPopen)
+        monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", warm.ordinary_spawn)
 
 
 def _wandb_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

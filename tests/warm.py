@@ -1,10 +1,10 @@
 """Python processes that start warm: forks of one that has imported everything already.
 
-A training pays five CPU-seconds for its imports, and all tests together start some hundreds. While a test runs,
-`subprocess.Popen` is the one of this module (see conftest.py). What it starts is a real process: it has its own id,
-session, pipes, signals and exit code, and it is a child of the one that asked. It differs in what is over when it
-starts: the imports, and what libraries read from variables at import. A test that is about these says
-`@pytest.mark.cold("why")`.
+A training pays five CPU-seconds for its imports, its data workers three, and all tests together start some hundreds.
+While a test runs, `subprocess.Popen` and what multiprocessing starts processes with are those of this module (see
+conftest.py). What they start is a real process: it has its own id, session, pipes, signals and exit code, and it is a
+child of the one that asked. It differs in what is over when it starts: the imports, and what libraries read from
+variables at import. A test that is about these says `@pytest.mark.cold("why")`.
 
 Each process has a starter: a child of its own that sleeps until it is asked to fork, and so never has threads.
 """
@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import gc
 import importlib
 import json
+import multiprocessing.util
 import os
 import pkgutil
 import runpy
@@ -30,9 +32,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 OrdinaryPopen = subprocess.Popen
+ordinary_spawn = multiprocessing.util.spawnv_passfds
 LIBRARIES = ("lightning.pytorch", "matplotlib.pyplot", "numba", "wandb", "webdataset")
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl: orphans below this process become its children."""
+
+_MOST_FDS = 32
+"""How many descriptors a process can begin with."""
 
 _starter: socket.socket | None = None
 """The line to the starter of this process."""
@@ -56,20 +62,40 @@ class Popen(subprocess.Popen[Any]):
                 start_new_session, *rest,
             )  # fmt: skip
             return
-        request = {
-            "command": command[1:],
-            "cwd": os.path.abspath(cwd or "."),
-            "variables": dict(os.environ if env is None else env),
-            "new_session": start_new_session,
-        }
-        fds = [own if fd == -1 else fd for own, fd in enumerate((p2cread, c2pwrite, errwrite))]
-        self.pid = _ask(request, fds)
+        fds = {own: own if fd == -1 else fd for own, fd in enumerate((p2cread, c2pwrite, errwrite))}
+        self.pid = _ask(
+            fds,
+            command=command[1:],
+            cwd=os.path.abspath(cwd or "."),
+            variables=dict(os.environ if env is None else env),
+            new_session=start_new_session,
+        )
         self._child_created = True
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
 
-def _ask(request: dict[str, Any], fds: list[int]) -> int:
-    """Has the starter fork; the new process, a child of this one."""
+def spawn(path: Any, arguments: list[str], passed: list[int]) -> int:
+    """Starts a fork server or a worker of multiprocessing warm, and its tracker, which needs no library, as ever."""
+    program = arguments.index("-c") + 1
+    if "resource_tracker" in arguments[program]:
+        return int(ordinary_spawn(path, arguments, passed))
+    return _ask(
+        {fd: fd for fd in (0, 1, 2, *passed)},
+        command=["-c", *arguments[program:]],
+        cwd=os.getcwd(),
+        variables=dict(os.environ),
+        new_session=False,
+    )
+
+
+def install() -> None:
+    """From now on this process starts others warm."""
+    subprocess.Popen = Popen  # type: ignore[misc]
+    multiprocessing.util.spawnv_passfds = spawn
+
+
+def _ask(fds: dict[int, int], **request: Any) -> int:
+    """Has the starter fork; the new process, a child of this one, with descriptors by the numbers it has for them."""
     global _starter
     if _starter is None:
         _starter, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -80,10 +106,12 @@ def _ask(request: dict[str, Any], fds: list[int]) -> int:
         )  # fmt: skip
         theirs.close()
         atexit.register(_end, _starter, process)
+    mask = [int(blocked) for blocked in signal.pthread_sigmask(signal.SIG_BLOCK, [])]
+    words = json.dumps({**request, "mask": mask, "fds": list(fds)})
     prctl = ctypes.CDLL(None).prctl
     prctl(_SUBREAPER, 1, 0, 0, 0)
     try:
-        socket.send_fds(_starter, [json.dumps(request).encode()], fds)
+        socket.send_fds(_starter, [words.encode()], list(fds.values()))
         return int(_starter.recv(100))
     finally:
         prctl(_SUBREAPER, 0, 0, 0, 0)
@@ -112,11 +140,9 @@ def main(fd: int) -> None:
 
 def _wait(line: socket.socket) -> tuple[str, list[str]]:
     """Forks whenever it is asked to; returns only in the new process, with what that is to run."""
-    mask = signal.pthread_sigmask(
-        signal.SIG_BLOCK, signal.valid_signals()
-    )  # those of a group are not meant for it
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # those of a group are not meant for it
     while True:
-        words, fds, *_ = socket.recv_fds(line, 1 << 20, 3)
+        words, fds, *_ = socket.recv_fds(line, 1 << 20, _MOST_FDS)
         if not words:
             os._exit(0)  # the process whose starter this is has ended
         ready, forked = os.pipe()
@@ -127,11 +153,10 @@ def _wait(line: socket.socket) -> tuple[str, list[str]]:
             if new:
                 os.write(forked, str(new).encode())
                 os._exit(0)
-            for end in (line.fileno(), ready, forked, held):
+            for end in (line.detach(), ready, forked, held):
                 os.close(end)
             os.read(go, 1)  # until the one in the middle is gone
             os.close(go)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             return _become(json.loads(words), fds)
         for end in (forked, go, *fds):
             os.close(end)
@@ -145,30 +170,39 @@ def _wait(line: socket.socket) -> tuple[str, list[str]]:
 def _become(request: dict[str, Any], fds: list[int]) -> tuple[str, list[str]]:
     """Makes a fork what was asked for, with a starter of its own."""
     global _starter
-    for own, fd in enumerate(fds):
-        os.dup2(fd, own)
-    for fd in {*fds} - {0, 1, 2}:
-        os.close(fd)
     if request["new_session"]:
         os.setsid()
-    os.environ.clear()
-    os.environ.update(request["variables"])
-    os.chdir(request["cwd"])
     _starter, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         _starter.close()
         nothing = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(nothing, fd)
-        os.close(nothing)
+        for fd in (nothing, *fds):
+            os.close(fd)
         return _wait(theirs)
     theirs.close()
+    _starter = socket.socket(fileno=_out_of_the_way(_starter.detach()))
+    for fd, own in zip([_out_of_the_way(fd) for fd in fds], request["fds"], strict=True):
+        os.dup2(fd, own)
+        os.close(fd)
+    os.environ.clear()
+    os.environ.update(request["variables"])
+    os.chdir(request["cwd"])
     for folder in _folders:
         folder.__init__()  # type: ignore[misc]
-    subprocess.Popen = Popen  # type: ignore[misc]
+    install()
     sys.stdout.reconfigure(line_buffering=os.isatty(1), write_through="PYTHONUNBUFFERED" in os.environ)  # type: ignore[union-attr]
+    signal.pthread_sigmask(signal.SIG_SETMASK, request["mask"])
     flag, what, *arguments = request["command"]
     return flag + what, arguments
+
+
+def _out_of_the_way(fd: int) -> int:
+    """The same at a number that no process here has come to."""
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 500)
+    os.close(fd)
+    return high
 
 
 def _run(what: str, arguments: list[str]) -> None:

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 # Before webdataset is imported anywhere: without it a `.pyd` member or a `pipe:` URL runs code.
 os.environ["WDS_SECURE"] = "1"
+# Before torch is: its threads spin 30 times as long while they wait for each other, and beside other processes take the
+# very time in which the one that they wait for could run.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
     from wavenet_pl.evaluation.evaluation import evaluate

@@ -123,7 +123,7 @@ def test_a_temporary_folder_on_the_same_file_system_is_one_message(tmp_path):
         save_soak.measure(save_soak.OURS, 1, tmp_path, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_after_ctrl_c_the_same_command_goes_on(tmp_path):
     path = tmp_path / "records.json"
     script = [sys.executable, "-m", "benchmarks.resume_time", "--quick", "--json", str(path)]

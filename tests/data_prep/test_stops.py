@@ -289,6 +289,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 @pytest.mark.slow
+@pytest.mark.cold("processes are found by the command they began with")
 def test_a_process_that_dies_is_one_message(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(*SINES, out, "--jobs", 2)

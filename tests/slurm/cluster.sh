@@ -79,7 +79,7 @@ CONF
         port=$((port + 1))
         echo "NodeName=$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$port CPUs=64 RealMemory=262144 Gres=gpu:8 State=UNKNOWN"
     done
-    echo "PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=60 MaxTime=INFINITE State=UP"
+    echo "PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=30 MaxTime=INFINITE State=UP"
     echo "PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE State=UP"
 }
 

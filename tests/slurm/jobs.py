@@ -59,6 +59,18 @@ class Cluster:
 
         self.wait_for(f"step {step}", lambda: rows() >= step, job)
 
+    def hold_still(self, job: int, long_enough: Callable[[], bool]) -> None:
+        """Stop the ranks of a job until a signal waits for each of them, or that is long enough."""
+        ranks = [path for path in Path("/proc").iterdir() if path.name.isdigit() and is_rank(path, job)]
+        assert ranks, f"job {job} has no rank"
+        for rank in ranks:
+            os.kill(int(rank.name), signal.SIGSTOP)
+        try:
+            self.wait_for("a signal", lambda: long_enough() or all(map(has_pending_signal, ranks)), job)
+        finally:
+            for rank in ranks:
+                os.kill(int(rank.name), signal.SIGCONT)
+
     def lose_node(self, name: str) -> None:
         """Kill the daemon of a node, and let the controller notice at once what it would notice soon."""
         os.kill(int((self.folder / f"run/slurmd-{name}.pid").read_text()), signal.SIGKILL)
@@ -75,6 +87,23 @@ class Cluster:
             if not state.is_over:
                 self.scheduler.cancel(state.id)
         self.wait_for("free nodes", lambda: all(state.is_over for state in self.scheduler.jobs()))
+
+
+def is_rank(process: Path, job: int) -> bool:
+    """Whether a process is what a step of a job started: one of its ranks."""
+    try:
+        variables = (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return False
+    return {b"SLURM_JOB_ID=%d" % job, b"SLURM_STEP_ID=0", b"SLURM_TASK_PID=%d" % int(process.name)} <= {
+        *variables
+    }
+
+
+def has_pending_signal(process: Path) -> bool:
+    """Whether one waits for a process that stands still."""
+    lines = (process / "status").read_text().splitlines()
+    return any(int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd:"))
 
 
 def log_of(records: Path, id: int | str) -> str:

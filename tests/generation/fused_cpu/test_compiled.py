@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numba
@@ -66,18 +67,23 @@ def test_an_engine_compiles_before_it_generates() -> None:
     assert len(engine._kernel.signatures) == before  # type: ignore[attr-defined]
 
 
-@pytest.mark.slow  # each damage compiles anew
-def test_damaged_files_are_thrown_away(home: Path) -> None:
+@pytest.mark.parametrize(  # each damage compiles anew
+    "damage",
+    [
+        pytest.param(lambda kept: kept[:-20], id="cut", marks=pytest.mark.slow),
+        pytest.param(lambda kept: b"", id="empty", marks=pytest.mark.soak),
+        pytest.param(lambda kept: b"nonsense", id="nonsense", marks=pytest.mark.soak),
+    ],
+)
+def test_damaged_files_are_thrown_away(home: Path, damage: Callable[[bytes], bytes]) -> None:
     expected = outputs()
-    for damage in (b"", b"nonsense", None):
-        compiled._kernel.cache_clear()
-        kept = [path for path in home.rglob("*") if path.is_file()]
-        assert kept
-        for path in kept:
-            path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
-        np.testing.assert_array_equal(outputs(), expected)
-        compiled._kernel.cache_clear()
-        np.testing.assert_array_equal(outputs(), expected)
+    kept = [path for path in home.rglob("*") if path.is_file()]
+    assert kept
+    for path in kept:
+        path.write_bytes(damage(path.read_bytes()))
+    compiled._kernel.cache_clear()
+    np.testing.assert_array_equal(outputs(), expected)
+    assert not any(path.exists() for path in kept), "the next process begins with an empty folder"
 
 
 @pytest.mark.slow  # compiles anew

@@ -12,6 +12,7 @@ Each process has a starter: a child of its own that sleeps until it is asked to 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -26,6 +27,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from pathlib import Path
 from typing import Any
@@ -135,7 +137,32 @@ def main(fd: int) -> None:
     for folder in _folders:
         folder.cleanup()
     gc.freeze()  # what is shared stays shared
-    _run(*_wait(socket.socket(fileno=fd)))
+    what, arguments = _wait(socket.socket(fileno=fd))
+    try:
+        _run(what, arguments)
+        code: Any = 0
+    except SystemExit as end:
+        code = end.code
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:  # noqa: BLE001  # as Python does with what nobody caught
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    _end_process(code)
+
+
+def _end_process(code: Any) -> None:
+    """As Python ends, but that modules are not taken apart: what was imported would be copied for it."""
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # who read it may have gone
+            stream.flush()
+    os._exit((code or 0) & 0xFF)
 
 
 def _wait(line: socket.socket) -> tuple[str, list[str]]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from wavenet_pl.cluster.options import JobOptions
@@ -60,16 +61,17 @@ class Cluster:
         self.wait_for(f"step {step}", lambda: rows() >= step, job)
 
     def hold_still(self, job: int, long_enough: Callable[[], bool]) -> None:
-        """Stop the ranks of a job until a signal waits for each of them, or that is long enough."""
+        """Stop the ranks of a job until a signal has come for each of them, or that is long enough."""
         ranks = [path for path in Path("/proc").iterdir() if path.name.isdigit() and is_rank(path, job)]
         assert ranks, f"job {job} has no rank"
         for rank in ranks:
             os.kill(int(rank.name), signal.SIGSTOP)
         try:
-            self.wait_for("a signal", lambda: long_enough() or all(map(has_pending_signal, ranks)), job)
+            self.wait_for("a signal", lambda: long_enough() or not any(map(stands_still, ranks)))
         finally:
             for rank in ranks:
-                os.kill(int(rank.name), signal.SIGCONT)
+                with suppress(ProcessLookupError):
+                    os.kill(int(rank.name), signal.SIGCONT)
 
     def lose_node(self, name: str) -> None:
         """Kill the daemon of a node, and let the controller notice at once what it would notice soon."""
@@ -95,15 +97,18 @@ def is_rank(process: Path, job: int) -> bool:
         variables = (process / "environ").read_bytes().split(b"\0")
     except OSError:  # it has ended
         return False
-    return {b"SLURM_JOB_ID=%d" % job, b"SLURM_STEP_ID=0", b"SLURM_TASK_PID=%d" % int(process.name)} <= {
-        *variables
-    }
+    own = {b"SLURM_JOB_ID=%d" % job, b"SLURM_TASK_PID=%d" % int(process.name)}
+    return own <= {*variables} and any(each.startswith(b"SLURM_STEP_ID=") for each in variables)
 
 
-def has_pending_signal(process: Path) -> bool:
-    """Whether one waits for a process that stands still."""
-    lines = (process / "status").read_text().splitlines()
-    return any(int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd:"))
+def stands_still(process: Path) -> bool:
+    """Whether one is stopped, and no signal waits for it to go on."""
+    try:
+        lines = (process / "status").read_text().splitlines()
+    except OSError:  # it has ended
+        return False
+    status = dict(line.split(":\t", 1) for line in lines)
+    return status["State"].startswith("T") and not int(status["ShdPnd"], 16)
 
 
 def log_of(records: Path, id: int | str) -> str:

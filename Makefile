@@ -6,6 +6,8 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 export PYTHON
+# What was compiled once is kept: without it each of the tests' processes compiles anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'

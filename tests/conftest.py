@@ -86,6 +86,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         monkeypatch.setenv(f"WANDB_{name}", str(folder))
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in ("STATS", "META"):  # it looks at the whole machine, at every start
+        monkeypatch.setenv(f"WANDB_X_DISABLE_{name}", "true")
     monkeypatch.setenv("NETRC", str(folder / "no-netrc"))  # a key may also live in ~/.netrc
     monkeypatch.setenv("MPLBACKEND", "Agg")
 

@@ -49,7 +49,7 @@ _folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 class Popen(subprocess.Popen[Any]):
-    """Starts `[sys.executable, "-m" or "-c", ...]` warm, and everything else as `subprocess` does."""
+    """Starts `[sys.executable, "-m" or "-c" or a file, ...]` warm, and everything else as `subprocess` does."""
 
     def _execute_child(
         self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
@@ -57,7 +57,7 @@ class Popen(subprocess.Popen[Any]):
         start_new_session, *rest,
     ):  # type: ignore[no-untyped-def]  # fmt: skip
         command = [] if isinstance(args, (str, bytes, os.PathLike)) else [os.fspath(word) for word in args]
-        if command[:1] != [sys.executable] or command[1:2] not in (["-m"], ["-c"]) or preexec_fn or pass_fds:
+        if command[:1] != [sys.executable] or not _is_program(command[1:]) or preexec_fn or pass_fds:
             super()._execute_child(  # type: ignore[misc]
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell, p2cread,
                 p2cwrite, c2pread, c2pwrite, errread, errwrite, restore_signals, gid, gids, uid, umask,
@@ -74,6 +74,11 @@ class Popen(subprocess.Popen[Any]):
         )
         self._child_created = True
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+
+
+def _is_program(arguments: list[str]) -> bool:
+    """Whether Python is given a module, a program or a file, and no option that a fork would not know of."""
+    return arguments[:1] in (["-m"], ["-c"]) or (arguments[:1] != [] and arguments[0].endswith(".py"))
 
 
 def spawn(path: Any, arguments: list[str], passed: list[int]) -> int:
@@ -221,8 +226,8 @@ def _become(request: dict[str, Any], fds: list[int]) -> tuple[str, list[str]]:
     install()
     sys.stdout.reconfigure(line_buffering=os.isatty(1), write_through="PYTHONUNBUFFERED" in os.environ)  # type: ignore[union-attr]
     signal.pthread_sigmask(signal.SIG_SETMASK, request["mask"])
-    flag, what, *arguments = request["command"]
-    return flag + what, arguments
+    what, *arguments = request["command"]
+    return (what + arguments[0], arguments[1:]) if what in ("-m", "-c") else (what, arguments)
 
 
 def _out_of_the_way(fd: int) -> int:
@@ -233,13 +238,16 @@ def _out_of_the_way(fd: int) -> int:
 
 
 def _run(what: str, arguments: list[str]) -> None:
-    """What `python -m MODULE` and `python -c PROGRAM` do."""
-    flag, what = what[:2], what[2:]
-    sys.path[0] = "" if flag == "-c" else os.getcwd()
+    """What `python -m MODULE`, `python -c PROGRAM` and `python FILE` do."""
+    flag, what = ("", what) if what.endswith(".py") else (what[:2], what[2:])
+    sys.path[0] = {"-c": "", "-m": os.getcwd()}.get(flag, str(Path(what).resolve().parent))
     sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     if flag == "-m":
         sys.argv = [what, *arguments]
         runpy.run_module(what, run_name="__main__", alter_sys=True)
+    elif not flag:
+        sys.argv = [what, *arguments]
+        runpy.run_path(what, run_name="__main__")
     else:
         sys.argv = ["-c", *arguments]
         sys.modules["__main__"] = module = types.ModuleType("__main__")

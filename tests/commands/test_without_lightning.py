@@ -17,7 +17,7 @@ import wavenet_pl
 from tests.audio.test_midi import some_notes, write_midi
 from wavenet_pl.runs.weights import WEIGHTS_NAME
 
-pytestmark = [pytest.mark.slow, pytest.mark.cold("what is imported")]
+pytestmark = pytest.mark.cold("what is imported")
 ROOT = Path(__file__).resolve().parents[2]
 STORED = ROOT / "tests/stored"
 CONDITIONS = {
@@ -70,13 +70,20 @@ def run(folder: Path, program: str, argument: str, code: int = 0) -> tuple[str, 
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_such_a_process_can_train_nothing(tmp_path: Path) -> None:
     command = ["train", f"data.path={STORED}/set", "trainer.max_steps=1", "--runs", str(tmp_path)]
     _, err = run(tmp_path, COMMANDS, json.dumps([command]), code=1)
     assert "lightning is not installed" in err.replace("lightning.pytorch", "lightning")
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if len(condition) > 2 else pytest.mark.soak)
+        for name, condition in CONDITIONS.items()
+    ],
+)
 def test_generate_evaluate_and_export(here: Path, name: str) -> None:
     path, clip = f"runs/{name}", ["--seconds", "0.05", *CONDITIONS[name]]
     commands = [
@@ -93,6 +100,7 @@ def test_generate_evaluate_and_export(here: Path, name: str) -> None:
     assert np.array_equal(soundfile.read(here / "again/clip-0000-000.wav")[0], made)
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_and_heard(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same that a process with Lightning hears."""
     out, _ = run(here, CLIP, "runs/speaker-affaaa")

@@ -10,6 +10,7 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -265,10 +266,14 @@ def test_ranks_and_workers_read_each_slot_once(
     check_split_of_work(split, plan_of(split, batch_size=12), world_size, parts, workers, "fork")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("world_size", range(1, 9))
-@pytest.mark.parametrize("workers", range(5))
-@pytest.mark.parametrize("recordings_per_shard", [1, 16])
+@pytest.mark.parametrize(
+    ("world_size", "workers", "recordings_per_shard"),
+    [
+        # Each number of ranks and each of workers with both kinds of shards, and then all with all.
+        pytest.param(*each, marks=pytest.mark.soak if sum(each) % 5 else pytest.mark.slow)
+        for each in product(range(1, 9), range(5), [1, 16])
+    ],
+)
 def test_ranks_and_forked_workers_read_each_slot_once_for_all_numbers(
     tmp_path: Path, world_size: int, workers: int, recordings_per_shard: int
 ) -> None:

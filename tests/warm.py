@@ -57,6 +57,9 @@ class Popen(subprocess.Popen[Any]):
         start_new_session, *rest,
     ):  # type: ignore[no-untyped-def]  # fmt: skip
         command = [] if isinstance(args, (str, bytes, os.PathLike)) else [os.fspath(word) for word in args]
+        unbuffered = command[1:2] == ["-u"]
+        if unbuffered:
+            del command[1]
         if command[:1] != [sys.executable] or not _is_program(command[1:]) or preexec_fn or pass_fds:
             super()._execute_child(  # type: ignore[misc]
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell, p2cread,
@@ -69,7 +72,10 @@ class Popen(subprocess.Popen[Any]):
             fds,
             command=command[1:],
             cwd=os.path.abspath(cwd or "."),
-            variables=dict(os.environ if env is None else env),
+            variables={
+                **(os.environ if env is None else env),
+                **({"PYTHONUNBUFFERED": "1"} if unbuffered else {}),
+            },
             new_session=start_new_session,
         )
         self._child_created = True

@@ -114,9 +114,8 @@ else:
 """
 
 
-def test_twenty_pairs_of_jobs_on_one_node_never_meet_at_the_same_port(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("jobs", [12, pytest.param(40, marks=pytest.mark.soak)])
+def test_jobs_on_one_node_never_meet_at_the_same_port(cluster: Cluster, tmp_path: Path, jobs: int) -> None:
     """Some of the ports that they begin to look at are taken by others."""
     (tmp_path / "meet.py").write_text(MEET)
     job = stand_in(tmp_path, f"exec {sys.executable} -S -E {tmp_path}/meet.py")
@@ -125,11 +124,11 @@ def test_twenty_pairs_of_jobs_on_one_node_never_meet_at_the_same_port(
     with ExitStack() as taken:
         for number in range(1, 40, 3):
             taken.enter_context(socket.create_server(("127.0.0.1", 20_000 + (first + number) % 10_000)))
-        ids = [first] + [cluster.submit(options, job) for _ in range(39)]
+        ids = [first] + [cluster.submit(options, job) for _ in range(jobs - 1)]
         ends = {id: cluster.wait_for_end(id) for id in ids}
     assert set(ends.values()) == {"COMPLETED"}, ends
     logs = [(job.records / f"slurm-{id}-0-1.log").read_text() for id in ids]
-    assert len({log for log in logs if log.startswith("met at 2")}) == 40
+    assert len({log for log in logs if log.startswith("met at 2")}) == jobs
 
 
 def test_keys_reach_the_ranks_and_nothing_that_is_written(

@@ -35,7 +35,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 OrdinaryPopen = subprocess.Popen
 ordinary_spawn = multiprocessing.util.spawnv_passfds
-LIBRARIES = ("lightning.pytorch", "matplotlib.pyplot", "numba", "wandb", "webdataset")
+LIBRARIES = ("wavenet_pl", "lightning.pytorch", "matplotlib.pyplot", "numba", "wandb", "webdataset")
+"""Ours first: what it says about itself to others holds for all that come after it."""
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl: orphans below this process become its children."""
 
@@ -116,6 +117,7 @@ def _ask(fds: dict[int, int], **request: Any) -> int:
         process = OrdinaryPopen(
             [sys.executable, "-c", program], cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},  # or numpy has threads from the import on
         )  # fmt: skip
         theirs.close()
         atexit.register(_end, _starter, process)

@@ -35,73 +35,85 @@ class Mutation:
 
 MUTATIONS = {
     "files get their name before they are on disk": Mutation(
-        "wavenet_pl/files/durable.py", "            os.fsync(file.fileno())\n", "", "test_checkpoints.py"
+        "wavenet_pl/files/durable.py",
+        "            os.fsync(file.fileno())\n",
+        "",
+        "promises/test_checkpoints.py",
     ),
     "the checksum is not looked at": Mutation(
         "wavenet_pl/runs/checkpoints.py",
         "return None if same else",
         "return None if same or True else",
-        "test_checkpoints.py",
+        "runs/test_checkpoints.py",
+    ),
+    "two trainings have one run folder": Mutation(
+        "wavenet_pl/runs/folder.py",
+        "            except (BlockingIOError, PermissionError):\n                time.sleep(1)\n",
+        "            except (BlockingIOError, PermissionError):\n                return file\n",
+        "runs/test_folder.py",
     ),
     "weights that are not finite are saved": Mutation(
         "wavenet_pl/training/callbacks/checkpoints.py",
         "    if not bool(torch.stack([weight.isfinite()",
         "    if False and not bool(torch.stack([weight.isfinite()",
-        "test_checkpoints.py",
+        "promises/test_checkpoints.py",
     ),
     "the last batch of an epoch is left out": Mutation(
         "wavenet_pl/data/order.py",
         "return -(-self.num_slots // self.batch_size)",
         "return self.num_slots // self.batch_size",
-        "test_stopping.py",
+        "promises/test_stopping.py",
     ),
     "only the first rank is asked whether to stop": Mutation(
         "wavenet_pl/training/callbacks/preemption.py",
         "        own = torch.tensor(float(code),",
         "        code = code if trainer.is_global_zero else 0\n        own = torch.tensor(float(code),",
-        "test_stopping.py",
+        "promises/test_stopping.py",
     ),
     "the watchdog sleeps": Mutation(
         "wavenet_pl/training/callbacks/watchdog.py",
         "            if self._over.wait(left):\n                return\n",
         "            if self._over.wait(left + 3600):\n                return\n",
-        "test_stopping.py",
+        "promises/test_stopping.py",
     ),
     "rows after the checkpoint are not cut back": Mutation(
         "wavenet_pl/tracking/rows.py",
         "    if len(kept) == len(rows):\n",
         "    if True or len(kept) == len(rows):\n",
-        "test_tracking.py",
+        "promises/test_tracking.py",
     ),
     "what W&B lost is not sent again": Mutation(
         "wavenet_pl/training/wandb_logger.py",
         "        for row in read_metrics(rows):\n",
         "        for row in read_metrics(rows)[:0]:\n",
-        "test_tracking.py",
+        "promises/test_tracking.py",
     ),
     "a step that is no number is taken": Mutation(
         "wavenet_pl/training/module.py",
         "        finite = math.isfinite(nats) and math.isfinite(norm)\n",
         "        finite = True\n",
-        "test_numbers.py",
+        "promises/test_numbers.py",
     ),
     "bad recordings are never too many": Mutation(
         "wavenet_pl/training/callbacks/bad_recordings.py",
         "        if len(bad) <= self._max_fraction * total:\n",
         "        if True or len(bad) <= self._max_fraction * total:\n",
-        "test_numbers.py",
+        "promises/test_numbers.py",
     ),
     "objects in a checkpoint are built": Mutation(
-        "wavenet_pl/runs/weights.py", "weights_only=True", "weights_only=False", "test_foreign_files.py"
+        "wavenet_pl/runs/weights.py",
+        "weights_only=True",
+        "weights_only=False",
+        "promises/test_foreign_files.py",
     ),
     "keys of the environment are written": Mutation(
         "wavenet_pl/files/redaction.py",
         "        if len(value) >= _SHORTEST_SECRET and is_secret_name(name)",
         "        if len(value) >= 1000 and is_secret_name(name)",
-        "test_foreign_files.py",
+        "promises/test_foreign_files.py",
     ),
 }
-"""What the program does wrong -> the change. The tests that see it are in tests/promises."""
+"""What the program does wrong -> the change. The tests that see it are those that docs/reliability.md names."""
 
 
 def copy_tree(folder: Path) -> None:
@@ -127,7 +139,7 @@ def first_failure(mutation: Mutation, folder: Path) -> dict[str, Any]:
             f"{mutation.file} has {mutation.old!r} {sound.count(mutation.old)} times, expected it once"
         )
     file.write_text(sound.replace(mutation.old, mutation.new), encoding="utf-8")
-    tests = f"tests/promises/{mutation.caught_by}"
+    tests = f"tests/{mutation.caught_by}"
     command = [
         sys.executable,
         "-m",

@@ -59,12 +59,14 @@ def _draw_lengths(axes: Any, result: Result) -> None:
     everything = [length for split in SPLITS for length in lengths[split]]
     if not everything:
         return
-    edges, below = np.linspace(0, max(everything), 31), np.zeros(30)
-    for split in SPLITS:
-        above = below + np.histogram(lengths[split], edges)[0]
-        label = f"{split}, {len(lengths[split])}"
-        axes.stairs(above, edges, baseline=below, fill=True, color=_COLOURS[split], label=label)
-        below = above
+    edges = np.linspace(0, max(everything), 31)
+    axes.hist(
+        [lengths[split] for split in SPLITS],
+        bins=edges,
+        stacked=True,
+        color=[_COLOURS[split] for split in SPLITS],
+        label=[f"{split}, {len(lengths[split])}" for split in SPLITS],
+    )
     axes.set_xlim(0, edges[-1])
     axes.legend()
 
@@ -100,9 +102,8 @@ def _draw_levels(axes: Any, result: Result) -> None:
         return
     peaks, means = ([decibels(row[name]) for row in rows] for name in ("peak", "rms"))
     edges = np.arange(np.floor(min(means)) - 1, 1.5, 1.0)
-    for levels, split, label, alpha in ((means, "train", "RMS", 0.85), (peaks, "test", "peak", 0.75)):
-        counts, _ = np.histogram(levels, edges)
-        axes.stairs(counts, edges, fill=True, color=_COLOURS[split], alpha=alpha, label=label)
+    axes.hist(means, bins=edges, color=_COLOURS["train"], alpha=0.85, label="RMS")
+    axes.hist(peaks, bins=edges, color=_COLOURS["test"], alpha=0.75, label="peak")
     axes.set_xlim(edges[0], 1)
     axes.legend(loc="upper center")
 

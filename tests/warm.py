@@ -150,9 +150,9 @@ def main(fd: int) -> None:
     for folder in _folders:
         folder.cleanup()
     gc.freeze()  # what is shared stays shared
-    what, arguments = _wait(socket.socket(fileno=fd))
+    command = _wait(socket.socket(fileno=fd))
     try:
-        _run(what, arguments)
+        _run(command)
         code: Any = 0
     except SystemExit as end:
         code = end.code
@@ -178,7 +178,7 @@ def _end_process(code: Any) -> None:
     os._exit((code or 0) & 0xFF)
 
 
-def _wait(line: socket.socket) -> tuple[str, list[str]]:
+def _wait(line: socket.socket) -> list[str]:
     """Forks whenever it is asked to; returns only in the new process, with what that is to run."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # those of a group are not meant for it
     while True:
@@ -207,7 +207,7 @@ def _wait(line: socket.socket) -> tuple[str, list[str]]:
         os.close(held)
 
 
-def _become(request: dict[str, Any], fds: list[int]) -> tuple[str, list[str]]:
+def _become(request: dict[str, Any], fds: list[int]) -> list[str]:
     """Makes a fork what was asked for, with a starter of its own."""
     global _starter
     if request["new_session"]:
@@ -234,8 +234,8 @@ def _become(request: dict[str, Any], fds: list[int]) -> tuple[str, list[str]]:
     install()
     sys.stdout.reconfigure(line_buffering=os.isatty(1), write_through="PYTHONUNBUFFERED" in os.environ)  # type: ignore[union-attr]
     signal.pthread_sigmask(signal.SIG_SETMASK, request["mask"])
-    what, *arguments = request["command"]
-    return (what + arguments[0], arguments[1:]) if what in ("-m", "-c") else (what, arguments)
+    command: list[str] = request["command"]
+    return command
 
 
 def _out_of_the_way(fd: int) -> int:
@@ -245,18 +245,18 @@ def _out_of_the_way(fd: int) -> int:
     return high
 
 
-def _run(what: str, arguments: list[str]) -> None:
-    """What `python -m MODULE`, `python -c PROGRAM` and `python FILE` do."""
-    flag, what = ("", what) if what.endswith(".py") else (what[:2], what[2:])
-    sys.path[0] = {"-c": "", "-m": os.getcwd()}.get(flag, str(Path(what).resolve().parent))
+def _run(command: list[str]) -> None:
+    """What `python -m MODULE`, `python -c PROGRAM` and `python FILE` do, with the arguments that follow."""
+    flag, *rest = command
+    sys.path[0] = {"-c": "", "-m": os.getcwd()}.get(flag, str(Path(flag).resolve().parent))
     sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     if flag == "-m":
-        sys.argv = [what, *arguments]
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    elif not flag:
-        sys.argv = [what, *arguments]
-        runpy.run_path(what, run_name="__main__")
-    else:
-        sys.argv = ["-c", *arguments]
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif flag == "-c":
+        sys.argv = ["-c", *rest[1:]]
         sys.modules["__main__"] = module = types.ModuleType("__main__")
-        exec(compile(what, "<string>", "exec"), module.__dict__)
+        exec(compile(rest[0], "<string>", "exec"), module.__dict__)
+    else:
+        sys.argv = command
+        runpy.run_path(flag, run_name="__main__")

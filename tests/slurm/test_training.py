@@ -106,8 +106,8 @@ def test_a_job_that_is_stopped_again_and_again_learns_what_two_processes_learn(c
     assert (starts[-1].exit, starts[-1].nodes) == (0, "n[1-2]")
     assert_one_wandb_run(tmp_path / "runs")
     run = the_run(tmp_path / "runs")
-    assert {path.name for path in run.logs.glob("slurm-*")} >= {
-        f"slurm-{id}-{start}-{rank}.log" for start in range(len(stops)) for rank in (0, 1)
+    assert {path.name for path in run.logs.glob("slurm-*")} == {
+        f"slurm-{id}-{start}-{rank}.log" for start in range(len(starts)) for rank in (0, 1)
     }
     assert f"{STEPS} of {STEPS} steps" in (run.logs / f"slurm-{id}-{len(stops)}-0.log").read_text()
     for name in ("config.yaml", "git.json", "git.diff", "versions.json"):

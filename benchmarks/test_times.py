@@ -4,11 +4,14 @@ What a fixture costs counts for the test that was the first to need it. Beside i
 
     python benchmarks/test_times.py --json now.json --before before.json -- -m "not gpu"
 
-The figures of a suite that was cut stay in the file, and the tests in it are not run again.
+The figures of a suite that was cut stay in the file, and the tests in it are not run again. CPU-seconds are of pytest's
+processes and all that they waited for: not of what the warm starter forked. `test_times.csv` is what `--csv` wrote when
+processes of tests began to start warm, and tests to be spread over the cores: 59 minutes one after the other, then 12.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import resource
@@ -92,6 +95,26 @@ def show(rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]], longe
         print(line)
 
 
+def write_csv(rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]], path: Path) -> None:
+    """All of every tier, and each test that took a second, before or now; a cell is empty where a test is missing."""
+    figures = ("seconds", "cpu_seconds")
+    was, now = ({row["test"]: row for row in side} for side in (before, rows))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(
+            ["test", "tier", *(f"{when}_{name}" for when in ("before", "now") for name in figures)]
+        )
+        earlier = totals(before)
+        for tier, (count, *now_took) in totals(rows).items():
+            took = [round(value, 1) for value in (*earlier[tier][1:], *now_took)]
+            table.writerow([f"{earlier[tier][0]} tests, now {count}", tier, *took])
+        for test in sorted(was.keys() | now.keys()):
+            sides = [side.get(test, {}) for side in (was, now)]
+            if any(side.get("seconds", 0) >= 1 for side in sides):
+                tier = next(side["tier"] for side in reversed(sides) if side)
+                table.writerow([test, tier, *(side.get(name) for side in sides for name in figures)])
+
+
 def main(args: Namespace) -> int:
     """Runs pytest, or goes on with it, and shows what it took; pytest's own exit code."""
     if args.json is None:
@@ -107,13 +130,17 @@ def main(args: Namespace) -> int:
         records.rows = rows_of(lines)
         args.json.write_text(json.dumps(records.rows, indent=0) + "\n", encoding="utf-8")
         lines.unlink(missing_ok=True)
-    show(records.rows, Records(args.before).rows if args.before else [], args.longest)
+    before = Records(args.before).rows if args.before else []
+    show(records.rows, before, args.longest)
+    if args.csv:
+        write_csv(records.rows, before, args.csv)
     return code
 
 
 if __name__ == "__main__":
     parser = build_parser("Seconds and CPU-seconds of every test.")
     parser.add_argument("--before", type=Path, metavar="FILE", help="what to compare with")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="where the comparison is written as a table")
     parser.add_argument(
         "--longest", type=int, default=40, metavar="N", help="how many tests are named (%(default)s)"
     )

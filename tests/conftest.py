@@ -29,7 +29,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CLUSTER = "tests/slurm/"
 
-warm.install()
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Also pytest's own processes start warm, unless coverage is measured: that sees a module from its import on."""
+    if not config.pluginmanager.hasplugin("_cov"):
+        warm.install()
+
+
+def pytest_collection() -> None:
+    """From here on all start warm: pytest's own processes are there."""
+    warm.install()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -21,7 +21,7 @@ demo: install ## speech -> shards -> training -> clips you can listen to; a few 
 test: install ## every test but the long repetitions and those that need a GPU
 	$(PYTEST) -m "not gpu and not soak" $(ARGS)
 
-soak: install ## what the slow tests show once, over and over; half an hour
+soak: install ## what the slow tests show once, over and over; twenty minutes
 	$(PYTEST) -m "soak" $(ARGS)
 
 test-fast: install ## the tests that take less than a second each

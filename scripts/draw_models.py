@@ -110,10 +110,13 @@ def trace(model: Model) -> Trace:
 
         def see(name: str, part: nn.Module, args: tuple[Any, ...], out: Any) -> None:
             layer, _, inner = name.rpartition(".")
-            if inner == "condition" and args[0] is condition:
-                found.entered[layer] = tuple(out.shape[1:])
-            elif name.count(".") < 2:
-                note(found.network, name, part, args, out)
+            first = (
+                out[0] if isinstance(out, tuple) else out
+            )  # whose time is the first axis inside of the network
+            if inner == "condition":
+                found.entered[layer] = tuple(first.permute(1, 2, 0).shape[1:])
+            elif name.count(".") < 2 and first is not None:
+                note(found.network, name, part, args, first.permute(1, 2, 0))
 
         with watched(model.network, see):
             model.network(torch.full((1, COLUMNS), 128), condition)

@@ -23,7 +23,8 @@ class Recorder(L.Callback):
         self.out, self.seen = out, []
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        rows = zip(batch["recording"].tolist(), batch["first"].tolist(), batch["last"].tolist(), strict=True)
+        counts = batch["counted"].sum(1).tolist()
+        rows = zip(batch["recording"].tolist(), batch["begin"].tolist(), counts, strict=True)
         self.seen.append(
             [(*row, batch["audio"][i].double().sum().item()) for i, row in enumerate(rows) if row[0] >= 0]
         )

@@ -152,8 +152,8 @@ def test_every_parameter_gets_a_gradient_in_every_batch(inputs: str) -> None:
     for predictions in (samples - 1, 0):
         model.zero_grad()
         batch = {
-            **fields(samples - 1), "audio": torch.rand(2, samples) - 0.5, "first": torch.zeros(2).long(),
-            "last": torch.full((2,), predictions),
+            **fields(samples - 1), "audio": torch.rand(2, samples) - 0.5, "begin": torch.zeros(2).long(),
+            "counted": torch.arange(samples - 1).expand(2, -1) < predictions,
         }  # fmt: skip
         nats, count = model.nats(batch)
         nats.backward()
@@ -194,7 +194,7 @@ def test_no_output_hears_the_audio_that_it_predicts(inputs: str) -> None:
     condition = model.condition(cut(fields(samples), "repeat"), samples)
     codes_BT = torch.randint(0, 65_536, (2, samples))
     amplitudes_BT = model.codec.decode(codes_BT).double().requires_grad_()
-    model.network.decode = lambda codes: amplitudes_BT
+    model.network.decode = lambda codes: amplitudes_BT.t()
     outputs_BKT, _ = model(codes_BT, condition)
     for column in (0, 40, samples - 1):
         [gradient] = torch.autograd.grad(outputs_BKT[:, :, column].sum(), amplitudes_BT, retain_graph=True)

@@ -29,7 +29,7 @@ FLOORS = (
     ("generation",),
     ("data_prep",),
     ("data",),
-    ("network", "conditioning", "heads", "logistics", "codec"),
+    ("network", "layers", "conditioning", "heads", "logistics", "codec"),
     ("inputs",),
     ("tracking",),
     ("shards",),

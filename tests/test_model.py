@@ -28,7 +28,10 @@ def model(torch_seed: int) -> Model:
 
 
 def batch_of(audio: Tensor, first: list[int], last: list[int]) -> dict[str, Any]:
-    return {"audio": audio, "first": torch.tensor(first), "last": torch.tensor(last), "predictions": 1}
+    """Recordings of which the predictions from the first on count, up to the last, which does not."""
+    output_T = torch.arange(audio.shape[1] - 1)
+    counted = (torch.tensor(first)[:, None] <= output_T) & (output_T < torch.tensor(last)[:, None])
+    return {"audio": audio, "begin": torch.zeros(len(audio)).long(), "counted": counted, "predictions": 1}
 
 
 # --- what it predicts ---

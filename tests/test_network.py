@@ -16,7 +16,9 @@ from torch.nn import functional as F
 
 from wavenet_pl.codec import LinearCodec
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
-from wavenet_pl.network import CausalConv1d, NetworkConfig, ResidualLayer, State, WaveNet
+from wavenet_pl.layers.convolution import CausalConv1d
+from wavenet_pl.layers.residual import ResidualLayer
+from wavenet_pl.network import NetworkConfig, State, WaveNet
 
 CODES, MANY, CHANNELS = 16, 65_536, 3
 INPUTS = pytest.mark.parametrize("codes", [CODES, MANY], ids=["embedding", "amplitude"])
@@ -68,23 +70,38 @@ def random_configs(count: int) -> list[NetworkConfig]:
     ]
 
 
+def time_first(x_BCT: Tensor) -> Tensor:
+    """As layers have it."""
+    return x_BCT.permute(2, 0, 1).contiguous()
+
+
+def time_last(x_TBC: Tensor) -> Tensor:
+    """As everybody else has it."""
+    return x_TBC.permute(1, 2, 0)
+
+
+def by_itself(module: Any, x_BCT: Tensor) -> Tensor:
+    """What a module of the network makes of some columns."""
+    return time_last(module(time_first(x_BCT)))
+
+
 def input_gradient(network: WaveNet, codes_BT: Tensor, t: int) -> Tensor:
     """How strongly outputs[..., t] depend on each input sample (T,)."""
     entered: list[Tensor] = []
 
     def keep(module: Any, inputs: tuple[Tensor, ...]) -> None:
-        x_BCT = inputs[0]
-        if not x_BCT.requires_grad:  # amplitudes have no weights before them
-            x_BCT.requires_grad_()
-        x_BCT.retain_grad()
-        entered.append(x_BCT)
+        x_TBC = inputs[0]
+        if not x_TBC.requires_grad:  # amplitudes have no weights before them
+            x_TBC.requires_grad_()
+        x_TBC.retain_grad()
+        entered.append(x_TBC)
 
     with network.first.register_forward_pre_hook(keep):
         outputs_BKT, _ = network(codes_BT)
     # Not the plain sum: a softmax head would not see a change that is the same for all codes.
     outputs_BKT[:, :, t].square().sum().backward()
     assert entered[0].grad is not None
-    return entered[0].grad.abs().sum(dim=(0, 1))
+    return entered[0].grad.abs().sum(dim=(1, 2))
 
 
 # --- one convolution ---
@@ -100,19 +117,22 @@ def test_causal_convolution_is_a_sum_over_delayed_inputs(kernel_size: int, dilat
         delay = (kernel_size - 1 - tap) * dilation
         delayed = F.pad(x_BCT, (delay, 0))[..., :20]
         expected = expected + torch.einsum("oc,bct->bot", conv.weight[:, :, tap], delayed)
-    torch.testing.assert_close(conv(x_BCT)[0], expected)
+    torch.testing.assert_close(time_last(conv(time_first(x_BCT))[0]), expected)
+    made = time_last(conv(time_first(x_BCT), num_made=7)[0])
+    torch.testing.assert_close(made, expected[..., -7:])
     assert conv.context == (kernel_size - 1) * dilation
 
 
 def test_past_of_a_convolution_is_its_last_inputs() -> None:
-    conv, x_BCT = CausalConv1d(3, 4, 3, 2), torch.randn(2, 3, 20)
-    assert torch.equal(conv(x_BCT)[1], x_BCT[..., -4:])
-    short = conv(x_BCT[..., :1])[1]
-    assert torch.equal(short, F.pad(x_BCT[..., :1], (3, 0)))
+    conv, x_TBC = CausalConv1d(3, 4, 3, 2), torch.randn(20, 2, 3)
+    assert torch.equal(conv(x_TBC)[1], x_TBC[-4:])
+    short = conv(x_TBC[:1])[1]
+    assert torch.equal(short[-1:], x_TBC[:1]) and short.shape == (4, 2, 3) and not short[:-1].any()
+    assert torch.equal(conv(x_TBC[1:3], short)[1], torch.cat([short[-2:], x_TBC[1:3]]))
 
 
 def test_past_of_a_long_input_does_not_keep_it_alive() -> None:
-    _, past = CausalConv1d(1, 1, 2, 8)(torch.randn(1, 1, 1000))
+    _, past = CausalConv1d(1, 1, 2, 8)(torch.randn(1000, 1, 1))
     assert past.untyped_storage().nbytes() == 8 * past.element_size()
 
 
@@ -160,20 +180,13 @@ def test_outputs_are_what_the_equations_of_the_paper_say(bias: bool, codes: int)
 
 def seen_in_forward(
     network: WaveNet, codes_BT: Tensor, condition: Tensor | None
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The outputs of a forward, and what every convolution and layer of it made, by its name."""
-    made: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Any:
-        def hook(module: Any, inputs: Any, output: Any) -> None:
-            made[name] = output[0] if isinstance(output, tuple) else output
-
-        return hook
-
+) -> tuple[Tensor, dict[str, tuple[Any, ...]]]:
+    """The outputs of a forward, and what the first convolution and every layer of it gave, by its name."""
+    made: dict[str, tuple[Any, ...]] = {}
     kept = [
-        module.register_forward_hook(keep(name))
+        module.register_forward_hook(lambda _, __, output, name=name: made.update({name: output}))
         for name, module in network.named_modules()
-        if isinstance(module, (torch.nn.Conv1d, ResidualLayer))
+        if name == "first" or isinstance(module, ResidualLayer)
     ]
     outputs_BKT, _ = network(codes_BT, condition)
     for each in kept:
@@ -195,27 +208,29 @@ def test_a_trace_has_the_numbers_of_a_forward_bit_for_bit(
     outputs_BKT, made = seen_in_forward(network, codes_BT, condition)
     trace = network.trace(codes_BT, condition)
     assert torch.equal(trace.outputs, outputs_BKT)
-    assert torch.equal(trace.first, made["first"])
+    assert torch.equal(trace.first, time_last(made["first"][0]))
     assert len(trace.layers) == config.num_layers
     x_BRT, skips_BST = trace.first, torch.zeros(())
     for number, layer in enumerate(trace.layers):
-        name, last = f"layers.{number}", number == config.num_layers - 1
-        z_BGT = made[f"{name}.dilated"]
-        if kind != "none":
-            z_BGT = z_BGT + made[f"{name}.condition"]
+        module: Any = network.layers[number]
+        z_BGT = delayed_sum(x_BRT, module.dilated, config.dilations[number])
+        if condition is not None:
+            z_BGT = z_BGT + by_itself(module.condition, condition)
         half = config.gate_channels // 2
-        assert torch.equal(layer.filter, z_BGT[:, :half].tanh())
-        assert torch.equal(layer.gate, z_BGT[:, half:].sigmoid())
+        torch.testing.assert_close(layer.filter, z_BGT[:, :half].tanh())
+        torch.testing.assert_close(layer.gate, z_BGT[:, half:].sigmoid())
+        x_TBR, (gated_TBG, *_), _ = made[f"layers.{number}"]
         assert torch.equal(layer.filter * layer.gate, layer.gated)
-        assert torch.equal(layer.skip, made[f"{name}.skip"])
-        assert (layer.residual is None) == last
+        assert torch.equal(layer.gated, time_last(gated_TBG))
+        torch.testing.assert_close(layer.skip, by_itself(module.skip, layer.gated))
+        assert (layer.residual is None) == (x_TBR is None) == (number == config.num_layers - 1)
         if layer.residual is not None:
-            assert torch.equal(layer.residual, made[f"{name}.residual"])
+            torch.testing.assert_close(layer.residual, by_itself(module.residual, layer.gated))
             x_BRT = (x_BRT + layer.residual) * config.residual_scale
-        assert torch.equal(x_BRT, made[name])
+            assert torch.equal(x_BRT, time_last(x_TBR))
         skips_BST = skips_BST + layer.skip
-    hidden_BST = network.hidden((skips_BST * config.skip_scale).relu()).relu()
-    assert torch.equal(network.output(hidden_BST), outputs_BKT)
+    hidden_BST = by_itself(network.hidden, (skips_BST * config.skip_scale).relu()).relu()
+    torch.testing.assert_close(by_itself(network.output, hidden_BST), outputs_BKT)
 
 
 @INPUTS

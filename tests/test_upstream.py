@@ -79,7 +79,7 @@ USED = {
         "lightning.pytorch.callbacks.EarlyStopping.stopping_reason_message",
         "lightning.pytorch.callbacks.early_stopping.EarlyStoppingReason.STOPPING_THRESHOLD",
     ),
-    "wavenet_pl/generation/fused_cpu/fitness.py": (
+    "wavenet_pl/layers/plain.py": (
         "torch.nn.Module._forward_pre_hooks",
         "torch.nn.Module._forward_hooks",
     ),

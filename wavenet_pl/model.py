@@ -1,6 +1,6 @@
 """The model: a network and what its numbers mean. It predicts, scores and generates, without a trainer.
 
-Shapes: B batch or clips, T time, N new samples, K head parameters, H condition.
+Shapes: B batch or clips, T time, U its last columns, that are predicted, N new samples, K head parameters, H condition.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Audio = npt.NDArray[np.float32]
 
 
 class Predictions(NamedTuple):
-    """What the network predicts for a batch."""
+    """What the network predicts for a batch: the last samples of each crop."""
 
-    outputs_BKT: Tensor
-    codes_BT: Tensor
+    outputs_BKU: Tensor
+    codes_BU: Tensor
     """The codes that the outputs predict."""
-    counts_BT: Tensor
+    counted_BU: Tensor
     """Which of the predictions count."""
 
 
@@ -132,16 +132,15 @@ class Model(nn.Module):
 
     def predict(self, batch: Mapping[str, Any]) -> Predictions:
         """What the network predicts for the crops of a batch, as `data.pipeline.batched` makes them."""
-        codes_BT = self.codec.encode(batch["audio"])
-        outputs_BKT, _ = self(codes_BT[:, :-1], self.condition(batch, codes_BT.shape[1] - 1))
-        output_T = torch.arange(outputs_BKT.shape[2], device=outputs_BKT.device)
-        counts_BT = (batch["first"][:, None] <= output_T) & (output_T < batch["last"][:, None])
-        return Predictions(outputs_BKT, codes_BT[:, 1:], counts_BT)
+        codes_BT, counted_BU = self.codec.encode(batch["audio"]), batch["counted"]
+        condition, last = self.condition(batch, codes_BT.shape[1] - 1), counted_BU.shape[1]
+        outputs_BKU, _ = self.network(codes_BT[:, :-1], condition, last=last, begins_B=batch["begin"])
+        return Predictions(outputs_BKU, codes_BT[:, -last:], counted_BU)
 
     def nats(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Sum of nats (negative log-likelihood) over the batch's counted predictions, and how many these are."""
-        outputs_BKT, codes_BT, counts_BT = self.predict(batch)
-        return self.head.nats(outputs_BKT, codes_BT).where(counts_BT, 0.0).sum(), counts_BT.sum()
+        outputs_BKU, codes_BU, counted_BU = self.predict(batch)
+        return self.head.nats(outputs_BKU, codes_BU).where(counted_BU, 0.0).sum(), counted_BU.sum()
 
     def comparable_nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
         """Nats (B, T) that the same audio costs in codes of the comparable codec, which merges neighbouring codes."""

@@ -1,128 +1,30 @@
 """The network: causal dilated convolutions, gates, residual and skip connections (WaveNet, sections 2.1-2.5).
 
-Shapes: B batch, C channels, T time, P past, K head parameters, R residual, G gate, S skip, H condition.
+Shapes: B batch, T time, U the last columns of it that are asked for, P past, C channels, K head parameters, R residual,
+G gate, S skip, H condition. Inside, tensors are time-major: see `layers.columns`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wavenet_pl.config.model import MAX_EMBEDDED_CODES, NetworkConfig
+from wavenet_pl.layers.columns import as_BCT, as_TBC, begun, of_last, silenced
+from wavenet_pl.layers.convolution import CausalConv1d, Pointwise, project
+from wavenet_pl.layers.residual import Ask, Made, ResidualLayer
+from wavenet_pl.layers.trace import LayerTrace, Trace
 
-__all__ = ["CausalConv1d", "LayerTrace", "NetworkConfig", "ResidualLayer", "State", "Trace", "WaveNet"]
-
-
-class LayerTrace(NamedTuple):
-    """What one layer makes on the way of a forward."""
-
-    filter: Tensor
-    """(B, G / 2, T) after its tanh."""
-    gate: Tensor
-    """(B, G / 2, T) after its sigmoid."""
-    gated: Tensor
-    """(B, G / 2, T) their product."""
-    residual: Tensor | None
-    """(B, R, T) what is added to the layer's input; None in the last layer, whose sum nobody would read."""
-    skip: Tensor
-    """(B, S, T) what goes to the outputs."""
-
-
-class Trace(NamedTuple):
-    """All that one forward computes on its way; see `WaveNet.trace`."""
-
-    first: Tensor
-    """(B, R, T) what the first convolution makes of the codes: the first layer's input."""
-    layers: tuple[LayerTrace, ...]
-    outputs: Tensor
-    """(B, K, T) as `WaveNet.forward` gives them."""
+__all__ = ["LayerTrace", "NetworkConfig", "State", "Trace", "WaveNet"]
 
 
 State = tuple[Tensor, ...]
-"""The past of every causal convolution, first convolution first: each (B, its channels, its context)."""
-
-
-class CausalConv1d(nn.Conv1d):
-    """Convolution over time that sees the present and the past, never the future.
-
-    The past is an argument: ``forward`` takes the ``context`` samples before ``x`` and returns the ones to
-    pass next time. No past means that the recording begins here: zeros. So training on a crop, absorbing a
-    prompt and generating one sample at a time are the same computation, and no buffer has to be cleared.
-    """
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, bias: bool = True
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, dilation=dilation, bias=bias)
-        self.context = (kernel_size - 1) * dilation
-
-    def forward(  # type: ignore[override]  # a past goes in and comes out
-        self, x_BCT: Tensor, past_BCP: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        if past_BCP is None:
-            past_BCP = x_BCT.new_zeros(*x_BCT.shape[:2], self.context)
-        assert past_BCP.shape[2] == self.context, (past_BCP.shape, self.context)
-        x_BCT = torch.cat([past_BCP, x_BCT], dim=2)
-        past_BCP = x_BCT[:, :, -self.context :]
-        if x_BCT.shape[2] > 2 * self.context:
-            past_BCP = past_BCP.clone()  # a view would keep all of a long prompt alive
-        if x_BCT.shape[2] > self.context + 1:
-            return super().forward(x_BCT), past_BCP
-        # One output is one matrix product, and several times faster as such than as a dilated convolution.
-        taps_BCN = x_BCT[:, :, :: self.dilation[0]]
-        return F.linear(taps_BCN.flatten(1), self.weight.flatten(1), self.bias)[:, :, None], past_BCP
-
-
-class ResidualLayer(nn.Module):
-    """One dilated convolution with its gate, and its residual and skip outputs.
-
-    Dropout, in training only, is on what the dilated convolution reads; the residual path stays whole.
-    """
-
-    def __init__(
-        self, config: NetworkConfig, *, dilation: int, condition_channels: int = 0, last: bool = False
-    ) -> None:
-        super().__init__()
-        residual, gate, bias = config.residual_channels, config.gate_channels, config.bias
-        self.residual_scale = config.residual_scale
-        self.dropout = nn.Dropout(config.dropout)
-        self.dilated = CausalConv1d(residual, gate, config.kernel_size, dilation, bias)
-        # The dilated convolution's bias serves the condition as well.
-        self.condition = nn.Conv1d(condition_channels, gate, 1, bias=False) if condition_channels else None
-        # Nothing would read the last layer's residual: its weights would get no gradient, and DDP would stop.
-        self.residual = None if last else nn.Conv1d(gate // 2, residual, 1, bias=bias)
-        self.skip = nn.Conv1d(gate // 2, config.skip_channels, 1, bias=bias)
-
-    def forward(
-        self, x_BRT: Tensor, condition_BHT: Tensor | None, past_BRP: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The next layer's input (B, R, T), this layer's skip (B, S, T), and the past for next time."""
-        made, past_BRP = self.trace(x_BRT, condition_BHT, past_BRP)
-        return self.add(x_BRT, made.residual), made.skip, past_BRP
-
-    def trace(
-        self, x_BRT: Tensor, condition_BHT: Tensor | None, past_BRP: Tensor | None
-    ) -> tuple[LayerTrace, Tensor]:
-        """All that the layer makes, and the past for next time."""
-        z_BGT, past_BRP = self.dilated(self.dropout(x_BRT), past_BRP)
-        if self.condition is not None:
-            z_BGT = z_BGT + self.condition(condition_BHT)  # a global condition has T = 1
-        filter_BGT, gate_BGT = z_BGT.chunk(2, dim=1)
-        filter_BGT, gate_BGT = torch.tanh(filter_BGT), torch.sigmoid(gate_BGT)
-        gated_BGT = filter_BGT * gate_BGT
-        residual_BRT = None if self.residual is None else self.residual(gated_BGT)
-        return LayerTrace(filter_BGT, gate_BGT, gated_BGT, residual_BRT, self.skip(gated_BGT)), past_BRP
-
-    def add(self, x_BRT: Tensor, residual_BRT: Tensor | None) -> Tensor:
-        """The next layer's input (B, R, T)."""
-        if residual_BRT is None:
-            return x_BRT
-        x_BRT = x_BRT + residual_BRT
-        return x_BRT if self.residual_scale == 1 else x_BRT * self.residual_scale
+"""The past of every causal convolution, first convolution first: each (its context, B, its channels)."""
 
 
 class WaveNet(nn.Module):
@@ -160,6 +62,8 @@ class WaveNet(nn.Module):
                 "pass the codec's"
             )
         self.decode = decode
+        self.recompute = False
+        """Whether gates are computed again for the gradients: a third of the memory less, a sixth of the time more."""
         self.embedding = nn.Embedding(quantization_channels, residual) if symbols else None
         self.first = CausalConv1d(residual if symbols else 1, residual, config.kernel_size, bias=config.bias)
         self.layers = nn.ModuleList(
@@ -171,8 +75,8 @@ class WaveNet(nn.Module):
             )
             for number, dilation in enumerate(config.dilations, start=1)
         )
-        self.hidden = nn.Conv1d(skip, skip, 1, bias=config.bias)
-        self.output = nn.Conv1d(skip, num_parameters, 1, bias=config.bias)
+        self.hidden = Pointwise(skip, skip, config.bias)
+        self.output = Pointwise(skip, num_parameters, config.bias)
         self.reset_parameters()
 
     @property
@@ -181,7 +85,13 @@ class WaveNet(nn.Module):
         return self.config.receptive_field
 
     def forward(
-        self, codes_BT: Tensor, condition: Tensor | None = None, state: State | None = None
+        self,
+        codes_BT: Tensor,
+        condition: Tensor | None = None,
+        state: State | None = None,
+        *,
+        last: int | None = None,
+        begins_B: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """One call for a crop, a prompt or a single sample.
 
@@ -191,52 +101,82 @@ class WaveNet(nn.Module):
             condition: (B, H, T), or (B, H, 1) for one that does not change. Column t goes with
                 outputs[..., t], so it describes the sample that these predict.
             state: what the call for the samples just before returned; None where the recording begins.
+            last: how many of the last columns are asked for (U); all if None. No layer computes more than they need.
+            begins_B: the column where the recording of each row begins. Those before are nothing, whatever is in them.
 
         Returns:
-            outputs (B, K, T), where outputs[..., t] predicts codes[..., t + 1], and the state to go on with.
+            outputs (B, K, U), where outputs[..., -1] predicts the code after codes[..., -1]; the state to go on with.
 
         Raises:
             ValueError: codes or condition do not fit the network.
         """
-        self._check_codes(codes_BT)
-        self._check_condition(codes_BT, condition)
-        first_past, *pasts = state if state is not None else [None] * (1 + len(self.layers))
-        x_BRT, first_past = self._embed_input(codes_BT, first_past)
-        new_state = [first_past]
-        skips_BST = x_BRT.new_zeros(())
-        for layer, past in zip(self.layers, pasts, strict=True):
-            x_BRT, skip_BST, past = layer(x_BRT, condition, past)
-            skips_BST = skips_BST + skip_BST
-            new_state.append(past)
-        return self._project_output(skips_BST), tuple(new_state)
+        made, state = self._make(codes_BT, condition, state, last, begins_B)
+        return made.outputs, state
 
     def trace(self, codes_BT: Tensor, condition: Tensor | None = None) -> Trace:
         """What every layer computes of a recording's beginning; arguments as `forward`.
 
-        Its numbers are those of `forward`, layer by layer, however forward may come to compute them.
+        Its numbers are those of `forward`, layer by layer, however forward comes to compute them.
 
         Raises:
             ValueError: codes or condition do not fit the network.
         """
+        return self._make(codes_BT, condition, traced=True)[0]
+
+    def _make(
+        self,
+        codes_BT: Tensor,
+        condition: Tensor | None,
+        state: State | None = None,
+        last: int | None = None,
+        begins_B: Tensor | None = None,
+        *,
+        traced: bool = False,
+    ) -> tuple[Trace, State]:
+        """One forward; what it makes on its way is kept where that is to be traced.
+
+        Layers whose weights do not say all that they compute, and those that are traced, go step by step.
+        """
         self._check_codes(codes_BT)
         self._check_condition(codes_BT, condition)
-        x_BRT, _ = self._embed_input(codes_BT, None)
-        first_BRT, made = x_BRT, []
-        for layer in self.layers:
-            assert isinstance(layer, ResidualLayer)
-            each, _ = layer.trace(x_BRT, condition, None)
-            x_BRT = layer.add(x_BRT, each.residual)
-            made.append(each)
-        skips_BST = x_BRT.new_zeros(())
-        for each in made:
-            skips_BST = skips_BST + each.skip
-        return Trace(first_BRT, tuple(made), self._project_output(skips_BST))
+        num_columns, num_used = codes_BT.shape[1], self._check_last(codes_BT, last)
+        layers: list[Any] = list(self.layers)
+        plain = all(layer.is_plain for layer in layers)
+        step_by_step = traced or not plain
+        columns = [num_columns] * (1 + len(layers)) if step_by_step else self._columns(num_columns, num_used)
+        begun_MB1 = None if begins_B is None else begun(begins_B, num_columns)
+        first_past, *pasts = state if state is not None else [None] * (1 + len(layers))
+        with self._own_types(codes_BT.device) as dtype:
+            condition_TBH = None if condition is None else as_TBC(condition).to(dtype).contiguous()
+            first_NBR, first_past = self._embed_input(codes_BT, first_past, columns[0], begun_MB1)
+            x_NBR = first_NBR = first_NBR.to(dtype)
+            new_state, made = [first_past], []
+            for layer, past, num_made in zip(layers, pasts, columns[1:], strict=True):
+                of_made = of_last(begun_MB1, num_columns, num_made)
+                ask = Ask(num_made, num_used, of_made, self.recompute, step_by_step)
+                x_NBR, parts, past = layer(x_NBR, condition_TBH, past, ask)
+                new_state.append(past)
+                made.append(parts)
+            sum_skips = self._skips_as_one if plain else self._skips_of_each
+            outputs = self._project_output(sum_skips(made, num_used))
+            traces = tuple(map(LayerTrace.of, made)) if traced else ()
+            return Trace(as_BCT(first_NBR), traces, outputs), tuple(new_state)
+
+    @contextmanager
+    def _own_types(self, device: torch.device) -> Iterator[torch.dtype]:
+        """The type that activations have here; what has another one is said where it is made, and not by autocast."""
+        dtype = self.first.weight.dtype
+        if torch.is_autocast_enabled(device.type):
+            dtype = torch.get_autocast_dtype(device.type)
+        with torch.autocast(device.type, enabled=False):
+            yield dtype
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Start with small outputs, so with a loss near that of uniform noise, whatever the depth."""
-        if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight)
+        # On the meta device, where nothing has a value, torch would load its compiler for this.
+        if self.embedding is not None and not self.embedding.weight.is_meta:
+            self.embedding.weight.copy_(_sines(*self.embedding.weight.shape))
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv1d):
                 # Residuals and skips are summed over the layers: the sum should have the size of one term.
@@ -247,25 +187,62 @@ class WaveNet(nn.Module):
         if self.embedding is None:
             self.first.weight.mul_(10)  # audio has an RMS near 0.1, and an embedding of 1
 
-    def _embed_input(self, codes_BT: Tensor, past_BCP: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What the first convolution makes of the codes (B, R, T), and its past for next time."""
-        if self.embedding is not None:
-            return self.first(self.embedding(codes_BT).transpose(1, 2), past_BCP)
-        assert self.decode is not None
-        # bfloat16 has room for 8 bits of an amplitude.
-        with torch.autocast(codes_BT.device.type, enabled=False):
-            amplitudes_BT = self.decode(codes_BT).to(self.first.weight.dtype)
-            return self.first(amplitudes_BT[:, None], past_BCP)
+    def numbers_kept(self, num_columns: int, num_used: int) -> int:
+        """How many numbers of each row are there at most: what a forward keeps, and the first gradients beside it."""
+        config = self.config
+        first, *columns = self._columns(num_columns, num_used)
+        inputs = (num_columns + sum((first, *columns[:-1]))) * config.residual_channels
+        gates = 0 if self.recompute else sum(columns) * config.gate_channels
+        gated = num_used * config.num_layers * config.gate_channels // 2
+        outputs = num_used * self.num_parameters
+        kept = inputs + gates + gated + outputs + 4 * num_used * config.skip_channels
+        return kept + max(gated, 2 * outputs)  # the gradients that are there before anything is freed
 
-    def _project_output(self, skips_BST: Tensor) -> Tensor:
-        """The outputs (B, K, T). Where amplitudes come in, amplitudes are predicted, and need their bits as well."""
-        if self.config.skip_scale != 1:
-            skips_BST = skips_BST * self.config.skip_scale
-        hidden_BST = torch.relu(self.hidden(torch.relu(skips_BST)))
+    def _columns(self, num_columns: int, num_used: int) -> list[int]:
+        """How many columns the first convolution and each layer make: what those after it read, as far as there is."""
+        layers: list[Any] = list(self.layers)
+        contexts = [layer.dilated.context for layer in layers]
+        needed = [num_used + sum(contexts[number:]) for number in range(len(contexts) + 1)]
+        return [min(number, num_columns) for number in needed]
+
+    def _embed_input(
+        self, codes_BT: Tensor, past_PBC: Tensor | None, num_made: int, begun_MB1: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What the first convolution makes of the codes (N, B, R), and its past for next time."""
         if self.embedding is not None:
-            return self.output(hidden_BST)
-        with torch.autocast(hidden_BST.device.type, enabled=False):
-            return self.output(hidden_BST.to(self.output.weight.dtype))
+            x_TBC = self.embedding(codes_BT.t())
+        else:
+            assert self.decode is not None
+            x_TBC = self.decode(codes_BT.t()).to(self.first.weight.dtype)[:, :, None]
+        x_TBC = silenced(x_TBC, begun_MB1)
+        # In the type of the weights: bfloat16 has room for 8 bits of an amplitude.
+        x_NBR, past_PBC = self.first(x_TBC, past_PBC, num_made)
+        x_NBR = silenced(x_NBR, of_last(begun_MB1, codes_BT.shape[1], num_made))
+        return x_NBR, past_PBC
+
+    def _skips_as_one(self, made: Sequence[Made], num_used: int) -> Tensor:
+        """The sum of all skips (U, B, S): one product over the gated outputs of all layers, side by side."""
+        skips: list[Any] = [layer.skip for layer in self.layers]
+        gated = [parts.gated[len(parts.gated) - num_used :] for parts in made]
+        weight_SG = torch.cat([skip.weight[:, :, 0] for skip in skips], dim=1).to(gated[0].dtype)
+        # Not the sum of a stack: its gradients would all be one piece of memory, and be changed in place as many times.
+        bias_S = sum(skip.bias for skip in skips).to(gated[0].dtype) if self.config.bias else None
+        return project(torch.cat(gated, dim=2), weight_SG, bias_S)
+
+    def _skips_of_each(self, made: Sequence[Made], num_used: int) -> Tensor:
+        """The same sum of what each layer's own module made."""
+        skips: list[Any] = [parts.skip for parts in made]
+        total: Tensor = sum(skip[len(skip) - num_used :] for skip in skips)  # type: ignore[assignment]
+        return total
+
+    def _project_output(self, skips_UBS: Tensor) -> Tensor:
+        """The outputs (B, K, U). Where amplitudes come in, amplitudes are predicted, and need their bits as well."""
+        if self.config.skip_scale != 1:
+            skips_UBS = skips_UBS * self.config.skip_scale
+        hidden_UBS = torch.relu(self.hidden(torch.relu(skips_UBS)))
+        if self.embedding is None:
+            hidden_UBS = hidden_UBS.to(self.output.weight.dtype)
+        return as_BCT(self.output(hidden_UBS))
 
     def _check_codes(self, codes_BT: Tensor) -> None:
         if codes_BT.ndim != 2 or codes_BT.shape[1] == 0 or codes_BT.dtype not in (torch.int64, torch.int32):
@@ -295,3 +272,20 @@ class WaveNet(nn.Module):
                 f"condition is {description}, expected shape ({batch}, {channels}, {time}) or "
                 f"({batch}, {channels}, 1); make it from the same batch, cut to the same samples as the codes"
             )
+
+    def _check_last(self, codes_BT: Tensor, last: int | None) -> int:
+        num_columns = codes_BT.shape[1]
+        if last is not None and not 0 < last <= num_columns:
+            raise ValueError(f"last is {last}, expected 1 to {num_columns}, the columns of the codes")
+        return num_columns if last is None else last
+
+
+def _sines(num_codes: int, channels: int) -> Tensor:
+    """How embeddings (codes, channels) begin: waves of the code, so that neighbours are alike, and no two the same.
+
+    The longest wave is four times all codes, the shortest eight codes.
+    """
+    position_Q1 = torch.linspace(-1, 1, num_codes)[:, None]
+    cycles = torch.logspace(math.log10(0.125), math.log10(num_codes / 16), (channels + 1) // 2)
+    phase = 2 * math.pi * cycles * position_Q1
+    return math.sqrt(2) * torch.cat([phase.sin(), phase.cos()], dim=1)[:, :channels]

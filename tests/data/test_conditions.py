@@ -121,19 +121,17 @@ def test_the_frames_of_a_crop_are_those_of_its_columns(framed: Path) -> None:
             length = int(split.frames[recording])
             # where the crop begins follows from its audio, which no other place has
             audio, own = batch["audio"][row].numpy(), np.concatenate([[0], split.read(recording)])
-            last = int(batch["last"][row])
-            begin = next(
-                at for at in range(len(own)) if np.array_equal(own[at : at + last + 1], audio[: last + 1])
-            )
+            begin = int(batch["begin"][row])
+            known = audio[begin:]
+            first = next(at for at in range(len(own)) if np.array_equal(own[at : at + len(known)], known))
             for spec in LOCAL:
                 stored = make_frames(
                     spec, (split.read(recording) * 32768).astype(np.int16), _seed(split, recording)
                 )
                 phase, frames = int(batch[f"{spec.name}_phase"][row]), batch[spec.name][row].numpy()
-                for column in range(0, last, 7):
-                    sample = (
-                        begin + column
-                    )  # own has one silence code in front: output 0 predicts own[begin + 1]
+                for column in range(begin, len(audio) - 1, 7):
+                    # own has one silence code in front: the output of own[n] predicts sample n
+                    sample = first + column - begin
                     at = (phase + column) // spec.hop_length
                     for offset in range(-context, context + 1):
                         frame = sample // spec.hop_length + offset

@@ -78,15 +78,21 @@ def batches(
 
 
 def rows(batch: dict[str, Any]) -> Iterator[tuple[int, int, int, bytes]]:
-    """(recording, first, last, samples) of each crop."""
-    for recording, first, last, audio in zip(
+    """(recording, begin, count, samples) of each crop."""
+    for recording, begin, count, audio in zip(
         batch["recording"].tolist(),
-        batch["first"].tolist(),
-        batch["last"].tolist(),
+        batch["begin"].tolist(),
+        batch["counted"].sum(1).tolist(),
         batch["audio"],
         strict=True,
     ):
-        yield recording, first, last, audio.numpy().tobytes()
+        yield recording, begin, count, audio.numpy().tobytes()
+
+
+def counted_of(batch: dict[str, Any], row: int) -> np.ndarray:
+    """The samples of a crop whose predictions count."""
+    audio: np.ndarray = batch["audio"][row].numpy()
+    return audio[len(audio) - int(batch["counted"][row].sum()) :]
 
 
 def global_batches(shares: dict[tuple[int, int], list[dict[str, Any]]], parts: int) -> list[Counter[Any]]:
@@ -114,22 +120,15 @@ def check_crop(crop: Crop, audio: np.ndarray, receptive_field: int, crop_samples
     recording = np.concatenate([[0.0], audio]).astype(
         np.float32
     )  # recording[p + 1] is sample p; p = -1 is silence
-    assert crop.audio.shape == (receptive_field + crop_samples,)
-    assert crop.last - crop.first == slot.stop - slot.start
-    begins_early = slot.start - receptive_field <= -1
-    for place in range(slot.stop - slot.start):
-        output, target = crop.first + place, slot.start + place
-        assert crop.audio[output + 1] == recording[target + 1], "output t predicts sample t + 1"
-        context = crop.audio[max(output - receptive_field + 1, 0) : output + 1]
-        wanted = recording[max(target - receptive_field, -1) + 1 : target + 1]
-        if begins_early:
-            assert crop.audio[0] == 0, "the crop begins with the silence before the recording"
-            wanted = recording[: target + 1][-min(output + 1, receptive_field) :]
-            assert output == target, "all that came before is there, and nothing before that"
-        else:
-            assert len(wanted) == receptive_field
-        assert np.array_equal(context, wanted)
-    assert not crop.audio[crop.last + 1 :].any(), "nothing behind the last counted sample"
+    length = receptive_field + crop_samples
+    assert crop.audio.shape == (length,) and crop.count == slot.stop - slot.start <= crop_samples
+    # Whether the recording begins in it or not, each place has the sample that lies so far before the slot's stop.
+    first = slot.stop - length
+    known = recording[max(0, first + 1) : slot.stop + 1]
+    assert np.array_equal(crop.audio[length - len(known) :], known)
+    assert crop.begin == max(0, -1 - first), "where the silence before the recording is"
+    assert not crop.audio[: crop.begin].any(), "nothing before that"
+    assert crop.begin == 0 or slot.start - receptive_field < crop_samples
 
 
 @given(data=st.data())
@@ -172,9 +171,12 @@ def test_outputs_of_the_network_on_a_crop_are_those_on_the_whole_recording(split
         whole_KT = network(codec.encode(torch.cat([silence, torch.from_numpy(audio_of(0))]))[None, :-1])[0][0]
         slots = [Slot(0, 0, 30, 1), Slot(0, 5, 90, 1), Slot(0, 16, 20, 1), Slot(0, 3_950, 4_000, 1)]
         for crop in cropped(Conditions(split), config.receptive_field, 90, slots):
-            outputs_KT = network(codec.encode(torch.from_numpy(crop.audio))[None, :-1])[0][0]
-            counted = outputs_KT[:, crop.first : crop.last]
-            torch.testing.assert_close(counted, whole_KT[:, crop.slot.start : crop.slot.stop])
+            codes_1T, begins = (
+                codec.encode(torch.from_numpy(crop.audio))[None, :-1],
+                torch.tensor([crop.begin]),
+            )
+            outputs_KU = network(codes_1T, last=crop.count, begins_B=begins)[0][0]
+            torch.testing.assert_close(outputs_KU, whole_KT[:, crop.slot.start : crop.slot.stop])
 
 
 # --- batches ---
@@ -185,11 +187,11 @@ def test_batches_have_their_fields_and_exact_counts(split: Split) -> None:
     got = batches(split, plan)
     assert len(got) == plan.num_batches
     for number, batch in enumerate(got):
-        assert set(batch) >= {"audio", "first", "last", "recording", "predictions", "keys"}
+        assert set(batch) >= {"audio", "begin", "counted", "recording", "predictions", "keys"}
         assert batch["audio"].shape == (4, RECEPTIVE_FIELD + CROP)
         assert batch["audio"].dtype == torch.float32
-        assert batch["first"].dtype == batch["last"].dtype == batch["recording"].dtype == torch.int64
-        assert batch["predictions"] == int((batch["last"] - batch["first"]).sum())
+        assert batch["begin"].dtype == batch["recording"].dtype == torch.int64
+        assert batch["predictions"] == int(batch["counted"].sum())
         assert batch["recording"].tolist() == plan.windows(plan.batch(number)).recording.tolist()
         names = [
             f"rec-{recording:05d}" if recording >= 0 else "" for recording in batch["recording"].tolist()
@@ -205,8 +207,7 @@ def test_padding_counts_for_nothing(split: Split) -> None:
     padding = batch["recording"] == -1
     assert int(padding.sum()) == 64 - plan.num_slots
     assert not batch["audio"][padding].any()
-    assert not batch["first"][padding].any()
-    assert not batch["last"][padding].any()
+    assert not batch["counted"][padding].any()
     assert batch["predictions"] == int(split.frames.sum())
 
 
@@ -217,8 +218,7 @@ def test_every_validation_sample_is_predicted_exactly_once_in_order(shard_set: P
     for batch in batches(split, plan):
         for row, recording in enumerate(batch["recording"].tolist()):
             if recording >= 0:
-                counted = batch["audio"][row, 1:][batch["first"][row] : batch["last"][row]]
-                predicted[recording].append(counted.numpy())
+                predicted[recording].append(counted_of(batch, row))
     for position, pieces in enumerate(predicted):
         assert np.array_equal(np.concatenate(pieces), split.read(position))
 
@@ -232,8 +232,7 @@ def test_every_training_sample_is_predicted_exactly_once_per_epoch(split: Split)
             for row, recording in enumerate(batch["recording"].tolist()):
                 if recording >= 0:
                     start, stop = windows.start[row], windows.stop[row]
-                    counted = batch["audio"][row, 1:][batch["first"][row] : batch["last"][row]]
-                    assert np.array_equal(counted.numpy(), audio_of(recording)[start:stop])
+                    assert np.array_equal(counted_of(batch, row), audio_of(recording)[start:stop])
                     seen[recording][start:stop] += 1
         assert all((row == 1).all() for row in seen)
 
@@ -344,15 +343,15 @@ def test_damage_after_indexing_is_counted_and_never_trained_on(tmp_path: Path, d
         for row, recording in enumerate(batch["recording"].tolist()):
             if recording < 0:
                 continue
-            key, first, last = batch["keys"][row], int(batch["first"][row]), int(batch["last"][row])
-            if first == last == 0:
+            key, count = batch["keys"][row], int(batch["counted"][row].sum())
+            if count == 0:
                 assert key in broken
                 assert not batch["audio"][row].any(), "nothing of it reaches the network"
                 bad_keys.add(key)
                 continue
             start, stop = windows.start[row], windows.stop[row]
-            assert np.array_equal(batch["audio"][row, 1:][first:last], audio_of(recording)[start:stop])
-            assert last - first == stop - start
+            assert np.array_equal(counted_of(batch, row), audio_of(recording)[start:stop])
+            assert count == stop - start
             whole_keys.add(key)
     assert len(got) == plan.num_batches, "the stream is not shifted"
     assert bad_keys <= {f"rec-{number:05d}" for number in range(4)}
@@ -404,7 +403,7 @@ def test_a_missing_shard_is_counted_and_named(tmp_path: Path) -> None:
         Damage("train/shard-000001.tar", f"rec-{number:05d}", "missing shard", found)
         for number in range(4, 8)
     }
-    counted = sum(int((batch["last"] - batch["first"]).sum()) for batch in got)
+    counted = sum(int(batch["counted"].sum()) for batch in got)
     assert counted == int(split.frames[:4].sum())
 
 

@@ -340,7 +340,7 @@ def test_a_model_resolves_requests_and_takes_what_it_has_resolved() -> None:
         ("speaker", {"speaker": "anna"}, {"speaker": "ben"}),
         ("speaker,tags", {"speaker": "anna", "tags": ["calm"]}, {"speaker": "anna", "tags": ["loud"]}),
         ("accent", {"accent": "scots"}, {"accent": "irish"}),
-        ("f0", {"f0": np.full((8, 2), 200.0)}, {"f0": np.full((8, 2), 100.0)}),
+        ("f0", {"f0": np.tile([200.0, 1.0], (8, 1))}, {"f0": np.tile([100.0, 0.0], (8, 1))}),
     ],
 )
 def test_another_value_is_another_clip_and_a_row_does_not_depend_on_others(

@@ -37,17 +37,26 @@ def build(cls: type[T], sources: Sequence[Given]) -> tuple[T, dict[str, str]]:
     return tree, reader.origins
 
 
-def plain(tree: Any) -> dict[str, Any]:
-    """The settings as dicts, lists, numbers, text and None only."""
-    return {setting.name: _plain(getattr(tree, setting.name)) for setting in _settings(type(tree))}
+def plain(tree: Any, *, all_defaults: bool = True) -> dict[str, Any]:
+    """The settings as dicts, lists, numbers, text and None only.
+
+    Args:
+        tree: a dataclass of settings.
+        all_defaults: whether settings that are marked as later than the first runs are there at their defaults, too.
+    """
+    return {
+        setting.name: _plain(getattr(tree, setting.name), all_defaults)
+        for setting in _settings(type(tree))
+        if all_defaults or "later" not in setting.metadata or getattr(tree, setting.name) != setting.default
+    }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, all_defaults: bool) -> Any:
     if dataclasses.is_dataclass(value):
-        return plain(value)
+        return plain(value, all_defaults=all_defaults)
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: _plain(item, all_defaults) for name, item in value.items()}
+    return [_plain(item, all_defaults) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _settings(cls: Any) -> list[dataclasses.Field[Any]]:

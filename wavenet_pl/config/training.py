@@ -23,6 +23,8 @@ def read_seconds(value: object) -> float:
     return float(value)  # type: ignore[arg-type]  # text that is no number raises ValueError, as it should
 
 
+LATER = {"later": True}
+"""Of a setting that came after runs had their names: at its default it leaves them as they are."""
 DURATION = {"read": read_seconds, "expected": "HH:MM:SS, a number of seconds or null"}
 """Metadata of a field that is a duration or null."""
 
@@ -53,8 +55,10 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """AdamW, its learning rate over the steps, and the average of the weights."""
+    """The optimizer, its learning rate over the steps, and the average of the weights."""
 
+    kind: Literal["adamw", "muon"] = field(default="adamw", metadata=LATER)
+    """adamw for all weights, or muon for the matrices of the layers and adamw for the others."""
     lr: float = 1e-3
     """Learning rate after the warm-up."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -152,6 +156,8 @@ class TrainConfig:
     """Save and exit with 85 after this time, as HH:MM:SS or in seconds; null for never."""
     compile: bool = False
     """Whether torch.compile prepares the network."""
+    recompute: bool = False
+    """Whether layers compute their gates again for the gradients, which saves memory, instead of keeping them."""
     checkpoint_every_n_steps: int = 1000
     """Steps between two checkpoints."""
     keep_last: int = 2

@@ -157,9 +157,9 @@ def find_config(name: str | Path) -> Path:
     )
 
 
-def to_plain(config: Config) -> dict[str, Any]:
-    """The config as dicts, lists, numbers, text and None only, for checkpoints and trackers."""
-    return plain(config)
+def to_plain(config: Config, *, all_defaults: bool = True) -> dict[str, Any]:
+    """The config as dicts, lists, numbers, text and None only, for checkpoints and trackers; arguments as `plain`."""
+    return plain(config, all_defaults=all_defaults)
 
 
 def from_plain(tree: Mapping[str, Any], origin: str = "stored config") -> Config:

@@ -50,10 +50,11 @@ class Crop:
 
     slot: Slot
     audio: npt.NDArray[np.float32]
-    """(T,) from `receptive_field` samples before the slot's start, or from one before the recording's."""
-    first: int
-    """Outputs first to last - 1 count: output t predicts audio[t + 1]."""
-    last: int
+    """(T,) the samples up to the slot's stop, so that all crops end together."""
+    begin: int
+    """Where in it the recording begins, with one silent sample before its first; what is before that is nothing."""
+    count: int
+    """How many of the last predictions count."""
     key: str
     condition: Fields
     """See `Conditions`."""
@@ -72,7 +73,7 @@ def build_pipeline(
     return webdataset.DataPipeline(
         partial(planned, plan, share, first_batch),
         partial(cropped, conditions, receptive_field, plan.crop_samples),
-        partial(batched, size, len(conditions.split)),
+        partial(batched, size, plan.crop_samples, len(conditions.split)),
     )
 
 
@@ -97,45 +98,48 @@ def cropped(
 ) -> Iterator[Crop]:
     """Reads what each slot needs: its samples, and the true context before them.
 
-    Before a recording comes one silence code: amplitude 0 at position -1. Where the context would begin earlier, the
-    crop begins there instead, and the network, which gets no past, knows the same as at the start of a clip.
+    Before a recording comes one silence code: amplitude 0 at position -1. Where a crop would begin earlier, the network
+    is told where that one is, and knows the same as at the start of a clip.
     """
     split, nothing = conditions.split, conditions.read(-1, 0)
     assert not isinstance(nothing, Damage)
+    length = receptive_field + crop_samples
     for slot in slots:
-        audio = np.zeros(receptive_field + crop_samples, dtype=np.float32)
+        audio = np.zeros(length, dtype=np.float32)
         if slot.recording < 0:
             yield Crop(slot, audio, 0, 0, "", nothing)
             continue
-        begin = max(slot.start - receptive_field, -1)
-        skipped = 1 if begin < 0 else 0
+        begin = slot.stop - length  # the position of the crop's first sample
         key = split[slot.recording].key
-        samples = split.try_read(slot.recording, begin + skipped, slot.stop)
+        samples = split.try_read(slot.recording, max(begin, 0), slot.stop)
         condition = conditions.read(slot.recording, begin + 1)  # the first output predicts the second code
         if isinstance(samples, Damage) or isinstance(condition, Damage):
             bad = samples if isinstance(samples, Damage) else condition
             assert isinstance(bad, Damage)
             yield Crop(slot, audio, 0, 0, key, nothing, bad)
             continue
-        audio[skipped : skipped + len(samples)] = samples
-        yield Crop(slot, audio, slot.start - begin - 1, slot.stop - begin - 1, key, condition)
+        audio[length - len(samples) :] = samples
+        yield Crop(slot, audio, max(0, -1 - begin), slot.stop - slot.start, key, condition)
 
 
-def batched(size: int, num_recordings: int, crops: Iterable[Crop]) -> Iterator[dict[str, Any]]:
+def batched(
+    size: int, crop_samples: int, num_recordings: int, crops: Iterable[Crop]
+) -> Iterator[dict[str, Any]]:
     """Batches of `size` crops.
 
     Yields:
-        audio (B, T) float32; first and last (B,): outputs first to last - 1 of each row count; recording (B,): position
-        in the split, -1 for padding; num_recordings: of the split; predictions: how many count in the whole global
-        batch, all ranks and accumulations; keys; bad: the damage of each crop whose recording could not be used; and
-        the fields of `Conditions`, (B, ...).
+        audio (B, T) float32; begin (B,): where in it the recording begins; counted (B, crop_samples): which of the last
+        predictions count; recording (B,): position in the split, -1 for padding; num_recordings: of the split;
+        predictions: how many count in the whole global batch, all ranks and accumulations; keys; bad: the damage of
+        each crop whose recording could not be used; and the fields of `Conditions`, (B, ...).
     """
     crops = iter(crops)
+    ago = torch.arange(crop_samples, 0, -1)
     while batch := list(islice(crops, size)):
         yield {
             "audio": torch.from_numpy(np.stack([crop.audio for crop in batch])),
-            "first": torch.tensor([crop.first for crop in batch]),
-            "last": torch.tensor([crop.last for crop in batch]),
+            "begin": torch.tensor([crop.begin for crop in batch]),
+            "counted": ago <= torch.tensor([[crop.count] for crop in batch]),
             "recording": torch.tensor([crop.slot.recording for crop in batch]),
             "num_recordings": num_recordings,
             "predictions": batch[0].slot.batch_predictions,

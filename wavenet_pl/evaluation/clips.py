@@ -74,8 +74,12 @@ def make_clips(
     )
     # One sample of context is the silence code before a recording: then column t of the condition goes with sample t.
     [batch] = read_batches(model, split, plan, context=1)
+    begins = batch["begin"].tolist()  # a crop ends with its recording, and a clip begins with it
     with torch.inference_mode():
         condition = model.condition(batch, samples)
+        if condition is not None and condition.shape[2] > 1:
+            columns = zip(condition, begins, strict=True)
+            condition = torch.stack([each_HT.roll(-begin, dims=1) for each_HT, begin in columns])
     draw, engine = Draw(seed=seed, clips=tuple(range(count))), model.build_engine(choice)
     pieces, done, began = [], 0, time.monotonic()
     for piece in model.stream_codes(samples, draw, condition=condition, engine=engine):
@@ -84,15 +88,13 @@ def make_clips(
         progress(done / samples)
     seconds_taken = max(time.monotonic() - began, 1e-9)
     generated = np.asarray(model.codec.decode(torch.cat(pieces, dim=1)).cpu().numpy())
-    recorded = batch["audio"][:, 1:].cpu().numpy()
+    recorded = [audio[1 + begin :].cpu().numpy() for audio, begin in zip(batch["audio"], begins, strict=True)]
     conditions = [
         "" if model.conditioner is None else model.conditioner.describe(batch, row) for row in range(count)
     ]
     clips = [
-        _judged(key, words, made, real[:length], model.sample_rate)
-        for key, words, made, real, length in zip(
-            batch["keys"], conditions, generated, recorded, batch["last"].tolist(), strict=True
-        )
+        _judged(key, words, made, real, model.sample_rate)
+        for key, words, made, real in zip(batch["keys"], conditions, generated, recorded, strict=True)
     ]
     made_seconds = count * samples / model.sample_rate
     return clips, Speed(made_seconds / seconds_taken, count, engine.threads, engine.name, engine.weights)

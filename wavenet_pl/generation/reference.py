@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.generation.job import Job
 from wavenet_pl.heads import Head
-from wavenet_pl.network import CausalConv1d, State, WaveNet
+from wavenet_pl.layers.convolution import CausalConv1d
+from wavenet_pl.network import State, WaveNet
 
 
 class Reference:
@@ -53,7 +54,7 @@ class Reference:
             before, rows = rows, job.unfinished(start)
             if rows != before:
                 kept = torch.tensor([before.index(row) for row in rows], device=device)
-                codes_B, state = codes_B[kept], tuple(past_BCP[kept] for past_BCP in state)
+                codes_B, state = codes_B[kept], tuple(past_PBC[:, kept] for past_PBC in state)
             codes_BN = torch.full((len(job.lengths), stop - start), job.silence_code, device=device)
             uniforms_BN = torch.from_numpy(draw.uniforms(start, stop)[rows]).to(device)
             with _inference(network, self.threads):
@@ -96,10 +97,10 @@ def absorb(network: WaveNet, job: Job) -> tuple[State, Tensor]:
                 states.append(_beginning(network))
             else:
                 condition_1HT = None if condition_HT is None else condition_HT.to(device)[None]
-                states.append(network(known_T.to(device)[None], condition_1HT)[1])
+                states.append(network(known_T.to(device)[None], condition_1HT, last=1)[1])
     pasts = zip(*states, strict=True)
     codes_B = torch.stack([inputs_T[-1] for inputs_T in job.inputs]).to(device)
-    return tuple(torch.cat(past) for past in pasts), codes_B
+    return tuple(torch.cat(past, dim=1) for past in pasts), codes_B
 
 
 def not_finite(sample: int) -> BadDataError:
@@ -114,7 +115,7 @@ def _beginning(network: WaveNet) -> State:
     """The state of one recording that has not begun."""
     weight = next(network.parameters())
     return tuple(
-        weight.new_zeros(1, convolution.in_channels, convolution.context)
+        weight.new_zeros(convolution.context, 1, convolution.in_channels)
         for convolution in network.modules()
         if isinstance(convolution, CausalConv1d)
     )

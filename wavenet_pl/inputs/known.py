@@ -31,7 +31,7 @@ BUILT_IN: dict[str, type[Input]] = {each.name: each for each in (*TABLES, *FRAME
 
 RESERVED = frozenset(
     (
-        *("audio", "first", "last", "recording", "num_recordings", "predictions", "keys", "bad"),
+        *("audio", "begin", "counted", "recording", "num_recordings", "predictions", "keys", "bad"),
         *("seconds", "count", "prompt", "temperature", "top_p", "seed", "engine", "weights", "threads"),
         *("text", "source", "start", "frames", "sample_rate", "midi", "split", "file"),
         *("self", "run", "clip", "problem"),

@@ -163,7 +163,7 @@ def signature(config: Config, fingerprint: str) -> str:
     Seed, model, optim, precision, clipping and data count, the data by the index's fingerprint and not by path.
     Devices, nodes, workers, limits, tracking and samples do not: a run may go on with others.
     """
-    tree = to_plain(config)
+    tree = to_plain(config, all_defaults=False)
     signed = {
         "seed": tree["seed"],
         "model": tree["model"],

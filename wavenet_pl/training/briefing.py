@@ -21,6 +21,7 @@ from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, list_checkpoints
 from wavenet_pl.signals import StopRun
 from wavenet_pl.training.module import WaveNetModule
+from wavenet_pl.training.precision import step_gib
 
 
 def describe(
@@ -28,7 +29,7 @@ def describe(
 ) -> None:
     """What is about to be trained, on stderr, a line each."""
     receptive_field = config.model.network.receptive_field
-    plan = data.plan("train", 0)
+    plan, precision = data.plan("train", 0), str(config.trainer.get("precision", "32-true"))
     hours = {split: data.index.seconds(split) / 3600 for split in data.splits}
     lines = {
         "run": f"{run.path}, {'from the start' if resume is None else f'going on from {resume.name}'}",
@@ -36,6 +37,7 @@ def describe(
         f"({1000 * receptive_field / data.sample_rate:.0f} ms)",
         "data": ", ".join(f"{split} {value:.2f} h" for split, value in hours.items())
         + f" at {data.sample_rate} Hz, {plan.num_slots} crops in {plan.num_batches} steps per epoch",
+        "memory": f"about {1024 * step_gib(model, 1, precision):.0f} MiB for each crop that is trained on at a time",
     }
     for name, text in lines.items():
         print(f"{name:>10}  {text}", file=sys.stderr)

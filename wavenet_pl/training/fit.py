@@ -73,6 +73,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     trainer = _build_trainer(run, config, flag, stop_at, task.extras)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
+    module.model.network.recompute = config.train.recompute
     if config.train.compile:
         module.model.network.compile()
     held = _take_folder(run, fresh) if trainer.is_global_zero else []
@@ -180,6 +181,7 @@ def _prepare_rank_zero(
     from wavenet_pl.training import briefing
     from wavenet_pl.training.callbacks import bad_numbers
     from wavenet_pl.training.metrics_file import MetricsFile
+    from wavenet_pl.training.precision import warn_slow_precision
     from wavenet_pl.training.wandb_logger import build_wandb_logger
 
     run, config, data, module = task.run, task.config, task.data, task.module
@@ -191,6 +193,7 @@ def _prepare_rank_zero(
             cut_back(path, -1 if resume is None else checkpoint_step(resume))
         for reason in passed_over:
             print(f"passed over: {reason}", file=sys.stderr)
+        warn_slow_precision(trainer.precision, trainer.strategy.root_device)
         briefing.describe(run, config, data, module.model, resume)
         briefing.show_baselines(briefing.measured_baselines(run, data, module.model), module.model)
         facts |= {

@@ -22,6 +22,7 @@ from wavenet_pl.numbers import counter
 from wavenet_pl.numbers.intervals import Interval
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY
 from wavenet_pl.shards.labels import Labels
+from wavenet_pl.training.optimizer import build_optimizer
 from wavenet_pl.training.scores import Scores, Sums
 
 
@@ -127,12 +128,9 @@ class WaveNetModule(L.LightningModule):
                 self.log(f"val/gap/{name}", gap.mean)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW and the learning rate of the config, step by step."""
-        config = self.config.optim
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, config.lr_factor)
+        """The optimizer and the learning rate of the config, step by step."""
+        optimizer = build_optimizer(self.model, self.config.optim)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.config.optim.lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -145,7 +143,7 @@ class WaveNetModule(L.LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses weights that were trained with other names or other frames.
+        """Refuses weights that were trained with other names or other frames, or by another optimizer.
 
         Raises:
             UserError: names both sides.
@@ -157,6 +155,15 @@ class WaveNetModule(L.LightningModule):
                 f"the checkpoint does not record what it was trained on ({error}); use another one"
             ) from None
         self.model.labels.check_same(labels, "the data", "the checkpoint")
+        before, now = (
+            checkpoint[CHECKPOINT_KEY]["config"]["optim"].get("kind", "adamw"),
+            self.config.optim.kind,
+        )
+        if "optimizer_states" in checkpoint and before != now:
+            raise UserError(
+                f"the checkpoint was trained with optim.kind {before}, expected {now}, as the config says; what an "
+                f"optimizer remembers is of no use to another: set optim.kind={before}, or train with --fresh"
+            )
 
 
 class UnconditionalWaveNet(WaveNetModule):

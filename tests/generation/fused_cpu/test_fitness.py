@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,9 @@ from wavenet_pl.generation.engines import build_engine, stream
 from wavenet_pl.generation.fused_cpu.fitness import why_not
 from wavenet_pl.generation.job import build_job
 from wavenet_pl.heads import Head
-from wavenet_pl.network import CausalConv1d, ResidualLayer, WaveNet
+from wavenet_pl.layers.convolution import CausalConv1d, Pointwise
+from wavenet_pl.layers.residual import Made, ResidualLayer
+from wavenet_pl.network import WaveNet
 
 PLACES = (
     "first",
@@ -114,25 +117,26 @@ def test_a_hook_on_what_is_no_convolution_is_named_too(place: str) -> None:
     assert_refused(network, f"network.{place} has a hook" if place else "network has a hook")
 
 
-class Louder(nn.Conv1d):
-    def forward(self, x_BCT: Tensor) -> Tensor:
-        return 2 * super().forward(x_BCT)
+class Louder(Pointwise):
+    def forward(self, x_TBC: Tensor) -> Tensor:
+        return 2 * super().forward(x_TBC)
 
 
 class LouderCausal(CausalConv1d):
-    def forward(self, x_BCT: Tensor, past_BCP: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        y_BCT, past_BCP = super().forward(x_BCT, past_BCP)
-        return 2 * y_BCT, past_BCP
+    def forward(self, *inputs: Any) -> tuple[Tensor, Tensor]:
+        y_TBC, past_PBC = super().forward(*inputs)
+        return 2 * y_TBC, past_PBC
 
 
 class LouderLayer(ResidualLayer):
-    def add(self, x_BRT: Tensor, residual_BRT: Tensor | None) -> Tensor:
-        return 2 * super().add(x_BRT, residual_BRT)
+    def forward(self, *inputs: Any) -> tuple[Tensor, Made, Tensor]:
+        x_NBR, made, past_PBR = super().forward(*inputs)
+        return x_NBR, made._replace(gated=2 * made.gated), past_PBR
 
 
 class LouderNetwork(WaveNet):
-    def _project_output(self, skips_BST: Tensor) -> Tensor:
-        return 2 * super()._project_output(skips_BST)
+    def _project_output(self, skips_UBS: Tensor) -> Tensor:
+        return 2 * super()._project_output(skips_UBS)
 
 
 def subclass_of(module: nn.Module) -> type[nn.Module]:
@@ -189,14 +193,16 @@ def test_pruning_is_named(place: str) -> None:
 class LowRank(nn.Module):
     """A frozen layer and what is learned beside it (LoRA, Hu et al., 2021)."""
 
-    def __init__(self, layer: nn.Conv1d) -> None:
+    def __init__(self, layer: Pointwise) -> None:
         super().__init__()
         self.layer = layer
-        self.down = nn.Conv1d(layer.in_channels, 2, 1, bias=False)
-        self.up = nn.Conv1d(2, layer.out_channels, 1, bias=False)
+        self.down = nn.Linear(layer.in_channels, 2, bias=False)
+        self.up = nn.Linear(2, layer.out_channels, bias=False)
+        nn.init.normal_(self.up.weight, std=3)  # else few draws would be others
 
-    def forward(self, x_BCT: Tensor) -> Tensor:
-        return self.layer(x_BCT) + self.up(self.down(x_BCT))
+    def forward(self, x_TBC: Tensor) -> Tensor:
+        added_TBC: Tensor = self.up(self.down(x_TBC))
+        return added_TBC + self.layer(x_TBC)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +227,12 @@ def test_a_forward_of_an_instance_is_named(place: str) -> None:
 
 @pytest.mark.parametrize(
     ("place", "method"),
-    [("layers.2", "trace"), ("layers.2", "add"), ("", "_embed_input"), ("hidden", "_conv_forward")],
+    [
+        ("layers.2", "_step_by_step"),
+        ("first", "next_past"),
+        ("", "_embed_input"),
+        ("hidden", "_conv_forward"),
+    ],
 )
 def test_another_method_of_an_instance_is_named(place: str, method: str) -> None:
     network = fresh()

@@ -77,10 +77,10 @@ def test_memory_is_the_state() -> None:
     memory = remember(network, state, inputs_BT)
     assert memory.codes.tolist() == [[4, 5], [10, 11]]
     first = 0
-    for past_BRP in state[1:]:
-        rows = memory.rings[first : first + past_BRP.shape[2], :, : past_BRP.shape[1]]
-        np.testing.assert_array_equal(rows, past_BRP.permute(2, 0, 1))
-        first += past_BRP.shape[2]
+    for past_PBR in state[1:]:
+        rows = memory.rings[first : first + len(past_PBR), :, : past_PBR.shape[2]]
+        np.testing.assert_array_equal(rows, past_PBR)
+        first += len(past_PBR)
 
 
 def test_before_a_recording_there_is_no_code() -> None:

@@ -94,6 +94,7 @@ def test_a_real_clock_gives_shares(tmp_path: Path) -> None:
     (_, row) = fit(tmp_path, throughput)
     assert 0 < row["perf/data_wait"] < 1
     assert row["perf/samples_per_second"] > 0
+    assert 0.05 < row["perf/peak_memory"] < 50, "GiB of a process that has torch"
     assert throughput.last.items() <= row.items()
 
 

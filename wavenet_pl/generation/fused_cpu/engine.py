@@ -90,7 +90,7 @@ class FusedCPU:
             _Group(
                 rows,
                 max(job.lengths[rows]),
-                packing.remember(self.network, [past_BRP[rows] for past_BRP in state], job.inputs[rows]),
+                packing.remember(self.network, [past_PBR[:, rows] for past_PBR in state], job.inputs[rows]),
             )
             for rows in self._rows(batch)
         ]

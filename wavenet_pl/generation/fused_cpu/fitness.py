@@ -6,11 +6,14 @@ import torch
 from torch import nn
 
 from wavenet_pl.heads import Head
-from wavenet_pl.network import CausalConv1d, ResidualLayer, WaveNet
+from wavenet_pl.layers.convolution import CausalConv1d, Pointwise
+from wavenet_pl.layers.plain import what_is_changed
+from wavenet_pl.layers.residual import ResidualLayer
+from wavenet_pl.network import WaveNet
 
 DISTRIBUTIONS = ("softmax", "logistics")
 """`Head.distribution` -> its place here is the number by which the compiled draw knows it."""
-_KNOWN = (WaveNet, ResidualLayer, CausalConv1d, nn.Conv1d, nn.Embedding, nn.ModuleList, nn.Dropout)
+_KNOWN = (WaveNet, ResidualLayer, CausalConv1d, Pointwise, nn.Embedding, nn.ModuleList, nn.Dropout)
 
 
 def why_not(network: WaveNet, head: Head) -> str:
@@ -22,18 +25,7 @@ def why_not(network: WaveNet, head: Head) -> str:
         return f"the model's weights are {str(weight.dtype).removeprefix('torch.')}"
     if head.distribution not in DISTRIBUTIONS:
         return f"it does not know how to draw from {type(head).__name__}"
-    return next((reason for name, each in network.named_modules() if (reason := _changed(name, each))), "")
-
-
-def _changed(name: str, module: nn.Module) -> str:
-    """What makes a module compute something else than its weights say; nothing where they say it all."""
-    called = f"network.{name}" if name else "network"
-    if type(module) not in _KNOWN:  # a subclass computes what it likes, and a parametrised layer is one
-        return f"{called} is a {type(module).__name__}, which it does not know"
-    own = next((method for method in vars(module) if callable(getattr(type(module), method, None))), "")
-    if own:
-        return f"{called} has a {own} of its own"
-    hooks = (module._forward_pre_hooks, module._forward_hooks)
-    if any(hooks):
-        return f"{called} has a hook, which may change what it computes"
+    for name, module in network.named_modules():
+        if changed := what_is_changed(module, _KNOWN):
+            return f"{'network.' * bool(name)}{name or 'network'} {changed}"
     return ""

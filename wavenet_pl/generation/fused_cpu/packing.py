@@ -139,8 +139,7 @@ def remember(network: WaveNet, state: Sequence[Tensor] | None, inputs: Sequence[
         newest_T = inputs_T[-config.kernel_size :].cpu().numpy()
         codes_T[config.kernel_size - len(newest_T) :] = newest_T
     if state is not None:
-        past_BRP = torch.cat(list(state[1:]), dim=2)
-        rings[:, :, : config.residual_channels] = _array(past_BRP).transpose(2, 0, 1)
+        rings[:, :, : config.residual_channels] = _array(torch.cat(list(state[1:])))
     return Memory(rings, codes)
 
 

@@ -11,10 +11,11 @@ import lightning.pytorch as L
 
 from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.module import WaveNetModule
+from wavenet_pl.training.precision import peak_gib
 
 
 class Throughput(StepCallback):
-    """Logs perf/samples_per_second and perf/data_wait.
+    """Logs perf/samples_per_second, perf/data_wait and perf/peak_memory.
 
     Acts at every batch, with a few additions, and logs one row every ``every_n_steps`` optimizer steps. It
     asks no device to finish its work: on a GPU a single step means little, and the sum over many steps is
@@ -23,6 +24,7 @@ class Throughput(StepCallback):
     - perf/samples_per_second: audio predictions that counted in the loss, of all ranks, per second of
       training.
     - perf/data_wait: share of that time, 0 to 1, in which rank 0 waited for its next batch.
+    - perf/peak_memory: GiB, the most that rank 0 has had so far (see `peak_gib`).
 
     Steps next to a validation, a checkpoint or clips are left out (see `leave_out`): their time says nothing
     about the data.
@@ -102,6 +104,7 @@ class Throughput(StepCallback):
             self.last = {
                 "perf/samples_per_second": self._predictions / self._seconds,
                 "perf/data_wait": self._waited / self._seconds,
+                "perf/peak_memory": peak_gib(trainer.strategy.root_device),
             }
             for logger in trainer.loggers:
                 logger.log_metrics(self.last, step=step)

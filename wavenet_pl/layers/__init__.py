@@ -1,0 +1,1 @@
+"""The layers of the network: causal convolutions, and what is around them."""

@@ -1,0 +1,166 @@
+"""Causal convolutions over rows: a shift in time is a slice, and a convolution a few matrix products.
+
+Shapes: T columns of time that come in, N the last of them that are made, B batch, P past, C and D channels, K taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+class CausalConv1d(nn.Conv1d):
+    """Convolution over time that sees the present and the past, never the future.
+
+    The past is an argument: the ``context`` columns before those that come in. No past means that the recording begins
+    here: zeros. So training on a crop, absorbing a prompt and generating one sample at a time are the same
+    computation, and no buffer has to be cleared.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, dilation=dilation, bias=bias)
+        self.context = (kernel_size - 1) * dilation
+
+    def forward(  # type: ignore[override]  # a past goes in, and only some columns come out
+        self, x_TBC: Tensor, past_PBC: Tensor | None = None, num_made: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The last ``num_made`` columns (N, B, D), all if None; and the past for next time."""
+        num_made = x_TBC.shape[0] if num_made is None else num_made
+        made_NBD = _Convolution.apply(x_TBC, past_PBC, num_made, self.dilation[0], self.weight, self.bias)
+        return made_NBD, self.next_past(x_TBC, past_PBC)
+
+    def next_past(self, x_TBC: Tensor, past_PBC: Tensor | None) -> Tensor:
+        """The past for the call that goes on: the last ``context`` columns so far."""
+        x_TBC = x_TBC.detach()
+        missing = self.context - x_TBC.shape[0]
+        if missing <= 0:
+            newest_PBC = x_TBC[-missing:]
+            # A view would keep all of a long prompt alive.
+            return newest_PBC.clone() if x_TBC.shape[0] > 2 * self.context else newest_PBC
+        if past_PBC is None:
+            past_PBC = x_TBC.new_zeros(self.context, *x_TBC.shape[1:])
+        return torch.cat([past_PBC[-missing:], x_TBC])
+
+
+class Pointwise(nn.Conv1d):
+    """A convolution that sees one column."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x_TBC: Tensor) -> Tensor:
+        """The same columns (T, B, D), computed in the type of ``x_TBC``."""
+        bias = None if self.bias is None else self.bias.to(x_TBC.dtype)
+        return project(x_TBC, self.weight[:, :, 0].to(x_TBC.dtype), bias)
+
+
+def project(x_TBC: Tensor, weight_DC: Tensor, bias_D: Tensor | None) -> Tensor:
+    """Each column by itself (T, B, D), as one product: torch would take another for three axes, without gradients."""
+    return F.linear(rows(x_TBC), weight_DC, bias_D).view(*x_TBC.shape[:2], -1)
+
+
+def rows(x_TBC: Tensor) -> Tensor:
+    """(time x batch, channels)."""
+    return x_TBC.flatten(0, 1)
+
+
+def _sources(
+    x_TBC: Tensor, past_PBC: Tensor | None, num_made: int, shift: int
+) -> Iterator[tuple[int, int, Tensor]]:
+    """What a tap reads that looks back so many columns, as far as there is anything.
+
+    Yields:
+        The first made column that reads it, its first column in x (negative: in the past), and it (n, B, C).
+    """
+    begin = x_TBC.shape[0] - num_made - shift
+    if begin < 0 and past_PBC is not None:
+        first = past_PBC.shape[0] + begin
+        yield 0, begin, past_PBC[first : first + num_made]
+    if shift < x_TBC.shape[0]:
+        yield max(0, -begin), max(0, begin), x_TBC[max(0, begin) : x_TBC.shape[0] - shift]
+
+
+def convolve(
+    x_TBC: Tensor,
+    past_PBC: Tensor | None,
+    num_made: int,
+    dilation: int,
+    weight_DCK: Tensor,
+    bias_D: Tensor | None,
+) -> Tensor:
+    """The last columns (N, B, D) of a causal convolution, in the type of ``x_TBC``."""
+    dtype, num_taps = x_TBC.dtype, weight_DCK.shape[2]
+    bias_D = None if bias_D is None else bias_D.to(dtype)
+    if (
+        num_made == 1
+    ):  # as in generation: a tap by itself is no matrix that can be multiplied as it lies there
+        columns = [_column(x_TBC, past_PBC, back * dilation) for back in reversed(range(num_taps))]
+        return project(torch.stack(columns, dim=2).flatten(1)[None], weight_DCK.to(dtype).flatten(1), bias_D)
+    *earlier, newest_DC = _taps(weight_DCK, dtype)
+    made_NBD = project(x_TBC[x_TBC.shape[0] - num_made :], newest_DC, bias_D)
+    for back, tap_DC in enumerate(reversed(earlier), start=1):
+        for first, _, source in _sources(x_TBC, past_PBC, num_made, back * dilation):
+            rows(made_NBD[first : first + source.shape[0]]).addmm_(rows(source), tap_DC.t())
+    return made_NBD
+
+
+def _taps(weight_DCK: Tensor, dtype: torch.dtype) -> Tensor:
+    """(K, D, C) matrices that lie in one piece each, the earliest first."""
+    return weight_DCK.to(dtype).permute(2, 0, 1).contiguous()
+
+
+def _column(x_TBC: Tensor, past_PBC: Tensor | None, back: int) -> Tensor:
+    """(B, C) so many columns before the last; zeros before there is anything."""
+    if back < x_TBC.shape[0]:
+        return x_TBC[x_TBC.shape[0] - 1 - back]
+    if past_PBC is None:
+        return torch.zeros_like(x_TBC[0])
+    return past_PBC[past_PBC.shape[0] + x_TBC.shape[0] - 1 - back]
+
+
+def convolve_back(
+    d_NBD: Tensor,
+    x_TBC: Tensor,
+    past_PBC: Tensor | None,
+    dilation: int,
+    weight_DCK: Tensor,
+    dx_TBC: Tensor | None,
+) -> Tensor:
+    """The gradient (D, C, K) of the weights; that of the input is added to ``dx_TBC``."""
+    num_made, taps_KDC = d_NBD.shape[0], _taps(weight_DCK, d_NBD.dtype)
+    num_taps = taps_KDC.shape[0]
+    d_weight_DCK = taps_KDC.new_zeros(weight_DCK.shape)
+    for back in range(num_taps):
+        tap = num_taps - 1 - back
+        for first, begin, source in _sources(x_TBC, past_PBC, num_made, back * dilation):
+            d_rows = rows(d_NBD[first : first + source.shape[0]])
+            d_weight_DCK[:, :, tap] += d_rows.t() @ rows(source)
+            if dx_TBC is not None and begin >= 0:
+                rows(dx_TBC[begin : begin + source.shape[0]]).addmm_(d_rows, taps_KDC[tap])
+    return d_weight_DCK
+
+
+class _Convolution(torch.autograd.Function):
+    """A causal convolution by itself."""
+
+    @staticmethod
+    def forward(ctx: Any, x_TBC, past_PBC, num_made, dilation, weight_DCK, bias_D):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x_TBC, past_PBC, weight_DCK)
+        ctx.dilation = dilation
+        return convolve(x_TBC, past_PBC, num_made, dilation, weight_DCK, bias_D)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_NBD):  # type: ignore[no-untyped-def, override]
+        x_TBC, past_PBC, weight_DCK = ctx.saved_tensors
+        dx_TBC = x_TBC.new_zeros(x_TBC.shape) if ctx.needs_input_grad[0] else None
+        d_NBD = d_NBD.contiguous()
+        d_weight_DCK = convolve_back(d_NBD, x_TBC, past_PBC, ctx.dilation, weight_DCK, dx_TBC)
+        return dx_TBC, None, None, None, d_weight_DCK, d_NBD.sum((0, 1)) if ctx.needs_input_grad[5] else None

@@ -29,7 +29,7 @@ def load_peer(checkout: Path, network: WaveNet) -> tuple[str, Generate]:
     """
     for mark, load in _KNOWN.items():
         if (checkout / mark).is_file():
-            with _importing(checkout):
+            with importing(checkout):
                 return load(network)
     raise UserError(
         f"{checkout} holds no known implementation, expected {' or '.join(_KNOWN)} in a folder given"
@@ -37,8 +37,8 @@ def load_peer(checkout: Path, network: WaveNet) -> tuple[str, Generate]:
 
 
 @contextlib.contextmanager
-def _importing(checkout: Path) -> Iterator[None]:
-    """Its modules are found, and what they import for reading audio need not be there."""
+def importing(checkout: Path) -> Iterator[None]:
+    """Modules of a checkout are found, and what they import for reading audio need not be there."""
     sys.path.insert(0, str(checkout))
     before = set(sys.modules)
     sys.modules.setdefault("librosa", ModuleType("librosa"))

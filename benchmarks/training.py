@@ -1,0 +1,247 @@
+"""How fast networks train: predictions a second, of this code, of an earlier commit and of public implementations.
+
+Each row is a process of its own, and is held against the first of its shape, in turns, as a machine may change its
+speed. What the machine can do at all is measured beside: large products of matrices in each type.
+
+    python benchmarks/training.py --before COMMIT --json training.json --peer CHECKOUT --peer ANOTHER
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.records import Records, build_parser, run, workplace
+from wavenet_pl.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A network, and what one step of it is trained on."""
+
+    stacks: int
+    layers: int
+    residual: int
+    skip: int
+    crops: int
+    crop_samples: int = 4000
+
+    @property
+    def multiplications(self) -> int:
+        """For one prediction, forward: each weight of a layer or of the outputs once, and thrice with its gradients."""
+        gates = (
+            self.stacks
+            * self.layers
+            * (2 * self.residual * 2 * self.residual + self.residual * (self.residual + self.skip))
+        )
+        return 3 * (gates + self.skip * self.skip + self.skip * 256)
+
+
+SHAPES = {
+    "demo": Shape(2, 8, 32, 64, 8),
+    "30/64/128": Shape(3, 10, 64, 128, 4),
+    "128/256/256": Shape(3, 10, 128, 256, 2, 2000),
+}
+"""Layers, residual channels and gate channels give the names; gate channels are twice the residual ones."""
+
+
+class Trainer:
+    """A process that trains for as long as it is told to, again and again."""
+
+    def __init__(self, root: Path, who: str, shape: Shape, precision: str, threads: int) -> None:
+        sizes = [shape.stacks, shape.layers, shape.residual, shape.skip, shape.crops, shape.crop_samples]
+        command = [
+            sys.executable,
+            str(ROOT / "benchmarks" / "training_steps.py"),
+            who,
+            precision,
+            str(threads),
+        ]
+        self._process = subprocess.Popen(
+            [*command, *map(str, sizes)],
+            env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{ROOT}"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+
+    def __enter__(self) -> Trainer:
+        self._read()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def train(self, seconds: float) -> dict[str, float]:
+        """What came out of so much time: predictions a second, and the peak memory."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seconds}\n")
+        return self._read()
+
+    def _read(self) -> dict[str, float]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise UserError("a process that trains ended early; what it said is above")
+        figures: dict[str, float] = json.loads(line)
+        return figures
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured, and held against the first row of its shape."""
+
+    who: str
+    precision: str
+    root: Path
+    checkout: Path | None = None
+
+
+def rows_of(args: Namespace, shape: str, before: Path | None) -> Iterator[Row]:
+    """Those of one shape; the first is the reference."""
+    if before is not None:
+        yield Row("before", "float32", before)
+        yield Row("before", "bfloat16", before)
+    for precision in ("float32", "bfloat16", "recomputed", "compiled"):
+        yield Row("ours", precision, ROOT)
+    if shape == "30/64/128":
+        for checkout in args.peer:
+            yield Row(checkout.name, "float32", ROOT, checkout.resolve())
+
+
+def measure(
+    reference: Row, row: Row, shape: Shape, threads: int, repeats: int, seconds: float
+) -> dict[str, float]:
+    """Medians of a row, and of its ratio to the reference in turns."""
+    found: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
+    with ExitStack() as stack:
+        trainers = [
+            stack.enter_context(
+                Trainer(each.root, str(each.checkout or "ours"), shape, each.precision, threads)
+            )
+            for each in ((row,) if row == reference else (row, reference))
+        ]
+        for repeat in range(repeats):
+            for number in (0, 1) if repeat % 2 else (1, 0):  # which of them comes first must not matter
+                if number < len(trainers):
+                    found[number].append(trainers[number].train(seconds))
+    own, other = (found[0], found[-1] or found[0])
+    names = ("predictions_per_second", "memory_mib")
+    rate, memory = (statistics.median(each[name] for each in own) for name in names)
+    ratios = [mine[names[0]] / its[names[0]] for mine, its in zip(own, other, strict=True)]
+    return {
+        "predictions_per_second": round(rate),
+        "per_thread": round(rate / threads),
+        "ratio": statistics.median(ratios),
+        "gflops": 2e-9 * shape.multiplications * rate,
+        "memory_mib": round(memory),
+        "memory_ratio": memory / statistics.median(each["memory_mib"] for each in other),
+    }
+
+
+ROOF = """
+import sys, time, torch
+torch.set_num_threads(int(sys.argv[1]))
+a, b = (torch.randn(2048, 2048, dtype=getattr(torch, sys.argv[2])) for _ in range(2))
+best = 0.0
+for _ in range(12):
+    began = time.perf_counter()
+    a @ b
+    best = max(best, 2e-9 * 2048**3 / (time.perf_counter() - began))
+print(best)
+"""
+
+
+def roof(dtype: str, threads: int) -> dict[str, float]:
+    """GFLOP/s of products of large matrices."""
+    done = subprocess.run(
+        [sys.executable, "-c", ROOF, str(threads), dtype], capture_output=True, text=True, check=True
+    )
+    return {"gflops": float(done.stdout)}
+
+
+def checked_out(commit: str, folder: Path) -> Path:
+    """An earlier state of this repository."""
+    found = subprocess.run(
+        ["git", "-C", str(ROOT), "archive", commit, "wavenet_pl"], capture_output=True, check=False
+    )
+    if found.returncode:
+        raise UserError(
+            f"git has no commit {commit}, expected one of this repository: {found.stderr.decode().strip()}"
+        )
+    place = folder / commit
+    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
+        archive.extractall(place, filter="data")
+    return place
+
+
+def main(args: Namespace) -> int:
+    """Measure what is not measured yet, and print it all."""
+    records = Records(args.json)
+    cores = len(os.sched_getaffinity(0))
+    repeats, seconds = (1, 0.5) if args.quick else (5, 4.0)
+    shapes = {name: SHAPES[name] for name in args.shape or SHAPES}
+    with workplace(args.folder) as folder:
+        before = None if args.before is None else checked_out(args.before, folder)
+        for threads in sorted({1, cores}):
+            for dtype in ("float32", "bfloat16"):
+                facts = {
+                    "benchmark": "training",
+                    "shape": "roof",
+                    "threads": threads,
+                    "who": "torch",
+                    "precision": dtype,
+                }
+                records.measure(facts, lambda: roof(dtype, threads))  # noqa: B023
+            for name, shape in shapes.items():
+                reference, *others = rows_of(args, name, before)
+                for row in (reference, *others):
+                    facts = {
+                        "benchmark": "training", "shape": name, "threads": threads, "who": row.who,
+                        "precision": row.precision, "beside": f"{reference.who} {reference.precision}",
+                        "quick": args.quick,
+                    }  # fmt: skip
+                    records.measure(
+                        facts, lambda: measure(reference, row, shape, threads, repeats, seconds)  # noqa: B023
+                    )  # fmt: skip
+    show(records)
+    return 0
+
+
+def show(records: Records) -> None:
+    """A line for each row."""
+    rows = records.of("training")
+    roofs = {(row["threads"], row["precision"]): row["gflops"] for row in rows if row["shape"] == "roof"}
+    for (threads, dtype), gflops in roofs.items():
+        print(f"roof of {dtype}, {threads} threads: {gflops:.0f} GFLOP/s")
+    for row in rows:
+        if row["shape"] == "roof":
+            continue
+        dtype = row["precision"] if row["precision"] == "bfloat16" else "float32"
+        print(
+            f"{row['shape']:12s} {row['threads']} threads {row['who']:12s} {row['precision']:10s} "
+            f"{row['per_thread']:8,d} predictions/s and thread, {row['ratio']:5.2f} of {row['beside']}, "
+            f"{row['gflops'] / roofs[row['threads'], dtype]:4.0%} of the roof, {row['memory_mib']:6,d} MiB, "
+            f"{row['memory_ratio']:4.2f} of it"
+        )
+
+
+if __name__ == "__main__":
+    parser = build_parser("predictions a second of training steps")
+    parser.add_argument("--before", metavar="COMMIT", help="an earlier commit, which is the reference")
+    parser.add_argument("--shape", nargs="+", choices=list(SHAPES), help="some of the networks")
+    parser.add_argument(
+        "--peer", type=Path, action="append", default=[], metavar="CHECKOUT", help="of another implementation"
+    )
+    run(main, parser.parse_args())

@@ -11,9 +11,8 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import importing
+from benchmarks.peers import importing, known_in
 from wavenet_pl.config.model import NetworkConfig
-from wavenet_pl.errors import UserError
 
 CODES = 256
 
@@ -39,13 +38,9 @@ def load_network(checkout: Path, config: NetworkConfig) -> PeerNetwork:
     Raises:
         UserError: the folder holds none that is known.
     """
-    for mark, load in _KNOWN.items():
-        if (checkout / mark).is_file():
-            with importing(checkout):
-                return load(config)
-    raise UserError(
-        f"{checkout} holds no known network, expected {' or '.join(_KNOWN)} in a folder that is named"
-    )
+    load = known_in(checkout, _KNOWN)
+    with importing(checkout):
+        return load(config)
 
 
 def _r9y9(config: NetworkConfig) -> PeerNetwork:

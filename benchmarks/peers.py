@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.network import WaveNet
 
+Loader = TypeVar("Loader")
 Generate = Callable[[int], None]
 """Makes so many new samples of one clip."""
 
@@ -27,12 +28,22 @@ def load_peer(checkout: Path, network: WaveNet) -> tuple[str, Generate]:
     Raises:
         UserError: the folder holds none that is known.
     """
-    for mark, load in _KNOWN.items():
+    load = known_in(checkout, _KNOWN)
+    with importing(checkout):
+        return load(network)
+
+
+def known_in(checkout: Path, known: Mapping[str, Loader]) -> Loader:
+    """The loader of the first file that the checkout has.
+
+    Raises:
+        UserError: it has none of them.
+    """
+    for mark, load in known.items():
         if (checkout / mark).is_file():
-            with importing(checkout):
-                return load(network)
+            return load
     raise UserError(
-        f"{checkout} holds no known implementation, expected {' or '.join(_KNOWN)} in a folder given"
+        f"{checkout} holds no known implementation, expected {' or '.join(known)} in a folder given"
     )
 
 

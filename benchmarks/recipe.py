@@ -54,20 +54,22 @@ class Size:
     """Steps after which all of them are validated."""
 
 
+SMALL = (
+    "model.network.stacks=2 model.network.layers_per_stack=8 model.network.residual_channels=32 "
+    "model.network.gate_channels=64 model.network.skip_channels=64"
+)
+"""The network of the `small` config."""
 SIZES = {
     "demo": Size(
-        "model.network.stacks=2 model.network.layers_per_stack=8 model.network.residual_channels=32 "
-        "model.network.gate_channels=64 model.network.skip_channels=64 data.batch_size=8 data.crop_samples=4000",
+        f"{SMALL} data.batch_size=8 data.crop_samples=4000",
         600, (150, 300, 600),
     ),
     "quarter": Size(
-        "model.network.stacks=2 model.network.layers_per_stack=8 model.network.residual_channels=32 "
-        "model.network.gate_channels=64 model.network.skip_channels=64 data.batch_size=5 data.crop_samples=2000",
+        f"{SMALL} data.batch_size=5 data.crop_samples=2000",
         600, (150, 300, 600),
     ),
     "small": Size(
-        "model.network.stacks=2 model.network.layers_per_stack=8 model.network.residual_channels=32 "
-        "model.network.gate_channels=64 model.network.skip_channels=64 data.batch_size=10 data.crop_samples=4000",
+        f"{SMALL} data.batch_size=10 data.crop_samples=4000",
         600, (150, 300, 600),
     ),
     "medium": Size(

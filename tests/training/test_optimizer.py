@@ -144,8 +144,12 @@ def test_another_optimizers_checkpoint_is_refused_by_name() -> None:
     begun.on_save_checkpoint(checkpoint)
     begun.on_load_checkpoint(checkpoint)
     module = build_module(small_config("x", "optim.kind=muon"), sample_rate=8_000)
-    with pytest.raises(UserError, match=r"optim\.kind adamw, expected muon.*set optim\.kind=adamw"):
+    with pytest.raises(UserError, match=r"optim\.kind 'adamw', expected 'muon'.*set the same optim\.kind"):
         module.on_load_checkpoint(checkpoint)
     del checkpoint[CHECKPOINT_KEY]["config"]["optim"]["kind"]  # as checkpoints were that came before Muon
-    with pytest.raises(UserError, match=r"optim\.kind adamw, expected muon"):
+    with pytest.raises(UserError, match=r"optim\.kind 'adamw', expected 'muon'"):
         module.on_load_checkpoint(checkpoint)
+    for damaged in ({}, {"optim": None}, None):
+        checkpoint[CHECKPOINT_KEY]["config"] = damaged
+        with pytest.raises(UserError, match="does not record what it was trained on"):
+            module.on_load_checkpoint(checkpoint)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import resource
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.small import SIXTEEN_BITS, small_model
+from tests.small import SIXTEEN_BITS, small_config, small_model
+from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.training import precision
+from wavenet_pl.training.fit import Task
+from wavenet_pl.training.module import build_module
 from wavenet_pl.training.precision import bfloat16_speed, peak_gib, step_gib, warn_slow_precision
 
 CPU = torch.device("cpu")
@@ -84,3 +88,13 @@ def test_what_a_step_needs_is_what_autograd_keeps(recompute: bool, settings: tup
 def test_it_depends_on_the_type_of_the_numbers(name: str, size: float) -> None:
     model = small_model()
     assert step_gib(model, 2, name) == 2 * size * step_gib(model, 1, "32-true")
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_training_computes_gates_again_where_its_config_says_so(recompute: bool, tmp_path: Path) -> None:
+    """Before it begins, so that a dry run says what it takes."""
+    config = small_config("x", f"train.recompute={recompute}")
+    data: Any = None
+    task = Task(config, RunFolder(tmp_path), data, build_module(config, sample_rate=8_000))
+    assert task.module.model.network.recompute == recompute
+    assert (step_gib(task.module.model, 1, "32-true") < step_gib(small_model(), 1, "32-true")) == recompute

@@ -98,9 +98,7 @@ def convolve(
     """The last columns (N, B, D) of a causal convolution, in the type of ``x_TBC``."""
     dtype, num_taps = x_TBC.dtype, weight_DCK.shape[2]
     bias_D = None if bias_D is None else bias_D.to(dtype)
-    if (
-        num_made == 1
-    ):  # as in generation: a tap by itself is no matrix that can be multiplied as it lies there
+    if num_made == 1:  # as in generation: taps would have to be copied, each into one piece
         columns = [_column(x_TBC, past_PBC, back * dilation) for back in reversed(range(num_taps))]
         return project(torch.stack(columns, dim=2).flatten(1)[None], weight_DCK.to(dtype).flatten(1), bias_D)
     *earlier, newest_DC = _taps(weight_DCK, dtype)

@@ -49,6 +49,9 @@ class Task:
     module: WaveNetModule
     extras: Extras = field(default_factory=Extras)
 
+    def __post_init__(self) -> None:
+        self.module.model.network.recompute = self.config.train.recompute
+
 
 def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int:
     """Trains from the newest checkpoint on, or from the module as it is; returns the exit code.
@@ -73,7 +76,6 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     trainer = _build_trainer(run, config, flag, stop_at, task.extras)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
-    module.model.network.recompute = config.train.recompute
     if config.train.compile:
         module.model.network.compile()
     held = _take_folder(run, fresh) if trainer.is_global_zero else []

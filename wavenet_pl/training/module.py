@@ -150,19 +150,17 @@ class WaveNetModule(L.LightningModule):
         """
         try:
             labels = Labels.read(checkpoint[CHECKPOINT_KEY]["labels"])
-        except (KeyError, TypeError, ValueError) as error:
+            before = checkpoint[CHECKPOINT_KEY]["config"]["optim"].get("kind", "adamw")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"the checkpoint does not record what it was trained on ({error}); use another one"
             ) from None
         self.model.labels.check_same(labels, "the data", "the checkpoint")
-        before, now = (
-            checkpoint[CHECKPOINT_KEY]["config"]["optim"].get("kind", "adamw"),
-            self.config.optim.kind,
-        )
+        now = self.config.optim.kind
         if "optimizer_states" in checkpoint and before != now:
             raise UserError(
-                f"the checkpoint was trained with optim.kind {before}, expected {now}, as the config says; what an "
-                f"optimizer remembers is of no use to another: set optim.kind={before}, or train with --fresh"
+                f"the checkpoint was trained with optim.kind {before!r:.40}, expected {now!r}, as the config says; "
+                "what an optimizer remembers is of no use to another: set the same optim.kind, or train with --fresh"
             )
 
 

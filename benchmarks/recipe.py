@@ -9,6 +9,7 @@ one recipe after another, and networks of public implementations with their sett
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import sys
 import time
@@ -23,9 +24,10 @@ from torch import Tensor, nn
 
 from benchmarks.command import wavenet_pl
 from benchmarks.peer_networks import PeerNetwork, load_network
+from benchmarks.recipes import RECIPES, SIZES, Recipe
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.config.tree import Config, load_config
-from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
 from wavenet_pl.errors import UserError
 from wavenet_pl.model import Model
 from wavenet_pl.shards.index import INDEX_NAME
@@ -34,89 +36,6 @@ from wavenet_pl.training.optimizer import build_optimizer
 CORPUS = "speech_multi"
 CLIP = 1.0
 """Norm of the gradients that `trainer.gradient_clip_val` of the configs allows."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What differs from the ones before: settings of a config, and what no setting says."""
-
-    settings: str = ""
-    change: Callable[[Model], None] | None = None
-
-
-@dataclass(frozen=True)
-class Size:
-    """What all rows of one size have alike."""
-
-    settings: str
-    steps: int
-    marks: tuple[int, ...]
-    """Steps after which all of them are validated."""
-
-
-SMALL = (
-    "model.network.stacks=2 model.network.layers_per_stack=8 model.network.residual_channels=32 "
-    "model.network.gate_channels=64 model.network.skip_channels=64"
-)
-"""The network of the `small` config."""
-SIZES = {
-    "demo": Size(
-        f"{SMALL} data.batch_size=8 data.crop_samples=4000",
-        600, (150, 300, 600),
-    ),
-    "quarter": Size(
-        f"{SMALL} data.batch_size=5 data.crop_samples=2000",
-        600, (150, 300, 600),
-    ),
-    "small": Size(
-        f"{SMALL} data.batch_size=10 data.crop_samples=4000",
-        600, (150, 300, 600),
-    ),
-    "medium": Size(
-        "model.network.stacks=3 model.network.layers_per_stack=10 model.network.residual_channels=64 "
-        "model.network.gate_channels=128 model.network.skip_channels=128 data.batch_size=10 data.crop_samples=4000",
-        3000, (300, 600, 1000, 2000, 3000),
-    ),
-}  # fmt: skip
-ADAMW = "optim.kind=adamw"
-MUON = "optim.kind=muon"
-
-
-@torch.no_grad()
-def random_embedding(model: Model) -> None:
-    """Embeddings that begin as noise."""
-    assert model.network.embedding is not None
-    nn.init.normal_(model.network.embedding.weight)
-
-
-@torch.no_grad()
-def zero_residuals(model: Model) -> None:
-    """Layers that begin as if they were not there, but for their skips."""
-    for layer in model.network.layers:
-        if layer.residual is not None:
-            nn.init.zeros_(layer.residual.weight)  # type: ignore[arg-type, union-attr]
-
-
-RECIPES = {
-    "adamw 4e-3, random": Recipe(f"{ADAMW} optim.lr=4e-3", random_embedding),
-    "adamw 8e-3, random": Recipe(f"{ADAMW} optim.lr=8e-3", random_embedding),
-    "adamw 16e-3, random": Recipe(f"{ADAMW} optim.lr=16e-3", random_embedding),
-    "adamw 4e-3": Recipe(f"{ADAMW} optim.lr=4e-3"),
-    "adamw 8e-3": Recipe(f"{ADAMW} optim.lr=8e-3"),
-    "adamw 16e-3": Recipe(f"{ADAMW} optim.lr=16e-3"),
-    "muon 4e-3": Recipe(f"{MUON} optim.lr=4e-3"),
-    "muon 8e-3": Recipe(f"{MUON} optim.lr=8e-3"),
-    "muon 16e-3": Recipe(f"{MUON} optim.lr=16e-3"),
-    "muon 32e-3": Recipe(f"{MUON} optim.lr=32e-3"),
-    "muon 8e-3, random": Recipe(f"{MUON} optim.lr=8e-3", random_embedding),
-    "muon 16e-3, random": Recipe(f"{MUON} optim.lr=16e-3", random_embedding),
-    "zero residuals": Recipe(f"{MUON} optim.lr=16e-3", zero_residuals),
-    "cosine to 0": Recipe(f"{MUON} optim.lr=16e-3 optim.final_lr_fraction=0"),
-    "warm-up of 10": Recipe(f"{MUON} optim.lr=16e-3 optim.warmup_steps=10"),
-    "warm-up of 200": Recipe(f"{MUON} optim.lr=16e-3 optim.warmup_steps=200"),
-    "weight decay 0.1": Recipe(f"{MUON} optim.lr=16e-3 optim.weight_decay=0.1"),
-}
-"""Those of the table, in its order; all end at a twentieth of their rate unless they say otherwise."""
 
 
 def prepared(corpora: Path, folder: Path) -> Path:
@@ -143,15 +62,13 @@ class Training:
         outputs, codes, counts = self.outputs(batch)
         return model.head.nats(outputs, codes).where(counts, 0.0).sum(), counts.sum()
 
-    def step(self, model: Model, batch: dict[str, Any]) -> float:
-        """One optimizer step; its loss in bits."""
-        nats, _ = self.nats(model, batch)
-        (nats / max(batch["predictions"], 1)).backward()  # type: ignore[no-untyped-call]
+    def step(self, loss: Tensor) -> None:
+        """One optimizer step."""
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return float(nats) / max(batch["predictions"], 1) / math.log(2)
 
 
 def of_ours(model: Model, config: Config) -> Training:
@@ -181,9 +98,8 @@ def of_peer(peer: PeerNetwork, model: Model, config: Config | None) -> Training:
     return Training(peer.module, outputs, optimizer, optim.lr_factor, CLIP)
 
 
-def endless(data: AudioDataModule) -> Iterator[dict[str, Any]]:
+def endless(loader: CropLoader) -> Iterator[dict[str, Any]]:
     """Batches of one epoch after another."""
-    loader = data.train_dataloader()
     while True:
         yield from loader
 
@@ -204,50 +120,70 @@ def measure(
     who: str,
     build: Callable[[Model, Config], Training],
     config: Config,
+    precision: str,
     marks: Sequence[int],
-    progress: Callable[[str], None],
+    kept: Path,
 ) -> dict[str, Any]:
-    """Trains to the last mark; bits at each, and the seconds of training until then."""
+    """Trains to the last mark; bits at each, and the seconds of the processor until then.
+
+    Args:
+        who: its name, for the progress.
+        build: makes what is trained.
+        config: of the row.
+        precision: bfloat16, or float32.
+        marks: steps after which it is validated.
+        kept: a file from which it goes on when it was interrupted.
+    """
     data = AudioDataModule.from_config(config)
     torch.manual_seed(config.seed)
     model = Model(config, sample_rate=data.sample_rate, labels=data.labels)
-    training = build(model, config)
-    record: dict[str, Any] = {}
-    trained = 0.0
+    training, loader = build(model, config), data.train_dataloader()
     rates = [group["lr"] for group in training.optimizer.param_groups]
-    batches = endless(data)
-    for step in range(marks[-1]):
-        batch = next(batches)
-        began = time.perf_counter()
+    done, trained, record = 0, 0.0, {}
+    if kept.exists():
+        state = torch.load(kept, weights_only=True)
+        training.network.load_state_dict(state["network"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        loader.load_state_dict(state["loader"])
+        done, trained, record = state["step"], state["trained"], state["record"]
+    for step, batch in enumerate(endless(loader), start=done + 1):
+        began = time.process_time()
         for group, rate in zip(training.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * training.lr_factor(step)
-        bits = training.step(model, batch)
-        trained += time.perf_counter() - began
-        if step + 1 in marks:
-            record[f"bits_{step + 1}"] = validated(training, model, data)
-            record[f"trained_s_{step + 1}"] = round(trained, 1)
-        if step % 50 == 49:
-            left = trained / (step + 1) * (marks[-1] - step - 1)
-            progress(f"{who}: step {step + 1} of {marks[-1]}, {bits:.3f} bits, {left / 60:.1f} min left")
+            group["lr"] = rate * training.lr_factor(step - 1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            nats = training.nats(model, batch)[0] / max(batch["predictions"], 1)
+        training.step(nats)
+        trained += time.process_time() - began
+        if step in marks:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                record[f"bits_{step}"] = validated(training, model, data)
+            record[f"trained_s_{step}"] = round(trained, 1)
+        if step == marks[-1]:
+            break
+        if step % 50 == 0:
+            left = trained / step * (marks[-1] - step)
+            bits = float(nats.detach()) / math.log(2)
+            say(f"{who}: step {step} of {marks[-1]}, {bits:.3f} bits, {left / 60:.1f} min of processor left")
+        if step % 100 == 0:
+            state = {
+                "network": training.network.state_dict(), "optimizer": training.optimizer.state_dict(),
+                "loader": loader.state_dict(), "step": step, "trained": trained, "record": record,
+            }  # fmt: skip
+            torch.save(state, kept.with_suffix(".new"))
+            kept.with_suffix(".new").replace(kept)
+    kept.unlink(missing_ok=True)
     return record
 
 
-def config_of(size: Size, data: Path, seed: int, settings: str, steps: int, mel: bool) -> Config:
+def config_of(args: Namespace, data: Path, seed: int, settings: str, steps: int) -> Config:
     """The config of a row."""
     schedule = (
         f"optim.schedule=cosine optim.decay_steps={steps} optim.final_lr_fraction=0.05 "
         f"optim.warmup_steps={min(50, steps // 2)}"
     )
-    given = [
-        *size.settings.split(),
-        *schedule.split(),
-        f"seed={seed}",
-        f"data.path={data}",
-        *settings.split(),
-    ]
-    if mel:
-        given += ["model.kind=speaker", "model.condition.inputs=[mel]"]
-    return load_config([], given)
+    told = "model.kind=speaker model.condition.inputs=[mel]" if args.mel else ""
+    given = f"{SIZES[args.size].settings} {schedule} {told} {settings}".split()
+    return load_config([], [*given, f"seed={seed}", f"data.path={data}"])
 
 
 def main(args: Namespace) -> int:
@@ -255,28 +191,29 @@ def main(args: Namespace) -> int:
     if args.corpora is None:
         raise UserError("no corpora are named, expected the folder of them; name it with --corpora")
     records, size = Records(args.json), SIZES[args.size]
-    marks = tuple(mark for mark in size.marks if args.steps is None or mark <= args.steps) or (args.steps,)
-    marks = (5,) if args.quick else marks
     if args.threads:
         torch.set_num_threads(args.threads)
     with workplace(args.folder) as folder:
         data = prepared(args.corpora.resolve(), folder)
-        for seed in args.seed:
-            for who, settings, build in rows_of(args):
-                facts = {
-                    "benchmark": "recipe", "size": args.size, "steps": marks[-1], "mel": args.mel, "seed": seed,
-                    "who": who,
-                }  # fmt: skip
-                config = config_of(size, data, seed, settings, marks[-1], args.mel)
-                records.measure(
-                    facts, lambda: measure(who, build, config, marks, say)  # noqa: B023
-                )  # fmt: skip
+        for seed, (who, recipe, build) in itertools.product(args.seed, rows_of(args)):
+            steps = 5 if args.quick else round(size.steps * recipe.steps)
+            marks = [steps] if args.quick else [round(steps * share) for share in size.marks]
+            facts = {
+                "benchmark": "recipe", "size": args.size, "precision": args.precision, "mel": args.mel, "seed": seed,
+                "who": who, "steps": steps,
+            }  # fmt: skip
+            kept = folder / ("-".join(str(fact) for fact in facts.values()) + ".pt")
+            config = config_of(args, data, seed, recipe.settings, steps)
+            records.measure(
+                facts, lambda: measure(who, build, config, args.precision, marks, kept)  # noqa: B023
+            )  # fmt: skip
     show(records, args)
     return 0
 
 
-def rows_of(args: Namespace) -> Iterator[tuple[str, str, Callable[[Model, Config], Training]]]:
-    """Name, settings, and how it is built, of each row that is asked for."""
+def rows_of(args: Namespace) -> list[tuple[str, Recipe, Callable[[Model, Config], Training]]]:
+    """Name, recipe, and how it is built, of each row that is asked for."""
+    rows: list[tuple[str, Recipe, Callable[[Model, Config], Training]]] = []
     for name, recipe in RECIPES.items():
         if args.only and name not in args.only:
             continue
@@ -286,7 +223,7 @@ def rows_of(args: Namespace) -> Iterator[tuple[str, str, Callable[[Model, Config
                 recipe.change(model)
             return of_ours(model, config)
 
-        yield name, recipe.settings, build
+        rows.append((name, recipe, build))
     for checkout in args.peer:
         for whose, ours in (("its own settings", False), ("our settings", True)):
 
@@ -296,7 +233,8 @@ def rows_of(args: Namespace) -> Iterator[tuple[str, str, Callable[[Model, Config
                 peer = load_network(checkout.resolve(), config.model.network)
                 return of_peer(peer, model, config if ours else None)
 
-            yield f"{checkout.name}, {whose}", "optim.lr=8e-3", build_peer
+            rows.append((f"{checkout.name}, {whose}", Recipe("optim.lr=8e-3"), build_peer))
+    return rows
 
 
 def say(text: str) -> None:
@@ -311,16 +249,19 @@ def show(records: Records, args: Namespace) -> None:
         marks = sorted(int(name.removeprefix("bits_")) for name in row if name.startswith("bits_"))
         cells = [f"{row[f'bits_{mark}']:6.3f} at {mark} ({row[f'trained_s_{mark}']:.0f} s)" for mark in marks]
         with contextlib.suppress(StopIteration):
-            first = next(one for one in rows if one["seed"] == row["seed"] and one["steps"] == row["steps"])
-            cells.append(f"{row[f'bits_{marks[-1]}'] - first[f'bits_{marks[-1]}']:+.3f}")
-        print(f"{row['who']:32s} seed {row['seed']}  " + "  ".join(cells))
+            first = next(one for one in rows if one["seed"] == row["seed"])
+            more = row[f"bits_{marks[-1]}"] - first[f"bits_{first['steps']}"]
+            cells.append(f"{more:+.3f}")
+        print(f"{row['who']:32s} {row['precision']} seed {row['seed']}  " + "  ".join(cells))
 
 
 if __name__ == "__main__":
     parser = build_parser("bits of recipes, and of other networks, on the same crops in the same order")
     parser.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with the corpora")
     parser.add_argument("--size", choices=sorted(SIZES), default="small", help="of the network (%(default)s)")
-    parser.add_argument("--steps", type=int, metavar="N", help="fewer than the size has")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="(%(default)s)"
+    )
     parser.add_argument("--mel", action="store_true", help="given mel frames, so a vocoder")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="one or more")
     parser.add_argument("--only", nargs="+", choices=sorted(RECIPES), help="some of the recipes")

@@ -8,6 +8,7 @@ SKIP CROPS CROP_SAMPLES
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import sys
@@ -48,6 +49,10 @@ def network_of(who: str, precision: str, sizes: list[int]) -> tuple[nn.Module, C
             return nn.functional.cross_entropy(outputs, codes[:, -crop_samples:])
 
         return peer.module, loss, predictions
+    with contextlib.suppress(ImportError):  # an earlier one does not do so
+        from wavenet_pl.training.memory import keep_freed_memory
+
+        keep_freed_memory()
     number = torch.full((crops,), crop_samples)
     # The last two are how an earlier pipeline said which predictions count.
     batch = {

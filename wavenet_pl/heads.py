@@ -79,7 +79,9 @@ class SoftmaxHead(Head):
 
     def nats(self, outputs_BKT: Tensor, codes_BT: Tensor) -> Tensor:
         """Cross-entropy of each code."""
-        return F.cross_entropy(_widened(outputs_BKT), codes_BT, reduction="none")
+        # The network's outputs lie in memory as (T, B, K): so nothing is copied.
+        rows_NK, codes_N = outputs_BKT.permute(2, 0, 1).flatten(0, 1), codes_BT.t().flatten()
+        return F.cross_entropy(_widened(rows_NK), codes_N, reduction="none").view(codes_BT.shape[::-1]).t()
 
     def nats_between(self, outputs_BKT: Tensor, first_BT: Tensor, last_BT: Tensor) -> Tensor:
         """The probabilities of these codes are summed."""

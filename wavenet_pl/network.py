@@ -7,7 +7,7 @@ G gate, S skip, H condition. Inside, tensors are time-major: see `layers.columns
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from wavenet_pl.config.model import MAX_EMBEDDED_CODES, NetworkConfig
 from wavenet_pl.layers.columns import as_BCT, as_TBC, begun, of_last, silenced
-from wavenet_pl.layers.convolution import CausalConv1d, Pointwise, project
-from wavenet_pl.layers.residual import Ask, Made, ResidualLayer
+from wavenet_pl.layers.convolution import CausalConv1d, Pointwise
+from wavenet_pl.layers.fused import Ask
+from wavenet_pl.layers.residual import ResidualLayer
 from wavenet_pl.layers.trace import LayerTrace, Trace
 
 __all__ = ["LayerTrace", "NetworkConfig", "State", "Trace", "WaveNet"]
@@ -116,7 +117,7 @@ class WaveNet(nn.Module):
     def trace(self, codes_BT: Tensor, condition: Tensor | None = None) -> Trace:
         """What every layer computes of a recording's beginning; arguments as `forward`.
 
-        Its numbers are those of `forward`, layer by layer, however forward comes to compute them.
+        Its numbers are those of `forward` but for rounding, layer by layer, however forward comes to compute them.
 
         Raises:
             ValueError: codes or condition do not fit the network.
@@ -141,8 +142,7 @@ class WaveNet(nn.Module):
         self._check_condition(codes_BT, condition)
         num_columns, num_used = codes_BT.shape[1], self._check_last(codes_BT, last)
         layers: list[Any] = list(self.layers)
-        plain = all(layer.is_plain for layer in layers)
-        step_by_step = traced or not plain
+        step_by_step = traced or not all(layer.is_plain for layer in layers)
         columns = [num_columns] * (1 + len(layers)) if step_by_step else self._columns(num_columns, num_used)
         begun_MB1 = None if begins_B is None else begun(begins_B, num_columns)
         first_past, *pasts = state if state is not None else [None] * (1 + len(layers))
@@ -150,17 +150,17 @@ class WaveNet(nn.Module):
             condition_TBH = None if condition is None else as_TBC(condition).to(dtype).contiguous()
             first_NBR, first_past = self._embed_input(codes_BT, first_past, columns[0], begun_MB1)
             x_NBR = first_NBR = first_NBR.to(dtype)
-            new_state, made = [first_past], []
+            skips_UBS = self._begin_skips(num_used, x_NBR, step_by_step)
+            new_state, traces = [first_past], []
             for layer, past, num_made in zip(layers, pasts, columns[1:], strict=True):
-                of_made = of_last(begun_MB1, num_columns, num_made)
-                ask = Ask(num_made, num_used, of_made, self.recompute, step_by_step)
-                x_NBR, parts, past = layer(x_NBR, condition_TBH, past, ask)
+                begun_here = of_last(begun_MB1, num_columns, num_made)
+                ask = Ask(num_made, num_used, begun_here, self.recompute, step_by_step)
+                x_NBR, skips_UBS, past, made = layer(x_NBR, skips_UBS, condition_TBH, past, ask)
                 new_state.append(past)
-                made.append(parts)
-            sum_skips = self._skips_as_one if plain else self._skips_of_each
-            outputs = self._project_output(sum_skips(made, num_used))
-            traces = tuple(map(LayerTrace.of, made)) if traced else ()
-            return Trace(as_BCT(first_NBR), traces, outputs), tuple(new_state)
+                if traced:
+                    traces.append(LayerTrace.of(made))
+            outputs = self._project_output(skips_UBS)
+            return Trace(as_BCT(first_NBR), tuple(traces), outputs), tuple(new_state)
 
     @contextmanager
     def _own_types(self, device: torch.device) -> Iterator[torch.dtype]:
@@ -193,10 +193,9 @@ class WaveNet(nn.Module):
         first, *columns = self._columns(num_columns, num_used)
         inputs = (num_columns + sum((first, *columns[:-1]))) * config.residual_channels
         gates = 0 if self.recompute else sum(columns) * config.gate_channels
-        gated = num_used * config.num_layers * config.gate_channels // 2
         outputs = num_used * self.num_parameters
-        kept = inputs + gates + gated + outputs + 4 * num_used * config.skip_channels
-        return kept + max(gated, 2 * outputs)  # the gradients that are there before anything is freed
+        kept = inputs + gates + outputs + 4 * num_used * config.skip_channels
+        return kept + 2 * outputs  # the gradients that are there before anything is freed
 
     def _columns(self, num_columns: int, num_used: int) -> list[int]:
         """How many columns the first convolution and each layer make: what those after it read, as far as there is."""
@@ -220,20 +219,14 @@ class WaveNet(nn.Module):
         x_NBR = silenced(x_NBR, of_last(begun_MB1, codes_BT.shape[1], num_made))
         return x_NBR, past_PBC
 
-    def _skips_as_one(self, made: Sequence[Made], num_used: int) -> Tensor:
-        """The sum of all skips (U, B, S): one product over the gated outputs of all layers, side by side."""
-        skips: list[Any] = [layer.skip for layer in self.layers]
-        gated = [parts.gated[len(parts.gated) - num_used :] for parts in made]
-        weight_SG = torch.cat([skip.weight[:, :, 0] for skip in skips], dim=1).to(gated[0].dtype)
-        # Not the sum of a stack: its gradients would all be one piece of memory, and be changed in place as many times.
-        bias_S = sum(skip.bias for skip in skips).to(gated[0].dtype) if self.config.bias else None
-        return project(torch.cat(gated, dim=2), weight_SG, bias_S)
-
-    def _skips_of_each(self, made: Sequence[Made], num_used: int) -> Tensor:
-        """The same sum of what each layer's own module made."""
-        skips: list[Any] = [parts.skip for parts in made]
-        total: Tensor = sum(skip[len(skip) - num_used :] for skip in skips)  # type: ignore[assignment]
-        return total
+    def _begin_skips(self, num_used: int, x_NBR: Tensor, step_by_step: bool) -> Tensor:
+        """The sum of skips before the first (U, B, S): of their biases, where modules do not add them themselves."""
+        begin_S = x_NBR.new_zeros(self.config.skip_channels)
+        if self.config.bias and not step_by_step:
+            layers: list[Any] = list(self.layers)
+            # Not the sum of a stack: its gradients would all be one piece of memory, and be changed in place as often.
+            begin_S = sum((layer.skip.bias for layer in layers), begin_S).to(x_NBR.dtype)
+        return begin_S.expand(num_used, x_NBR.shape[1], -1).clone(memory_format=torch.contiguous_format)
 
     def _project_output(self, skips_UBS: Tensor) -> Tensor:
         """The outputs (B, K, U). Where amplitudes come in, amplitudes are predicted, and need their bits as well."""

@@ -71,6 +71,51 @@ def rows(x_TBC: Tensor) -> Tensor:
     return x_TBC.flatten(0, 1)
 
 
+def taps_of(weight_DCK: Tensor, dtype: torch.dtype) -> Tensor:
+    """The matrix of each tap (K, D, C), the earliest first: each lies in one piece, as products want it."""
+    return weight_DCK.to(dtype).permute(2, 0, 1).contiguous()
+
+
+def convolve(
+    x_TBC: Tensor, past_PBC: Tensor | None, dilation: int, taps_KDC: Tensor, num_made: int
+) -> Tensor:
+    """The last columns (N, B, D) of a causal convolution without its bias."""
+    num_taps = taps_KDC.shape[0]
+    made_NBD = project(x_TBC[x_TBC.shape[0] - num_made :], taps_KDC[-1], None)
+    for back in range(1, num_taps):
+        for first, _, source in _sources(x_TBC, past_PBC, num_made, back * dilation):
+            later = rows(made_NBD[first : first + source.shape[0]])
+            later.addmm_(rows(source), taps_KDC[num_taps - 1 - back].t())
+    return made_NBD
+
+
+def convolve_one(x_TBC: Tensor, past_PBC: Tensor | None, dilation: int, weight_DCK: Tensor) -> Tensor:
+    """The last column (1, B, D), as generation makes one after another: no weight is copied for it."""
+    columns = [_column(x_TBC, past_PBC, back * dilation) for back in reversed(range(weight_DCK.shape[2]))]
+    return project(torch.stack(columns, dim=2).flatten(1)[None], weight_DCK.flatten(1), None)
+
+
+def convolve_back(
+    d_NBD: Tensor,
+    x_TBC: Tensor,
+    past_PBC: Tensor | None,
+    dilation: int,
+    taps_KDC: Tensor,
+    d_weight_DCK: Tensor | None,
+    dx_TBC: Tensor | None,
+) -> None:
+    """Adds the gradients of the weights and of the input to what is there, where they are wanted."""
+    num_taps = taps_KDC.shape[0]
+    for back in range(num_taps):
+        tap = num_taps - 1 - back
+        for first, begin, source in _sources(x_TBC, past_PBC, d_NBD.shape[0], back * dilation):
+            d_rows = rows(d_NBD[first : first + source.shape[0]])
+            if d_weight_DCK is not None:
+                d_weight_DCK[:, :, tap] += d_rows.t() @ rows(source)
+            if dx_TBC is not None and begin >= 0:
+                rows(dx_TBC[begin : begin + source.shape[0]]).addmm_(d_rows, taps_KDC[tap])
+
+
 def _sources(
     x_TBC: Tensor, past_PBC: Tensor | None, num_made: int, shift: int
 ) -> Iterator[tuple[int, int, Tensor]]:
@@ -87,33 +132,6 @@ def _sources(
         yield max(0, -begin), max(0, begin), x_TBC[max(0, begin) : x_TBC.shape[0] - shift]
 
 
-def convolve(
-    x_TBC: Tensor,
-    past_PBC: Tensor | None,
-    num_made: int,
-    dilation: int,
-    weight_DCK: Tensor,
-    bias_D: Tensor | None,
-) -> Tensor:
-    """The last columns (N, B, D) of a causal convolution, in the type of ``x_TBC``."""
-    dtype, num_taps = x_TBC.dtype, weight_DCK.shape[2]
-    bias_D = None if bias_D is None else bias_D.to(dtype)
-    if num_made == 1:  # as in generation: taps would have to be copied, each into one piece
-        columns = [_column(x_TBC, past_PBC, back * dilation) for back in reversed(range(num_taps))]
-        return project(torch.stack(columns, dim=2).flatten(1)[None], weight_DCK.to(dtype).flatten(1), bias_D)
-    *earlier, newest_DC = _taps(weight_DCK, dtype)
-    made_NBD = project(x_TBC[x_TBC.shape[0] - num_made :], newest_DC, bias_D)
-    for back, tap_DC in enumerate(reversed(earlier), start=1):
-        for first, _, source in _sources(x_TBC, past_PBC, num_made, back * dilation):
-            rows(made_NBD[first : first + source.shape[0]]).addmm_(rows(source), tap_DC.t())
-    return made_NBD
-
-
-def _taps(weight_DCK: Tensor, dtype: torch.dtype) -> Tensor:
-    """(K, D, C) matrices that lie in one piece each, the earliest first."""
-    return weight_DCK.to(dtype).permute(2, 0, 1).contiguous()
-
-
 def _column(x_TBC: Tensor, past_PBC: Tensor | None, back: int) -> Tensor:
     """(B, C) so many columns before the last; zeros before there is anything."""
     if back < x_TBC.shape[0]:
@@ -123,28 +141,6 @@ def _column(x_TBC: Tensor, past_PBC: Tensor | None, back: int) -> Tensor:
     return past_PBC[past_PBC.shape[0] + x_TBC.shape[0] - 1 - back]
 
 
-def convolve_back(
-    d_NBD: Tensor,
-    x_TBC: Tensor,
-    past_PBC: Tensor | None,
-    dilation: int,
-    weight_DCK: Tensor,
-    dx_TBC: Tensor | None,
-) -> Tensor:
-    """The gradient (D, C, K) of the weights; that of the input is added to ``dx_TBC``."""
-    num_made, taps_KDC = d_NBD.shape[0], _taps(weight_DCK, d_NBD.dtype)
-    num_taps = taps_KDC.shape[0]
-    d_weight_DCK = taps_KDC.new_zeros(weight_DCK.shape)
-    for back in range(num_taps):
-        tap = num_taps - 1 - back
-        for first, begin, source in _sources(x_TBC, past_PBC, num_made, back * dilation):
-            d_rows = rows(d_NBD[first : first + source.shape[0]])
-            d_weight_DCK[:, :, tap] += d_rows.t() @ rows(source)
-            if dx_TBC is not None and begin >= 0:
-                rows(dx_TBC[begin : begin + source.shape[0]]).addmm_(d_rows, taps_KDC[tap])
-    return d_weight_DCK
-
-
 class _Convolution(torch.autograd.Function):
     """A causal convolution by itself."""
 
@@ -152,13 +148,21 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x_TBC, past_PBC, num_made, dilation, weight_DCK, bias_D):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x_TBC, past_PBC, weight_DCK)
         ctx.dilation = dilation
-        return convolve(x_TBC, past_PBC, num_made, dilation, weight_DCK, bias_D)
+        dtype = x_TBC.dtype
+        if num_made == 1:
+            made_NBD = convolve_one(x_TBC, past_PBC, dilation, weight_DCK.to(dtype))
+        else:
+            made_NBD = convolve(x_TBC, past_PBC, dilation, taps_of(weight_DCK, dtype), num_made)
+        return made_NBD if bias_D is None else made_NBD.add_(bias_D.to(dtype))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_NBD):  # type: ignore[no-untyped-def, override]
         x_TBC, past_PBC, weight_DCK = ctx.saved_tensors
         dx_TBC = x_TBC.new_zeros(x_TBC.shape) if ctx.needs_input_grad[0] else None
+        taps_KDC = taps_of(weight_DCK, d_NBD.dtype)
+        d_weight_DCK = torch.zeros_like(weight_DCK)
         d_NBD = d_NBD.contiguous()
-        d_weight_DCK = convolve_back(d_NBD, x_TBC, past_PBC, ctx.dilation, weight_DCK, dx_TBC)
-        return dx_TBC, None, None, None, d_weight_DCK, d_NBD.sum((0, 1)) if ctx.needs_input_grad[5] else None
+        convolve_back(d_NBD, x_TBC, past_PBC, ctx.dilation, taps_KDC, d_weight_DCK, dx_TBC)
+        d_bias_D = d_NBD.sum((0, 1)) if ctx.needs_input_grad[5] else None
+        return dx_TBC, None, None, None, d_weight_DCK, d_bias_D

@@ -18,8 +18,8 @@ def what_is_changed(module: nn.Module, known: tuple[type[nn.Module], ...]) -> st
     kind: Any = type(module)
     if kind not in known:  # a subclass computes what it likes, and a parametrised layer is one
         return f"is a {kind.__name__}, which it does not know"
-    if own := vars(module).keys() & _methods(kind):
-        return f"has a {min(own)} of its own"
+    if not _methods(kind).isdisjoint(vars(module)):
+        return f"has a {min(_methods(kind) & vars(module).keys())} of its own"
     if module._forward_pre_hooks or module._forward_hooks:
         return "has a hook, which may change what it computes"
     return ""

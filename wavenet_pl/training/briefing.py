@@ -20,8 +20,8 @@ from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, list_checkpoints
 from wavenet_pl.signals import StopRun
+from wavenet_pl.training.memory import step_gib
 from wavenet_pl.training.module import WaveNetModule
-from wavenet_pl.training.precision import step_gib
 
 
 def describe(

@@ -70,12 +70,15 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     from wavenet_pl.training import briefing
     from wavenet_pl.training.callbacks.preemption import exit_code
     from wavenet_pl.training.callbacks.ranks import leave_together
+    from wavenet_pl.training.memory import keep_freed_memory
 
     config, run, module = task.config, task.run, task.module
     stop_at = None if config.train.stop_after is None else began + config.train.stop_after
     trainer = _build_trainer(run, config, flag, stop_at, task.extras)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
     if config.train.compile:
         module.model.network.compile()
     held = _take_folder(run, fresh) if trainer.is_global_zero else []

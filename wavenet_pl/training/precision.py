@@ -1,14 +1,11 @@
-"""Whether a precision pays on this machine, and how much memory a training takes there."""
+"""Whether a precision pays on this machine."""
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 
 import torch
-
-from wavenet_pl.model import Model
 
 WORTH = 1.3
 """Products in bfloat16 have to be so many times as fast as in float32: what goes around them costs time as well."""
@@ -38,18 +35,3 @@ def warn_slow_precision(precision: str, device: torch.device) -> None:
                 f"bfloat16 as in float32, expected {WORTH} times or more; set trainer.precision=32-true",
                 file=sys.stderr,
             )
-
-
-def step_gib(model: Model, crops: int, precision: str) -> float:
-    """About how much memory, in GiB, a step needs beside the weights, for so many crops at a time."""
-    crop_samples = model.config.data.crop_samples
-    numbers = model.network.numbers_kept(model.receptive_field + crop_samples - 1, crop_samples)
-    size = 8 if "64" in precision else 2 if "16" in precision else 4
-    return crops * numbers * size / 2**30
-
-
-def peak_gib(device: torch.device) -> float:
-    """The most memory, in GiB, that this process has had on its device so far; on a CPU all of it, not only torch's."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # which Linux counts in KiB

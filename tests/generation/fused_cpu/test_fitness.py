@@ -129,9 +129,9 @@ class LouderCausal(CausalConv1d):
 
 
 class LouderLayer(ResidualLayer):
-    def forward(self, *inputs: Any) -> tuple[Tensor, Made, Tensor]:
-        x_NBR, made, past_PBR = super().forward(*inputs)
-        return x_NBR, made._replace(gated=2 * made.gated), past_PBR
+    def forward(self, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Made | None]:
+        x_NBR, skips_UBS, *others = super().forward(*inputs)
+        return x_NBR, 2 * skips_UBS, *others
 
 
 class LouderNetwork(WaveNet):

@@ -10,8 +10,8 @@ from typing import Any
 import lightning.pytorch as L
 
 from wavenet_pl.training.callbacks.steps import StepCallback
+from wavenet_pl.training.memory import peak_gib
 from wavenet_pl.training.module import WaveNetModule
-from wavenet_pl.training.precision import peak_gib
 
 
 class Throughput(StepCallback):

@@ -1,0 +1,212 @@
+"""A layer as one step for autograd, which works in place and keeps little.
+
+Autograd by itself would keep what each operation makes, and give each slice of the input a gradient as long as the
+input. Filter and gate lie in a piece each: so a CPU goes through them twice as fast as through halves of rows.
+
+Shapes: T columns of time that come in, N the last of them that are made, U the last that are used, M the first of the
+made ones in which a recording may not have begun, B batch, P past, K taps, R residual, G gate, S skip, H condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from wavenet_pl.layers.columns import last_columns
+from wavenet_pl.layers.convolution import convolve, convolve_back, convolve_one, project, rows, taps_of
+
+
+class Ask(NamedTuple):
+    """What is wanted of a layer."""
+
+    num_made: int
+    """Columns that the layers after this one need (N)."""
+    num_used: int
+    """Columns that skip connections need (U)."""
+    begun_MB1: Tensor | None = None
+    """0 in the columns where a recording has not begun: the next layer reads zeros there."""
+    recompute: bool = False
+    """Whether the gate is computed again for the gradients instead of kept until then."""
+    step_by_step: bool = False
+    """Whether all T columns are made, and each part by its own module."""
+
+
+class Layer(NamedTuple):
+    """What a layer reads, and its weights; or of each whether it wants a gradient, or that gradient."""
+
+    ask: Any
+    dilation: Any
+    scale: Any
+    """Of the next layer's input."""
+    past_PBR: Any
+    x_TBR: Any
+    read_TBR: Any
+    """What the dilated convolution reads, where that is not x: after its dropout."""
+    condition_TBH: Any
+    weight_GRK: Any
+    bias_G: Any
+    condition_GH1: Any
+    residual_RG1: Any
+    bias_R: Any
+    skip_SG1: Any
+
+    @property
+    def reads(self) -> tuple[Tensor, Tensor | None, int]:
+        """What the dilated convolution reads, its past, and its dilation."""
+        return self.x_TBR if self.read_TBR is None else self.read_TBR, self.past_PBR, self.dilation
+
+    def typed(self, weight: Tensor | None) -> Any:
+        """In the type of the activations; that of one tap as a matrix."""
+        if weight is None:
+            return None
+        matrix, dtype = weight[:, :, 0] if weight.ndim == 3 else weight, self.x_TBR.dtype
+        return matrix if matrix.dtype is dtype else matrix.to(dtype)
+
+    def halves(self) -> Iterator[slice]:
+        """Of gate channels: the filter's, and the gate's."""
+        half = self.weight_GRK.shape[0] // 2
+        yield from (slice(half), slice(half, None))
+
+
+def make_layer(layer: Layer, skips_UBS: Tensor) -> tuple[Any, Tensor]:
+    """The next layer's input (N, B, R), None after the last; and the sum of skips, to which this layer's are added."""
+    if torch.is_grad_enabled():
+        made: tuple[Any, Tensor] = _Function.apply(skips_UBS, *layer)
+        return made
+    return _make(layer, *_gate(layer), skips_UBS), skips_UBS
+
+
+class _Function(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, skips_UBS, *given):  # type: ignore[no-untyped-def]
+        layer = Layer(*given)
+        gate = _gate(layer)
+        x_NBR = _make(layer, *gate, skips_UBS)
+        ctx.settings = layer[:3]
+        ctx.save_for_backward(*layer[3:], *(() if layer.ask.recompute else gate))
+        ctx.mark_dirty(skips_UBS)
+        return x_NBR, skips_UBS
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dx_NBR, d_skips_UBS):  # type: ignore[no-untyped-def, override]
+        number = len(Layer._fields) - len(ctx.settings)
+        layer, gate = Layer(*ctx.settings, *ctx.saved_tensors[:number]), ctx.saved_tensors[number:]
+        filter_NBG, gate_NBG = gate or _gate(layer)
+        wanted = Layer(*ctx.needs_input_grad[1:])
+        return d_skips_UBS, *_gradients(layer, filter_NBG, gate_NBG, dx_NBR, d_skips_UBS, wanted)
+
+
+def _gate(layer: Layer) -> tuple[Tensor, Tensor]:
+    """Filter after its tanh and gate after its sigmoid (N, B, G / 2)."""
+    num_made, dtype, told_TBH = layer.ask.num_made, layer.x_TBR.dtype, layer.condition_TBH
+    bias, condition_GH = layer.typed(layer.bias_G), layer.typed(layer.condition_GH1)
+    if told_TBH is not None and 1 in (num_made, told_TBH.shape[0]):  # one column of it for all that are made
+        bias, told_TBH = project(last_columns(told_TBH, 1), condition_GH, bias), None
+    if num_made == 1:  # as in generation, where more operations are more time
+        z_NBG = convolve_one(*layer.reads, layer.weight_GRK.to(dtype))
+        filter_NBG, gate_NBG = (z_NBG if bias is None else z_NBG + bias).chunk(2, dim=2)
+    else:
+        taps_KGR = taps_of(layer.weight_GRK, dtype)
+        filter_NBG, gate_NBG = made = [
+            convolve(*layer.reads, taps_KGR[:, half], num_made) for half in layer.halves()
+        ]
+        for half, half_NBG in zip(layer.halves(), made, strict=True):
+            if told_TBH is not None:
+                rows(half_NBG).addmm_(rows(last_columns(told_TBH, num_made)), condition_GH[half].t())
+            if bias is not None:
+                half_NBG += bias[..., half]
+    if (
+        filter_NBG.is_cpu and dtype is torch.bfloat16
+    ):  # whose tanh takes four times as long as that of float32
+        filter_NBG = filter_NBG.float().tanh_().to(dtype)
+    else:
+        filter_NBG.tanh_()
+    return filter_NBG, gate_NBG.sigmoid_()
+
+
+def _make(layer: Layer, filter_NBG: Tensor, gate_NBG: Tensor, skips_UBS: Tensor) -> Any:
+    """The next layer's input; adds to the skips."""
+    num_made, num_used, begun_MB1, *_ = layer.ask
+    gated_NBG = filter_NBG * gate_NBG
+    rows(skips_UBS).addmm_(rows(gated_NBG[num_made - num_used :]), layer.typed(layer.skip_SG1).t())
+    if layer.residual_RG1 is None:
+        return None
+    x_NBR = project(gated_NBG, layer.typed(layer.residual_RG1), None)
+    x_NBR += last_columns(layer.x_TBR, num_made)
+    if layer.bias_R is not None:
+        x_NBR += layer.typed(layer.bias_R)
+    if layer.scale != 1:
+        x_NBR *= layer.scale
+    if begun_MB1 is not None:
+        x_NBR[: begun_MB1.shape[0]] *= begun_MB1
+    return x_NBR
+
+
+def _gradients(
+    layer: Layer, filter_NBG: Tensor, gate_NBG: Tensor, dx_NBR: Any, d_skips_UBS: Tensor, wanted: Layer
+) -> Layer:
+    """Those that are wanted."""
+    num_made, num_used, begun_MB1, *_ = layer.ask
+    d = Layer(
+        *(torch.zeros_like(one) if want is True else None for one, want in zip(layer, wanted, strict=True))
+    )
+    gated_NBG = filter_NBG * gate_NBG
+    if layer.residual_RG1 is None:
+        d_gated_NBG = torch.zeros_like(gated_NBG)
+    else:
+        if begun_MB1 is not None:
+            dx_NBR = dx_NBR.clone()
+            dx_NBR[: begun_MB1.shape[0]] *= begun_MB1
+        if layer.scale != 1:
+            dx_NBR = dx_NBR * layer.scale
+        d_gated_NBG = project(dx_NBR, layer.typed(layer.residual_RG1).t(), None)
+        _add_product(d.residual_RG1, dx_NBR, gated_NBG)
+        _add_sum(d.bias_R, dx_NBR)
+        if d.x_TBR is not None:
+            last_columns(d.x_TBR, num_made).copy_(dx_NBR)
+    used = slice(num_made - num_used, None)
+    rows(d_gated_NBG[used]).addmm_(rows(d_skips_UBS), layer.typed(layer.skip_SG1))
+    _add_product(d.skip_SG1, d_skips_UBS, gated_NBG[used])
+    d_filter_NBG, d_gate_NBG = d_gated_NBG * gate_NBG, d_gated_NBG.mul_(filter_NBG)
+    torch.ops.aten.tanh_backward.grad_input(d_filter_NBG, filter_NBG, grad_input=d_filter_NBG)
+    torch.ops.aten.sigmoid_backward.grad_input(d_gate_NBG, gate_NBG, grad_input=d_gate_NBG)
+    for half, d_NBG in zip(layer.halves(), (d_filter_NBG, d_gate_NBG), strict=True):
+        _add_gradients_of_half(layer, half, d_NBG, d)
+    return d
+
+
+def _add_gradients_of_half(layer: Layer, half: slice, d_NBG: Tensor, d: Layer) -> None:
+    """Adds the gradients of what filter or gate are made of."""
+    taps_KGR = taps_of(layer.weight_GRK, d_NBG.dtype)[:, half]
+    d_weight_GRK, d_bias_G, d_condition_GH1 = (
+        None if one is None else one[half] for one in (d.weight_GRK, d.bias_G, d.condition_GH1)
+    )
+    d_read_TBR = d.x_TBR if layer.read_TBR is None else d.read_TBR
+    convolve_back(d_NBG, *layer.reads, taps_KGR, d_weight_GRK, d_read_TBR)
+    _add_sum(d_bias_G, d_NBG)
+    told_TBH = layer.condition_TBH
+    if told_TBH is None:
+        return
+    if told_TBH.shape[0] == 1:  # one column for all that are made
+        d_NBG = d_NBG.sum(0, keepdim=True)
+    _add_product(d_condition_GH1, d_NBG, last_columns(told_TBH, d_NBG.shape[0]))
+    if d.condition_TBH is not None:
+        d_told_NBH = last_columns(d.condition_TBH, d_NBG.shape[0])
+        rows(d_told_NBH).addmm_(rows(d_NBG), layer.typed(layer.condition_GH1)[half])
+
+
+def _add_product(d_DC1: Any, d_made_NBD: Tensor, read_NBC: Tensor) -> None:
+    """Adds to the gradient of a weight of one tap, if that is wanted."""
+    if d_DC1 is not None:
+        d_DC1[:, :, 0] += rows(d_made_NBD).t() @ rows(read_NBC)
+
+
+def _add_sum(d_D: Any, d_made_NBD: Tensor) -> None:
+    """Adds to the gradient of a bias, if that is wanted."""
+    if d_D is not None:
+        d_D += rows(d_made_NBD).sum(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,23 @@ def test_what_is_recomputed_is_what_was_kept() -> None:
         outputs, _ = network(codes_BT, last=20)
         gradients.append(torch.autograd.grad(outputs.square().sum(), list(network.parameters())))
     assert all(torch.equal(kept, again) for kept, again in zip(*gradients, strict=True))
+
+
+@pytest.mark.soak  # a minute for the compiler
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_has_the_same_gradients() -> None:
+    """In one graph."""
+    config = NetworkConfig(stacks=1, layers_per_stack=2, residual_channels=4, gate_channels=8)
+    network = build(config, SoftmaxHead(16), 16, CHANNELS, torch.float32)
+    codes_BT = torch.randint(16, (2, 50), generator=torch.Generator().manual_seed(1))
+    condition, begins_B = torch.ones(2, CHANNELS, 50), torch.tensor([0, 7])
+    gradients = []
+    for compiled in (False, True):
+        if compiled:
+            network.compile(fullgraph=True)
+        outputs, _ = network(codes_BT, condition, last=20, begins_B=begins_B)
+        gradients.append(list(torch.autograd.grad(outputs.square().sum(), list(network.parameters()))))
+    assert_same(gradients[1], gradients[0], torch.float32)
 
 
 @pytest.mark.slow

@@ -142,7 +142,7 @@ class WaveNet(nn.Module):
         self._check_condition(codes_BT, condition)
         num_columns, num_used = codes_BT.shape[1], self._check_last(codes_BT, last)
         layers: list[Any] = list(self.layers)
-        step_by_step = traced or not all(layer.is_plain for layer in layers)
+        step_by_step = traced or not self._is_plain()
         columns = [num_columns] * (1 + len(layers)) if step_by_step else self._columns(num_columns, num_used)
         begun_MB1 = None if begins_B is None else begun(begins_B, num_columns)
         first_past, *pasts = state if state is not None else [None] * (1 + len(layers))
@@ -161,6 +161,12 @@ class WaveNet(nn.Module):
                     traces.append(LayerTrace.of(made))
             outputs = self._project_output(skips_UBS)
             return Trace(as_BCT(first_NBR), tuple(traces), outputs), tuple(new_state)
+
+    @torch.compiler.assume_constant_result
+    def _is_plain(self) -> bool:
+        """Whether weights say all that the layers compute."""
+        layers: list[Any] = list(self.layers)
+        return all(layer.is_plain for layer in layers)
 
     @contextmanager
     def _own_types(self, device: torch.device) -> Iterator[torch.dtype]:

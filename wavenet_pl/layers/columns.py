@@ -33,8 +33,9 @@ def begun(begins_B: Tensor, num_columns: int) -> Tensor | None:
         begins_B: the column where each begins.
         num_columns: how many there are.
     """
-    # On an accelerator, looking would make every step wait.
-    latest = int(begins_B.max()) if begins_B.is_cpu else num_columns
+    # Looking would make every step wait on an accelerator, and cut what is compiled in two.
+    look = begins_B.is_cpu and not torch.compiler.is_compiling()
+    latest = int(begins_B.max()) if look else num_columns
     if latest == 0:
         return None
     return (torch.arange(latest, device=begins_B.device)[:, None] >= begins_B)[:, :, None]

@@ -74,7 +74,8 @@ class Layer(NamedTuple):
 
 def make_layer(layer: Layer, skips_UBS: Tensor) -> tuple[Any, Tensor]:
     """The next layer's input (N, B, R), None after the last; and the sum of skips, to which this layer's are added."""
-    if torch.is_grad_enabled():
+    # A compiler finds gradients of what it has fused, which those of ours would keep it from.
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
         made: tuple[Any, Tensor] = _Function.apply(skips_UBS, *layer)
         return made
     return _make(layer, *_gate(layer), skips_UBS), skips_UBS

@@ -6,11 +6,9 @@ Shapes: T columns of time that come in, N the last of them that are made, B batc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -33,7 +31,13 @@ class CausalConv1d(nn.Conv1d):
     ) -> tuple[Tensor, Tensor]:
         """The last ``num_made`` columns (N, B, D), all if None; and the past for next time."""
         num_made = x_TBC.shape[0] if num_made is None else num_made
-        made_NBD = _Convolution.apply(x_TBC, past_PBC, num_made, self.dilation[0], self.weight, self.bias)
+        read, weight_DCK = (x_TBC, past_PBC, self.dilation[0]), self.weight.to(x_TBC.dtype)
+        if num_made == 1:
+            made_NBD = convolve_one(*read, weight_DCK)
+        else:
+            made_NBD = convolve(*read, taps_of(weight_DCK), num_made)
+        if self.bias is not None:
+            made_NBD = made_NBD + self.bias.to(x_TBC.dtype)
         return made_NBD, self.next_past(x_TBC, past_PBC)
 
     def next_past(self, x_TBC: Tensor, past_PBC: Tensor | None) -> Tensor:
@@ -71,9 +75,9 @@ def rows(x_TBC: Tensor) -> Tensor:
     return x_TBC.flatten(0, 1)
 
 
-def taps_of(weight_DCK: Tensor, dtype: torch.dtype) -> Tensor:
+def taps_of(weight_DCK: Tensor) -> Tensor:
     """The matrix of each tap (K, D, C), the earliest first: each lies in one piece, as products want it."""
-    return weight_DCK.to(dtype).permute(2, 0, 1).contiguous()
+    return weight_DCK.permute(2, 0, 1).contiguous()
 
 
 def convolve(
@@ -139,30 +143,3 @@ def _column(x_TBC: Tensor, past_PBC: Tensor | None, back: int) -> Tensor:
     if past_PBC is None:
         return torch.zeros_like(x_TBC[0])
     return past_PBC[past_PBC.shape[0] + x_TBC.shape[0] - 1 - back]
-
-
-class _Convolution(torch.autograd.Function):
-    """A causal convolution by itself."""
-
-    @staticmethod
-    def forward(ctx: Any, x_TBC, past_PBC, num_made, dilation, weight_DCK, bias_D):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(x_TBC, past_PBC, weight_DCK)
-        ctx.dilation = dilation
-        dtype = x_TBC.dtype
-        if num_made == 1:
-            made_NBD = convolve_one(x_TBC, past_PBC, dilation, weight_DCK.to(dtype))
-        else:
-            made_NBD = convolve(x_TBC, past_PBC, dilation, taps_of(weight_DCK, dtype), num_made)
-        return made_NBD if bias_D is None else made_NBD.add_(bias_D.to(dtype))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_NBD):  # type: ignore[no-untyped-def, override]
-        x_TBC, past_PBC, weight_DCK = ctx.saved_tensors
-        dx_TBC = x_TBC.new_zeros(x_TBC.shape) if ctx.needs_input_grad[0] else None
-        taps_KDC = taps_of(weight_DCK, d_NBD.dtype)
-        d_weight_DCK = torch.zeros_like(weight_DCK)
-        d_NBD = d_NBD.contiguous()
-        convolve_back(d_NBD, x_TBC, past_PBC, ctx.dilation, taps_KDC, d_weight_DCK, dx_TBC)
-        d_bias_D = d_NBD.sum((0, 1)) if ctx.needs_input_grad[5] else None
-        return dx_TBC, None, None, None, d_weight_DCK, d_bias_D

@@ -112,7 +112,7 @@ def _gate(layer: Layer) -> tuple[Tensor, Tensor]:
         z_NBG = convolve_one(*layer.reads, layer.weight_GRK.to(dtype))
         filter_NBG, gate_NBG = (z_NBG if bias is None else z_NBG + bias).chunk(2, dim=2)
     else:
-        taps_KGR = taps_of(layer.weight_GRK, dtype)
+        taps_KGR = taps_of(layer.weight_GRK.to(dtype))
         filter_NBG, gate_NBG = made = [
             convolve(*layer.reads, taps_KGR[:, half], num_made) for half in layer.halves()
         ]
@@ -183,7 +183,7 @@ def _gradients(
 
 def _add_gradients_of_half(layer: Layer, half: slice, d_NBG: Tensor, d: Layer) -> None:
     """Adds the gradients of what filter or gate are made of."""
-    taps_KGR = taps_of(layer.weight_GRK, d_NBG.dtype)[:, half]
+    taps_KGR = taps_of(layer.weight_GRK.to(d_NBG.dtype))[:, half]
     d_weight_GRK, d_bias_G, d_condition_GH1 = (
         None if one is None else one[half] for one in (d.weight_GRK, d.bias_G, d.condition_GH1)
     )

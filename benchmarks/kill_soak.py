@@ -33,6 +33,7 @@ CHECKPOINT, VALIDATION, CLIPS = 3, 10, 45
 """Steps between two of each. Some multiples coincide, so that a kill can fall between one and the other."""
 STEPS_PER_KILL = 16
 SETTINGS = (
+    "optim.kind=muon",  # which has AdamW for a part of the weights
     f"train.checkpoint_every_n_steps={CHECKPOINT}",
     f"trainer.val_check_interval={VALIDATION}",
     f"samples.every_n_steps={CLIPS}",

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import product
 
 from benchmarks.records import Records, build_parser, run
-from wavenet_pl.errors import UserError
+from benchmarks.trainers import Shape, Trainer
 
 WAYS: dict[str, dict[str, str]] = {
     "as torch does": {},
@@ -29,73 +29,18 @@ WAYS: dict[str, dict[str, str]] = {
     "KMP_BLOCKTIME=0": {"KMP_BLOCKTIME": "0"},
 }
 """Which libraries read which: GNU's, that torch's wheels bring, the first four; Intel's the last."""
-CROPS, CROP_SAMPLES = 4, 4000
-STEPS = f"""
-import sys, time, torch
-from wavenet_pl.config.tree import load_config
-from wavenet_pl.model import Model
-torch.set_num_threads(int(sys.argv[1]))
-torch.manual_seed(0)
-model = Model(load_config(["unconditional", "small"], ["data.path=x"]), sample_rate=16_000)
-optimizer = torch.optim.AdamW(model.parameters())
-codes = torch.randint(256, ({CROPS}, {CROP_SAMPLES}))
-def step():
-    outputs, _ = model.network(codes)
-    torch.nn.functional.cross_entropy(outputs[..., :-1], codes[:, 1:]).backward()
-    optimizer.step()
-    optimizer.zero_grad()
-step()
-print("ready", flush=True)
-for line in sys.stdin:
-    seconds, steps, began = float(line), 0, time.perf_counter()
-    while time.perf_counter() < began + seconds:
-        step()
-        steps += 1
-    print(steps * {CROPS * CROP_SAMPLES} / (time.perf_counter() - began), flush=True)
-"""
-
-
+SHAPE = Shape(2, 8, 32, 64, crops=4)
+"""The network of the `small` config."""
 LOADS = ("nothing", "busy loops", "a second training")
 """What runs beside the training that is measured: on every core a process that computes, or one just like it."""
 
 
-class Trainer:
-    """A process that trains for as long as it is told to, again and again."""
-
-    def __init__(self, variables: dict[str, str], threads: int) -> None:
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("OMP_", "GOMP_", "KMP_"))
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", STEPS, str(threads)],
-            env={**clean, **variables}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-        )  # fmt: skip
-
-    def __enter__(self) -> Trainer:
-        self._read("ready")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def begin(self, seconds: float) -> None:
-        """Train for so long."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{seconds}\n")
-
-    def end(self) -> float:
-        """Samples a second of the last time, once that is over."""
-        return float(self._read())
-
-    def _read(self, expected: str = "") -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line.startswith(expected) or not line:
-            raise UserError("a process that trains ended early; what it said is above")
-        return line
+def trainer_of(variables: dict[str, str], threads: int) -> Trainer:
+    """A process whose threads wait as these variables say: it loads torch before `wavenet_pl` could say otherwise."""
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))
+    }
+    return Trainer(SHAPE, {**clean, **variables}, threads=threads)
 
 
 @contextmanager
@@ -114,7 +59,7 @@ def measure(load: str, way: dict[str, str], threads: int, repeats: int, seconds:
     found: tuple[list[float], list[float]] = ([], [])
     with ExitStack() as stack:
         trainers = [
-            [stack.enter_context(Trainer(*each)) for _ in range(1 + (load == "a second training"))]
+            [stack.enter_context(trainer_of(*each)) for _ in range(1 + (load == "a second training"))]
             for each in ((way, threads), ({}, len(os.sched_getaffinity(0))))
         ]
         for repeat in range(repeats):
@@ -125,7 +70,7 @@ def measure(load: str, way: dict[str, str], threads: int, repeats: int, seconds:
                     other.begin(1.2 * seconds)
                 with busy() if load == "busy loops" else nullcontext():
                     trainer.begin(seconds)
-                    found[number].append(trainer.end())
+                    found[number].append(trainer.end()["predictions_per_second"])
                 for other in others:
                     other.end()
     return {

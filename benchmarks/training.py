@@ -9,7 +9,6 @@ speed. What the machine can do at all is measured beside: large products of matr
 from __future__ import annotations
 
 import io
-import json
 import os
 import statistics
 import subprocess
@@ -22,31 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.records import Records, build_parser, run, workplace
+from benchmarks.trainers import Shape, Trainer
 from wavenet_pl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A network, and what one step of it is trained on."""
-
-    stacks: int
-    layers: int
-    residual: int
-    skip: int
-    crops: int
-    crop_samples: int = 4000
-
-    @property
-    def multiplications(self) -> int:
-        """For one prediction, forward: each weight of a layer or of the outputs once, and thrice with its gradients."""
-        gates = (
-            self.stacks
-            * self.layers
-            * (2 * self.residual * 2 * self.residual + self.residual * (self.residual + self.skip))
-        )
-        return 3 * (gates + self.skip * self.skip + self.skip * 256)
 
 
 SHAPES = {
@@ -57,47 +35,6 @@ SHAPES = {
 """Layers, residual channels and gate channels give the names; gate channels are twice the residual ones."""
 
 
-class Trainer:
-    """A process that trains for as long as it is told to, again and again."""
-
-    def __init__(self, root: Path, who: str, shape: Shape, precision: str, threads: int) -> None:
-        sizes = [shape.stacks, shape.layers, shape.residual, shape.skip, shape.crops, shape.crop_samples]
-        command = [
-            sys.executable,
-            str(ROOT / "benchmarks" / "training_steps.py"),
-            who,
-            precision,
-            str(threads),
-        ]
-        self._process = subprocess.Popen(
-            [*command, *map(str, sizes)],
-            env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{ROOT}"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-        )  # fmt: skip
-
-    def __enter__(self) -> Trainer:
-        self._read()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def train(self, seconds: float) -> dict[str, float]:
-        """What came out of so much time: predictions a second, and the peak memory."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{seconds}\n")
-        return self._read()
-
-    def _read(self) -> dict[str, float]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise UserError("a process that trains ended early; what it said is above")
-        figures: dict[str, float] = json.loads(line)
-        return figures
-
-
 @dataclass(frozen=True)
 class Row:
     """What is measured, and held against the first row of its shape."""
@@ -106,6 +43,12 @@ class Row:
     precision: str
     root: Path
     checkout: Path | None = None
+
+    def trainer(self, shape: Shape, threads: int) -> Trainer:
+        """A process of it."""
+        variables = {**os.environ, "PYTHONPATH": f"{self.root}{os.pathsep}{ROOT}"}
+        who = str(self.checkout or "ours")
+        return Trainer(shape, variables, who=who, precision=self.precision, threads=threads)
 
 
 def rows_of(args: Namespace, shape: str, before: Path | None) -> Iterator[Row]:
@@ -124,19 +67,18 @@ def measure(
     reference: Row, row: Row, shape: Shape, threads: int, repeats: int, seconds: float
 ) -> dict[str, float]:
     """Medians of a row, and of its ratio to the reference in turns."""
-    found: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
+    figures: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     with ExitStack() as stack:
         trainers = [
-            stack.enter_context(
-                Trainer(each.root, str(each.checkout or "ours"), shape, each.precision, threads)
-            )
+            stack.enter_context(each.trainer(shape, threads))
             for each in ((row,) if row == reference else (row, reference))
         ]
         for repeat in range(repeats):
             for number in (0, 1) if repeat % 2 else (1, 0):  # which of them comes first must not matter
                 if number < len(trainers):
-                    found[number].append(trainers[number].train(seconds))
-    own, other = (found[0], found[-1] or found[0])
+                    trainers[number].begin(seconds)
+                    figures[number].append(trainers[number].end())
+    own, other = (figures[0], figures[-1] or figures[0])
     names = ("predictions_per_second", "memory_mib")
     rate, memory = (statistics.median(each[name] for each in own) for name in names)
     ratios = [mine[names[0]] / its[names[0]] for mine, its in zip(own, other, strict=True)]

@@ -177,7 +177,9 @@ def test_what_is_recomputed_is_what_was_kept() -> None:
 
 
 @pytest.mark.soak  # a minute for the compiler
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # by inductor
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)  # by inductor
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_network_has_the_same_gradients() -> None:
     """In one graph."""

@@ -104,12 +104,15 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train_in_legs(shards: Path, folder: Path, legs: list[tuple[int, int, int]]) -> Path:
-    """Train, on so many ranks with so many workers each, until such a step; then on others from there."""
+    """Train, on so many ranks with so many workers each, until such a step; then on others from there.
+
+    With Muon, which has AdamW for a part of the weights.
+    """
     folder.mkdir()
     for ranks, workers, step in legs:
         train(
             shards, folder, f"data.batch_size={BATCH_SIZE}", f"trainer.devices={ranks}", f"data.num_workers={workers}",
-            f"trainer.max_steps={step}",
+            f"trainer.max_steps={step}", "optim.kind=muon",
         )  # fmt: skip
     return folder
 

@@ -35,6 +35,10 @@ SHAPES = {
 """Layers, residual channels and gate channels give the names; gate channels are twice the residual ones."""
 
 
+WAYS = ("float32", "bfloat16", "recomputed", "compiled")
+"""How ours are trained; the compiler takes minutes for a large network."""
+
+
 @dataclass(frozen=True)
 class Row:
     """What is measured, and held against the first row of its shape."""
@@ -56,7 +60,7 @@ def rows_of(args: Namespace, shape: str, before: Path | None) -> Iterator[Row]:
     if before is not None:
         yield Row("before", "float32", before)
         yield Row("before", "bfloat16", before)
-    for precision in ("float32", "bfloat16", "recomputed", "compiled"):
+    for precision in args.way:
         yield Row("ours", precision, ROOT)
     if shape == "30/64/128":
         for checkout in args.peer:
@@ -132,11 +136,11 @@ def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it all."""
     records = Records(args.json)
     cores = len(os.sched_getaffinity(0))
-    repeats, seconds = (1, 0.5) if args.quick else (5, 4.0)
+    repeats, seconds = (1, 0.5) if args.quick else (5, 3.0)
     shapes = {name: SHAPES[name] for name in args.shape or SHAPES}
     with workplace(args.folder) as folder:
         before = None if args.before is None else checked_out(args.before, folder)
-        for threads in sorted({1, cores}):
+        for threads in args.threads or sorted({1, cores}):
             for dtype in ("float32", "bfloat16"):
                 facts = {
                     "benchmark": "training",
@@ -183,6 +187,10 @@ if __name__ == "__main__":
     parser = build_parser("predictions a second of training steps")
     parser.add_argument("--before", metavar="COMMIT", help="an earlier commit, which is the reference")
     parser.add_argument("--shape", nargs="+", choices=list(SHAPES), help="some of the networks")
+    parser.add_argument("--way", nargs="+", choices=WAYS, default=WAYS, help="some of the ways to train ours")
+    parser.add_argument(
+        "--threads", nargs="+", type=int, metavar="N", help="of torch; by default one, and all"
+    )
     parser.add_argument(
         "--peer", type=Path, action="append", default=[], metavar="CHECKOUT", help="of another implementation"
     )

@@ -1,7 +1,7 @@
 """How fast networks train: predictions a second, of this code, of an earlier commit and of public implementations.
 
 Each row is a process of its own, and is held against the first of its shape, in turns, as a machine may change its
-speed. What the machine can do at all is measured beside: large products of matrices in each type.
+speed. What the machine can do at all is measured between them: products of large matrices in the type of the row.
 
     python benchmarks/training.py --before COMMIT --json training.json --peer CHECKOUT --peer ANOTHER
 """
@@ -12,7 +12,6 @@ import io
 import os
 import statistics
 import subprocess
-import sys
 import tarfile
 from argparse import Namespace
 from collections.abc import Iterator
@@ -85,36 +84,18 @@ def measure(
     own, other = (figures[0], figures[-1] or figures[0])
     names = ("predictions_per_second", "memory_mib")
     rate, memory = (statistics.median(each[name] for each in own) for name in names)
+    shares = [2e-9 * shape.multiplications * each[names[0]] / each["roof_gflops"] for each in own]
     ratios = [mine[names[0]] / its[names[0]] for mine, its in zip(own, other, strict=True)]
     return {
         "predictions_per_second": round(rate),
         "per_thread": round(rate / threads),
         "ratio": statistics.median(ratios),
         "gflops": 2e-9 * shape.multiplications * rate,
+        "roof_gflops": statistics.median(each["roof_gflops"] for each in own),
+        "roof_share": statistics.median(shares),
         "memory_mib": round(memory),
         "memory_ratio": memory / statistics.median(each["memory_mib"] for each in other),
     }
-
-
-ROOF = """
-import sys, time, torch
-torch.set_num_threads(int(sys.argv[1]))
-a, b = (torch.randn(2048, 2048, dtype=getattr(torch, sys.argv[2])) for _ in range(2))
-best = 0.0
-for _ in range(12):
-    began = time.perf_counter()
-    a @ b
-    best = max(best, 2e-9 * 2048**3 / (time.perf_counter() - began))
-print(best)
-"""
-
-
-def roof(dtype: str, threads: int) -> dict[str, float]:
-    """GFLOP/s of products of large matrices."""
-    done = subprocess.run(
-        [sys.executable, "-c", ROOF, str(threads), dtype], capture_output=True, text=True, check=True
-    )
-    return {"gflops": float(done.stdout)}
 
 
 def checked_out(commit: str, folder: Path) -> Path:
@@ -141,15 +122,6 @@ def main(args: Namespace) -> int:
     with workplace(args.folder) as folder:
         before = None if args.before is None else checked_out(args.before, folder)
         for threads in args.threads or sorted({1, cores}):
-            for dtype in ("float32", "bfloat16"):
-                facts = {
-                    "benchmark": "training",
-                    "shape": "roof",
-                    "threads": threads,
-                    "who": "torch",
-                    "precision": dtype,
-                }
-                records.measure(facts, lambda: roof(dtype, threads))  # noqa: B023
             for name, shape in shapes.items():
                 reference, *others = rows_of(args, name, before)
                 for row in (reference, *others):
@@ -167,18 +139,11 @@ def main(args: Namespace) -> int:
 
 def show(records: Records) -> None:
     """A line for each row."""
-    rows = records.of("training")
-    roofs = {(row["threads"], row["precision"]): row["gflops"] for row in rows if row["shape"] == "roof"}
-    for (threads, dtype), gflops in roofs.items():
-        print(f"roof of {dtype}, {threads} threads: {gflops:.0f} GFLOP/s")
-    for row in rows:
-        if row["shape"] == "roof":
-            continue
-        dtype = row["precision"] if row["precision"] == "bfloat16" else "float32"
+    for row in records.of("training"):
         print(
             f"{row['shape']:12s} {row['threads']} threads {row['who']:12s} {row['precision']:10s} "
             f"{row['per_thread']:8,d} predictions/s and thread, {row['ratio']:5.2f} of {row['beside']}, "
-            f"{row['gflops'] / roofs[row['threads'], dtype]:4.0%} of the roof, {row['memory_mib']:6,d} MiB, "
+            f"{row['roof_share']:4.0%} of the roof of {row['roof_gflops']:.0f} GFLOP/s, {row['memory_mib']:6,d} MiB, "
             f"{row['memory_ratio']:4.2f} of it"
         )
 

@@ -23,6 +23,16 @@ from wavenet_pl.config.tree import load_config
 from wavenet_pl.model import Model
 
 
+def roof(dtype: torch.dtype, size: int = 1024) -> float:
+    """GFLOP/s of products of large matrices."""
+    matrix, times = torch.ones(size, size, dtype=dtype), []
+    for _ in range(5):
+        began = time.perf_counter()
+        matrix @ matrix
+        times.append(time.perf_counter() - began)
+    return 2e-9 * size**3 / min(times)
+
+
 def peak_mib() -> float:
     """The most memory that the process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -86,13 +96,19 @@ def main() -> None:
     for _ in range(2):
         step()
     print(json.dumps({}), flush=True)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     for line in sys.stdin:
+        roofs = [roof(dtype)]  # of this very time, as a machine may change its speed
         seconds, steps, began = float(line), 0, time.perf_counter()
         while time.perf_counter() < began + seconds:
             value = step()
             steps += 1
         rate = steps * predictions / (time.perf_counter() - began)
-        figures = {"predictions_per_second": rate, "memory_mib": peak_mib() - before, "loss": value}
+        roofs.append(roof(dtype))
+        figures = {
+            "predictions_per_second": rate, "memory_mib": peak_mib() - before, "loss": value,
+            "roof_gflops": sum(roofs) / 2,
+        }  # fmt: skip
         print(json.dumps(figures), flush=True)
 
 

@@ -162,7 +162,11 @@ class WaveNet(nn.Module):
             outputs = self._project_output(skips_UBS)
             return Trace(as_BCT(first_NBR), tuple(traces), outputs), tuple(new_state)
 
-    @torch.compiler.assume_constant_result
+    def compile(self, *args: Any, **options: Any) -> None:
+        """As torch has it; hooks and layers that are changed afterwards are not seen."""
+        torch.compiler.assume_constant_result(WaveNet._is_plain)  # here, as it loads the compiler
+        super().compile(*args, **options)
+
     def _is_plain(self) -> bool:
         """Whether weights say all that the layers compute."""
         layers: list[Any] = list(self.layers)

@@ -77,6 +77,8 @@ def make_layer(layer: Layer, skips_UBS: Tensor) -> tuple[Any, Tensor]:
 
 
 class _Function(torch.autograd.Function):
+    """`make_layer` for autograd, which sees the sum of skips and the fields of `Layer`."""
+
     @staticmethod
     def forward(ctx: Any, skips_UBS, *given):  # type: ignore[no-untyped-def]
         layer = Layer(*given)
@@ -115,9 +117,7 @@ def _gate(layer: Layer) -> tuple[Tensor, Tensor]:
         filter_NBG, gate_NBG = (half.contiguous() for half in halves)
     else:
         filter_NBG, gate_NBG = map(torch.add, halves, bias.chunk(2, dim=-1))
-    if (
-        filter_NBG.is_cpu and dtype is torch.bfloat16
-    ):  # whose tanh takes four times as long as that of float32
+    if filter_NBG.is_cpu and dtype is torch.bfloat16:  # whose tanh takes longer than that of float32
         return filter_NBG.float().tanh_().to(dtype), gate_NBG.sigmoid_()
     return filter_NBG.tanh_(), gate_NBG.sigmoid_()
 
@@ -143,7 +143,7 @@ def _make(layer: Layer, filter_NBG: Tensor, gate_NBG: Tensor, skips_UBS: Tensor)
 def _gradients(
     layer: Layer, filter_NBG: Tensor, gate_NBG: Tensor, dx_NBR: Any, d_skips_UBS: Tensor, wanted: Layer
 ) -> Layer:
-    """Those that are wanted."""
+    """Those that are wanted; that of x begins with what the residual path hands down."""
     num_made, num_used, begun_MB1, *_ = layer.ask
     begun_with_zeros = wanted if layer.residual_RG1 is None else wanted._replace(x_TBR=False)
     pairs = zip(layer, begun_with_zeros, strict=True)

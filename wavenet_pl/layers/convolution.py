@@ -31,11 +31,7 @@ class CausalConv1d(nn.Conv1d):
     ) -> tuple[Tensor, Tensor]:
         """The last ``num_made`` columns (N, B, D), all if None; and the past for next time."""
         num_made = x_TBC.shape[0] if num_made is None else num_made
-        read, weight_DCK = (x_TBC, past_PBC, self.dilation[0]), self.weight.to(x_TBC.dtype)
-        if num_made == 1:
-            made_NBD = convolve_one(*read, weight_DCK)
-        else:
-            made_NBD = convolve(*read, taps_of(weight_DCK), num_made)
+        made_NBD = convolve(x_TBC, past_PBC, self.dilation[0], self.weight.to(x_TBC.dtype), num_made)
         if self.bias is not None:
             made_NBD = made_NBD + self.bias.to(x_TBC.dtype)
         return made_NBD, self.next_past(x_TBC, past_PBC)
@@ -75,16 +71,18 @@ def rows(x_TBC: Tensor) -> Tensor:
     return x_TBC.flatten(0, 1)
 
 
-def taps_of(weight_DCK: Tensor) -> Tensor:
+def _taps_of(weight_DCK: Tensor) -> Tensor:
     """The matrix of each tap (K, D, C), the earliest first: each lies in one piece, as products want it."""
     return weight_DCK.permute(2, 0, 1).contiguous()
 
 
 def convolve(
-    x_TBC: Tensor, past_PBC: Tensor | None, dilation: int, taps_KDC: Tensor, num_made: int
+    x_TBC: Tensor, past_PBC: Tensor | None, dilation: int, weight_DCK: Tensor, num_made: int
 ) -> Tensor:
     """The last columns (N, B, D) of a causal convolution without its bias."""
-    num_taps = taps_KDC.shape[0]
+    if num_made == 1:
+        return _convolve_one(x_TBC, past_PBC, dilation, weight_DCK)
+    taps_KDC, num_taps = _taps_of(weight_DCK), weight_DCK.shape[2]
     made_NBD = project(x_TBC[x_TBC.shape[0] - num_made :], taps_KDC[-1], None)
     for back in range(1, num_taps):
         for first, _, source in _sources(x_TBC, past_PBC, num_made, back * dilation):
@@ -93,7 +91,7 @@ def convolve(
     return made_NBD
 
 
-def convolve_one(x_TBC: Tensor, past_PBC: Tensor | None, dilation: int, weight_DCK: Tensor) -> Tensor:
+def _convolve_one(x_TBC: Tensor, past_PBC: Tensor | None, dilation: int, weight_DCK: Tensor) -> Tensor:
     """The last column (1, B, D), as generation makes one after another: no weight is copied for it."""
     columns = [_column(x_TBC, past_PBC, back * dilation) for back in reversed(range(weight_DCK.shape[2]))]
     return project(torch.stack(columns, dim=2).flatten(1)[None], weight_DCK.flatten(1), None)
@@ -104,12 +102,12 @@ def convolve_back(
     x_TBC: Tensor,
     past_PBC: Tensor | None,
     dilation: int,
-    taps_KDC: Tensor,
+    weight_DCK: Tensor,
     d_weight_DCK: Tensor | None,
     dx_TBC: Tensor | None,
 ) -> None:
     """Adds the gradients of the weights and of the input to what is there, where they are wanted."""
-    num_taps = taps_KDC.shape[0]
+    taps_KDC, num_taps = _taps_of(weight_DCK), weight_DCK.shape[2]
     for back in range(num_taps):
         tap = num_taps - 1 - back
         for first, begin, source in _sources(x_TBC, past_PBC, d_NBD.shape[0], back * dilation):

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from wavenet_pl.layers.columns import last_columns
-from wavenet_pl.layers.convolution import convolve, convolve_back, convolve_one, project, rows, taps_of
+from wavenet_pl.layers.convolution import convolve, convolve_back, project, rows
 
 
 class Ask(NamedTuple):
@@ -105,11 +105,7 @@ def _gate(layer: Layer) -> tuple[Tensor, Tensor]:
     bias, condition_GH = layer.typed(layer.bias_G), layer.typed(layer.condition_GH1)
     if told_TBH is not None and 1 in (num_made, told_TBH.shape[0]):  # one column of it for all that are made
         bias, told_TBH = project(last_columns(told_TBH, 1), condition_GH, bias), None
-    weight_GRK = layer.weight_GRK.to(dtype)
-    if num_made == 1:  # as in generation
-        z_NBG = convolve_one(*layer.reads, weight_GRK)
-    else:
-        z_NBG = convolve(*layer.reads, taps_of(weight_GRK), num_made)
+    z_NBG = convolve(*layer.reads, layer.weight_GRK.to(dtype), num_made)
     if told_TBH is not None:
         rows(z_NBG).addmm_(rows(last_columns(told_TBH, num_made)), condition_GH.t())
     halves = z_NBG.chunk(2, dim=2)
@@ -168,8 +164,7 @@ def _gradients(
     dz_NBG = _gate_back(d_gated_NBG, filter_NBG, gate_NBG)
     _add_sum(d.bias_G, dz_NBG)
     d_read_TBR = d.x_TBR if layer.read_TBR is None else d.read_TBR
-    taps_KGR = taps_of(layer.weight_GRK.to(dz_NBG.dtype))
-    convolve_back(dz_NBG, *layer.reads, taps_KGR, d.weight_GRK, d_read_TBR)
+    convolve_back(dz_NBG, *layer.reads, layer.weight_GRK.to(dz_NBG.dtype), d.weight_GRK, d_read_TBR)
     told_TBH = layer.condition_TBH
     if told_TBH is not None:
         if told_TBH.shape[0] == 1:  # one column for all that are made

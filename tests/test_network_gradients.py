@@ -20,6 +20,7 @@ from tests.test_gradients import train
 from wavenet_pl.codec import LinearCodec
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
+from wavenet_pl.layers.convolution import product_over_rows
 from wavenet_pl.model import Model
 from wavenet_pl.network import NetworkConfig, WaveNet
 
@@ -56,6 +57,22 @@ def assert_same(found: list[Any], expected: list[Any], dtype: torch.dtype) -> No
     for one, other in zip(found, expected, strict=True):
         size = other.abs().max().clamp(min=1e-30)
         assert float((one - other).abs().max() / size) < WORST[dtype]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 100, 101])
+def test_gradient_of_a_matrix_is_that_of_all_its_rows_however_threads_share_them(
+    threads: int, num_rows: int
+) -> None:
+    d_ND, read_NC = torch.randn(2, num_rows, 4, dtype=torch.float64).unbind()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        product_DC = product_over_rows(d_ND, read_NC)
+    finally:
+        torch.set_num_threads(before)
+    expected_DC = (d_ND[:, :, None] * read_NC[:, None]).sum(0)
+    torch.testing.assert_close(product_DC, expected_DC, rtol=1e-12, atol=1e-12)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,6 +1,7 @@
 """Causal convolutions over rows: a shift in time is a slice, and a convolution a few matrix products.
 
-Shapes: T columns of time that come in, N the last of them that are made, B batch, P past, C and D channels, K taps.
+Shapes: T columns of time that come in, N the last of them that are made, B batch, P past, C and D channels, K taps; of
+products over rows N rows, J shares of them.
 """
 
 from __future__ import annotations
@@ -71,6 +72,22 @@ def rows(x_TBC: Tensor) -> Tensor:
     return x_TBC.flatten(0, 1)
 
 
+def product_over_rows(d_ND: Tensor, read_NC: Tensor) -> Tensor:
+    """The gradient (D, C) of a matrix that made rows of others: their outer products, summed over many rows.
+
+    Each thread sums rows of its own: torch by itself shares out the few elements of the result, which is slower.
+    """
+    num_rows, num_shares = d_ND.shape[0], torch.get_num_threads() if d_ND.is_cpu else 1
+    each = num_rows // num_shares
+    if num_shares == 1 or each == 0:
+        return d_ND.t() @ read_NC
+    d_JND, read_JNC = (x[: each * num_shares].reshape(num_shares, each, -1) for x in (d_ND, read_NC))
+    shares_JDC = d_JND.mT @ read_JNC
+    rest = num_rows - each * num_shares
+    left_DC = d_ND[num_rows - rest :].t() @ read_NC[num_rows - rest :]
+    return shares_JDC.sum(0, dtype=torch.promote_types(d_ND.dtype, torch.float32)) + left_DC
+
+
 def _taps_of(weight_DCK: Tensor) -> Tensor:
     """The matrix of each tap (K, D, C), the earliest first: each lies in one piece, as products want it."""
     return weight_DCK.permute(2, 0, 1).contiguous()
@@ -113,7 +130,7 @@ def convolve_back(
         for first, begin, source in _sources(x_TBC, past_PBC, d_NBD.shape[0], back * dilation):
             d_rows = rows(d_NBD[first : first + source.shape[0]])
             if d_weight_DCK is not None:
-                d_weight_DCK[:, :, tap] += d_rows.t() @ rows(source)
+                d_weight_DCK[:, :, tap] += product_over_rows(d_rows, rows(source))
             if dx_TBC is not None and begin >= 0:
                 rows(dx_TBC[begin : begin + source.shape[0]]).addmm_(d_rows, taps_KDC[tap])
 

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from wavenet_pl.layers.columns import last_columns
-from wavenet_pl.layers.convolution import convolve, convolve_back, project, rows
+from wavenet_pl.layers.convolution import convolve, convolve_back, product_over_rows, project, rows
 
 
 class Ask(NamedTuple):
@@ -157,7 +156,7 @@ def _gradients(
         _add_product(d.residual_RG1, dx_NBR, gated_NBG)
         _add_sum(d.bias_R, dx_NBR)
         if wanted.x_TBR:
-            d = d._replace(x_TBR=F.pad(dx_NBR, (0, 0, 0, 0, layer.x_TBR.shape[0] - num_made, 0)))
+            d = d._replace(x_TBR=_after_zeros(dx_NBR, layer.x_TBR.shape[0]))
     used = slice(num_made - num_used, None)
     rows(d_gated_NBG[used]).addmm_(rows(d_skips_UBS), layer.typed(layer.skip_SG1))
     _add_product(d.skip_SG1, d_skips_UBS, gated_NBG[used])
@@ -176,25 +175,36 @@ def _gradients(
     return d
 
 
+def _after_zeros(x_NBC: Tensor, num_columns: int) -> Tensor:
+    """As the last of so many columns (T, B, C): one copy, where `F.pad` would fill all of it with zeros first."""
+    first = num_columns - x_NBC.shape[0]
+    padded_TBC = x_NBC.new_empty(num_columns, *x_NBC.shape[1:])
+    padded_TBC[:first].zero_()
+    padded_TBC[first:] = x_NBC
+    return padded_TBC
+
+
 def _gate_back(d_gated_NBG: Tensor, filter_NBG: Tensor, gate_NBG: Tensor) -> Tensor:
-    """The gradient (N, B, G) of what filter and gate are made of, side by side: products are faster the wider."""
+    """The gradient (N, B, G) of what filter and gate are made of, side by side: products are faster the wider.
+
+    What comes in is not the same afterwards: only the last of its operations goes through halves of rows.
+    """
     num_made, batch, half = d_gated_NBG.shape
     dz_NBG = d_gated_NBG.new_empty(num_made, batch, 2 * half)
     d_filter_NBG, d_gate_NBG = dz_NBG.chunk(2, dim=2)
-    torch.mul(d_gated_NBG, gate_NBG, out=d_filter_NBG)
-    torch.mul(d_gated_NBG, filter_NBG, out=d_gate_NBG)
-    torch.ops.aten.tanh_backward.grad_input(d_filter_NBG, filter_NBG, grad_input=d_filter_NBG)
-    torch.ops.aten.sigmoid_backward.grad_input(d_gate_NBG, gate_NBG, grad_input=d_gate_NBG)
+    torch.ops.aten.tanh_backward.grad_input(d_gated_NBG * gate_NBG, filter_NBG, grad_input=d_filter_NBG)
+    torch.ops.aten.sigmoid_backward.grad_input(d_gated_NBG.mul_(filter_NBG), gate_NBG, grad_input=d_gate_NBG)
     return dz_NBG
 
 
 def _add_product(d_DC1: Any, d_made_NBD: Tensor, read_NBC: Tensor) -> None:
     """Adds to the gradient of a weight of one tap, if that is wanted."""
     if d_DC1 is not None:
-        d_DC1[:, :, 0] += rows(d_made_NBD).t() @ rows(read_NBC)
+        d_DC1[:, :, 0] += product_over_rows(rows(d_made_NBD), rows(read_NBC))
 
 
 def _add_sum(d_D: Any, d_made_NBD: Tensor) -> None:
     """Adds to the gradient of a bias, if that is wanted."""
     if d_D is not None:
-        d_D += rows(d_made_NBD).sum(0)
+        # As a product, which torch shares out between threads better than a sum.
+        d_D += (d_made_NBD.new_ones(1, d_made_NBD.shape[0] * d_made_NBD.shape[1]) @ rows(d_made_NBD))[0]

@@ -10,11 +10,11 @@ import soundfile
 
 from tests.adaptation.voices import NEW, make_base, new_config, write_base_set, write_new_set
 from tests.data_prep.corpus import prepare
-from tests.evaluation.judges import DEMO, needs, speech
+from tests.evaluation.installed import DEMO, needs, speech
 from wavenet_pl.adaptation.clips import KINDS, ClipSet, make_set, similarities
 from wavenet_pl.adaptation.data import AdaptationData
 from wavenet_pl.config.training import SamplesConfig
-from wavenet_pl.evaluation.voices import VoiceJudge
+from wavenet_pl.evaluation.judges.voices import VoiceJudge
 from wavenet_pl.shards.index import load_index, shard_storage
 from wavenet_pl.shards.split import Split
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.evaluation.judges import needs, speech
+from tests.evaluation.installed import needs, speech
 from tests.shards.made import make_frames
 from wavenet_pl.evaluation.clips import Clip
-from wavenet_pl.evaluation.judging import Judgement, judge_clips
+from wavenet_pl.evaluation.judging import Judgement, english_recordings, judge_clips
 from wavenet_pl.inputs.known import build_inputs
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.inputs.notes import Notes
@@ -77,10 +80,15 @@ def beside(split: Split, *positions: int, shift: int = 0) -> list[Clip]:
     ]
 
 
-def judge(inputs: tuple[str, ...], split: Split, clips: list[Clip]) -> list[Judgement]:
+def judge(
+    inputs: tuple[str, ...], split: Split, clips: list[Clip], english: Collection[int] = ()
+) -> list[Judgement]:
     """All recordings were scored."""
     told: list[float] = []
-    found = judge_clips(build_inputs(inputs, LABELS), split, range(len(split)), clips, told.append)
+    found = judge_clips(
+        build_inputs(inputs, LABELS), split, range(len(split)), clips, told.append,
+        through_codec=lambda audio: audio, english=english,
+    )  # fmt: skip
     assert told == sorted(told)
     return found
 
@@ -90,25 +98,52 @@ def judge(inputs: tuple[str, ...], split: Split, clips: list[Clip]) -> list[Judg
     [
         ((), ["Voices"]),
         (("speaker",), ["Voices"]),
-        (("mel",), ["Voices"]),
+        (("mel",), ["Resynthesis", "Voices"]),
         (("notes",), ["Notes"]),
         (("notes", "speaker"), ["Notes", "Voices"]),
     ],
 )
 def test_what_is_not_installed_is_one_line_for_each_judge(split, monkeypatch, inputs, titles):
-    for name in ("resemblyzer", "onnxruntime"):
+    for name in ("resemblyzer", "onnxruntime", "pystoi", "pesq", "pocketsphinx"):
         monkeypatch.setitem(sys.modules, name, None)  # as where there is none
     found = judge(inputs, split, beside(split, 0, 1))
     assert [judgement.title.split(",")[0] for judgement in found] == titles
-    assert all(not judgement.measures and len(judgement.remarks) == 1 for judgement in found)
-    assert all("judged; run `pip install" in judgement.remarks[0] for judgement in found)
+    for judgement in found:
+        resynthesis = judgement.title.startswith("Resynthesis")
+        assert bool(judgement.measures) == resynthesis, "what needs no package"
+        assert len(judgement.remarks) == (3 if resynthesis else 1)
+        assert all("; run `pip install" in remark for remark in judgement.remarks)
+
+
+@needs("pocketsphinx")
+def test_words_are_judged_where_english_is_known_to_be_spoken(split):
+    clips = beside(split, 0, 1)  # allison_en, june_fr
+    names = {measure.name for measure in judge(("mel",), split, clips, english=[0])[0].measures}
+    assert {"words understood, share", "word errors, share"} <= names
+    [resynthesis, _] = judge(("mel",), split, clips, english=[2])
+    assert not {measure.name for measure in resynthesis.measures} & {"word errors, share"}
+    assert any("none of these recordings is known to be English" in each for each in resynthesis.remarks)
+
+
+def test_the_language_is_that_of_the_recordings_table_or_the_one_that_is_said(split):
+    spoken = copy(split)
+    spoken.labels = Labels({"lang": ("cs", "en-GB")})
+    spoken.stored = [
+        each._replace(recording=replace(each.recording, rows={"lang": rows}))
+        for each, rows in zip(split.stored, [(0,), (1,), (), (0,), (1,)], strict=False)
+    ]
+    assert english_recordings(spoken, None) == {1, 4}
+    assert english_recordings(spoken, "en") == {1, 2, 4}
+    assert english_recordings(split, None) == english_recordings(split, "fr") == frozenset()
+    assert english_recordings(split, "EN_us") == set(range(len(split)))
 
 
 def test_no_clips_are_not_judged(split):
     assert judge(("speaker",), split, []) == []
     [clip] = beside(split, 0)
     speaker = build_inputs(("speaker",), LABELS)
-    assert judge_clips(speaker, split, [1, 2], [clip], lambda share: None) == [], "it could not be read"
+    found = judge_clips(speaker, split, [1, 2], [clip], lambda share: None, through_codec=lambda audio: audio)
+    assert found == [], "it could not be read"
 
 
 @needs("resemblyzer")

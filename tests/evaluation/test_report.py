@@ -24,8 +24,8 @@ from tests.shards.made import write_shard_set
 from wavenet_pl.evaluation.baselines import Baselines
 from wavenet_pl.evaluation.clips import Clip, Speed
 from wavenet_pl.evaluation.context import ContextPoint, list_contexts
+from wavenet_pl.evaluation.judges.likeness import Measure
 from wavenet_pl.evaluation.judging import Judgement
-from wavenet_pl.evaluation.likeness import Measure
 from wavenet_pl.evaluation.report import render, write_report
 from wavenet_pl.evaluation.results import Results, Subject
 from wavenet_pl.evaluation.scoring import Score

@@ -14,8 +14,8 @@ from wavenet_pl.audio.pictures import save_spectrograms
 from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.evaluation.clips import make_clips
-from wavenet_pl.evaluation.likeness import cosines
-from wavenet_pl.evaluation.voices import VoiceJudge
+from wavenet_pl.evaluation.judges.likeness import cosines
+from wavenet_pl.evaluation.judges.voices import VoiceJudge
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 from wavenet_pl.shards.split import Split

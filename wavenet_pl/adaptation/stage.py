@@ -21,7 +21,7 @@ from wavenet_pl.adaptation.results import Beginning, Forgetting, Results
 from wavenet_pl.adaptation.stop import HeldOutStop
 from wavenet_pl.config.tree import Config
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.voices import VoiceJudge
+from wavenet_pl.evaluation.judges.voices import VoiceJudge
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval

@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--count", type=int, help="clips to generate, in one batch; 0 for none (default: %(default)s)"
     )
     parser.add_argument("--seconds", type=positive, help="length of each clip (default: %(default)g)")
+    parser.add_argument("--temperature", type=float, help="of the clips (default: %(default)g)")
+    parser.add_argument(
+        "--lang", metavar="CODE",
+        help="what is spoken where the table lang does not say it; words are judged where that is en",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, help="another seed draws others of all (default: %(default)s)")
     parser.add_argument(
         "--threads",

@@ -61,9 +61,10 @@ def make_clips(
     count: int,
     seed: int,
     progress: OnProgress,
+    temperature: float = 1.0,
     choice: Choice | None = None,
 ) -> tuple[list[Clip], Speed]:
-    """Generate from nothing but the condition, at temperature 1, in one batch.
+    """Generate from nothing but the condition, in one batch.
 
     The counterparts are recordings drawn by seed; those that last as long come first, and come again where there are
     fewer than clips.
@@ -80,7 +81,10 @@ def make_clips(
         if condition is not None and condition.shape[2] > 1:
             columns = zip(condition, begins, strict=True)
             condition = torch.stack([each_HT.roll(-begin, dims=1) for each_HT, begin in columns])
-    draw, engine = Draw(seed=seed, clips=tuple(range(count))), model.build_engine(choice)
+    draw, engine = (
+        Draw(temperature=temperature, seed=seed, clips=tuple(range(count))),
+        model.build_engine(choice),
+    )
     pieces, done, began = [], 0, time.monotonic()
     for piece in model.stream_codes(samples, draw, condition=condition, engine=engine):
         pieces.append(piece.cpu())

@@ -14,7 +14,7 @@ from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.evaluation.baselines import baselines_of
 from wavenet_pl.evaluation.clips import make_clips
 from wavenet_pl.evaluation.context import measure_context
-from wavenet_pl.evaluation.judging import judge_clips
+from wavenet_pl.evaluation.judging import english_recordings, judge_clips
 from wavenet_pl.evaluation.options import EvaluationOptions
 from wavenet_pl.evaluation.results import Results, Subject
 from wavenet_pl.evaluation.sample import draw_recordings
@@ -80,7 +80,6 @@ class Evaluation:
             ) from None
         self._check(index, path)
         check_inputs(path, index, model.input_names)
-        labels = index.labels.of(model.input_names)
         storage, shards = shard_storage(index, path), index.splits[options.split]
         drawn = draw_recordings(
             shards, seed=options.seed, max_samples=round(options.max_seconds * index.sample_rate)
@@ -98,7 +97,8 @@ class Evaluation:
             recordings=sum(len(shard.recordings) for shard in shards),
             seconds=index.seconds(options.split),
         )
-        recordings = Split(drawn, storage, index.sample_rate, labels)
+        recordings = Split(drawn, storage, index.sample_rate, index.labels)
+        self._english = english_recordings(recordings, options.lang)
         if model.inputs:
             recordings = recordings.relabelled(model.labels, path, run)
         train = index.splits.get("train")
@@ -139,11 +139,14 @@ class Evaluation:
                 with stage("clips") as report:
                     results.clips, results.speed = make_clips(
                         model, split, seconds=options.seconds, count=options.count, seed=options.seed, progress=report,
-                        choice=Choice(threads=options.threads),
+                        temperature=options.temperature, choice=Choice(threads=options.threads),
                     )  # fmt: skip
                 scored = [each.position for each in results.scores]
                 with stage("judges") as report:
-                    results.judgements = judge_clips(model.inputs, split, scored, results.clips, report)
+                    results.judgements = judge_clips(
+                        model.inputs, split, scored, results.clips, report, through_codec=model.through_codec,
+                        english=self._english,
+                    )  # fmt: skip
         results.complete = True
 
     def _score(self, report: Callable[[float], None]) -> None:

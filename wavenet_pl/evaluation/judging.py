@@ -1,25 +1,29 @@
-"""What trained networks hear in generated clips: whose voice, and which keys; each beside recordings and chance."""
+"""What judges hear in generated clips: whose voice, which keys, which words; each beside recordings and chance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.clips import Clip
-from wavenet_pl.evaluation.hearing import NoteJudge, compare_keys, condition_keys
-from wavenet_pl.evaluation.likeness import Embeddings, Measure
+from wavenet_pl.evaluation.clips import Audio, Clip
+from wavenet_pl.evaluation.judges.likeness import Embeddings, Measure
+from wavenet_pl.evaluation.judges.notes import NoteJudge, compare_keys, condition_keys
+from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
+from wavenet_pl.evaluation.judges.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
 from wavenet_pl.evaluation.scoring import OnProgress
-from wavenet_pl.evaluation.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
 from wavenet_pl.files.foreign import printable
 from wavenet_pl.inputs.input import Input
 from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.inputs.speaker import Speaker
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.split import Split
+
+LANGUAGE = "lang"
+"""Table that says which language is spoken, as codes such as en."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,18 @@ class Judgement:
 
 
 def judge_clips(
-    inputs: Sequence[Input], split: Split, scored: Sequence[int], clips: Sequence[Clip], progress: OnProgress
+    inputs: Sequence[Input],
+    split: Split,
+    scored: Sequence[int],
+    clips: Sequence[Clip],
+    progress: OnProgress,
+    *,
+    through_codec: Callable[[Audio], Audio],
+    english: Collection[int] = (),
 ) -> list[Judgement]:
     """By ear, as far as the judges are installed: notes where the model has notes as an input, else voices.
+
+    Where an input says what the recording sounds like, the clips are compared with it.
 
     Args:
         inputs: of the model.
@@ -43,6 +56,8 @@ def judge_clips(
         scored: positions of recordings that can be read.
         clips: generated, beside their recordings.
         progress: takes the share that is done.
+        through_codec: audio as the model's codec gives it back.
+        english: positions of recordings in which English is spoken.
     """
     positions = {split[position].key: position for position in scored}
     pairs = [(clip, positions[clip.key]) for clip in clips if clip.key in positions and len(clip.recorded)]
@@ -52,6 +67,9 @@ def judge_clips(
     notes = next((each for each in inputs if isinstance(each, Notes)), None)
     has_voice = "voice" in heard_as
     judged = []
+    if any(each.resynthesises for each in inputs):
+        judge = ResynthesisJudge(split.sample_rate, through_codec)
+        judged.append(_resynthesis(judge, pairs, english, progress))
     if notes is not None:
         judged.append(_judged("Notes, heard by basic-pitch", lambda: _notes(notes, split, pairs, progress)))
     if notes is None or has_voice:
@@ -69,6 +87,42 @@ def _judged(title: str, judge: Callable[[], tuple[list[Measure], list[str]]]) ->
     except UserError as missing:
         return Judgement(title, remarks=(str(missing),))
     return Judgement(title, tuple(measures), tuple(remarks))
+
+
+def _resynthesis(
+    judge: ResynthesisJudge,
+    pairs: Sequence[tuple[Clip, int]],
+    english: Collection[int],
+    progress: OnProgress,
+) -> Judgement:
+    remarks = list(judge.missing)
+    if judge.words and not any(position in english for _, position in pairs):
+        remarks.append(
+            "no words are judged: none of these recordings is known to be English; say so with --lang en, or in a "
+            f"column {LANGUAGE} of metadata.csv and `wavenet-pl prepare --tables {LANGUAGE}`"
+        )
+    compared = [Pair(clip.recorded, clip.generated, position in english) for clip, position in pairs]
+    return Judgement(
+        "Resynthesis, beside the recordings that went through the codec, and noise",
+        tuple(judge.judge(compared, progress)), tuple(remarks),
+    )  # fmt: skip
+
+
+def english_recordings(split: Split, language: str | None) -> frozenset[int]:
+    """Positions of the recordings in which English is spoken.
+
+    Args:
+        split: whose table of languages counts, where it has one.
+        language: of the recordings that it says nothing of.
+    """
+    names = split.labels.tables.get(LANGUAGE, ())
+    spoken = (
+        [names[row] for row in split[position].rows.get(LANGUAGE, ())] or [language or ""]
+        for position in range(len(split))
+    )
+    return frozenset(
+        position for position, each in enumerate(spoken) if any(name.lower()[:2] == "en" for name in each)
+    )
 
 
 def _notes(

@@ -24,6 +24,10 @@ class EvaluationOptions:
     """Clips to generate, in one batch."""
     seconds: float = 2.0
     """Length of each clip."""
+    temperature: float = 1.0
+    """Of the clips: 1 draws from the model, below 1 is more cautious."""
+    lang: str | None = None
+    """Language of the recordings whose table lang says nothing, such as en: words are judged in English only."""
     seed: int = 0
     """Another seed draws others of all."""
     threads: int | None = None
@@ -41,6 +45,8 @@ class EvaluationOptions:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UserError(f"{name} is {value}, expected {lowest} or more")
+        if not 0 <= self.temperature < float("inf"):
+            raise UserError(f"temperature is {self.temperature}, expected a number from 0")
         for name in ("max_seconds", "seconds"):
             if not 0 < (value := getattr(self, name)) < float("inf"):
                 raise UserError(f"{name} is {value}, expected a number above 0")

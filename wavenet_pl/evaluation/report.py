@@ -24,8 +24,8 @@ from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.context import TOLERANCE, effective_receptive_field
 from wavenet_pl.evaluation.curve import lay_out_curve
+from wavenet_pl.evaluation.judges.likeness import shown
 from wavenet_pl.evaluation.judging import Judgement
-from wavenet_pl.evaluation.likeness import shown
 from wavenet_pl.evaluation.results import Results
 from wavenet_pl.evaluation.scoring import Group, gaps
 from wavenet_pl.files.durable import write_durably

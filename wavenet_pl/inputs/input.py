@@ -42,6 +42,8 @@ class Input(ABC):
     """Of the input, of its table or frames in an index, and of its fields in a batch."""
     heard_as: ClassVar[str] = ""
     """What a judge of clips hears of it: voice or notes; empty for nothing."""
+    resynthesises: ClassVar[bool] = False
+    """Whether a clip that is conditioned on it should be the recording that it was made of."""
     metavar: ClassVar[str]
     """What its option of `wavenet-pl generate` takes."""
     help: ClassVar[str]

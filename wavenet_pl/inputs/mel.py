@@ -31,6 +31,7 @@ class Mel(Frames):
 
     name = "mel"
     heard_as = "voice"
+    resynthesises = True
     dtype = "float16"
     bounds = (0, 1)
     metavar = "FILE"

@@ -21,8 +21,10 @@ KNOWN_BAD = {
 }
 KNOWN_BAD["pytorch-lightning"] = KNOWN_BAD["lightning"]
 REINSTALL = "`pip install -e .` in the repository"
-INSTALL_JUDGES = "`pip install -e '.[evaluate]'` in the repository"
+INSTALL_EVALUATE = "`pip install -e '.[evaluate]'` in the repository"
 """The optional networks that `evaluate` judges clips with."""
+INSTALL_JUDGES = "`pip install -e '.[judges]'` in the repository"
+"""The optional judges of resynthesised speech."""
 
 Installed = Callable[[str], "str | None"]
 """Package name -> installed version, None where it is not installed."""

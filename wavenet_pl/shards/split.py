@@ -49,7 +49,9 @@ class Split:
         self._row_sets: dict[str, list[tuple[int, ...]]] = {}
 
     def relabelled(self, labels: Labels, mine: str, others: str) -> Split:
-        """The same recordings with a model's rows of all tables, looked up by name; frames have to be the model's.
+        """The same recordings with a model's rows of its tables, looked up by name; its frames have to be theirs.
+
+        What the model has no use for stays as it is.
 
         Args:
             labels: of the model.
@@ -59,22 +61,24 @@ class Split:
         Raises:
             UserError: the model does not know a name, or is conditioned on other frames; names both sides.
         """
+        own = self.labels.of([*labels.tables, *labels.frames])
         tables = {
-            name: labels.tables[name] if set(names) <= set(labels.tables.get(name, ())) else names
-            for name, names in self.labels.tables.items()
+            name: labels.tables[name] if set(names) <= set(labels.tables[name]) else names
+            for name, names in own.tables.items()
         }
-        labels.check_same(replace(self.labels, tables=tables), others, mine)
+        labels.check_same(replace(own, tables=tables), others, mine)
         moved = {
-            name: [labels.tables[name].index(each) for each in names]
-            for name, names in self.labels.tables.items()
+            name: [labels.tables[name].index(each) for each in names] for name, names in own.tables.items()
         }
         return self._with_rows(
             lambda recording: {
-                name: tuple(sorted(moved[name][row] for row in rows))
+                name: tuple(sorted(moved[name][row] for row in rows)) if name in moved else rows
                 for name, rows in recording.rows.items()
-                if name in moved
             },
-            labels,
+            Labels(
+                {**self.labels.tables, **labels.tables},
+                {**self.labels.frames, **labels.frames},
+            ),
         )
 
     def with_row(self, table: str, row: int) -> Split:

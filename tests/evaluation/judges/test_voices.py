@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.evaluation.judges import needs, speech
+from tests.evaluation.installed import needs, speech
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.likeness import frechet_distance
-from wavenet_pl.evaluation.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
+from wavenet_pl.evaluation.judges.likeness import frechet_distance
+from wavenet_pl.evaluation.judges.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
 
 
 def turned(*degrees: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from wavenet_pl.evaluation.likeness import Measure, cosines, frechet_distance
+from wavenet_pl.evaluation.judges.likeness import Measure, cosines, frechet_distance
 from wavenet_pl.numbers.intervals import Interval
 
 

@@ -16,9 +16,9 @@ import torch
 from wavenet_pl.audio.midi import NUM_KEYS, PEDAL_DOWN
 from wavenet_pl.audio.resampling import resample
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.likeness import Measure
+from wavenet_pl.evaluation.judges.likeness import Measure
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
-from wavenet_pl.runs.versions import INSTALL_JUDGES
+from wavenet_pl.runs.versions import INSTALL_EVALUATE
 
 Keys = npt.NDArray[np.bool_]
 """(J, K) which keys sound when."""
@@ -46,13 +46,13 @@ class NoteJudge:
         spec = find_spec("basic_pitch")
         if spec is None or not spec.submodule_search_locations:
             raise UserError(
-                f"basic-pitch is not installed, so no notes are judged; run {INSTALL_JUDGES} and {_INSTALL}"
+                f"basic-pitch is not installed, so no notes are judged; run {INSTALL_EVALUATE} and {_INSTALL}"
             )
         try:
             import onnxruntime
         except ImportError as error:
             raise UserError(
-                f"onnxruntime cannot be imported ({error}), so no notes are judged; run {INSTALL_JUDGES}"
+                f"onnxruntime cannot be imported ({error}), so no notes are judged; run {INSTALL_EVALUATE}"
             ) from None
         weights = Path(spec.submodule_search_locations[0]) / "saved_models/icassp_2022/nmp.onnx"
         if not weights.is_file():

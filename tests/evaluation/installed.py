@@ -13,7 +13,7 @@ DEMO = Path(__file__).resolve().parents[2] / "data_prep/demo"
 
 
 def needs(*packages: str) -> pytest.MarkDecorator:
-    """A mark for tests of what is installed by the extra `evaluate` only."""
+    """A mark for tests of what only extras install: `evaluate` and `pesq`."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     return pytest.mark.skipif(
         bool(missing),

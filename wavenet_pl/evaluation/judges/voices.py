@@ -14,9 +14,9 @@ import torch
 
 from wavenet_pl.audio.resampling import resample
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.likeness import Embeddings, Measure, cosines, frechet_distance
+from wavenet_pl.evaluation.judges.likeness import Embeddings, Measure, cosines, frechet_distance
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
-from wavenet_pl.runs.versions import INSTALL_JUDGES
+from wavenet_pl.runs.versions import INSTALL_EVALUATE
 
 FEWEST_CLIPS = 16
 """For a Frechet distance. Of speech, 16 clips of one speaker are further from those of five than these are among
@@ -42,7 +42,7 @@ class VoiceJudge:
                 self._encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
         except ImportError as error:
             raise UserError(
-                f"Resemblyzer cannot be imported ({error}), so no voices are judged; run {INSTALL_JUDGES}"
+                f"Resemblyzer cannot be imported ({error}), so no voices are judged; run {INSTALL_EVALUATE}"
             ) from None
         self._package = resemblyzer
 

@@ -9,10 +9,10 @@ from importlib.machinery import ModuleSpec
 import numpy as np
 import pytest
 
-from tests.evaluation.judges import needs
+from tests.evaluation.installed import needs
 from wavenet_pl.audio.midi import LOWEST_KEY, Score, piano_roll
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.hearing import NoteJudge, compare_keys, condition_keys
+from wavenet_pl.evaluation.judges.notes import NoteJudge, compare_keys, condition_keys
 
 RATE, HOP = 16_000, 64
 
@@ -96,7 +96,7 @@ def test_agreement_is_counted_over_frames_and_keys():
 
 def test_what_is_not_installed_is_said_with_what_to_do(monkeypatch, tmp_path):
     def find(spec: ModuleSpec | None) -> None:
-        monkeypatch.setattr("wavenet_pl.evaluation.hearing.find_spec", lambda name: spec)
+        monkeypatch.setattr("wavenet_pl.evaluation.judges.notes.find_spec", lambda name: spec)
 
     find(None)
     with pytest.raises(UserError, match=r"basic-pitch is not installed.*--no-deps basic-pitch==0\.4\.0"):

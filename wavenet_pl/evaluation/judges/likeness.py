@@ -6,7 +6,9 @@ Shapes: N clips, D numbers of an embedding.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,18 @@ import numpy.typing as npt
 from wavenet_pl.numbers.intervals import Interval
 
 Embeddings = npt.NDArray[np.float64]
+
+
+class Tally(NamedTuple):
+    """What one clip adds to a mean over clips."""
+
+    total: float
+    number: float
+    """Of what is added up: frames, words or the clip itself; 0 where there is nothing to compare."""
+
+
+Compare = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], int], Tally]
+"""Takes a recording, a clip of the same length and their sample rate."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,132 @@
+"""How like its recording a resynthesised clip is: each measure between what the codec alone costs and noise.
+
+Shapes: T samples, J frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.judges.intelligibility import intelligibility, quality
+from wavenet_pl.evaluation.judges.likeness import Compare, Measure, Tally
+from wavenet_pl.evaluation.judges.pitch import pitch_error, voicing_error
+from wavenet_pl.evaluation.judges.spectra import log_spectral_distance, mel_cepstral_distortion
+from wavenet_pl.evaluation.judges.words import Recogniser, align
+from wavenet_pl.numbers import counter
+from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+
+Audio = npt.NDArray[np.float32]
+
+_ENVELOPE = 0.02
+"""Seconds over which the level of noise follows a recording's: longer than a period, shorter than a syllable."""
+
+
+class Pair(NamedTuple):
+    """A resynthesised clip beside the recording whose frames it was made of; they begin together."""
+
+    recorded: Audio
+    made: Audio
+    english: bool = False
+    """Whether words are spoken that the recogniser knows."""
+
+
+class ResynthesisJudge:
+    """All measures that can be taken here.
+
+    Args:
+        sample_rate: of the clips, in Hz.
+        through_codec: a clip as the codec alone gives it back: no model that draws its codes comes nearer.
+    """
+
+    def __init__(self, sample_rate: int, through_codec: Callable[[Audio], Audio]) -> None:
+        self.sample_rate, self._through_codec = sample_rate, through_codec
+        self.missing: list[str] = []
+        """What cannot be judged, and what to install."""
+        self.measures: dict[str, Compare] = {
+            **self._installed(intelligibility),
+            **self._installed(quality),
+            "mel-cepstral distortion, dB": mel_cepstral_distortion,
+            "log-spectral distance, dB": log_spectral_distance,
+            "pitch error, cents": pitch_error,
+            "voicing error, share of frames": voicing_error,
+        }
+        """Name -> what compares a recording with a clip."""
+        self.words: dict[str, Compare] = self._installed(self._word_measures)
+        """The same, for English."""
+
+    def _installed(self, load: Callable[[], Mapping[str, Compare]]) -> dict[str, Compare]:
+        try:
+            return dict(load())
+        except UserError as missing:
+            self.missing.append(str(missing))
+            return {}
+
+    def _word_measures(self) -> dict[str, Compare]:
+        recogniser = Recogniser()
+        heard: dict[bytes, list[str]] = {}
+
+        def hear(audio: Audio, sample_rate: int) -> list[str]:
+            key = audio.tobytes()
+            if key not in heard:
+                heard[key] = recogniser.hear(audio, sample_rate)
+            return heard[key]
+
+        def understood(recorded: Audio, made: Audio, sample_rate: int) -> Tally:
+            reference = hear(recorded, sample_rate)
+            return Tally(align(reference, hear(made, sample_rate)).same, len(reference))
+
+        def errors(recorded: Audio, made: Audio, sample_rate: int) -> Tally:
+            reference = hear(recorded, sample_rate)
+            return Tally(align(reference, hear(made, sample_rate)).errors, len(reference))
+
+        return {"words understood, share": understood, "word errors, share": errors}
+
+    def judge(
+        self, pairs: Sequence[Pair], progress: Callable[[float], None] = lambda share: None
+    ) -> list[Measure]:
+        """Means over clips, with intervals: of the clips, of the recordings through the codec, and of noise.
+
+        A clip counts as far as both it and its recording last. Measures of which no clip has any are left out.
+        """
+        cut = [self._cut(pair) for pair in pairs]
+        sides = [
+            [pair.made for pair in cut],
+            [self._through_codec(pair.recorded) for pair in cut],
+            [noise_like(pair.recorded, self.sample_rate, seed=number) for number, pair in enumerate(cut)],
+        ]
+        measured, num_measures = [], len(self.measures) + len(self.words)
+        for number, (name, compare) in enumerate([*self.measures.items(), *self.words.items()], start=1):
+            rows = [row for row, pair in enumerate(cut) if pair.english or name in self.measures]
+            means = [
+                _mean([compare(cut[row].recorded, side[row], self.sample_rate) for row in rows])
+                for side in sides
+            ]
+            if np.isfinite(means[0].mean):
+                measured.append(Measure(name, *means))
+            progress(number / num_measures)
+        return measured
+
+    @staticmethod
+    def _cut(pair: Pair) -> Pair:
+        length = min(len(pair.recorded), len(pair.made))
+        return pair._replace(recorded=pair.recorded[:length], made=pair.made[:length])
+
+
+def noise_like(recorded_T: Audio, sample_rate: int, *, seed: int) -> Audio:
+    """White noise as loud as the recording, every 20 ms anew: what is left of speech without its spectrum."""
+    size = max(1, round(_ENVELOPE * sample_rate))
+    num_frames = -(-len(recorded_T) // size)
+    frames_JT = np.pad(np.asarray(recorded_T, np.float64), (0, num_frames * size - len(recorded_T)))
+    levels_J = np.sqrt((frames_JT.reshape(num_frames, size) ** 2).mean(axis=1))
+    uniforms = counter.uniforms(counter.stream_key("noise", seed), np.arange(num_frames * size))
+    noise_JT = (2 * uniforms - 1).reshape(num_frames, size) * np.sqrt(3) * levels_J[:, None]
+    return np.clip(noise_JT.ravel()[: len(recorded_T)], -1, 1).astype(np.float32)
+
+
+def _mean(tallies: Sequence[Tally]) -> Interval:
+    return mean_and_interval([tally.total for tally in tallies], [tally.number for tally in tallies])

@@ -14,7 +14,8 @@ import pytest
 from tests.evaluation.installed import needs, speech
 from tests.shards.made import make_frames
 from wavenet_pl.evaluation.clips import Clip
-from wavenet_pl.evaluation.judging import Judgement, english_recordings, judge_clips
+from wavenet_pl.evaluation.judging import Judgement, judge_clips
+from wavenet_pl.evaluation.recordings import english_recordings
 from wavenet_pl.inputs.known import build_inputs
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.inputs.notes import Notes

@@ -87,7 +87,7 @@ def results(folder: Path, **more: object) -> Results:
         clips=[
             Clip(HOSTILE[n], HOSTILE[n], voice, voice[:4_000], {"noise": HOSTILE[0]} if n else {}, {}) for n in range(2)
         ],
-        speed=Speed(0.125, 2, 1, HOSTILE[0], HOSTILE[1]),
+        speed=Speed(0.125, 2, 1, HOSTILE[0], HOSTILE[1], 0.5),
         judgements=[
             Judgement(
                 f"Voices {HOSTILE[0]}",

@@ -24,6 +24,10 @@ COMMANDS = {
         "wavenet_pl.commands.evaluate",
         "say how good a trained model is, in numbers and on a page to listen to",
     ),
+    "listen": (
+        "wavenet_pl.commands.listen",
+        "write a page on which models, temperatures and engines are heard side by side",
+    ),
     "export": (
         "wavenet_pl.commands.export",
         "write a trained model as safetensors with a model card, to give to others",

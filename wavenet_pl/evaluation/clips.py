@@ -25,7 +25,7 @@ Audio = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A generated clip and its recorded counterpart."""
+    """A generated clip and its recorded counterpart; they begin alike where there is a prompt."""
 
     key: str
     """Of the recording."""
@@ -51,6 +51,7 @@ class Speed:
     threads: int
     engine: str
     weights: str
+    temperature: float
 
 
 def make_clips(
@@ -62,9 +63,10 @@ def make_clips(
     seed: int,
     progress: OnProgress,
     temperature: float = 1.0,
+    prompt_seconds: float = 0.0,
     choice: Choice | None = None,
 ) -> tuple[list[Clip], Speed]:
-    """Generate from nothing but the condition, in one batch.
+    """Generate from nothing but the condition, or from the beginnings of recordings, in one batch.
 
     The counterparts are recordings drawn by seed; those that last as long come first, and come again where there are
     fewer than clips.
@@ -85,14 +87,18 @@ def make_clips(
         Draw(temperature=temperature, seed=seed, clips=tuple(range(count))),
         model.build_engine(choice),
     )
-    pieces, done, began = [], 0, time.monotonic()
-    for piece in model.stream_codes(samples, draw, condition=condition, engine=engine):
+    recorded = [audio[1 + begin :].cpu().numpy() for audio, begin in zip(batch["audio"], begins, strict=True)]
+    num_prompt = min([samples - 1, round(prompt_seconds * model.sample_rate), *map(len, recorded)])
+    prompts_BT = torch.stack([model.encode(audio[:num_prompt]) for audio in recorded])
+    pieces, done, began = [prompts_BT.cpu()], num_prompt, time.monotonic()
+    for piece in model.stream_codes(
+        samples - num_prompt, draw, prompts_BT if num_prompt else None, condition, engine=engine
+    ):
         pieces.append(piece.cpu())
         done += piece.shape[1]
         progress(done / samples)
     seconds_taken = max(time.monotonic() - began, 1e-9)
     generated = np.asarray(model.codec.decode(torch.cat(pieces, dim=1)).cpu().numpy())
-    recorded = [audio[1 + begin :].cpu().numpy() for audio, begin in zip(batch["audio"], begins, strict=True)]
     conditions = [
         "" if model.conditioner is None else model.conditioner.describe(batch, row) for row in range(count)
     ]
@@ -100,8 +106,10 @@ def make_clips(
         _judged(key, words, made, real, model.sample_rate)
         for key, words, made, real in zip(batch["keys"], conditions, generated, recorded, strict=True)
     ]
-    made_seconds = count * samples / model.sample_rate
-    return clips, Speed(made_seconds / seconds_taken, count, engine.threads, engine.name, engine.weights)
+    made_seconds = count * (samples - num_prompt) / model.sample_rate
+    return clips, Speed(
+        made_seconds / seconds_taken, count, engine.threads, engine.name, engine.weights, temperature
+    )  # fmt: skip
 
 
 def count_faults(faults: Sequence[dict[str, str]]) -> Counter[str]:

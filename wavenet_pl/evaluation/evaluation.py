@@ -10,22 +10,21 @@ from typing import Any
 
 import torch
 
-from wavenet_pl.errors import BadDataError, UserError
+from wavenet_pl.errors import BadDataError
 from wavenet_pl.evaluation.baselines import baselines_of
 from wavenet_pl.evaluation.clips import make_clips
 from wavenet_pl.evaluation.context import measure_context
-from wavenet_pl.evaluation.judging import english_recordings, judge_clips
+from wavenet_pl.evaluation.judging import judge_clips
 from wavenet_pl.evaluation.options import EvaluationOptions
+from wavenet_pl.evaluation.recordings import open_recordings
 from wavenet_pl.evaluation.results import Results, Subject
-from wavenet_pl.evaluation.sample import draw_recordings
 from wavenet_pl.evaluation.scoring import score
 from wavenet_pl.generation.choice import Choice
-from wavenet_pl.inputs.known import check_inputs
 from wavenet_pl.model import Model
 from wavenet_pl.progress import Progress
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.damage import Damage
-from wavenet_pl.shards.index import Index, load_index, shard_storage
+from wavenet_pl.shards.index import shard_storage
 from wavenet_pl.shards.split import Split
 
 _log = logging.getLogger(__name__)
@@ -69,24 +68,14 @@ class Evaluation:
     def __init__(self, model: Model, options: EvaluationOptions, run: str) -> None:
         options.check()
         self._model, self._options = model, options
-        path = options.data or model.config.data.path
-        try:
-            index = load_index(path)
-        except UserError as error:
-            raise UserError(
-                f"{error}; or say with data, on the command line --data, where it is"
-                if options.data is None
-                else str(error)
-            ) from None
-        self._check(index, path)
-        check_inputs(path, index, model.input_names)
-        storage, shards = shard_storage(index, path), index.splits[options.split]
-        drawn = draw_recordings(
-            shards, seed=options.seed, max_samples=round(options.max_seconds * index.sample_rate)
-        )
+        recordings = open_recordings(
+            model, run, options.data, options.split, seed=options.seed, max_seconds=options.max_seconds,
+            lang=options.lang,
+        )  # fmt: skip
+        index, self._english = recordings.index, recordings.english
         subject = Subject(
             run=run,
-            data=str(path),
+            data=recordings.path,
             split=options.split,
             seed=options.seed,
             sample_rate=model.sample_rate,
@@ -94,16 +83,13 @@ class Evaluation:
             receptive_field=model.receptive_field,
             codes=model.codec.describe(),
             comparable_codes=model.comparable_codec.describe(),
-            recordings=sum(len(shard.recordings) for shard in shards),
+            recordings=sum(len(shard.recordings) for shard in index.splits[options.split]),
             seconds=index.seconds(options.split),
         )
-        recordings = Split(drawn, storage, index.sample_rate, index.labels)
-        self._english = english_recordings(recordings, options.lang)
-        if model.inputs:
-            recordings = recordings.relabelled(model.labels, path, run)
         train = index.splits.get("train")
+        storage = shard_storage(index, recordings.path)
         self._train = Split(train, storage, index.sample_rate) if train else None
-        self.results = Results(subject, recordings, {**index.labels.tables, **model.labels.tables})
+        self.results = Results(subject, recordings.drawn, {**index.labels.tables, **model.labels.tables})
 
     def measure(self, *, show_progress: bool = False) -> None:
         """Fill the results.
@@ -164,20 +150,6 @@ class Evaluation:
                     f"data.max_bad_fraction={allowed:g} of them: {score_or_damage}; mend the set (`wavenet-pl index` "
                     "checks all of it)"
                 )
-
-    def _check(self, index: Index, path: str) -> None:
-        """The data can be given to the model, and has the split."""
-        rate, split = self._model.sample_rate, self._options.split
-        if index.sample_rate != rate:
-            raise UserError(
-                f"{path} has sample rate {index.sample_rate}, expected {rate}, as the model was trained on; prepare it "
-                f"again with --sample-rate {rate}"
-            )
-        if not any(shard.recordings for shard in index.splits.get(split, ())):
-            there = ", ".join(sorted(name for name, shards in index.splits.items() if shards))
-            raise UserError(
-                f"{path} has no recording in split {split!r}, but in {there}; choose one of these as the split"
-            )
 
 
 @contextmanager

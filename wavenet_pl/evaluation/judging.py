@@ -14,6 +14,7 @@ from wavenet_pl.evaluation.judges.likeness import Embeddings, Measure
 from wavenet_pl.evaluation.judges.notes import NoteJudge, compare_keys, condition_keys
 from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
 from wavenet_pl.evaluation.judges.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
+from wavenet_pl.evaluation.recordings import LANGUAGE
 from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.files.foreign import printable
 from wavenet_pl.inputs.input import Input
@@ -21,9 +22,6 @@ from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.inputs.speaker import Speaker
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.split import Split
-
-LANGUAGE = "lang"
-"""Table that says which language is spoken, as codes such as en."""
 
 
 @dataclass(frozen=True)
@@ -104,25 +102,8 @@ def _resynthesis(
     compared = [Pair(clip.recorded, clip.generated, position in english) for clip, position in pairs]
     return Judgement(
         "Resynthesis, beside the recordings that went through the codec, and noise",
-        tuple(judge.judge(compared, progress)), tuple(remarks),
+        tuple(judge.judge(compared, progress).measures), tuple(remarks),
     )  # fmt: skip
-
-
-def english_recordings(split: Split, language: str | None) -> frozenset[int]:
-    """Positions of the recordings in which English is spoken.
-
-    Args:
-        split: whose table of languages counts, where it has one.
-        language: of the recordings that it says nothing of.
-    """
-    names = split.labels.tables.get(LANGUAGE, ())
-    spoken = (
-        [names[row] for row in split[position].rows.get(LANGUAGE, ())] or [language or ""]
-        for position in range(len(split))
-    )
-    return frozenset(
-        position for position, each in enumerate(spoken) if any(name.lower()[:2] == "en" for name in each)
-    )
 
 
 def _notes(

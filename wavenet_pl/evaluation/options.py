@@ -1,4 +1,4 @@
-"""What an evaluation can be asked for."""
+"""What an evaluation, or a page to listen, can be asked for."""
 
 from __future__ import annotations
 
@@ -50,3 +50,51 @@ class EvaluationOptions:
         for name in ("max_seconds", "seconds"):
             if not 0 < (value := getattr(self, name)) < float("inf"):
                 raise UserError(f"{name} is {value}, expected a number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListeningOptions:
+    """What is made."""
+
+    data: str | None = None
+    """A shard set; None for that of the first run."""
+    split: str = "val"
+    """Whose recordings."""
+    count: int = 6
+    """Recordings."""
+    seconds: float = 4.0
+    """Length of each clip, where its recording lasts so long."""
+    prompt_seconds: float = 0.5
+    """How much of the recording a clip begins with, where the model is not told what all of it sounds like."""
+    temperatures: tuple[float, ...] = (1.0,)
+    """Each makes clips of its own."""
+    engines: tuple[str, ...] = ("auto",)
+    """Each makes clips of its own."""
+    weights: str = "float32"
+    """Their number format."""
+    lang: str | None = None
+    """Language of the recordings whose table lang says nothing, such as en: words are judged in English only."""
+    seed: int = 0
+    """Another seed takes other recordings, and draws otherwise."""
+    threads: int | None = None
+    """CPU threads; as many as help if None."""
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            UserError: names the option.
+        """
+        if self.split not in SPLITS:
+            raise UserError(f"split is {self.split!r}, expected one of {', '.join(SPLITS)}")
+        if not 1 <= self.count <= 200:
+            raise UserError(f"count is {self.count}, expected 1 to 200; a page of more opens slowly")
+        if not 0 < self.seconds <= 60:
+            raise UserError(f"seconds is {self.seconds:g}, expected more than 0 and up to 60")
+        if not 0 <= self.prompt_seconds < self.seconds:
+            raise UserError(
+                f"prompt_seconds is {self.prompt_seconds:g}, expected from 0 to less than seconds={self.seconds:g}"
+            )
+        for temperature in self.temperatures:
+            if not 0 <= temperature < float("inf"):
+                raise UserError(f"temperature is {temperature}, expected a number from 0")

@@ -24,7 +24,7 @@ from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.context import TOLERANCE, effective_receptive_field
 from wavenet_pl.evaluation.curve import lay_out_curve
-from wavenet_pl.evaluation.judges.likeness import shown
+from wavenet_pl.evaluation.judges.likeness import Measure, shown
 from wavenet_pl.evaluation.judging import Judgement
 from wavenet_pl.evaluation.results import Results
 from wavenet_pl.evaluation.scoring import Group, gaps
@@ -35,7 +35,7 @@ from wavenet_pl.numbers.intervals import LEVEL, Interval
 PAGE_NAME = "report.html"
 _MOST_ROWS = 200
 """Of a table: a page of ten thousand recordings opens in no browser."""
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     autoescape=True,
     undefined=StrictUndefined,
     loader=FileSystemLoader(Path(__file__).parent),
@@ -57,16 +57,16 @@ def write_report(results: Results, folder: Path) -> Path:
 
 def render(results: Results) -> str:
     """The page."""
-    return _TEMPLATES.get_template("report.html.j2").render(_printable(_values(results)))
+    return TEMPLATES.get_template("report.html.j2").render(as_plain_text(_values(results)))
 
 
-def _printable(value: Any) -> Any:
+def as_plain_text(value: Any) -> Any:
     """The same with control characters spelled out in each text."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, Mapping):
-        return {name: _printable(each) for name, each in value.items()}
-    return [_printable(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {name: as_plain_text(each) for name, each in value.items()}
+    return [as_plain_text(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _values(results: Results) -> Values:
@@ -175,6 +175,7 @@ def _clips(results: Results) -> Values:
     return {
         "batch": _count(speed.clips, "clip"),
         "speed": f"{speed.real_time_factor:.3f}",
+        "temperature": f"{speed.temperature:g}",
         "engine": speed.engine,
         "weights": speed.weights,
         "threads": _count(speed.threads, "thread"),
@@ -193,7 +194,7 @@ def _clip(number: int, clip: Clip, sample_rate: int) -> Values:
         "sides": [
             {
                 "label": label,
-                "sound": _url("audio/wav", _wav(audio, sample_rate)),
+                "sound": sound_url(audio, sample_rate),
                 "faults": list(faults.values()),
             }
             for label, audio, faults in sides
@@ -204,6 +205,15 @@ def _clip(number: int, clip: Clip, sample_rate: int) -> Values:
 
 
 def _judgement(judgement: Judgement) -> Values:
+    return {
+        "title": judgement.title,
+        "table": measures_table("Generated clips, between recorded ones and chance", judgement.measures),
+        "remarks": [remark[:1].upper() + remark[1:] for remark in judgement.remarks],
+    }
+
+
+def measures_table(caption: str, measures: Iterable[Measure]) -> Values:
+    """A row for each measure."""
     rows = [
         (
             measure.name,
@@ -211,14 +221,9 @@ def _judgement(judgement: Judgement) -> Values:
             shown(measure.recorded.mean),
             shown(measure.chance.mean) if measure.chance else "–",
         )
-        for measure in judgement.measures
+        for measure in measures
     ]
-    heads = ("", "generated", "interval over clips", "recorded", "chance")
-    return {
-        "title": judgement.title,
-        "table": _table("Generated clips, between recorded ones and chance", heads, rows),
-        "remarks": [remark[:1].upper() + remark[1:] for remark in judgement.remarks],
-    }
+    return _table(caption, ("", "generated", "interval over clips", "recorded", "chance"), rows)
 
 
 def _group(title: str, groups: Sequence[Group], results: Results) -> Values:
@@ -266,10 +271,11 @@ def _interval(interval: Interval) -> tuple[str, str]:
     return shown(interval.mean), f"{interval.low:.3f} to {interval.high:.3f}" if known else "–"
 
 
-def _wav(audio: npt.NDArray[np.float32], sample_rate: int) -> bytes:
+def sound_url(audio: npt.NDArray[np.float32], sample_rate: int) -> str:
+    """A clip as a WAV file within a page."""
     file = io.BytesIO()
     soundfile.write(file, to_int16(audio), sample_rate, format="WAV", subtype="PCM_16")
-    return file.getvalue()
+    return _url("audio/wav", file.getvalue())
 
 
 def _url(kind: str, content: bytes) -> str:

@@ -37,7 +37,7 @@ def test_every_measure_is_between_the_codec_and_noise(recordings):
     judge = ResynthesisJudge(RATE, through_codec)
     told: list[float] = []
     pairs = [Pair(audio, noisy(audio), english=True) for audio in recordings]
-    measures = {measure.name: measure for measure in judge.judge(pairs, told.append)}
+    measures = {measure.name: measure for measure in judge.judge(pairs, told.append).measures}
     assert told == sorted(told) and told[-1] == 1
     assert {*BETTER_WHEN_LARGE, "mel-cepstral distortion, dB", "log-spectral distance, dB"} <= measures.keys()
     for name, measure in measures.items():
@@ -59,7 +59,7 @@ def test_the_recording_itself_is_perfect_and_as_long_as_both_last(recordings, mo
     judge = ResynthesisJudge(RATE, lambda audio: audio)
     longer = [np.concatenate([audio, noise_like(audio, RATE, seed=0)]) for audio in recordings]
     pairs = [Pair(recordings[0], longer[0]), Pair(longer[1], recordings[1])]
-    for measure in judge.judge(pairs):
+    for measure in judge.judge(pairs).measures:
         perfect = {"STOI": 1, "extended STOI": 1, "PESQ": 4.64}.get(measure.name, 0)
         assert measure.generated.mean == pytest.approx(perfect, abs=0.01)
         assert measure.recorded == measure.generated
@@ -70,10 +70,13 @@ def test_a_clip_of_which_a_measure_says_nothing_does_not_count(recordings, monke
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     judge = ResynthesisJudge(RATE, through_codec)
     short = recordings[0][:3000]
-    alone = {measure.name: measure for measure in judge.judge([Pair(short, short)])}
+    alone = {measure.name: measure for measure in judge.judge([Pair(short, short)]).measures}
     assert "STOI" not in alone and "mel-cepstral distortion, dB" in alone
-    beside = {measure.name: measure for measure in judge.judge([Pair(short, short), Pair(*recordings[1:3])])}
-    only = {measure.name: measure for measure in judge.judge([Pair(*recordings[1:3])])}
+    beside = {
+        measure.name: measure
+        for measure in judge.judge([Pair(short, short), Pair(*recordings[1:3])]).measures
+    }
+    only = {measure.name: measure for measure in judge.judge([Pair(*recordings[1:3])]).measures}
     assert beside["STOI"].generated == only["STOI"].generated
     silence = np.zeros(RATE, np.float32)
     judge.judge([Pair(silence, silence), Pair(recordings[0], silence[:8000])])
@@ -83,9 +86,9 @@ def test_a_clip_of_which_a_measure_says_nothing_does_not_count(recordings, monke
 def test_words_are_judged_in_english_only(recordings):
     judge = ResynthesisJudge(RATE, through_codec)
     judge.measures.clear()
-    assert judge.judge([Pair(recordings[0], recordings[0])]) == []
+    assert judge.judge([Pair(recordings[0], recordings[0])]).measures == []
     pairs = [Pair(recordings[0], recordings[0], english=True), Pair(recordings[1], 0 * recordings[1])]
-    understood, errors = judge.judge(pairs)
+    understood, errors = judge.judge(pairs).measures
     assert (understood.generated.mean, errors.generated.mean) == (1, 0), "the other one does not count"
 
 
@@ -94,7 +97,7 @@ def test_what_is_not_installed_is_said_once_and_the_rest_is_judged(recordings, m
         monkeypatch.setitem(sys.modules, name, None)
     judge = ResynthesisJudge(RATE, through_codec)
     assert len(judge.missing) == 3 and all("pip install -e" in missing for missing in judge.missing)
-    measures = judge.judge([Pair(audio, audio, english=True) for audio in recordings])
+    measures = judge.judge([Pair(audio, audio, english=True) for audio in recordings]).measures
     assert [measure.name.split(",")[0] for measure in measures] == [
         "mel-cepstral distortion", "log-spectral distance", "pitch error", "voicing error",
     ]  # fmt: skip

@@ -5,6 +5,7 @@ Shapes: T samples, J frames.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from wavenet_pl.numbers import counter
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 
 Audio = npt.NDArray[np.float32]
+OnShare = Callable[[float], None]
+"""Takes the share that is done, 0 to 1."""
 
 _ENVELOPE = 0.02
 """Seconds over which the level of noise follows a recording's: longer than a period, shorter than a syllable."""
@@ -33,6 +36,15 @@ class Pair(NamedTuple):
     made: Audio
     english: bool = False
     """Whether words are spoken that the recogniser knows."""
+
+
+class Judged(NamedTuple):
+    """What is measured on a set of clips."""
+
+    tallies: dict[str, list[Tally]]
+    """Measure -> what it says of each clip."""
+    measures: list[Measure]
+    """Of all clips; those of which no clip has any are left out."""
 
 
 class ResynthesisJudge:
@@ -68,10 +80,12 @@ class ResynthesisJudge:
 
     def _word_measures(self) -> dict[str, Compare]:
         recogniser = Recogniser()
-        heard: dict[bytes, list[str]] = {}
+        heard: dict[
+            bytes, list[str]
+        ] = {}  # recordings, and noise like them, come again with every set of clips
 
         def hear(audio: Audio, sample_rate: int) -> list[str]:
-            key = audio.tobytes()
+            key = hashlib.sha256(audio.tobytes()).digest()
             if key not in heard:
                 heard[key] = recogniser.hear(audio, sample_rate)
             return heard[key]
@@ -86,30 +100,41 @@ class ResynthesisJudge:
 
         return {"words understood, share": understood, "word errors, share": errors}
 
-    def judge(
-        self, pairs: Sequence[Pair], progress: Callable[[float], None] = lambda share: None
-    ) -> list[Measure]:
-        """Means over clips, with intervals: of the clips, of the recordings through the codec, and of noise.
-
-        A clip counts as far as both it and its recording last. Measures of which no clip has any are left out.
-        """
+    def tallies(
+        self, pairs: Sequence[Pair], progress: OnShare = lambda share: None
+    ) -> dict[str, list[Tally]]:
+        """Measure -> what it says of each pair, as far as both its clips last."""
         cut = [self._cut(pair) for pair in pairs]
-        sides = [
-            [pair.made for pair in cut],
-            [self._through_codec(pair.recorded) for pair in cut],
-            [noise_like(pair.recorded, self.sample_rate, seed=number) for number, pair in enumerate(cut)],
-        ]
-        measured, num_measures = [], len(self.measures) + len(self.words)
-        for number, (name, compare) in enumerate([*self.measures.items(), *self.words.items()], start=1):
-            rows = [row for row, pair in enumerate(cut) if pair.english or name in self.measures]
-            means = [
-                _mean([compare(cut[row].recorded, side[row], self.sample_rate) for row in rows])
-                for side in sides
+        tallies: dict[str, list[Tally]] = {}
+        for name, compare in {**self.measures, **self.words}.items():
+            tallies[name] = [
+                compare(pair.recorded, pair.made, self.sample_rate)
+                if pair.english or name in self.measures
+                else Tally(0, 0)
+                for pair in cut
             ]
-            if np.isfinite(means[0].mean):
-                measured.append(Measure(name, *means))
-            progress(number / num_measures)
-        return measured
+            progress(len(tallies) / (len(self.measures) + len(self.words)))
+        return tallies
+
+    def judge(self, pairs: Sequence[Pair], progress: OnShare = lambda share: None) -> Judged:
+        """Means over clips, with intervals: of the clips, of the recordings through the codec, and of noise."""
+        cut = [self._cut(pair) for pair in pairs]
+        sides = (
+            cut,
+            [pair._replace(made=self._through_codec(pair.recorded)) for pair in cut],
+            [
+                pair._replace(made=noise_like(pair.recorded, self.sample_rate, seed=number))
+                for number, pair in enumerate(cut)
+            ],
+        )
+        made, codec, noise = (
+            self.tallies(side, lambda share, number=number: progress((number + share) / len(sides)))  # type: ignore[misc]
+            for number, side in enumerate(sides)
+        )
+        measures = (
+            Measure(name, mean_of(made[name]), mean_of(codec[name]), mean_of(noise[name])) for name in made
+        )
+        return Judged(made, [measure for measure in measures if np.isfinite(measure.generated.mean)])
 
     @staticmethod
     def _cut(pair: Pair) -> Pair:
@@ -128,5 +153,6 @@ def noise_like(recorded_T: Audio, sample_rate: int, *, seed: int) -> Audio:
     return np.clip(noise_JT.ravel()[: len(recorded_T)], -1, 1).astype(np.float32)
 
 
-def _mean(tallies: Sequence[Tally]) -> Interval:
+def mean_of(tallies: Sequence[Tally]) -> Interval:
+    """The mean over clips; NaN where nothing was counted."""
     return mean_and_interval([tally.total for tally in tallies], [tally.number for tally in tallies])

@@ -1,0 +1,92 @@
+"""The recordings that a model is held against: of any set that it can be given, in its own rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.sample import draw_recordings
+from wavenet_pl.inputs.known import check_inputs
+from wavenet_pl.model import Model
+from wavenet_pl.shards.index import Index, load_index, shard_storage
+from wavenet_pl.shards.split import Split
+
+LANGUAGE = "lang"
+"""Table that says which language is spoken, as codes such as en."""
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Recordings drawn from a split."""
+
+    path: str
+    """Of the set."""
+    index: Index
+    """Of all of it."""
+    drawn: Split
+    """In the order of their hashes, and in the rows of the model."""
+    english: frozenset[int]
+    """Positions of those in which English is spoken."""
+
+
+def open_recordings(
+    model: Model, run: str, data: str | None, split: str, *, seed: int, max_seconds: float, lang: str | None
+) -> Recordings:
+    """Recordings that the model can be given.
+
+    Args:
+        model: what it is conditioned on they have to have.
+        run: what it is called in messages.
+        data: path of a shard set; None for that of the run.
+        split: of the set.
+        seed: of the draw.
+        max_seconds: how much audio at most, or one recording.
+        lang: language of the recordings of which the set does not say it.
+
+    Raises:
+        UserError: there is no such split, or the model cannot be given its recordings.
+    """
+    path = data or model.config.data.path
+    try:
+        index = load_index(path)
+    except UserError as error:
+        raise UserError(
+            f"{error}; or say with data, on the command line --data, where it is"
+            if data is None
+            else str(error)
+        ) from None
+    if index.sample_rate != model.sample_rate:
+        raise UserError(
+            f"{path} has sample rate {index.sample_rate}, expected {model.sample_rate}, as the model was trained on; "
+            f"prepare it again with --sample-rate {model.sample_rate}"
+        )
+    shards = index.splits.get(split, ())
+    if not any(shard.recordings for shard in shards):
+        there = ", ".join(sorted(name for name, shards in index.splits.items() if shards))
+        raise UserError(
+            f"{path} has no recording in split {split!r}, but in {there}; choose one of these as the split"
+        )
+    check_inputs(path, index, model.input_names)
+    drawn = draw_recordings(shards, seed=seed, max_samples=round(max_seconds * index.sample_rate))
+    recordings = Split(drawn, shard_storage(index, path), index.sample_rate, index.labels)
+    english = english_recordings(recordings, lang)
+    if model.inputs:
+        recordings = recordings.relabelled(model.labels, path, run)
+    return Recordings(str(path), index, recordings, english)
+
+
+def english_recordings(split: Split, language: str | None) -> frozenset[int]:
+    """Positions of the recordings in which English is spoken.
+
+    Args:
+        split: whose table of languages counts, where it has one.
+        language: of the recordings that it says nothing of.
+    """
+    names = split.labels.tables.get(LANGUAGE, ())
+    spoken = (
+        [names[row] for row in split[position].rows.get(LANGUAGE, ())] or [language or ""]
+        for position in range(len(split))
+    )
+    return frozenset(
+        position for position, each in enumerate(spoken) if any(name.lower()[:2] == "en" for name in each)
+    )

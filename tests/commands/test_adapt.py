@@ -275,6 +275,10 @@ def test_a_dry_run_examines_and_writes_nothing(place: Path, tmp_path: Path) -> N
         (["--method", "all", "--replay-share", "1.5"], "--replay-share is 1.5, expected a share"),
         (["model.network.stacks=2"], "model.network.stacks=2 is set, expected nothing of it"),
         (["optim.weight_decay=0.1"], "optim.weight_decay is 0.1, expected 0"),
+        (
+            ["train.init_from=runs/x"],
+            "train.init_from is runs/x, expected none: an adaptation begins with the base",
+        ),
         (["--continue"], "--continue is set, and .* has no speaker emil, but anna"),
         (["--speaker", " x"], "expected up to 100 printable characters"),
         (["--base", "x"], "--base is set without --merge"),

@@ -131,6 +131,11 @@ def _config(request: Request, base: Base, method: str, last: bool) -> Config:
             f"optim.weight_decay is {config.optim.weight_decay:g}, expected 0: method embedding leaves every other row "
             "as it is; remove it"
         )
+    if config.train.init_from is not None:
+        raise UserError(
+            f"train.init_from is {config.train.init_from}, expected none: an adaptation begins with the base that it is "
+            "given; remove it"
+        )
     check_trainer(config)
     return config
 

@@ -53,6 +53,6 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
     task = build_task(config, index, args.runs)
     if args.dry_run:
         resume = None if args.fresh else newest_valid(task.run)[0]
-        briefing.describe(task.run, config, task.data, task.module.model, resume)
+        briefing.describe(task.run, config, task.data, task.module.model, resume, task.beginning)
         return ExitCode.DONE
     return fit(task, flag, began, fresh=args.fresh)

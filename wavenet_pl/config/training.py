@@ -154,6 +154,8 @@ class TrainConfig:
     """CPU threads per rank; null shares the cores between the ranks of a node."""
     stop_after: float | None = field(default=None, metadata=DURATION)
     """Save and exit with 85 after this time, as HH:MM:SS or in seconds; null for never."""
+    init_from: str | None = None
+    """A run, checkpoint or export whose weights it begins with; null for new ones. It is another run then."""
     compile: bool = False
     """Whether torch.compile prepares the network."""
     recompute: bool = False
@@ -178,6 +180,7 @@ class TrainConfig:
         for name in ("stop_after", "hang_after"):
             seconds = getattr(self, name)
             check(self, name, seconds is None or 0 < seconds < math.inf, expected)
+        check(self, "init_from", self.init_from != "", "a run, a checkpoint or an export, or null for none")
         check(self, "max_skipped_steps", self.max_skipped_steps >= 1, "1 or more")
         for name in ("checkpoint_every_n_steps", "keep_last"):
             check(

@@ -16,6 +16,7 @@ from wavenet_pl.evaluation.baselines import (
     save_baselines,
 )
 from wavenet_pl.model import Model
+from wavenet_pl.runs.beginning import Beginning
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, list_checkpoints
@@ -25,7 +26,12 @@ from wavenet_pl.training.module import WaveNetModule
 
 
 def describe(
-    run: RunFolder, config: Config, data: AudioDataModule, model: Model, resume: Path | None
+    run: RunFolder,
+    config: Config,
+    data: AudioDataModule,
+    model: Model,
+    resume: Path | None,
+    beginning: Beginning | None = None,
 ) -> None:
     """What is about to be trained, on stderr, a line each."""
     receptive_field = config.model.network.receptive_field
@@ -39,6 +45,8 @@ def describe(
         + f" at {data.sample_rate} Hz, {plan.num_slots} crops in {plan.num_batches} steps per epoch",
         "memory": f"about {1024 * step_gib(model, 1, precision):.0f} MiB for each crop that is trained on at a time",
     }
+    if beginning is not None:
+        lines["begun with"] = str(beginning)
     for name, text in lines.items():
         print(f"{name:>10}  {text}", file=sys.stderr)
 

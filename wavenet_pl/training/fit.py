@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from wavenet_pl.data.datamodule import AudioDataModule
+    from wavenet_pl.runs.beginning import Beginning
     from wavenet_pl.training.module import WaveNetModule
     from wavenet_pl.training.wandb_logger import RunTracker
 
@@ -48,6 +49,8 @@ class Task:
     data: AudioDataModule
     module: WaveNetModule
     extras: Extras = field(default_factory=Extras)
+    beginning: Beginning | None = None
+    """What it began with; None for weights of its own."""
 
     def __post_init__(self) -> None:
         self.module.model.network.recompute = self.config.train.recompute
@@ -199,8 +202,10 @@ def _prepare_rank_zero(
         for reason in passed_over:
             print(f"passed over: {reason}", file=sys.stderr)
         warn_slow_precision(trainer.precision, trainer.strategy.root_device)
-        briefing.describe(run, config, data, module.model, resume)
+        briefing.describe(run, config, data, module.model, resume, task.beginning)
         briefing.show_baselines(briefing.measured_baselines(run, data, module.model), module.model)
+        if task.beginning is not None:
+            facts |= {"base": task.beginning.path, "base_hash": task.beginning.hash}
         facts |= {
             "git": git,
             "parameters": module.model.num_parameters,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import threading
@@ -15,7 +17,10 @@ import lightning.pytorch as L
 from wavenet_pl.config.tree import Config, check_limits, load_config, split_arguments
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.errors import BadDataError, ExitCode
+from wavenet_pl.runs.beginning import begin_with
+from wavenet_pl.runs.delta import model_hash
 from wavenet_pl.runs.folder import run_folder
+from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.index import Index, load_index
 from wavenet_pl.signals import EXIT_CODES, StopFlag, StopRun
 from wavenet_pl.training.fit import Extras, Task, fit
@@ -89,11 +94,20 @@ def build_task(
         index: of its data.
         runs: where run folders lie.
         extras: what the training has beside what all have.
+
+    Raises:
+        UserError: the weights that it is to begin with are not there, or do not fit.
     """
+    path = config.train.init_from
+    base = None if path is None else load(path)
     data = AudioDataModule.from_config(config, index)
-    run = run_folder(config, index.fingerprint, runs)
+    # What it begins with makes another run of it, as other data do.
+    facts = [index.fingerprint, *([] if base is None else [model_hash(base)])]
+    fingerprint = facts[0] if base is None else hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    run = run_folder(config, fingerprint, runs)
     L.seed_everything(config.seed, workers=True, verbose=False)
     module = build_module(
         config, sample_rate=data.sample_rate, index_fingerprint=index.fingerprint, labels=data.labels
     )
-    return Task(config, run, data, module, extras or Extras())
+    beginning = None if base is None or path is None else begin_with(module.model, base, path)
+    return Task(config, run, data, module, extras or Extras(), beginning)

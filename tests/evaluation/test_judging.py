@@ -127,16 +127,16 @@ def test_words_are_judged_where_english_is_known_to_be_spoken(split):
 
 
 def test_the_language_is_that_of_the_recordings_table_or_the_one_that_is_said(split):
-    spoken = copy(split)
-    spoken.labels = Labels({"lang": ("cs", "en-GB")})
+    spoken, labels = copy(split), Labels({"lang": ("cs", "en-GB")})
     spoken.stored = [
         each._replace(recording=replace(each.recording, rows={"lang": rows}))
         for each, rows in zip(split.stored, [(0,), (1,), (), (0,), (1,)], strict=False)
     ]
-    assert english_recordings(spoken, None) == {1, 4}
-    assert english_recordings(spoken, "en") == {1, 2, 4}
-    assert english_recordings(split, None) == english_recordings(split, "fr") == frozenset()
-    assert english_recordings(split, "EN_us") == set(range(len(split)))
+    assert english_recordings(spoken, labels) == {1, 4}
+    assert english_recordings(spoken, labels, "en") == {1, 2, 4}
+    assert english_recordings(split, split.labels) == frozenset()
+    assert english_recordings(split, split.labels, "fr") == frozenset()
+    assert english_recordings(split, split.labels, "EN_us") == set(range(len(split)))
 
 
 def test_no_clips_are_not_judged(split):

@@ -133,8 +133,8 @@ def _config(request: Request, base: Base, method: str, last: bool) -> Config:
         )
     if config.train.init_from is not None:
         raise UserError(
-            f"train.init_from is {config.train.init_from}, expected none: an adaptation begins with the base that it is "
-            "given; remove it"
+            f"train.init_from is {config.train.init_from}, expected none: an adaptation begins with the base that it "
+            "is given; remove it"
         )
     check_trainer(config)
     return config

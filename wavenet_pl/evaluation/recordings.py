@@ -9,6 +9,7 @@ from wavenet_pl.evaluation.sample import draw_recordings
 from wavenet_pl.inputs.known import check_inputs
 from wavenet_pl.model import Model
 from wavenet_pl.shards.index import Index, load_index, shard_storage
+from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.split import Split
 
 LANGUAGE = "lang"
@@ -69,20 +70,21 @@ def open_recordings(
     check_inputs(path, index, model.input_names)
     drawn = draw_recordings(shards, seed=seed, max_samples=round(max_seconds * index.sample_rate))
     recordings = Split(drawn, shard_storage(index, path), index.sample_rate, index.labels)
-    english = english_recordings(recordings, lang)
+    english = english_recordings(recordings, index.labels, lang)
     if model.inputs:
         recordings = recordings.relabelled(model.labels, path, run)
     return Recordings(str(path), index, recordings, english)
 
 
-def english_recordings(split: Split, language: str | None) -> frozenset[int]:
+def english_recordings(split: Split, labels: Labels, language: str | None = None) -> frozenset[int]:
     """Positions of the recordings in which English is spoken.
 
     Args:
-        split: whose table of languages counts, where it has one.
+        split: of a set.
+        labels: of the set, whose table of languages counts where it has one.
         language: of the recordings that it says nothing of.
     """
-    names = split.labels.tables.get(LANGUAGE, ())
+    names = labels.tables.get(LANGUAGE, ())
     spoken = (
         [names[row] for row in split[position].rows.get(LANGUAGE, ())] or [language or ""]
         for position in range(len(split))

@@ -188,7 +188,17 @@ def test_captions_and_facts_say_how_a_clip_came_about() -> None:
         "step": 1500, "prompt": "anna/rec-1", "condition": "", "kind": "free-running", "seed": 3, "clip": 0,
         "temperature": 0.8, "seconds": 0.5, "peak dBFS": pytest.approx(-12.04, abs=0.01), "% clipped": 0.0,
         "entropy bits": None, "bits": None, "real-time factor": 0.125, "engine": "reference",
+        "STOI": None, "words": None,
     }  # fmt: skip
+
+
+def test_what_judges_say_is_with_the_free_running_clip() -> None:
+    recorded, forced, free = describe_clips(
+        1500, *one_clip(), CONFIG, 8000, [{"STOI": 0.756, "words": "hello world"}]
+    )
+    assert (free.facts["STOI"], free.facts["words"]) == (0.756, "hello world")
+    assert " | STOI 0.76 | " in free.caption
+    assert all(each.facts["STOI"] is None and each.facts["words"] is None for each in (recorded, forced))
 
 
 def test_captions_say_what_the_model_was_conditioned_on() -> None:

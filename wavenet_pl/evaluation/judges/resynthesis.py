@@ -17,7 +17,7 @@ from wavenet_pl.evaluation.judges.intelligibility import intelligibility, qualit
 from wavenet_pl.evaluation.judges.likeness import Compare, Measure, Tally
 from wavenet_pl.evaluation.judges.pitch import pitch_error, voicing_error
 from wavenet_pl.evaluation.judges.spectra import log_spectral_distance, mel_cepstral_distortion
-from wavenet_pl.evaluation.judges.words import Recogniser, align
+from wavenet_pl.evaluation.judges.words import Alignment, Recogniser, align
 from wavenet_pl.numbers import counter
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 
@@ -57,6 +57,8 @@ class ResynthesisJudge:
 
     def __init__(self, sample_rate: int, through_codec: Callable[[Audio], Audio]) -> None:
         self.sample_rate, self._through_codec = sample_rate, through_codec
+        self._recogniser: Recogniser | None = None
+        self._heard: dict[bytes, list[str]] = {}
         self.missing: list[str] = []
         """What cannot be judged, and what to install."""
         self.measures: dict[str, Compare] = {
@@ -79,26 +81,33 @@ class ResynthesisJudge:
             return {}
 
     def _word_measures(self) -> dict[str, Compare]:
-        recogniser = Recogniser()
-        heard: dict[
-            bytes, list[str]
-        ] = {}  # recordings, and noise like them, come again with every set of clips
+        self._recogniser = Recogniser()
 
-        def hear(audio: Audio, sample_rate: int) -> list[str]:
-            key = hashlib.sha256(audio.tobytes()).digest()
-            if key not in heard:
-                heard[key] = recogniser.hear(audio, sample_rate)
-            return heard[key]
+        def aligned(recorded: Audio, made: Audio) -> tuple[Alignment, int]:
+            reference = self._words_of(recorded)
+            return align(reference, self._words_of(made)), len(reference)
 
         def understood(recorded: Audio, made: Audio, sample_rate: int) -> Tally:
-            reference = hear(recorded, sample_rate)
-            return Tally(align(reference, hear(made, sample_rate)).same, len(reference))
+            alignment, number = aligned(recorded, made)
+            return Tally(alignment.same, number)
 
         def errors(recorded: Audio, made: Audio, sample_rate: int) -> Tally:
-            reference = hear(recorded, sample_rate)
-            return Tally(align(reference, hear(made, sample_rate)).errors, len(reference))
+            alignment, number = aligned(recorded, made)
+            return Tally(alignment.errors, number)
 
         return {"words understood, share": understood, "word errors, share": errors}
+
+    def _words_of(self, audio: Audio) -> list[str]:
+        """Each clip is heard once: recordings, and noise like them, come again with every set of clips."""
+        assert self._recogniser is not None
+        key = hashlib.sha256(audio.tobytes()).digest()
+        if key not in self._heard:
+            self._heard[key] = self._recogniser.hear(audio, self.sample_rate)
+        return self._heard[key]
+
+    def hear(self, audio: Audio) -> str | None:
+        """The words of a clip; None where no recogniser is installed."""
+        return None if self._recogniser is None else " ".join(self._words_of(audio))
 
     def tallies(
         self, pairs: Sequence[Pair], progress: OnShare = lambda share: None

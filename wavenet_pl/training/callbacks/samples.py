@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from wavenet_pl.audio.pictures import save_spectrograms
 from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.evaluation.recordings import english_recordings
+from wavenet_pl.training.callbacks.clip_scores import ClipScorer, no_scores
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
 from wavenet_pl.training.callbacks.preemption import is_last_step
 from wavenet_pl.training.callbacks.ranks import any_rank
@@ -32,7 +34,7 @@ from wavenet_pl.training.wandb_logger import RunTracker
 
 _COLUMNS = (
     "step", "prompt", "condition", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
-    "entropy bits", "bits", "real-time factor", "engine",
+    "entropy bits", "bits", "real-time factor", "engine", "STOI", "words",
 )  # fmt: skip
 
 
@@ -49,6 +51,9 @@ class SampleLogger(StepCallback):
     recorded ones before it. They go to FOLDER/step-000001000/ as WAV, spectrogram and clips.jsonl, and to
     W&B as val/clips, val/spectrograms and val/clips_table. Levels are as the model made them: nothing is
     normalised. (W&B keeps equal clips, such as the recorded ones of all steps, in one file.)
+
+    Of a model that is told what a recording sounds like, judges say how like it the free-running clips are: val/stoi
+    and val/words_understood.
 
     Args:
         config: when, how many, how long, how drawn.
@@ -71,6 +76,7 @@ class SampleLogger(StepCallback):
         self.folder = Path(folder)
         self._weights, self._stopping = weights, stopping
         self._prompts: list[Prompt] = []
+        self._scorer: ClipScorer | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Reads the prompts: a mistake in the settings shows at the start. Makes what a run that stopped here owes."""
@@ -81,11 +87,15 @@ class SampleLogger(StepCallback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, AudioDataModule)
         self._prompts = choose_prompts(data, self.config)
+        assert isinstance(pl_module, WaveNetModule)
+        if trainer.is_global_zero and any(each.resynthesises for each in data.inputs):
+            self._scorer = ClipScorer(
+                pl_module.model, english_recordings(data.splits["val"], data.index.labels)
+            )
         owed = (
             step > 0 and step % self.config.every_n_steps == 0 and not set_folder(self.folder, step).exists()
         )
         if any_rank(trainer, owed and trainer.is_global_zero):
-            assert isinstance(pl_module, WaveNetModule)
             self._make(trainer, pl_module)
         if trainer.is_global_zero:
             for path in sorted(self.folder.glob("step-*")):
@@ -118,9 +128,16 @@ class SampleLogger(StepCallback):
         if not any_rank(trainer, stopping()) and trainer.is_global_zero:
             step, rate = trainer.global_step, model.sample_rate
             conditions = [prompt.describe(model.conditioner) for prompt in self._prompts]
-            rows = describe_clips(step, self._prompts, conditions, pairs, self.config, rate)
-            write_clips(self.folder, step, rows, rate)
+            scores = no_scores(pairs) if self._scorer is None else self._scorer.score(self._prompts, pairs)
+            rows = describe_clips(step, self._prompts, conditions, pairs, self.config, rate, scores.facts)
+            folder = write_clips(self.folder, step, rows, rate)
             self._log(trainer, step)
+            for logger in trainer.loggers if scores.metrics else ():
+                logger.log_metrics(scores.metrics, step=step)
+            if trainer.progress_bar_callback is not None:
+                trainer.progress_bar_callback.print(
+                    ": ".join(filter(None, (f"clips in {folder}", scores.summary)))
+                )
 
     def _log(self, trainer: L.Trainer, step: int) -> None:
         folder = set_folder(self.folder, step)
@@ -160,6 +177,7 @@ def describe_clips(
     pairs: list[ClipPair],
     config: SamplesConfig,
     sample_rate: int,
+    scores: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[ClipRow]:
     """Three rows for each clip: recorded, teacher-forced, free-running. Equal models give equal captions.
 
@@ -170,9 +188,13 @@ def describe_clips(
         pairs: the clips.
         config: how they were made.
         sample_rate: of all of them.
+        scores: what judges say of each free-running clip; None for nothing.
     """
     rows = []
-    for number, (prompt, condition, pair) in enumerate(zip(prompts, conditions, pairs, strict=True)):
+    judged = scores or [{}] * len(pairs)
+    for number, (prompt, condition, pair, score) in enumerate(
+        zip(prompts, conditions, pairs, judged, strict=True)
+    ):
         drawing = {"seed": config.seed, "clip": number, "temperature": config.temperature}
         drawn = f"seed {config.seed}, clip {number}, temperature {config.temperature:g}"
         drawn += f", top-p {config.top_p:g}" if config.top_p < 1 else ""
@@ -181,7 +203,11 @@ def describe_clips(
             made = len(pair.free) / sample_rate
             after += f", {made:.2f} of {config.seconds:g} s made in {config.budget_seconds:g} s"
         forced_facts = {**drawing, "entropy bits": pair.entropy, "bits": pair.bits}
-        free_facts = {**drawing, "real-time factor": pair.real_time_factor, "engine": pair.engine}
+        free_facts = {
+            **drawing, "real-time factor": pair.real_time_factor, "engine": pair.engine, **score
+        }  # fmt: skip
+        if score.get("STOI") is not None:
+            after += f" | STOI {score['STOI']:.2f}"
         for kind, audio, text, facts in (
             ("recorded", prompt.audio, "recorded", {}),
             ("teacher-forced", pair.forced, f"teacher-forced | {drawn}", forced_facts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,8 @@ class PeerNetwork:
     optimizer: Callable[..., torch.optim.Optimizer]
     lr: float
     """Its own settings, as its examples have them: constant over the first tens of thousands of steps."""
+    layers: Sequence[nn.Module]
+    """Its dilated layers, and what stands in each."""
 
 
 def load_network(checkout: Path, config: NetworkConfig) -> PeerNetwork:
@@ -57,7 +59,7 @@ def _r9y9(config: NetworkConfig) -> PeerNetwork:
         made: Tensor = module(one_hot_BTK.transpose(1, 2))
         return made
 
-    return PeerNetwork("r9y9", module, outputs, torch.optim.Adam, 1e-3)
+    return PeerNetwork("r9y9", module, outputs, torch.optim.Adam, 1e-3, [module.conv_layers])
 
 
 def _kan_bayashi(config: NetworkConfig) -> PeerNetwork:
@@ -77,7 +79,9 @@ def _kan_bayashi(config: NetworkConfig) -> PeerNetwork:
         made: Tensor = module(codes_BT, torch.zeros(len(codes_BT), 1, codes_BT.shape[1]))
         return made.transpose(1, 2)
 
-    return PeerNetwork("kan-bayashi", module, outputs, torch.optim.Adam, 1e-4)
+    return PeerNetwork("kan-bayashi", module, outputs, torch.optim.Adam, 1e-4, [
+        module.dil_sigmoid, module.dil_tanh, module.skip_1x1, module.res_1x1,
+    ])  # fmt: skip
 
 
 def _s4(config: NetworkConfig) -> PeerNetwork:
@@ -99,7 +103,9 @@ def _s4(config: NetworkConfig) -> PeerNetwork:
         made: Tensor = module["network"](module["encoder"](codes_BT))[0]
         return made.transpose(1, 2)
 
-    return PeerNetwork("s4", module, outputs, torch.optim.AdamW, 1e-3)
+    return PeerNetwork("s4", module, outputs, torch.optim.AdamW, 1e-3, [
+        network.filter_convs, network.gate_convs, network.residual_convs, network.skip_convs,
+    ])  # fmt: skip
 
 
 _KNOWN: dict[str, Callable[[NetworkConfig], PeerNetwork]] = {

@@ -31,7 +31,7 @@ from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
 from wavenet_pl.errors import UserError
 from wavenet_pl.model import Model
 from wavenet_pl.shards.index import INDEX_NAME
-from wavenet_pl.training.optimizer import build_optimizer
+from wavenet_pl.training.optimizer import Muon, build_optimizer
 
 CORPUS = "speech_multi"
 CLIP = 1.0
@@ -91,10 +91,11 @@ def of_peer(peer: PeerNetwork, model: Model, config: Config | None) -> Training:
     if config is None:
         optimizer = peer.optimizer(peer.module.parameters(), lr=peer.lr)
         return Training(peer.module, outputs, optimizer, lambda step: 1.0, None)
-    optim = config.optim
-    optimizer = torch.optim.AdamW(
-        peer.module.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
-    )
+    optim, inside = config.optim, [each for layer in peer.layers for each in layer.parameters()]
+    # As with ours; a weight norm's lengths are no matrices.
+    matrices = {each: None for each in inside if each[0].numel() > 1}
+    others = [each for each in peer.module.parameters() if each not in matrices]
+    optimizer = Muon(others, matrices, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay)
     return Training(peer.module, outputs, optimizer, optim.lr_factor, CLIP)
 
 
@@ -233,7 +234,7 @@ def rows_of(args: Namespace) -> list[tuple[str, Recipe, Callable[[Model, Config]
                 peer = load_network(checkout.resolve(), config.model.network)
                 return of_peer(peer, model, config if ours else None)
 
-            rows.append((f"{checkout.name}, {whose}", Recipe("optim.lr=8e-3"), build_peer))
+            rows.append((f"{checkout.name}, {whose}", RECIPES["muon 16e-3"], build_peer))
     return rows
 
 

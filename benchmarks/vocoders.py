@@ -1,0 +1,204 @@
+"""What one understands after some minutes of training on all cores: networks, crops and rates of a vocoder.
+
+Each row is a training as a user starts it, with as many steps as fit in the minutes, down a cosine to a twentieth of
+its rate; then recordings that it never saw are resynthesised, and judged as `wavenet-pl evaluate` judges them.
+
+    python benchmarks/vocoders.py --corpora DIR --json vocoders.json --folder runs
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+import os
+import shutil
+import statistics
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.command import wavenet_pl
+from benchmarks.records import Records, build_parser, run, workplace
+from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.clips import make_clips
+from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
+from wavenet_pl.evaluation.recordings import open_recordings
+from wavenet_pl.runs.checkpoints import validation_bits
+from wavenet_pl.runs.folder import RunFolder
+from wavenet_pl.runs.loading import load
+from wavenet_pl.shards.index import INDEX_NAME
+from wavenet_pl.tracking.rows import read_metrics
+
+CORPUS, RECORDINGS, SECONDS = "speech_multi", 10, 4.0
+TIMED = 14
+"""Steps whose time says how many there can be; the first ones warm up."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What differs from the first one."""
+
+    layers: tuple[int, int] = (2, 8)
+    """Stacks, and layers of each."""
+    channels: tuple[int, int] = (32, 64)
+    """Residual and skip channels; gate channels are twice the residual ones."""
+    batch: tuple[int, int] = (8, 4000)
+    """Crops, and samples of each."""
+    more: str = ""
+
+    @property
+    def settings(self) -> list[str]:
+        """As on the command line."""
+        return (
+            f"model.network.stacks={self.layers[0]} model.network.layers_per_stack={self.layers[1]} "
+            f"model.network.residual_channels={self.channels[0]} model.network.gate_channels={2 * self.channels[0]} "
+            f"model.network.skip_channels={self.channels[1]} data.batch_size={self.batch[0]} "
+            f"data.crop_samples={self.batch[1]} {self.more}"
+        ).split()
+
+
+ROWS = {
+    "2 x 8, 32": Row(),
+    "2 x 9, 32": Row(layers=(2, 9)),
+    "3 x 8, 32": Row(layers=(3, 8)),
+    "2 x 8, 48": Row(channels=(48, 96)),
+    "2 x 8, 64": Row(channels=(64, 128)),
+    "2 x 7, 64": Row(layers=(2, 7), channels=(64, 128)),
+    "rate 8e-3": Row(more="optim.lr=8e-3"),
+    "rate 2.4e-2": Row(more="optim.lr=2.4e-2"),
+    "4 crops": Row(batch=(4, 4000)),
+    "16 crops of 2,000": Row(batch=(16, 2000)),
+    "condition of 32": Row(more="model.condition.channels=32"),
+    "transposed": Row(more="model.condition.upsampling=transposed"),
+    "average of weights": Row(more="optim.ema_decay=0.98"),
+    "16 bits": Row(
+        more="model.head.kind=logistics model.codec.kind=linear model.codec.quantization_channels=65536"
+    ),
+}
+COMMON = [
+    "model.kind=speaker",
+    "model.condition.inputs=[mel]",
+    "data.num_workers=1",
+    "optim.kind=muon",
+    "optim.schedule=cosine",
+    "optim.final_lr_fraction=0.05",
+    "samples.every_n_steps=0",
+    "wandb.mode=disabled",
+    "trainer.gradient_clip_val=1.0",
+    "trainer.check_val_every_n_epoch=null",
+    "trainer.enable_progress_bar=false",
+]
+
+
+def prepared(corpora: Path, folder: Path, speakers: Sequence[str]) -> Path:
+    """A shard set of some speakers of the corpus, written once."""
+    data = folder / "data" / "-".join(speakers)
+    if (data / INDEX_NAME).exists():  # which is written last
+        return data
+    with open(corpora / CORPUS / "metadata.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["speaker"] in speakers]
+    if not rows:
+        raise UserError(
+            f"{corpora / CORPUS} has no speaker {' or '.join(speakers)}; name others with --speaker"
+        )
+    source = folder / "recordings" / data.name
+    for row in rows:
+        target = source / row["file"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(corpora / CORPUS / row["file"], target)
+    with open(source / "metadata.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ("file", "speaker", "lang"), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    wavenet_pl(folder, ["prepare", "folder", str(source), str(data), "--mel", "--tables", "lang"])
+    return data
+
+
+def trained(folder: Path, data: Path, settings: Sequence[str], steps: int, name: str) -> RunFolder:
+    """A run of so many steps, or what an interrupted start left of it."""
+    runs = folder / "runs" / name
+    wavenet_pl(folder, [
+        "train", f"name={name}", f"data.path={data}", f"optim.decay_steps={steps}", f"trainer.max_steps={steps}",
+        f"optim.warmup_steps={min(50, steps // 2)}", f"trainer.val_check_interval={steps}", "--runs", str(runs),
+        *COMMON, *settings,
+    ])  # fmt: skip
+    return RunFolder(max(runs.iterdir(), key=lambda path: path.stat().st_mtime))
+
+
+def seconds_per_step(folder: Path, data: Path, settings: Sequence[str], name: str) -> float:
+    """The median of a few steps."""
+    run = trained(folder, data, settings, TIMED, f"{name}-timed")
+    times = [row["time"] for row in read_metrics(run.metrics) if "train/loss" in row]
+    return statistics.median(after - before for before, after in itertools.pairwise(times[3:]))
+
+
+def measure(
+    folder: Path, data: Path, row: Row, name: str, minutes: float, temperatures: Sequence[float]
+) -> dict[str, Any]:
+    """Trains, resynthesises and judges."""
+    settings = ["optim.lr=1.6e-2", *row.settings]
+    seconds = seconds_per_step(folder, data, settings, name)
+    steps = max(20, round(60 * minutes / seconds))
+    done = trained(folder, data, settings, steps, name)
+    model = load(done.path)
+    found = open_recordings(model, name, str(data), "val", seed=0, max_seconds=3600, lang=None)
+    judge = ResynthesisJudge(model.sample_rate, model.through_codec)
+    english = {found.drawn[position].key for position in found.english}
+    record: dict[str, Any] = {
+        "steps": steps, "step_s": seconds, "parameters": model.num_parameters,
+        "bits": min(validation_bits(done, model.comparable_key).values(), default=math.nan),
+    }  # fmt: skip
+    for temperature in temperatures:
+        clips, speed = make_clips(
+            model, found.drawn, seconds=SECONDS, count=min(RECORDINGS, len(found.drawn)), seed=0,
+            temperature=temperature, progress=lambda share: None,
+        )  # fmt: skip
+        pairs = [Pair(clip.recorded, clip.generated, clip.key in english) for clip in clips]
+        record[f"real_time_{temperature:g}"] = speed.real_time_factor
+        for each in judge.judge(pairs).measures:
+            record[f"{each.name}_{temperature:g}"] = each.generated.mean
+            record[f"{each.name}_codec"] = each.recorded.mean
+    return record
+
+
+def main(args: Namespace) -> int:
+    """Measure what is not measured yet, and print it all."""
+    if args.corpora is None:
+        raise UserError("no corpora are named, expected the folder of them; name it with --corpora")
+    records, minutes = Records(args.json), 0.1 if args.quick else args.minutes
+    with workplace(args.folder) as folder:
+        data = prepared(args.corpora.resolve(), folder, args.speaker)
+        for name in args.only or ROWS:
+            slug = "".join(letter if letter.isalnum() else "-" for letter in name)
+            facts = {
+                "benchmark": "vocoders", "who": name, "minutes": minutes, "cores": len(os.sched_getaffinity(0)),
+                "speakers": " ".join(args.speaker),
+            }  # fmt: skip
+            records.measure(
+                facts, lambda: measure(folder, data, ROWS[name], slug, minutes, args.temperature)  # noqa: B023
+            )  # fmt: skip
+    for record in records.of("vocoders"):
+        parts = [
+            f"{record['who']:20s} {record['minutes']:g} min, {record['steps']:5d} steps, {record['bits']:.3f} bits"
+        ]
+        for temperature in args.temperature:
+            values = (
+                record.get(f"{measure}_{temperature:g}", math.nan)
+                for measure in ("STOI", "extended STOI", "words understood, share")
+            )
+            parts.append(f"T {temperature:g}: " + " ".join(f"{value:.3f}" for value in values))
+        print("  ".join(parts))
+    return 0
+
+
+if __name__ == "__main__":
+    parser = build_parser("what is understood of vocoders after some minutes of training")
+    parser.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with the corpora")
+    parser.add_argument("--speaker", nargs="+", default=["allison_en"], metavar="NAME", help="(%(default)s)")
+    parser.add_argument("--minutes", type=float, default=5.5, help="of training (%(default)g)")
+    parser.add_argument("--temperature", type=float, nargs="+", default=[0.6, 0.8, 1.0], metavar="T")
+    parser.add_argument("--only", nargs="+", choices=sorted(ROWS), help="some of the rows")
+    run(main, parser.parse_args())

@@ -118,6 +118,8 @@ RECIPES = {
     "warm-up of 10": Recipe(_muon(more="optim.warmup_steps=10")),
     "warm-up of 200": Recipe(_muon(more="optim.warmup_steps=200")),
     "weight decay 0.1": Recipe(_muon(more="optim.weight_decay=0.1")),
+    "weight decay 0.3": Recipe(_muon(more="optim.weight_decay=0.3")),
+    "weight decay 1": Recipe(_muon(more="optim.weight_decay=1")),
     "half the batch, 8e-3": Recipe(_muon("8e-3", "data.crop_samples=1000"), steps=2),
     "half the batch, 16e-3": Recipe(_muon("16e-3", "data.crop_samples=1000"), steps=2),
     "double batch, 16e-3": Recipe(_muon("16e-3", "data.batch_size=10"), steps=0.5),

@@ -124,10 +124,9 @@ def _make(layer: Layer, filter_NBG: Tensor, gate_NBG: Tensor, skips_UBS: Tensor)
     rows(skips_UBS).addmm_(rows(gated_NBG[num_made - num_used :]), layer.typed(layer.skip_SG1).t())
     if layer.residual_RG1 is None:
         return None
-    x_NBR = project(gated_NBG, layer.typed(layer.residual_RG1), None)
-    x_NBR += last_columns(layer.x_TBR, num_made)
-    if layer.bias_R is not None:
-        x_NBR += layer.typed(layer.bias_R)
+    x_NBR = last_columns(layer.x_TBR, num_made)
+    x_NBR = x_NBR.clone() if layer.bias_R is None else x_NBR + layer.typed(layer.bias_R)
+    rows(x_NBR).addmm_(rows(gated_NBG), layer.typed(layer.residual_RG1).t())
     if layer.scale != 1:
         x_NBR *= layer.scale
     if begun_MB1 is not None:

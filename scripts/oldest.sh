@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "oldest: $*" >&2; }
 bounds() { # of what the project and its tests need, one a line: torch==2.11
-    sed -n '/^dependencies = \[/,/^\]/p; /^test = \[/,/^\]/p' pyproject.toml |
+    sed -n '/^dependencies = \[/,/^\]/p; /^test = \[/,/^\]/p; /^judges = \[/,/^\]/p' pyproject.toml |
         sed -n 's/^ *"\([A-Za-z0-9._-]*\)>=\([0-9.]*\).*/\1==\2/p'
 }
 if [ "${1:-}" = --print ]; then
@@ -34,6 +34,6 @@ say "$("$python" --version) ($python) -> .venv-oldest"
 "$python" -m venv --clear .venv-oldest
 bounds >.venv-oldest/constraints.txt
 say "installing the oldest releases; torch is large, so this takes a while"
-.venv-oldest/bin/python -m pip install --disable-pip-version-check -q -c .venv-oldest/constraints.txt -e ".[test]"
+.venv-oldest/bin/python -m pip install --disable-pip-version-check -q -c .venv-oldest/constraints.txt -e ".[test,judges]"
 # Old releases warn of what has changed below them since; that is no fault of ours, and does not stop a user.
 exec .venv-oldest/bin/python -m pytest -W ignore::DeprecationWarning "$@"

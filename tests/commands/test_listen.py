@@ -53,6 +53,8 @@ def test_runs_of_one_name_are_named_in_full(run, shards, tmp_path, capsys):
     [
         (["--out", "."], "--out . cannot be a page, expected the name of a file in a folder that is there"),
         (["--out", "nowhere/page.html"], "--out nowhere/page.html cannot be a page"),
+        (["--threads", "0"], "threads is 0, expected 1 or more"),
+        (["--engine", "reference", "--weights", "int8"], "int8"),
         (["--count", "0"], "count is 0, expected 1 to 200"),
         (["--split", "test"], "has no recording in split 'test', but in train, val"),
         (["--data", "nowhere"], "nowhere"),

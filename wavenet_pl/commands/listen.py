@@ -83,6 +83,8 @@ def main(args: argparse.Namespace) -> int:
         for system in session.systems:
             with Progress(system.name, line_seconds=5) as progress:
                 session.make(system, progress.update)
+    except ValueError as error:  # such as weights that an engine has not
+        raise UserError(str(error)) from None
     except KeyboardInterrupt:
         stopped = True
         print("stopped; what is finished is kept", file=sys.stderr)

@@ -6,7 +6,6 @@ recording where it is, and asks blindly which of two is better.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,6 @@ def _values(listening: Listening) -> Values:
         "items": [_item(item, listening) for item in listening.items],
         "tables": list(tables.values()),
         "remarks": [remark[:1].upper() + remark[1:] for remark in listening.remarks],
-        "options": {name: str(value) for name, value in asdict(options).items()},
     }
 
 

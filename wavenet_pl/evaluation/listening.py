@@ -12,7 +12,7 @@ import numpy.typing as npt
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.clips import Clip, make_clips
 from wavenet_pl.evaluation.judges.likeness import Measure, Tally
-from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
+from wavenet_pl.evaluation.judges.resynthesis import STOI, UNDERSTOOD, Pair, ResynthesisJudge
 from wavenet_pl.evaluation.options import ListeningOptions
 from wavenet_pl.evaluation.recordings import open_recordings
 from wavenet_pl.generation.choice import Choice
@@ -21,7 +21,7 @@ from wavenet_pl.model import Model
 Audio = npt.NDArray[np.float32]
 _MOST_SECONDS = 3600.0
 """Of audio that recordings are chosen from."""
-PER_CLIP = {"STOI": "STOI {:.2f}", "words understood, share": "{:.0%} of the words"}
+PER_CLIP = {STOI: "STOI {:.2f}", UNDERSTOOD: "{:.0%} of the words"}
 """Measures that stand below each clip, and how."""
 
 
@@ -139,9 +139,9 @@ class Session:
         takes = [Take(self._audio(clip, resynthesises), list(clip.faults.values())) for clip in clips]
         measures: list[Measure] = []
         if resynthesises:
-            judge = self._judges.setdefault(
-                id(model), ResynthesisJudge(model.sample_rate, model.through_codec)
-            )
+            if id(model) not in self._judges:  # each loads a recogniser
+                self._judges[id(model)] = ResynthesisJudge(model.sample_rate, model.through_codec)
+            judge = self._judges[id(model)]
             pairs = [Pair(clip.recorded, clip.generated, clip.key in self._english) for clip in clips]
             each, measures = judge.judge(pairs, lambda share: progress(0.7 + 0.3 * share))
             for name, tallies in each.items():

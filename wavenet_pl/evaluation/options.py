@@ -95,6 +95,8 @@ class ListeningOptions:
             raise UserError(
                 f"prompt_seconds is {self.prompt_seconds:g}, expected from 0 to less than seconds={self.seconds:g}"
             )
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"threads is {self.threads}, expected 1 or more")
         for temperature in self.temperatures:
             if not 0 <= temperature < float("inf"):
                 raise UserError(f"temperature is {temperature}, expected a number from 0")

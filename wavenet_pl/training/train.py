@@ -18,7 +18,6 @@ from wavenet_pl.config.tree import Config, check_limits, load_config, split_argu
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.errors import BadDataError, ExitCode
 from wavenet_pl.runs.beginning import begin_with
-from wavenet_pl.runs.delta import model_hash
 from wavenet_pl.runs.folder import run_folder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.index import Index, load_index
@@ -101,13 +100,14 @@ def build_task(
     path = config.train.init_from
     base = None if path is None else load(path)
     data = AudioDataModule.from_config(config, index)
-    # What it begins with makes another run of it, as other data do.
-    facts = [index.fingerprint, *([] if base is None else [model_hash(base)])]
-    fingerprint = facts[0] if base is None else hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    run = run_folder(config, fingerprint, runs)
     L.seed_everything(config.seed, workers=True, verbose=False)
     module = build_module(
         config, sample_rate=data.sample_rate, index_fingerprint=index.fingerprint, labels=data.labels
     )
-    beginning = None if base is None or path is None else begin_with(module.model, base, path)
+    beginning, fingerprint = None, index.fingerprint
+    if base is not None and path is not None:
+        beginning = begin_with(module.model, base, path)
+        # What it begins with makes another run of it, as other data do.
+        fingerprint = hashlib.sha256(json.dumps([fingerprint, beginning.hash]).encode()).hexdigest()
+    run = run_folder(config, fingerprint, runs)
     return Task(config, run, data, module, extras or Extras(), beginning)

@@ -14,7 +14,7 @@ from tests.shards.made import write_shard_set
 from tests.small import small_model
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.tracking.rows import read_metrics
-from wavenet_pl.training.callbacks.clip_scores import ClipScorer, no_scores
+from wavenet_pl.training.callbacks.clip_scores import ClipScorer
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt
 
 
@@ -38,11 +38,6 @@ def test_a_clip_is_scored_beside_its_own_recording_and_words_in_english_only():
     same, number = (int(word) for word in scores.summary.split(", ")[1].split(" words")[0].split(" of "))
     assert 0 < len(words[0].split()) <= same < number
     assert scores.metrics["val/words_understood"] == pytest.approx(same / number)
-
-
-def test_clips_that_nobody_judges_have_no_scores():
-    [facts] = no_scores([pair_of(np.zeros(10, np.float32))]).facts
-    assert facts == {"STOI": None, "words": None}
 
 
 @pytest.mark.slow

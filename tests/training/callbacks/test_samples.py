@@ -21,6 +21,7 @@ from wavenet_pl.config.model import ModelConfig, NetworkConfig
 from wavenet_pl.config.training import SamplesConfig, WandbConfig
 from wavenet_pl.config.tree import Config
 from wavenet_pl.tracking.rows import read_metrics
+from wavenet_pl.training.callbacks.clip_scores import Scores
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt
 from wavenet_pl.training.callbacks.samples import SampleLogger, describe_clips, write_clips
 from wavenet_pl.training.module import WaveNetModule
@@ -199,6 +200,8 @@ def test_what_judges_say_is_with_the_free_running_clip() -> None:
     assert (free.facts["STOI"], free.facts["words"]) == (0.756, "hello world")
     assert " | STOI 0.76 | " in free.caption
     assert all(each.facts["STOI"] is None and each.facts["words"] is None for each in (recorded, forced))
+    unjudged = describe_clips(1500, *one_clip(), CONFIG, 8000, Scores().facts)
+    assert all(each.facts["STOI"] is None and each.facts["words"] is None for each in unjudged)
 
 
 def test_captions_say_what_the_model_was_conditioned_on() -> None:

@@ -13,6 +13,7 @@ from wavenet_pl.evaluation.judges.likeness import Compare, Tally
 from wavenet_pl.runs.versions import INSTALL_JUDGES
 
 Audio = npt.NDArray[np.float32]
+STOI = "STOI"
 
 
 def intelligibility() -> dict[str, Compare]:
@@ -39,7 +40,7 @@ def intelligibility() -> dict[str, Compare]:
             return Tally(0.0, 0)
 
     return {
-        "STOI": lambda recorded, made, rate: compare(recorded, made, rate, extended=False),
+        STOI: lambda recorded, made, rate: compare(recorded, made, rate, extended=False),
         "extended STOI": lambda recorded, made, rate: compare(recorded, made, rate, extended=True),
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.judges.intelligibility import intelligibility, quality
+from wavenet_pl.evaluation.judges.intelligibility import STOI, intelligibility, quality
 from wavenet_pl.evaluation.judges.likeness import Compare, Measure, Tally
 from wavenet_pl.evaluation.judges.pitch import pitch_error, voicing_error
 from wavenet_pl.evaluation.judges.spectra import log_spectral_distance, mel_cepstral_distortion
@@ -21,10 +21,13 @@ from wavenet_pl.evaluation.judges.words import Alignment, Recogniser, align
 from wavenet_pl.numbers import counter
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 
+__all__ = ["STOI", "UNDERSTOOD", "Pair", "ResynthesisJudge", "mean_of", "noise_like"]
+
 Audio = npt.NDArray[np.float32]
 OnShare = Callable[[float], None]
 """Takes the share that is done, 0 to 1."""
 
+UNDERSTOOD = "words understood, share"
 _ENVELOPE = 0.02
 """Seconds over which the level of noise follows a recording's: longer than a period, shorter than a syllable."""
 
@@ -95,7 +98,7 @@ class ResynthesisJudge:
             alignment, number = aligned(recorded, made)
             return Tally(alignment.errors, number)
 
-        return {"words understood, share": understood, "word errors, share": errors}
+        return {UNDERSTOOD: understood, "word errors, share": errors}
 
     def _words_of(self, audio: Audio) -> list[str]:
         """Each clip is heard once: recordings, and noise like them, come again with every set of clips."""

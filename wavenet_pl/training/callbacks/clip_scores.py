@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wavenet_pl.evaluation.judges.likeness import Tally
-from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge, mean_of
+from wavenet_pl.evaluation.judges.resynthesis import STOI, UNDERSTOOD, Pair, ResynthesisJudge, mean_of
 from wavenet_pl.model import Model
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt
-
-STOI, UNDERSTOOD = "STOI", "words understood, share"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one set of clips."""
+    """Of one set of clips; empty where nobody judges."""
 
-    facts: list[dict[str, Any]]
+    facts: list[dict[str, Any]] = field(default_factory=list)
     """Of each clip."""
-    metrics: dict[str, float]
+    metrics: dict[str, float] = field(default_factory=dict)
     """Of all of them, by the names under which they are logged."""
-    summary: str
+    summary: str = ""
     """The same in a few words."""
 
 
@@ -64,9 +62,3 @@ class ClipScorer:
 
     def _words(self, pair: ClipPair, english: bool) -> str | None:
         return self._judge.hear(pair.free) if english else None
-
-
-def no_scores(pairs: Sequence[ClipPair]) -> Scores:
-    """Of clips that nobody judges."""
-    empty: Mapping[str, Any] = {STOI: None, "words": None}
-    return Scores([dict(empty) for _ in pairs], {}, "")

@@ -23,7 +23,7 @@ from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.evaluation.recordings import english_recordings
-from wavenet_pl.training.callbacks.clip_scores import ClipScorer, no_scores
+from wavenet_pl.training.callbacks.clip_scores import ClipScorer, Scores
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
 from wavenet_pl.training.callbacks.preemption import is_last_step
 from wavenet_pl.training.callbacks.ranks import any_rank
@@ -128,7 +128,7 @@ class SampleLogger(StepCallback):
         if not any_rank(trainer, stopping()) and trainer.is_global_zero:
             step, rate = trainer.global_step, model.sample_rate
             conditions = [prompt.describe(model.conditioner) for prompt in self._prompts]
-            scores = no_scores(pairs) if self._scorer is None else self._scorer.score(self._prompts, pairs)
+            scores = Scores() if self._scorer is None else self._scorer.score(self._prompts, pairs)
             rows = describe_clips(step, self._prompts, conditions, pairs, self.config, rate, scores.facts)
             folder = write_clips(self.folder, step, rows, rate)
             self._log(trainer, step)

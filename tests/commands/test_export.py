@@ -61,6 +61,15 @@ def test_the_same_clips_come_from_a_run_and_from_its_export(run, tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_half_precision_is_half_the_size_and_rounded(run, tmp_path):
+    for name, options in (("whole", []), ("half", ["--half"])):
+        assert export(run.path, tmp_path / name, *options) == 0
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
+    assert 1.9 < sizes[0] / sizes[1] < 2.1
+    whole, half = weights(tmp_path / "whole"), weights(tmp_path / "half")
+    assert half.dtype is torch.float32 and torch.equal(half, whole.half().float())
+
+
 def test_the_config_of_an_export_is_a_legal_argument_of_train(run, tmp_path):
     assert export(run.path, tmp_path / "out") == 0
     assert load_config([tmp_path / "out" / "config.yaml"]) == wavenet_pl.load(run.path).config

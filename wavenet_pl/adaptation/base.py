@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import torch
 
@@ -17,6 +16,7 @@ from wavenet_pl.runs.checkpoints import best_checkpoint
 from wavenet_pl.runs.delta import SPEAKER_TABLE, find_delta, model_hash
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.loading import load
+from wavenet_pl.runs.released import find_model
 from wavenet_pl.runs.weights import is_export
 from wavenet_pl.shards.labels import Labels
 
@@ -74,7 +74,7 @@ def load_base(path: str | os.PathLike[str]) -> Base:
     Raises:
         UserError: there is none, or it has no speaker table.
     """
-    source = Path(path)
+    source = find_model(path)
     delta = None if is_export(source) else find_delta(source)
     if delta is not None:
         source = delta

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-licence", metavar="TEXT", help="licence of the recordings, for the model card"
     )
+    parser.add_argument(
+        "--half", action="store_true", help="weights in half precision: half the size, and rounded to 11 bits"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
 
 
@@ -64,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     files = {
         CARD_NAME: redact_text(card).encode(),
         CONFIG_NAME: write_yaml(redact(to_plain(model.config))).encode(),
-        WEIGHTS_NAME: encode_weights(model, step),  # last: with it, the folder is an export
+        WEIGHTS_NAME: encode_weights(model, step, half=args.half),  # last: with it, the folder is an export
     }
     out = Path(args.out)
     left = _check_folder(out, files)

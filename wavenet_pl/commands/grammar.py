@@ -32,6 +32,7 @@ COMMANDS = {
         "wavenet_pl.commands.export",
         "write a trained model as safetensors with a model card, to give to others",
     ),
+    "models": ("wavenet_pl.commands.models", "list the trained models that come with the project"),
     "slurm": ("wavenet_pl.commands.slurm", "send any of these to a cluster, and follow what runs there"),
     "doctor": ("wavenet_pl.commands.doctor", "check this machine and installation, and say what to do"),
 }

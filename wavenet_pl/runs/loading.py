@@ -12,6 +12,7 @@ from wavenet_pl.model import Model
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY, best_checkpoint, checksum_path, problem
 from wavenet_pl.runs.delta import find_delta, load_delta
 from wavenet_pl.runs.folder import RunFolder
+from wavenet_pl.runs.released import find_model
 from wavenet_pl.runs.weights import build_trained, is_export, load_export, read_archive
 
 _MOST_DELTAS = 16
@@ -35,12 +36,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 def load(path: str | os.PathLike[str]) -> Model:
     """The model of a run (its best val/bits; averaged weights where trained), a checkpoint or an export, in eval mode.
 
-    Also that of a delta which `wavenet-pl adapt` wrote, where its base is still there.
+    Also that of a delta which `wavenet-pl adapt` wrote, where its base is still there, and ``pretrained:NAME``, which
+    comes with the project.
 
     Raises:
         UserError: there is none, or it is damaged.
     """
-    return _load(Path(path), _MOST_DELTAS)
+    return _load(find_model(path), _MOST_DELTAS)
 
 
 def _load(path: Path, deltas: int) -> Model:

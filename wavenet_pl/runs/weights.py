@@ -48,13 +48,16 @@ class Origin:
     """Optimizer steps until then."""
 
 
-def encode_weights(model: Model, step: int, labels: dict[str, Any] | None = None) -> bytes:
+def encode_weights(
+    model: Model, step: int, labels: dict[str, Any] | None = None, *, half: bool = False
+) -> bytes:
     """model.safetensors: the same bytes for the same weights.
 
     Args:
         model: whose weights.
         step: optimizer steps until then.
         labels: as they are to be written; the model's own as they are written now if None.
+        half: in half precision, which is rounded.
     """
     origin = Origin(
         sample_rate=model.sample_rate,
@@ -64,7 +67,11 @@ def encode_weights(model: Model, step: int, labels: dict[str, Any] | None = None
     )
     # One text for all: the library writes several in another order each time.
     header = {CHECKPOINT_KEY: json.dumps(asdict(origin), sort_keys=True)}
-    return save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, header)
+    weights = {
+        name: tensor.to(torch.float16 if half and tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    return save(weights, header)
 
 
 def is_export(path: Path) -> bool:

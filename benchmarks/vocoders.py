@@ -8,11 +8,9 @@ its rate; then recordings that it never saw are resynthesised, and judged as `wa
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import os
-import shutil
 import statistics
 from argparse import Namespace
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import wavenet_pl
+from benchmarks.corpora import prepared
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.clips import make_clips
@@ -29,7 +28,6 @@ from wavenet_pl.evaluation.recordings import open_recordings
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.loading import load
-from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.tracking.rows import read_metrics
 
 CORPUS, RECORDINGS, SECONDS = "speech_multi", 10, 4.0
@@ -93,30 +91,6 @@ COMMON = [
 ]
 
 
-def prepared(corpora: Path, folder: Path, speakers: Sequence[str]) -> Path:
-    """A shard set of some speakers of the corpus, written once."""
-    data = folder / "data" / "-".join(speakers)
-    if (data / INDEX_NAME).exists():  # which is written last
-        return data
-    with open(corpora / CORPUS / "metadata.csv", newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["speaker"] in speakers]
-    if not rows:
-        raise UserError(
-            f"{corpora / CORPUS} has no speaker {' or '.join(speakers)}; name others with --speaker"
-        )
-    source = folder / "recordings" / data.name
-    for row in rows:
-        target = source / row["file"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(corpora / CORPUS / row["file"], target)
-    with open(source / "metadata.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("file", "speaker", "lang"), extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    wavenet_pl(folder, ["prepare", "folder", str(source), str(data), "--mel", "--tables", "lang"])
-    return data
-
-
 def trained(folder: Path, data: Path, settings: Sequence[str], steps: int, name: str) -> RunFolder:
     """A run of so many steps, or what an interrupted start left of it."""
     runs = folder / "runs" / name
@@ -170,7 +144,7 @@ def main(args: Namespace) -> int:
         raise UserError("no corpora are named, expected the folder of them; name it with --corpora")
     records, minutes = Records(args.json), 0.1 if args.quick else args.minutes
     with workplace(args.folder) as folder:
-        data = prepared(args.corpora.resolve(), folder, args.speaker)
+        data = prepared(args.corpora.resolve(), CORPUS, folder, args.speaker)
         for name in args.only or ROWS:
             slug = "".join(letter if letter.isalnum() else "-" for letter in name)
             facts = {

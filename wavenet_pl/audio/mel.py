@@ -52,7 +52,7 @@ def mel_frames(
         UserError: a band lies above half the sample rate, or between two frequencies that the window tells apart.
     """
     num_frames = -(-len(audio) // settings.hop_length)
-    window_W, weights_KF = _bands(settings, sample_rate)
+    window_W, weights_KF = mel_bands(settings, sample_rate)
     before = settings.window_length // 2 - settings.hop_length // 2
     padded = np.zeros(num_frames * settings.hop_length + settings.window_length)
     padded[before : before + len(audio)] = audio
@@ -63,7 +63,7 @@ def mel_frames(
     made_NF = np.zeros((num_frames, settings.num_mels), np.float16)
     for start in range(0, num_frames, _CHUNK):
         stop = min(start + _CHUNK, num_frames)
-        power_NK = np.abs(np.fft.rfft(windows_NW[start:stop] * window_W, _transform_length(settings))) ** 2
+        power_NK = np.abs(np.fft.rfft(windows_NW[start:stop] * window_W, transform_length(settings))) ** 2
         for band, (first, last) in enumerate(spans):
             energy_N = (power_NK[:, first:last] * weights_KF[first:last, band]).sum(axis=1)
             level_N = 1 - 10 * np.log10(np.maximum(energy_N, 1e-30)) / settings.floor_db
@@ -71,13 +71,13 @@ def mel_frames(
     return made_NF
 
 
-def _transform_length(settings: MelSettings) -> int:
+def transform_length(settings: MelSettings) -> int:
     """Twice the window and more: the lowest bands are narrower than what the window tells apart."""
     return int(2 ** math.ceil(math.log2(2 * settings.window_length)))
 
 
 @lru_cache(maxsize=4)
-def _bands(
+def mel_bands(
     settings: MelSettings, sample_rate: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The window (W,) and the weights (K, F), which give 1 for a full-scale sine in the middle of a band."""
@@ -86,7 +86,7 @@ def _bands(
             f"mel has highest_hz {settings.highest_hz:g}, expected {sample_rate / 2:g} or less, half the sample rate; "
             "use frames that were made for this rate"
         )
-    length = _transform_length(settings)
+    length = transform_length(settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of empty bands, which are refused below
         filters: Any = torchaudio().functional.melscale_fbanks(

@@ -1,0 +1,151 @@
+"""How like their recordings resynthesised ones are: models, beside Griffin-Lim on the same frames, the codec and noise.
+
+On recordings of voices that the models have heard and of others; with intervals over recordings.
+
+    python benchmarks/resynthesis.py --corpora DIR --model RUN --json resynthesis.json --folder work
+"""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.corpora import prepared
+from benchmarks.griffin_lim import griffin_lim
+from benchmarks.records import Records, build_parser, run, workplace
+from wavenet_pl.audio.mel import MelSettings
+from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.clips import Clip, make_clips
+from wavenet_pl.evaluation.judges.likeness import Measure
+from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
+from wavenet_pl.evaluation.recordings import Recordings, open_recordings
+from wavenet_pl.generation.choice import Choice
+from wavenet_pl.inputs.mel import Mel
+from wavenet_pl.model import Model
+from wavenet_pl.runs.loading import load
+
+KNOWN = ("speech_multi", ("allison_en", "june_fr", "carlo_it", "nsh_ru"))
+"""Voices that models are trained on; their validation recordings are judged."""
+UNKNOWN = ("speech_new", "snap_librispeech")
+Audio = npt.NDArray[np.float32]
+
+
+def sets_of(args: Namespace, folder: Path) -> dict[str, Path]:
+    """Name -> shard set."""
+    corpora = args.corpora.resolve()
+    return {
+        KNOWN[0]: prepared(corpora, KNOWN[0], folder, KNOWN[1]),
+        **{name: prepared(corpora, name, folder, (), ["--val-fraction", "0.9"]) for name in UNKNOWN},
+    }
+
+
+def resynthesised(model: Model, found: Recordings, args: Namespace, temperature: float) -> list[Clip]:
+    """Recordings through a model."""
+    clips, _ = make_clips(
+        model, found.drawn, seconds=args.seconds, count=min(args.count, len(found.drawn)), seed=args.seed,
+        temperature=temperature, choice=Choice(weights=args.weights), progress=lambda share: None,
+    )  # fmt: skip
+    return clips
+
+
+def judged(
+    model: Model, found: Recordings, clips: list[Clip], make: Callable[[Clip], Audio]
+) -> dict[str, Any]:
+    """The record of what one system made of these recordings."""
+    english = {found.drawn[position].key for position in found.english}
+    judge = ResynthesisJudge(model.sample_rate, model.through_codec)
+    pairs = [Pair(clip.recorded, make(clip), clip.key in english) for clip in clips]
+    record: dict[str, Any] = {
+        "clips": len(pairs),
+        "clips_s": sum(len(pair.recorded) for pair in pairs) / model.sample_rate,
+    }
+    for each in judge.judge(pairs).measures:
+        record |= _plain(each)
+    return record
+
+
+def _plain(measure: Measure) -> dict[str, float | None]:
+    values = {
+        "": measure.generated.mean, " low": measure.generated.low, " high": measure.generated.high,
+        " codec": measure.recorded.mean, " noise": math.nan if measure.chance is None else measure.chance.mean,
+    }  # fmt: skip
+    return {
+        f"{measure.name}{which}": value if math.isfinite(value) else None for which, value in values.items()
+    }
+
+
+def measure_set(records: Records, name: str, data: Path, path: str, model: Model, args: Namespace) -> None:
+    """Measure what is not measured yet on one set with one model."""
+    found = open_recordings(model, path, str(data), "val", seed=args.seed, max_seconds=3600, lang=None)
+    facts = {
+        "benchmark": "resynthesis", "set": name, "count": args.count, "of_s": args.seconds, "seed": args.seed,
+        "quick": args.quick,
+    }  # fmt: skip
+
+    @cache
+    def clips_at(temperature: float) -> list[Clip]:
+        return resynthesised(model, found, args, temperature)
+
+    def measure(who: str, temperature: float, make: Callable[[Clip], Audio]) -> None:
+        records.measure({**facts, "who": who}, lambda: judged(model, found, clips_at(temperature), make))
+
+    for each in args.temperature:
+        measure(f"{path}, temperature {each:g}, {args.weights}", each, lambda clip: clip.generated)
+    measure("Griffin-Lim", args.temperature[0], lambda clip: of_griffin_lim(model, clip))
+
+
+def main(args: Namespace) -> int:
+    """Measure what is not measured yet, and print it all."""
+    if args.corpora is None or not args.model:
+        raise UserError("no corpora or no model is named; name them with --corpora DIR and --model RUN")
+    records = Records(args.json)
+    with workplace(args.folder) as folder:
+        sets = sets_of(args, folder)
+        for path in args.model:
+            model = load(path)
+            for name in args.set or sets:
+                measure_set(records, name, sets[name], path, model, args)
+    show(records)
+    return 0
+
+
+def of_griffin_lim(model: Model, clip: Clip) -> Audio:
+    """The recording of a clip again, from the frames that the model is told, without it."""
+    mel = next(each for each in model.inputs if isinstance(each, Mel))
+    frames = mel.of_audio(clip.recorded, model.sample_rate)
+    return griffin_lim(frames, MelSettings(**mel.spec), model.sample_rate, len(clip.recorded))
+
+
+def show(records: Records) -> None:
+    """A line for each measure of each system."""
+    for row in records.of("resynthesis"):
+        print(f"{row['set']}: {row['who']}, {row['clips']} clips, {row['clips_s']:.1f} s")
+        for name in (key.removesuffix(" low") for key in row if key.endswith(" low")):
+            low, high = row[f"{name} low"], row[f"{name} high"]
+            sure = "" if low is None else f" ({low:.3f} to {high:.3f})"
+            beside = ", ".join(
+                f"{which} {row[f'{name} {which}']:.3f}"
+                for which in ("codec", "noise")
+                if row[f"{name} {which}"] is not None
+            )
+            print(f"  {name:34s}{row[name]:8.3f}{sure}; {beside}")
+
+
+if __name__ == "__main__":
+    parser = build_parser("how like their recordings resynthesised ones are")
+    parser.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with the corpora")
+    parser.add_argument("--model", action="append", default=[], metavar="RUN", help="a vocoder; one or more")
+    parser.add_argument("--set", nargs="+", choices=(KNOWN[0], *UNKNOWN), help="some of the sets")
+    parser.add_argument("--count", type=int, default=16, help="recordings (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each (%(default)g)")
+    parser.add_argument("--temperature", type=float, nargs="+", default=[0.8], metavar="T")
+    parser.add_argument("--weights", default="float32", help="number format (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of recordings and draws (%(default)s)")
+    run(main, parser.parse_args())

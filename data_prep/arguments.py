@@ -18,7 +18,7 @@ _USAGE = """\
 _CORPORA = """\
 folder SRC: every FLAC, WAV, OGG and MP3 file below SRC. The speaker is the name of a file's folder, unless
 SRC/metadata.csv says otherwise (columns file, speaker, text, tags, midi, split; tags with ; between; a split other
-than train, val and test is no split). demo: five minutes of recorded speech, four voices, that come with the project.
+than train, val and test is no split). demo: eleven minutes of recorded speech, four voices, that come with the project.
 two_sines: the sum of two sines, made. merge: index and report, after all slices are done.
 
 Interrupted, the same command goes on; run twice, it does nothing."""

@@ -32,7 +32,7 @@ def read_corpus(options: Options, source: Path | None, destination: Path) -> Cor
     if options.corpus == "two_sines":
         return make_two_sines(options.sines)
     if options.corpus == "demo":
-        return Corpus(sources=read_folder(DEMO, fact_columns=("licence",)).sources)
+        return Corpus(sources=read_folder(DEMO, fact_columns=("licence",), tables=("lang",)).sources)
     assert source is not None
     if source.resolve() == destination.resolve():
         raise UserError(f"SRC and DEST are both {source}, expected two folders; name another DEST")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.command import wavenet_pl
@@ -12,40 +12,61 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.shards.index import INDEX_NAME
 
 
+COLUMNS = ("file", "speaker", "lang", "text")
+
+
 def prepared(
     corpora: Path, corpus: str, folder: Path, speakers: Sequence[str] = (), options: Sequence[str] = ()
 ) -> Path:
-    """A shard set, written once.
+    """A shard set of one corpus, written once; arguments as `prepared_of`."""
+    return prepared_of(corpora, {corpus: speakers}, folder, "-".join((corpus, *speakers)), options)
+
+
+def prepared_of(
+    corpora: Path,
+    parts: Mapping[str, Sequence[str]],
+    folder: Path,
+    name: str,
+    options: Sequence[str] = (),
+) -> Path:
+    """A shard set of several corpora, written once.
 
     Args:
         corpora: a folder with a folder for each corpus.
-        corpus: its name.
+        parts: names of corpora, and some of the speakers of each; empty for all.
         folder: in which the set goes.
-        speakers: some of those of the corpus; empty for all.
+        name: of the set.
         options: more of `wavenet-pl prepare`.
 
     Raises:
         UserError: there is no such corpus, or nobody of that name in it.
     """
-    table = corpora / corpus / "metadata.csv"
-    data = folder / "data" / "-".join((corpus, *speakers))
+    data, source = folder / "data" / name, folder / "recordings" / name
     if (data / INDEX_NAME).exists():  # which is written last
         return data
+    taken: list[dict[str, str]] = []
+    for corpus, speakers in parts.items():
+        for row in _rows(corpora / corpus, speakers):
+            target = source / corpus / row["file"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(corpora / corpus / row["file"], target)
+            taken.append({**row, "file": f"{corpus}/{row['file']}"})
+    with open(source / "metadata.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(taken)
+    command = ["prepare", "folder", str(source), str(data), "--mel", "--tables", "lang", *options]
+    wavenet_pl(folder, command)
+    return data
+
+
+def _rows(corpus: Path, speakers: Sequence[str]) -> list[dict[str, str]]:
+    """Those of its table, of these speakers or of all."""
+    table = corpus / "metadata.csv"
     if not table.is_file():
-        raise UserError(f"{table} is not there, expected the corpus {corpus} in --corpora")
+        raise UserError(f"{table} is not there, expected the corpus {corpus.name} in --corpora")
     with open(table, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if not speakers or row["speaker"] in speakers]
     if not rows:
         raise UserError(f"{table} has no speaker {' or '.join(speakers)}; name others with --speaker")
-    source = folder / "recordings" / data.name
-    for row in rows:
-        target = source / row["file"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(corpora / corpus / row["file"], target)
-    with open(source / "metadata.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("file", "speaker", "lang"), extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    command = ["prepare", "folder", str(source), str(data), "--mel", "--tables", "lang", *options]
-    wavenet_pl(folder, command)
-    return data
+    return rows

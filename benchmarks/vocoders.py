@@ -1,9 +1,10 @@
 """What one understands after some minutes of training on all cores: networks, crops and rates of a vocoder.
 
-Each row is a training as a user starts it, with as many steps as fit in the minutes, down a cosine to a twentieth of
-its rate; then recordings that it never saw are resynthesised, and judged as `wavenet-pl evaluate` judges them.
+Each row is a training on the demo's recordings as a user starts it, with as many steps as fit in the minutes, down a
+cosine to a twentieth of its rate; then recordings that it never saw are resynthesised, and judged as
+`wavenet-pl evaluate` judges them.
 
-    python benchmarks/vocoders.py --corpora DIR --json vocoders.json --folder runs
+    python benchmarks/vocoders.py --json vocoders.json --folder runs
 """
 
 from __future__ import annotations
@@ -19,18 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import wavenet_pl
-from benchmarks.corpora import prepared
 from benchmarks.records import Records, build_parser, run, workplace
-from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.clips import make_clips
 from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
 from wavenet_pl.evaluation.recordings import open_recordings
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.loading import load
+from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.tracking.rows import read_metrics
 
-CORPUS, RECORDINGS, SECONDS = "speech_multi", 10, 4.0
+RECORDINGS, SECONDS = 10, 4.0
 TIMED = 14
 """Steps whose time says how many there can be; the first ones warm up."""
 
@@ -63,15 +63,20 @@ ROWS = {
     "2 x 9, 32": Row(layers=(2, 9)),
     "3 x 8, 32": Row(layers=(3, 8)),
     "2 x 8, 48": Row(channels=(48, 96)),
+    "2 x 7, 48": Row(layers=(2, 7), channels=(48, 96)),
     "2 x 8, 64": Row(channels=(64, 128)),
     "2 x 7, 64": Row(layers=(2, 7), channels=(64, 128)),
     "rate 8e-3": Row(more="optim.lr=8e-3"),
     "rate 2.4e-2": Row(more="optim.lr=2.4e-2"),
     "4 crops": Row(batch=(4, 4000)),
+    "8 crops of 2,000": Row(batch=(8, 2000)),
     "16 crops of 2,000": Row(batch=(16, 2000)),
+    "no weight decay": Row(more="optim.weight_decay=0"),
     "condition of 32": Row(more="model.condition.channels=32"),
+    "one layer of frames": Row(more="model.condition.frame_layers=1"),
     "transposed": Row(more="model.condition.upsampling=transposed"),
     "average of weights": Row(more="optim.ema_decay=0.98"),
+    "bfloat16": Row(more="trainer.precision=bf16-mixed"),
     "16 bits": Row(
         more="model.head.kind=logistics model.codec.kind=linear model.codec.quantization_channels=65536"
     ),
@@ -81,6 +86,7 @@ COMMON = [
     "model.condition.inputs=[mel]",
     "data.num_workers=1",
     "optim.kind=muon",
+    "optim.weight_decay=0.1",
     "optim.schedule=cosine",
     "optim.final_lr_fraction=0.05",
     "samples.every_n_steps=0",
@@ -140,17 +146,15 @@ def measure(
 
 def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it all."""
-    if args.corpora is None:
-        raise UserError("no corpora are named, expected the folder of them; name it with --corpora")
     records, minutes = Records(args.json), 0.1 if args.quick else args.minutes
     with workplace(args.folder) as folder:
-        data = prepared(args.corpora.resolve(), CORPUS, folder, args.speaker)
+        data = folder / "data" / "demo"
+        if not (data / INDEX_NAME).exists():  # which is written last
+            wavenet_pl(folder, ["prepare", "demo", str(data), "--mel"])
         for name in args.only or ROWS:
             slug = "".join(letter if letter.isalnum() else "-" for letter in name)
-            facts = {
-                "benchmark": "vocoders", "who": name, "minutes": minutes, "cores": len(os.sched_getaffinity(0)),
-                "speakers": " ".join(args.speaker),
-            }  # fmt: skip
+            cores = len(os.sched_getaffinity(0))
+            facts = {"benchmark": "vocoders", "who": name, "minutes": minutes, "cores": cores}
             records.measure(
                 facts, lambda: measure(folder, data, ROWS[name], slug, minutes, args.temperature)  # noqa: B023
             )  # fmt: skip
@@ -170,9 +174,7 @@ def main(args: Namespace) -> int:
 
 if __name__ == "__main__":
     parser = build_parser("what is understood of vocoders after some minutes of training")
-    parser.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with the corpora")
-    parser.add_argument("--speaker", nargs="+", default=["allison_en"], metavar="NAME", help="(%(default)s)")
-    parser.add_argument("--minutes", type=float, default=5.5, help="of training (%(default)g)")
+    parser.add_argument("--minutes", type=float, default=4.5, help="of training (%(default)g)")
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.6, 0.8, 1.0], metavar="T")
     parser.add_argument("--only", nargs="+", choices=sorted(ROWS), help="some of the rows")
     run(main, parser.parse_args())

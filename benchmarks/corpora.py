@@ -11,7 +11,6 @@ from benchmarks.command import wavenet_pl
 from wavenet_pl.errors import UserError
 from wavenet_pl.shards.index import INDEX_NAME
 
-
 COLUMNS = ("file", "speaker", "lang", "text")
 
 

@@ -30,7 +30,7 @@ from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.tracking.rows import read_metrics
 
-RECORDINGS, SECONDS = 10, 4.0
+RECORDINGS, SECONDS = 20, 4.0
 TIMED = 14
 """Steps whose time says how many there can be; the first ones warm up."""
 
@@ -43,8 +43,10 @@ class Row:
     """Stacks, and layers of each."""
     channels: tuple[int, int] = (32, 64)
     """Residual and skip channels; gate channels are twice the residual ones."""
-    batch: tuple[int, int] = (8, 4000)
+    batch: tuple[int, int] = (8, 2000)
     """Crops, and samples of each."""
+    condition: int = 32
+    """Channels of the condition."""
     more: str = ""
 
     @property
@@ -54,28 +56,29 @@ class Row:
             f"model.network.stacks={self.layers[0]} model.network.layers_per_stack={self.layers[1]} "
             f"model.network.residual_channels={self.channels[0]} model.network.gate_channels={2 * self.channels[0]} "
             f"model.network.skip_channels={self.channels[1]} data.batch_size={self.batch[0]} "
-            f"data.crop_samples={self.batch[1]} {self.more}"
+            f"data.crop_samples={self.batch[1]} model.condition.channels={self.condition} {self.more}"
         ).split()
 
 
 ROWS = {
-    "2 x 8, 32": Row(),
-    "2 x 9, 32": Row(layers=(2, 9)),
-    "3 x 8, 32": Row(layers=(3, 8)),
-    "2 x 8, 48": Row(channels=(48, 96)),
-    "2 x 7, 48": Row(layers=(2, 7), channels=(48, 96)),
-    "2 x 8, 64": Row(channels=(64, 128)),
-    "2 x 7, 64": Row(layers=(2, 7), channels=(64, 128)),
+    "2 x 8 layers of 32": Row(),
+    "2 x 9 layers": Row(layers=(2, 9)),
+    "3 x 8 layers": Row(layers=(3, 8)),
+    "48 channels": Row(channels=(48, 96)),
+    "48 channels, 2 x 7 layers": Row(layers=(2, 7), channels=(48, 96)),
+    "64 channels": Row(channels=(64, 128)),
     "rate 8e-3": Row(more="optim.lr=8e-3"),
     "rate 2.4e-2": Row(more="optim.lr=2.4e-2"),
-    "4 crops": Row(batch=(4, 4000)),
-    "8 crops of 2,000": Row(batch=(8, 2000)),
-    "16 crops of 2,000": Row(batch=(16, 2000)),
+    "8 crops of 1,000": Row(batch=(8, 1000)),
+    "4 crops of 2,000": Row(batch=(4, 2000)),
+    "8 crops of 4,000": Row(batch=(8, 4000)),
+    "16 crops of 1,000": Row(batch=(16, 1000)),
     "no weight decay": Row(more="optim.weight_decay=0"),
-    "condition of 32": Row(more="model.condition.channels=32"),
+    "condition of 64": Row(condition=64),
+    "condition of 16": Row(condition=16),
     "one layer of frames": Row(more="model.condition.frame_layers=1"),
     "transposed": Row(more="model.condition.upsampling=transposed"),
-    "average of weights": Row(more="optim.ema_decay=0.98"),
+    "average of weights": Row(more="optim.ema_decay=0.99"),
     "bfloat16": Row(more="trainer.precision=bf16-mixed"),
     "16 bits": Row(
         more="model.head.kind=logistics model.codec.kind=linear model.codec.quantization_channels=65536"
@@ -150,7 +153,7 @@ def main(args: Namespace) -> int:
     with workplace(args.folder) as folder:
         data = folder / "data" / "demo"
         if not (data / INDEX_NAME).exists():  # which is written last
-            wavenet_pl(folder, ["prepare", "demo", str(data), "--mel"])
+            wavenet_pl(folder, ["prepare", "demo", str(data), "--mel", "--val-fraction", "0.1"])
         for name in args.only or ROWS:
             slug = "".join(letter if letter.isalnum() else "-" for letter in name)
             cores = len(os.sched_getaffinity(0))
@@ -175,6 +178,6 @@ def main(args: Namespace) -> int:
 if __name__ == "__main__":
     parser = build_parser("what is understood of vocoders after some minutes of training")
     parser.add_argument("--minutes", type=float, default=4.5, help="of training (%(default)g)")
-    parser.add_argument("--temperature", type=float, nargs="+", default=[0.6, 0.8, 1.0], metavar="T")
+    parser.add_argument("--temperature", type=float, nargs="+", default=[0.6, 0.8], metavar="T")
     parser.add_argument("--only", nargs="+", choices=sorted(ROWS), help="some of the rows")
     run(main, parser.parse_args())

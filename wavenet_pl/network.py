@@ -155,7 +155,9 @@ class WaveNet(nn.Module):
             for layer, past, num_made in zip(layers, pasts, columns[1:], strict=True):
                 begun_here = of_last(begun_MB1, num_columns, num_made)
                 ask = Ask(num_made, num_used, begun_here, self.recompute, step_by_step)
-                x_NBR, skips_UBS, past, made = layer(x_NBR, skips_UBS, condition_TBH, past, ask)
+                x_NBR, skips_UBS, condition_TBH, past, made = layer(
+                    x_NBR, skips_UBS, condition_TBH, past, ask
+                )
                 new_state.append(past)
                 if traced:
                     traces.append(LayerTrace.of(made))

@@ -14,7 +14,6 @@ from wavenet_pl.evaluation.judges.likeness import Embeddings, Measure
 from wavenet_pl.evaluation.judges.notes import NoteJudge, compare_keys, condition_keys
 from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
 from wavenet_pl.evaluation.judges.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
-from wavenet_pl.evaluation.recordings import LANGUAGE
 from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.files.foreign import printable
 from wavenet_pl.inputs.input import Input
@@ -93,16 +92,11 @@ def _resynthesis(
     english: Collection[int],
     progress: OnProgress,
 ) -> Judgement:
-    remarks = list(judge.missing)
-    if judge.words and not any(position in english for _, position in pairs):
-        remarks.append(
-            "no words are judged: none of these recordings is known to be English; say so with --lang en, or in a "
-            f"column {LANGUAGE} of metadata.csv and `wavenet-pl prepare --tables {LANGUAGE}`"
-        )
     compared = [Pair(clip.recorded, clip.generated, position in english) for clip, position in pairs]
+    judged = judge.judge(compared, progress)
     return Judgement(
         "Resynthesis, beside the recordings that went through the codec, and noise",
-        tuple(judge.judge(compared, progress).measures), tuple(remarks),
+        tuple(judged.measures), tuple(judged.remarks),
     )  # fmt: skip
 
 

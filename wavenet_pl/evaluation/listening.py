@@ -143,11 +143,12 @@ class Session:
                 self._judges[id(model)] = ResynthesisJudge(model.sample_rate, model.through_codec)
             judge = self._judges[id(model)]
             pairs = [Pair(clip.recorded, clip.generated, clip.key in self._english) for clip in clips]
-            each, measures = judge.judge(pairs, lambda share: progress(0.7 + 0.3 * share))
-            for name, tallies in each.items():
+            judged = judge.judge(pairs, lambda share: progress(0.7 + 0.3 * share))
+            measures = judged.measures
+            for name, tallies in judged.tallies.items():
                 for take, tally in zip(takes, tallies, strict=True):
                     take.facts += _fact(name, tally)
-            result.remarks += [missing for missing in judge.missing if missing not in result.remarks]
+            result.remarks += [remark for remark in judged.remarks if remark not in result.remarks]
         if not result.items:
             result.items = [Item(clip.key, clip.condition, Take(clip.recorded)) for clip in clips]
         for item, take in zip(result.items, takes, strict=True):

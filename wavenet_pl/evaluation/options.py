@@ -9,23 +9,13 @@ from wavenet_pl.shards.index import SPLITS
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions:
-    """What is measured, and on how much."""
+class DataOptions:
+    """What both are made of."""
 
     data: str | None = None
-    """A shard set; None for that of the run."""
+    """A shard set; None for that of the run, or of the first one."""
     split: str = "val"
-    """What is scored."""
-    max_seconds: float = 300.0
-    """Score so much audio, of recordings drawn by their hash."""
-    predictions: int = 256
-    """Measure bits against context on so many predictions; 0 for not at all."""
-    count: int = 4
-    """Clips to generate, in one batch."""
-    seconds: float = 2.0
-    """Length of each clip."""
-    temperature: float = 1.0
-    """Of the clips: 1 draws from the model, below 1 is more cautious."""
+    """Whose recordings."""
     lang: str | None = None
     """Language of the recordings whose table lang says nothing, such as en: words are judged in English only."""
     seed: int = 0
@@ -41,25 +31,51 @@ class EvaluationOptions:
         """
         if self.split not in SPLITS:
             raise UserError(f"split is {self.split!r}, expected one of {', '.join(SPLITS)}")
-        for name, lowest in (("predictions", 0), ("count", 0), ("threads", 1)):
-            value = getattr(self, name)
-            if value is not None and value < lowest:
-                raise UserError(f"{name} is {value}, expected {lowest} or more")
-        if not 0 <= self.temperature < float("inf"):
-            raise UserError(f"temperature is {self.temperature}, expected a number from 0")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"threads is {self.threads}, expected 1 or more")
+
+    @staticmethod
+    def check_temperature(temperature: float) -> None:
+        """Refuse what nothing can be drawn at."""
+        if not 0 <= temperature < float("inf"):
+            raise UserError(f"temperature is {temperature}, expected a number from 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(DataOptions):
+    """What is measured, and on how much."""
+
+    max_seconds: float = 300.0
+    """Score so much audio, of recordings drawn by their hash."""
+    predictions: int = 256
+    """Measure bits against context on so many predictions; 0 for not at all."""
+    count: int = 4
+    """Clips to generate, in one batch."""
+    seconds: float = 2.0
+    """Length of each clip."""
+    temperature: float = 1.0
+    """Of the clips: 1 draws from the model, below 1 is more cautious."""
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            UserError: names the option.
+        """
+        super().check()
+        for name in ("predictions", "count"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"{name} is {value}, expected 0 or more")
+        self.check_temperature(self.temperature)
         for name in ("max_seconds", "seconds"):
             if not 0 < (value := getattr(self, name)) < float("inf"):
                 raise UserError(f"{name} is {value}, expected a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListeningOptions:
+class ListeningOptions(DataOptions):
     """What is made."""
 
-    data: str | None = None
-    """A shard set; None for that of the first run."""
-    split: str = "val"
-    """Whose recordings."""
     count: int = 6
     """Recordings."""
     seconds: float = 4.0
@@ -72,12 +88,6 @@ class ListeningOptions:
     """Each makes clips of its own."""
     weights: str = "float32"
     """Their number format."""
-    lang: str | None = None
-    """Language of the recordings whose table lang says nothing, such as en: words are judged in English only."""
-    seed: int = 0
-    """Another seed takes other recordings, and draws otherwise."""
-    threads: int | None = None
-    """CPU threads; as many as help if None."""
 
     def check(self) -> None:
         """Refuse what is out of range.
@@ -85,8 +95,7 @@ class ListeningOptions:
         Raises:
             UserError: names the option.
         """
-        if self.split not in SPLITS:
-            raise UserError(f"split is {self.split!r}, expected one of {', '.join(SPLITS)}")
+        super().check()
         if not 1 <= self.count <= 200:
             raise UserError(f"count is {self.count}, expected 1 to 200; a page of more opens slowly")
         if not 0 < self.seconds <= 60:
@@ -95,8 +104,5 @@ class ListeningOptions:
             raise UserError(
                 f"prompt_seconds is {self.prompt_seconds:g}, expected from 0 to less than seconds={self.seconds:g}"
             )
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads}, expected 1 or more")
         for temperature in self.temperatures:
-            if not 0 <= temperature < float("inf"):
-                raise UserError(f"temperature is {temperature}, expected a number from 0")
+            self.check_temperature(temperature)

@@ -66,13 +66,17 @@ class Layer(NamedTuple):
         return matrix if matrix.dtype is dtype else matrix.to(dtype)
 
 
-def make_layer(layer: Layer, skips_UBS: Tensor) -> tuple[Any, Tensor]:
-    """The next layer's input (N, B, R), None after the last; and the sum of skips, to which this layer's are added."""
+def make_layer(layer: Layer, skips_UBS: Tensor) -> tuple[Any, Tensor, Any]:
+    """The next layer's input (N, B, R), None after the last; the sum of skips, to which this layer's are added.
+
+    And the condition for the next layer: the same, so that its gradient goes from layer to layer too, and each adds to
+    it in place. Were it one input of all layers, autograd would add up one gradient of its size for each.
+    """
     # A compiler finds gradients of what it has fused, which those of ours would keep it from.
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        made: tuple[Any, Tensor] = _Function.apply(skips_UBS, *layer)
-        return made
-    return _make(layer, *_gate(layer), skips_UBS), skips_UBS
+        x_NBR, skips_UBS, *told = _Function.apply(skips_UBS, *layer)
+        return x_NBR, skips_UBS, *(told or [layer.condition_TBH])
+    return _make(layer, *_gate(layer), skips_UBS), skips_UBS, layer.condition_TBH
 
 
 class _Function(torch.autograd.Function):
@@ -86,16 +90,19 @@ class _Function(torch.autograd.Function):
         ctx.settings = layer[:3]
         ctx.save_for_backward(*layer[3:], *(() if layer.ask.recompute else gate))
         ctx.mark_dirty(skips_UBS)
-        return x_NBR, skips_UBS
+        told_TBH = layer.condition_TBH
+        return x_NBR, skips_UBS, *([] if told_TBH is None or not told_TBH.requires_grad else [told_TBH])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dx_NBR, d_skips_UBS):  # type: ignore[no-untyped-def, override]
+    def backward(ctx: Any, dx_NBR, d_skips_UBS, d_told_TBH=None):  # type: ignore[no-untyped-def, override]
         number = len(Layer._fields) - len(ctx.settings)
         layer, gate = Layer(*ctx.settings, *ctx.saved_tensors[:number]), ctx.saved_tensors[number:]
         filter_NBG, gate_NBG = gate or _gate(layer)
         wanted = Layer(*ctx.needs_input_grad[1:])
-        return d_skips_UBS, *_gradients(layer, filter_NBG, gate_NBG, dx_NBR, d_skips_UBS, wanted)
+        return d_skips_UBS, *_gradients(
+            layer, (filter_NBG, gate_NBG), (dx_NBR, d_skips_UBS, d_told_TBH), wanted
+        )
 
 
 def _gate(layer: Layer) -> tuple[Tensor, Tensor]:
@@ -135,11 +142,14 @@ def _make(layer: Layer, filter_NBG: Tensor, gate_NBG: Tensor, skips_UBS: Tensor)
 
 
 def _gradients(
-    layer: Layer, filter_NBG: Tensor, gate_NBG: Tensor, dx_NBR: Any, d_skips_UBS: Tensor, wanted: Layer
+    layer: Layer, gate: tuple[Tensor, Tensor], given: tuple[Any, Tensor, Any], wanted: Layer
 ) -> Layer:
-    """Those that are wanted; that of x begins with what the residual path hands down."""
+    """Those that are wanted; those of x and of the condition begin with what later layers hand down."""
+    (filter_NBG, gate_NBG), (dx_NBR, d_skips_UBS, d_told_TBH) = gate, given
     num_made, num_used, begun_MB1, *_ = layer.ask
-    begun_with_zeros = wanted if layer.residual_RG1 is None else wanted._replace(x_TBR=False)
+    begun_with_zeros = wanted._replace(condition_TBH=False)
+    if layer.residual_RG1 is not None:
+        begun_with_zeros = begun_with_zeros._replace(x_TBR=False)
     pairs = zip(layer, begun_with_zeros, strict=True)
     d = Layer(*(torch.zeros_like(one) if want is True else None for one, want in pairs))
     gated_NBG = filter_NBG * gate_NBG
@@ -168,10 +178,10 @@ def _gradients(
         if told_TBH.shape[0] == 1:  # one column for all that are made
             dz_NBG = dz_NBG.sum(0, keepdim=True)
         _add_product(d.condition_GH1, dz_NBG, last_columns(told_TBH, dz_NBG.shape[0]))
-        if d.condition_TBH is not None:
-            d_told_NBH = last_columns(d.condition_TBH, dz_NBG.shape[0])
+        if d_told_TBH is not None:
+            d_told_NBH = last_columns(d_told_TBH, dz_NBG.shape[0])
             rows(d_told_NBH).addmm_(rows(dz_NBG), layer.typed(layer.condition_GH1))
-    return d
+    return d._replace(condition_TBH=d_told_TBH)
 
 
 def _after_zeros(x_NBC: Tensor, num_columns: int) -> Tensor:

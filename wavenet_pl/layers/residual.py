@@ -6,7 +6,7 @@ R residual, G gate, S skip, H condition.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -66,8 +66,8 @@ class ResidualLayer(nn.Module):
         condition_TBH: Tensor | None,
         past_PBR: Tensor | None,
         ask: Ask,
-    ) -> tuple[Tensor, Tensor, Tensor, Made | None]:
-        """The next layer's input (N, B, R), the sum of skips, the past for next time, and what is made step by step.
+    ) -> tuple[Tensor, Tensor, Any, Tensor, Made | None]:
+        """The next layer's input (N, B, R), the sum of skips, the condition, the past, and what is made step by step.
 
         Args:
             x_TBR: the layer's input.
@@ -88,8 +88,9 @@ class ResidualLayer(nn.Module):
             None if residual is None else residual.bias,
             self.skip.weight,
         )  # fmt: skip
-        x_NBR, skips_UBS = make_layer(layer, skips_UBS)
-        return x_NBR, skips_UBS, dilated.next_past(x_TBR if read_TBR is None else read_TBR, past_PBR), None
+        x_NBR, skips_UBS, condition_TBH = make_layer(layer, skips_UBS)
+        past_PBR = dilated.next_past(x_TBR if read_TBR is None else read_TBR, past_PBR)
+        return x_NBR, skips_UBS, condition_TBH, past_PBR, None
 
     def _step_by_step(
         self,
@@ -98,7 +99,7 @@ class ResidualLayer(nn.Module):
         condition_TBH: Tensor | None,
         past_PBR: Tensor | None,
         ask: Ask,
-    ) -> tuple[Tensor, Tensor, Tensor, Made]:
+    ) -> tuple[Tensor, Tensor, Any, Tensor, Made]:
         z_TBG, past_PBR = self.dilated(self.dropout(x_TBR), past_PBR)
         if self.condition is not None:
             z_TBG = z_TBG + self.condition(condition_TBH)
@@ -110,7 +111,8 @@ class ResidualLayer(nn.Module):
             residual_TBR = self.residual(gated_TBG)
             x_TBR = silenced((residual_TBR + x_TBR) * self.residual_scale, ask.begun_MB1)
         skips_UBS = skips_UBS + skip_TBS[skip_TBS.shape[0] - ask.num_used :]
-        return x_TBR, skips_UBS, past_PBR, Made(filter_TBG, gate_TBG, gated_TBG, residual_TBR, skip_TBS)
+        made = Made(filter_TBG, gate_TBG, gated_TBG, residual_TBR, skip_TBS)
+        return x_TBR, skips_UBS, condition_TBH, past_PBR, made
 
 
 _PLAIN = (CausalConv1d, Pointwise, nn.Dropout)

@@ -18,6 +18,7 @@ from wavenet_pl.evaluation.judges.likeness import Compare, Measure, Tally
 from wavenet_pl.evaluation.judges.pitch import pitch_error, voicing_error
 from wavenet_pl.evaluation.judges.spectra import log_spectral_distance, mel_cepstral_distortion
 from wavenet_pl.evaluation.judges.words import Alignment, Recogniser, align
+from wavenet_pl.evaluation.recordings import LANGUAGE
 from wavenet_pl.numbers import counter
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 
@@ -48,6 +49,8 @@ class Judged(NamedTuple):
     """Measure -> what it says of each clip."""
     measures: list[Measure]
     """Of all clips; those of which no clip has any are left out."""
+    remarks: list[str]
+    """What could not be judged, and why."""
 
 
 class ResynthesisJudge:
@@ -146,7 +149,17 @@ class ResynthesisJudge:
         measures = (
             Measure(name, mean_of(made[name]), mean_of(codec[name]), mean_of(noise[name])) for name in made
         )
-        return Judged(made, [measure for measure in measures if np.isfinite(measure.generated.mean)])
+        finite = [measure for measure in measures if np.isfinite(measure.generated.mean)]
+        return Judged(made, finite, [*self.missing, *self._no_words(pairs)])
+
+    def _no_words(self, pairs: Sequence[Pair]) -> list[str]:
+        if not self.words or any(pair.english for pair in pairs):
+            return []
+        remark = (
+            "no words are judged: none of these recordings is known to be English; say so with --lang en, or in a "
+            f"column {LANGUAGE} of metadata.csv and `wavenet-pl prepare --tables {LANGUAGE}`"
+        )
+        return [remark]
 
     @staticmethod
     def _cut(pair: Pair) -> Pair:

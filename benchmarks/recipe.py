@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.command import wavenet_pl
 from benchmarks.peer_networks import PeerNetwork, load_network
-from benchmarks.recipes import RECIPES, SIZES, Recipe
+from benchmarks.recipes import CHOSEN, RECIPES, SIZES, Recipe
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.config.tree import Config, load_config
 from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
@@ -234,7 +234,7 @@ def rows_of(args: Namespace) -> list[tuple[str, Recipe, Callable[[Model, Config]
                 peer = load_network(checkout.resolve(), config.model.network)
                 return of_peer(peer, model, config if ours else None)
 
-            rows.append((f"{checkout.name}, {whose}", RECIPES["muon 16e-3"], build_peer))
+            rows.append((f"{checkout.name}, {whose}", RECIPES[CHOSEN], build_peer))
     return rows
 
 

@@ -129,3 +129,5 @@ RECIPES = {
     "16 bits, 16e-3": Recipe(_muon("16e-3", SIXTEEN_BITS)),
 }
 """Those of the table, in its order; all end at a twentieth of their rate unless they say otherwise."""
+CHOSEN = "weight decay 0.1"
+"""What the configs `demo` and `small` train with; networks of others are given it, too."""

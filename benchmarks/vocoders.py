@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.command import wavenet_pl
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.evaluation.clips import make_clips
-from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
+from wavenet_pl.evaluation.judges.resynthesis import STOI, UNDERSTOOD, Pair, ResynthesisJudge, mean_of
 from wavenet_pl.evaluation.recordings import open_recordings
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.folder import RunFolder
@@ -31,6 +31,7 @@ from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.tracking.rows import read_metrics
 
 RECORDINGS, SECONDS = 20, 4.0
+EXTENDED = "extended STOI"
 TIMED = 14
 """Steps whose time says how many there can be; the first ones warm up."""
 
@@ -129,6 +130,7 @@ def measure(
     model = load(done.path)
     found = open_recordings(model, name, str(data), "val", seed=0, max_seconds=3600, lang=None)
     judge = ResynthesisJudge(model.sample_rate, model.through_codec)
+    judge.measures = {measure: judge.measures[measure] for measure in (STOI, EXTENDED)}
     english = {found.drawn[position].key for position in found.english}
     record: dict[str, Any] = {
         "steps": steps, "step_s": seconds, "parameters": model.num_parameters,
@@ -141,9 +143,8 @@ def measure(
         )  # fmt: skip
         pairs = [Pair(clip.recorded, clip.generated, clip.key in english) for clip in clips]
         record[f"real_time_{temperature:g}"] = speed.real_time_factor
-        for each in judge.judge(pairs).measures:
-            record[f"{each.name}_{temperature:g}"] = each.generated.mean
-            record[f"{each.name}_codec"] = each.recorded.mean
+        for measure, tallies in judge.tallies(pairs).items():
+            record[f"{measure}_{temperature:g}"] = mean_of(tallies).mean
     return record
 
 
@@ -167,8 +168,7 @@ def main(args: Namespace) -> int:
         ]
         for temperature in args.temperature:
             values = (
-                record.get(f"{measure}_{temperature:g}", math.nan)
-                for measure in ("STOI", "extended STOI", "words understood, share")
+                record.get(f"{measure}_{temperature:g}", math.nan) for measure in (STOI, EXTENDED, UNDERSTOOD)
             )
             parts.append(f"T {temperature:g}: " + " ".join(f"{value:.3f}" for value in values))
         print("  ".join(parts))

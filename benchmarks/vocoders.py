@@ -40,11 +40,11 @@ TIMED = 14
 class Row:
     """What differs from the first one."""
 
-    layers: tuple[int, int] = (2, 8)
+    layers: tuple[int, int] = (2, 5)
     """Stacks, and layers of each."""
     channels: tuple[int, int] = (32, 64)
     """Residual and skip channels; gate channels are twice the residual ones."""
-    batch: tuple[int, int] = (8, 2000)
+    batch: tuple[int, int] = (8, 1000)
     """Crops, and samples of each."""
     condition: int = 32
     """Channels of the condition."""
@@ -62,28 +62,25 @@ class Row:
 
 
 ROWS = {
-    "2 x 8 layers of 32": Row(),
-    "2 x 9 layers": Row(layers=(2, 9)),
-    "3 x 8 layers": Row(layers=(3, 8)),
-    "48 channels": Row(channels=(48, 96)),
-    "48 channels, 2 x 7 layers": Row(layers=(2, 7), channels=(48, 96)),
-    "64 channels": Row(channels=(64, 128)),
-    "rate 8e-3": Row(more="optim.lr=8e-3"),
-    "rate 2.4e-2": Row(more="optim.lr=2.4e-2"),
-    "8 crops of 1,000": Row(batch=(8, 1000)),
-    "4 crops of 2,000": Row(batch=(4, 2000)),
-    "8 crops of 4,000": Row(batch=(8, 4000)),
-    "16 crops of 1,000": Row(batch=(16, 1000)),
-    "no weight decay": Row(more="optim.weight_decay=0"),
+    "2 x 5 layers": Row(),
+    "2 x 5 layers, crops of 2,000": Row(batch=(8, 2000)),
+    "2 x 6 layers": Row(layers=(2, 6)),
+    "2 x 6 layers, crops of 2,000": Row(layers=(2, 6), batch=(8, 2000)),
+    "2 x 7 layers, crops of 2,000": Row(layers=(2, 7), batch=(8, 2000)),
+    "2 x 8 layers": Row(layers=(2, 8)),
+    "2 x 8 layers, crops of 2,000": Row(layers=(2, 8), batch=(8, 2000)),
+    "2 x 8 layers, crops of 2,000, bfloat16": Row(
+        layers=(2, 8), batch=(8, 2000), more="trainer.precision=bf16-mixed"
+    ),
+    "2 x 9 layers, crops of 2,000": Row(layers=(2, 9), batch=(8, 2000)),
+    "1 x 9 layers": Row(layers=(1, 9)),
+    "2 x 7 layers of 48, crops of 2,000": Row(layers=(2, 7), channels=(48, 96), batch=(8, 2000)),
     "condition of 64": Row(condition=64),
     "condition of 16": Row(condition=16),
+    "rate 8e-3": Row(more="optim.lr=8e-3"),
+    "rate 2.4e-2": Row(more="optim.lr=2.4e-2"),
     "one layer of frames": Row(more="model.condition.frame_layers=1"),
-    "transposed": Row(more="model.condition.upsampling=transposed"),
     "average of weights": Row(more="optim.ema_decay=0.99"),
-    "bfloat16": Row(more="trainer.precision=bf16-mixed"),
-    "16 bits": Row(
-        more="model.head.kind=logistics model.codec.kind=linear model.codec.quantization_channels=65536"
-    ),
 }
 COMMON = [
     "model.kind=speaker",
@@ -152,19 +149,25 @@ def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it all."""
     records, minutes = Records(args.json), 0.1 if args.quick else args.minutes
     with workplace(args.folder) as folder:
-        data = folder / "data" / "demo"
+        data = folder / "data" / f"demo-{args.sample_rate}"
         if not (data / INDEX_NAME).exists():  # which is written last
-            wavenet_pl(folder, ["prepare", "demo", str(data), "--mel", "--val-fraction", "0.1"])
+            wavenet_pl(folder, [
+                "prepare", "demo", str(data), "--mel", "--val-fraction", "0.1",
+                "--sample-rate", str(args.sample_rate),
+            ])  # fmt: skip
         for name in args.only or ROWS:
-            slug = "".join(letter if letter.isalnum() else "-" for letter in name)
-            cores = len(os.sched_getaffinity(0))
-            facts = {"benchmark": "vocoders", "who": name, "minutes": minutes, "cores": cores}
+            slug = "".join(letter if letter.isalnum() else "-" for letter in f"{name} {args.sample_rate}")
+            facts = {
+                "benchmark": "vocoders", "who": name, "minutes": minutes, "sample_rate": args.sample_rate,
+                "cores": len(os.sched_getaffinity(0)),
+            }  # fmt: skip
             records.measure(
                 facts, lambda: measure(folder, data, ROWS[name], slug, minutes, args.temperature)  # noqa: B023
             )  # fmt: skip
     for record in records.of("vocoders"):
+        who, rate = f"{record['who']:40s}", f"{record['sample_rate']} Hz"
         parts = [
-            f"{record['who']:20s} {record['minutes']:g} min, {record['steps']:5d} steps, {record['bits']:.3f} bits"
+            f"{who} {rate}, {record['minutes']:g} min, {record['steps']:5d} steps, {record['bits']:.3f} bits"
         ]
         for temperature in args.temperature:
             values = (
@@ -177,6 +180,7 @@ def main(args: Namespace) -> int:
 
 if __name__ == "__main__":
     parser = build_parser("what is understood of vocoders after some minutes of training")
+    parser.add_argument("--sample-rate", type=int, default=8000, metavar="HZ", help="(%(default)d)")
     parser.add_argument("--minutes", type=float, default=4.5, help="of training (%(default)g)")
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.6, 0.8], metavar="T")
     parser.add_argument("--only", nargs="+", choices=sorted(ROWS), help="some of the rows")

@@ -58,6 +58,14 @@ def test_they_are_listed_for_people_and_for_programs(
     assert facts == {**FACTS, "name": "voice", "path": str(models / "voice")}
 
 
+def test_none_is_said_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(released, "models_folder", lambda: tmp_path)
+    assert cli.main(["models"]) == 0
+    assert capsys.readouterr().out == "no trained model comes with this version\n"
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"what": "x"}', '{"unknown": 1}'])
 def test_damaged_facts_are_one_message(models: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     (models / "voice" / "released.json").write_text(text)

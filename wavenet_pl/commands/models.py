@@ -21,6 +21,8 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([{**asdict(each), "path": str(each.path)} for each in models], indent=1))
         return ExitCode.DONE
+    if not models:
+        print("no trained model comes with this version")
     for each in models:
         size = sum(path.stat().st_size for path in each.path.glob("*.safetensors")) / 2**20
         print(f"{PREFIX}{each.name}  {each.what} ({size:.1f} MiB)")

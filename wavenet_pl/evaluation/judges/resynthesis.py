@@ -65,6 +65,7 @@ class ResynthesisJudge:
         self.sample_rate, self._through_codec = sample_rate, through_codec
         self._recogniser: Recogniser | None = None
         self._heard: dict[bytes, list[str]] = {}
+        self._told: dict[tuple[str, bytes, bytes], Tally] = {}
         self.missing: list[str] = []
         """What cannot be judged, and what to install."""
         self.measures: dict[str, Compare] = {
@@ -104,9 +105,9 @@ class ResynthesisJudge:
         return {UNDERSTOOD: understood, "word errors, share": errors}
 
     def _words_of(self, audio: Audio) -> list[str]:
-        """Each clip is heard once: recordings, and noise like them, come again with every set of clips."""
+        """Each clip is heard once, whatever it is compared with."""
         assert self._recogniser is not None
-        key = hashlib.sha256(audio.tobytes()).digest()
+        key = _digest(audio)
         if key not in self._heard:
             self._heard[key] = self._recogniser.hear(audio, self.sample_rate)
         return self._heard[key]
@@ -123,13 +124,18 @@ class ResynthesisJudge:
         tallies: dict[str, list[Tally]] = {}
         for name, compare in {**self.measures, **self.words}.items():
             tallies[name] = [
-                compare(pair.recorded, pair.made, self.sample_rate)
-                if pair.english or name in self.measures
-                else Tally(0, 0)
+                self._tally(name, compare, pair) if pair.english or name in self.measures else Tally(0, 0)
                 for pair in cut
             ]
             progress(len(tallies) / (len(self.measures) + len(self.words)))
         return tallies
+
+    def _tally(self, name: str, compare: Compare, pair: Pair) -> Tally:
+        """Each pair is compared once: a recording through the codec, and noise like it, come again with every set."""
+        key = (name, _digest(pair.recorded), _digest(pair.made))
+        if key not in self._told:
+            self._told[key] = compare(pair.recorded, pair.made, self.sample_rate)
+        return self._told[key]
 
     def judge(self, pairs: Sequence[Pair], progress: OnShare = lambda share: None) -> Judged:
         """Means over clips, with intervals: of the clips, of the recordings through the codec, and of noise."""
@@ -165,6 +171,10 @@ class ResynthesisJudge:
     def _cut(pair: Pair) -> Pair:
         length = min(len(pair.recorded), len(pair.made))
         return pair._replace(recorded=pair.recorded[:length], made=pair.made[:length])
+
+
+def _digest(audio: Audio) -> bytes:
+    return hashlib.sha256(audio.tobytes()).digest()
 
 
 def noise_like(recorded_T: Audio, sample_rate: int, *, seed: int) -> Audio:

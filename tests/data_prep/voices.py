@@ -19,7 +19,7 @@ GAP = 0.1
 """Seconds, of one receptive field."""
 
 
-def copy_voice(folder: Path, voice: str = "allison_en", count: int | None = None) -> Path:
+def copy_voice(folder: Path, voice: str = "allison_en", count: int = 29) -> Path:
     """Some recordings of a voice that comes with the project, in a folder of their own."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted((DEMO / voice).glob("*.flac"))[:count]:

@@ -74,8 +74,8 @@ def make_layer(layer: Layer, skips_UBS: Tensor) -> tuple[Any, Tensor, Any]:
     """
     # A compiler finds gradients of what it has fused, which those of ours would keep it from.
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        x_NBR, skips_UBS, *told = _Function.apply(skips_UBS, *layer)
-        return x_NBR, skips_UBS, *(told or [layer.condition_TBH])
+        x_NBR, skips_UBS, *condition = _Function.apply(skips_UBS, *layer)
+        return x_NBR, skips_UBS, *(condition or [layer.condition_TBH])
     return _make(layer, *_gate(layer), skips_UBS), skips_UBS, layer.condition_TBH
 
 

@@ -65,7 +65,7 @@ class ResynthesisJudge:
         self.sample_rate, self._through_codec = sample_rate, through_codec
         self._recogniser: Recogniser | None = None
         self._heard: dict[bytes, list[str]] = {}
-        self._told: dict[tuple[str, bytes, bytes], Tally] = {}
+        self._compared: dict[tuple[str, bytes, bytes], Tally] = {}
         self.missing: list[str] = []
         """What cannot be judged, and what to install."""
         self.measures: dict[str, Compare] = {
@@ -133,9 +133,9 @@ class ResynthesisJudge:
     def _tally(self, name: str, compare: Compare, pair: Pair) -> Tally:
         """Each pair is compared once: a recording through the codec, and noise like it, come again with every set."""
         key = (name, _digest(pair.recorded), _digest(pair.made))
-        if key not in self._told:
-            self._told[key] = compare(pair.recorded, pair.made, self.sample_rate)
-        return self._told[key]
+        if key not in self._compared:
+            self._compared[key] = compare(pair.recorded, pair.made, self.sample_rate)
+        return self._compared[key]
 
     def judge(self, pairs: Sequence[Pair], progress: OnShare = lambda share: None) -> Judged:
         """Means over clips, with intervals: of the clips, of the recordings through the codec, and of noise."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.evaluation.installed import needs, speech
 from wavenet_pl.audio.resampling import resample
-from wavenet_pl.evaluation.judges.words import Alignment, Recogniser, align
+from wavenet_pl.evaluation.judges.words import Alignment, Recogniser, align, hear_all
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
 
@@ -56,3 +56,14 @@ def test_words_of_a_clip_do_not_depend_on_what_was_heard_before_it_nor_on_its_ra
     wide = [again.hear(resample(audio, rate, 24_000), 24_000) for audio, rate in clips]
     same = sum(align(one, other).same for one, other in zip(expected, wide, strict=True))
     assert same >= 0.6 * sum(map(len, expected)), "another rate is another rounding, and no other speech"
+
+
+@pytest.mark.slow
+@needs("pocketsphinx")
+@pytest.mark.parametrize("processes", [None, 1, 2, 3])
+def test_processes_hear_what_one_hears_in_the_order_of_the_clips(processes):
+    clips = [audio for audio, _ in speech("allison_en", 4, 2.0)] + [np.zeros(0, np.float32)]
+    recogniser = Recogniser()
+    expected = [recogniser.hear(clip, 16_000) for clip in clips]
+    assert len({*map(tuple, expected)}) > 2
+    assert hear_all(recogniser, clips, 16_000, processes) == expected

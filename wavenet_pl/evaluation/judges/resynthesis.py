@@ -17,7 +17,7 @@ from wavenet_pl.evaluation.judges.intelligibility import STOI, intelligibility, 
 from wavenet_pl.evaluation.judges.likeness import Compare, Measure, Tally
 from wavenet_pl.evaluation.judges.pitch import pitch_error, voicing_error
 from wavenet_pl.evaluation.judges.spectra import log_spectral_distance, mel_cepstral_distortion
-from wavenet_pl.evaluation.judges.words import Alignment, Recogniser, align
+from wavenet_pl.evaluation.judges.words import Alignment, Recogniser, align, hear_all
 from wavenet_pl.evaluation.recordings import LANGUAGE
 from wavenet_pl.numbers import counter
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
@@ -106,11 +106,15 @@ class ResynthesisJudge:
 
     def _words_of(self, audio: Audio) -> list[str]:
         """Each clip is heard once, whatever it is compared with."""
-        assert self._recogniser is not None
-        key = _digest(audio)
-        if key not in self._heard:
-            self._heard[key] = self._recogniser.hear(audio, self.sample_rate)
-        return self._heard[key]
+        self._hear_all([audio])
+        return self._heard[_digest(audio)]
+
+    def _hear_all(self, clips: Sequence[Audio]) -> None:
+        new = {_digest(clip): clip for clip in clips}
+        new = {key: clip for key, clip in new.items() if key not in self._heard}
+        if new and self._recogniser is not None:
+            heard = hear_all(self._recogniser, list(new.values()), self.sample_rate)
+            self._heard.update(zip(new, heard, strict=True))
 
     def hear(self, audio: Audio) -> str | None:
         """The words of a clip; None where no recogniser is installed."""
@@ -121,6 +125,7 @@ class ResynthesisJudge:
     ) -> dict[str, list[Tally]]:
         """Measure -> what it says of each pair, as far as both its clips last."""
         cut = [self._cut(pair) for pair in pairs]
+        self._hear_all([clip for pair in cut if pair.english for clip in (pair.recorded, pair.made)])
         tallies: dict[str, list[Tally]] = {}
         for name, compare in {**self.measures, **self.words}.items():
             tallies[name] = [

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +17,14 @@ import numpy.typing as npt
 from wavenet_pl.audio.resampling import resample
 from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.errors import UserError
+from wavenet_pl.runs.machine import usable_cores
 from wavenet_pl.runs.versions import INSTALL_JUDGES
 
 _RATE = 16_000
+_MOST_PROCESSES = 8
+_FEWEST_CLIPS = 3
+"""For each process: it takes as long to begin as to hear one."""
+_PROJECT = Path(__file__).resolve().parents[3]
 
 
 class Recogniser:
@@ -34,7 +45,10 @@ class Recogniser:
 
     def hear(self, audio: npt.NDArray[np.float32], sample_rate: int) -> list[str]:
         """The words of a clip (samples,) of full scale 1."""
-        samples = to_int16(resample(np.asarray(audio, np.float32), sample_rate, _RATE))
+        return self.hear_samples(_samples(audio, sample_rate))
+
+    def hear_samples(self, samples: npt.NDArray[np.int16]) -> list[str]:
+        """The same of samples as the recogniser takes them."""
         if not len(samples):
             return []
         # It goes on with what it has learned of the last clip's level, and never recovers from digital silence.
@@ -44,6 +58,46 @@ class Recogniser:
         self._decoder.end_utt()
         best = self._decoder.hyp()
         return [] if best is None else best.hypstr.split()
+
+
+def _samples(audio: npt.NDArray[np.float32], sample_rate: int) -> npt.NDArray[np.int16]:
+    return to_int16(resample(np.asarray(audio, np.float32), sample_rate, _RATE))
+
+
+def hear_all(
+    recogniser: Recogniser,
+    clips: Sequence[npt.NDArray[np.float32]],
+    sample_rate: int,
+    processes: int | None = None,
+) -> list[list[str]]:
+    """The words of many clips, shared out between processes: a recogniser holds the interpreter while it hears.
+
+    Args:
+        recogniser: for where one process is enough.
+        clips: (samples,) each, of full scale 1.
+        sample_rate: of all of them.
+        processes: how many; as many as there are cores, and clips for them, if None.
+    """
+    samples = [_samples(clip, sample_rate) for clip in clips]
+    most = min(usable_cores(), _MOST_PROCESSES, len(samples) // _FEWEST_CLIPS)
+    number = max(1, most) if processes is None else processes
+    if number == 1:
+        return [recogniser.hear_samples(each) for each in samples]
+    # Programs of their own, so that nothing of a user's is imported again.
+    search = os.pathsep.join(filter(None, (str(_PROJECT), os.environ.get("PYTHONPATH"))))
+
+    def hear_share(share: int) -> list[list[str]]:
+        file = io.BytesIO()
+        np.savez(file, *samples[share::number])
+        lines = subprocess.run(
+            [sys.executable, "-m", __name__], input=file.getvalue(), stdout=subprocess.PIPE, check=True,
+            env={**os.environ, "PYTHONPATH": search},
+        ).stdout.decode()  # fmt: skip
+        return [line.split() for line in lines.splitlines()]
+
+    with ThreadPoolExecutor(number) as pool:
+        shares = list(pool.map(hear_share, range(number)))
+    return [shares[position % number][position // number] for position in range(len(samples))]
 
 
 class Alignment(NamedTuple):
@@ -70,3 +124,15 @@ def align(reference: Sequence[str], heard: Sequence[str]) -> Alignment:
             diagonal, row[column] = row[column], min(ways)
     errors, same = row[-1]
     return Alignment(-same, errors)
+
+
+def main() -> None:
+    """Reads clips of samples from stdin, and writes the words of each as a line: one of the processes of `hear_all`."""
+    clips = np.load(io.BytesIO(sys.stdin.buffer.read()))
+    recogniser = Recogniser()
+    for name in clips.files:
+        print(" ".join(recogniser.hear_samples(clips[name])))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +22,6 @@ _RATE = 16_000
 _MOST_PROCESSES = 8
 _FEWEST_CLIPS = 3
 """For each process: it takes as long to begin as to hear one."""
-_PROJECT = Path(__file__).resolve().parents[3]
 
 
 class Recogniser:
@@ -83,16 +80,16 @@ def hear_all(
     number = max(1, most) if processes is None else processes
     if number == 1:
         return [recogniser.hear_samples(each) for each in samples]
-    # Programs of their own, so that nothing of a user's is imported again.
-    search = os.pathsep.join(filter(None, (str(_PROJECT), os.environ.get("PYTHONPATH"))))
+    # Programs of their own, so that nothing of a user's is imported again, but for where things are imported from.
+    program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
 
     def hear_share(share: int) -> list[list[str]]:
         file = io.BytesIO()
         np.savez(file, *samples[share::number])
+        command = [sys.executable, "-c", program]
         lines = subprocess.run(
-            [sys.executable, "-m", __name__], input=file.getvalue(), stdout=subprocess.PIPE, check=True,
-            env={**os.environ, "PYTHONPATH": search},
-        ).stdout.decode()  # fmt: skip
+            command, input=file.getvalue(), stdout=subprocess.PIPE, check=True
+        ).stdout.decode()
         return [line.split() for line in lines.splitlines()]
 
     with ThreadPoolExecutor(number) as pool:
@@ -132,7 +129,3 @@ def main() -> None:
     recogniser = Recogniser()
     for name in clips.files:
         print(" ".join(recogniser.hear_samples(clips[name])))
-
-
-if __name__ == "__main__":
-    main()

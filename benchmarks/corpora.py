@@ -12,6 +12,10 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.shards.index import INDEX_NAME
 
 COLUMNS = ("file", "speaker", "lang", "text")
+VOICES: Mapping[str, Sequence[str]] = {
+    "speech_multi": ("allison_en", "june_fr", "carlo_it", "nsh_ru"), "snap_ljspeech": (),
+}  # fmt: skip
+"""Whose recordings the models of voices that come with the project are trained on."""
 
 
 def prepared(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora import prepared
+from benchmarks.corpora import VOICES, prepared, prepared_of
 from benchmarks.griffin_lim import griffin_lim
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.audio.mel import MelSettings
@@ -31,8 +31,8 @@ from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.model import Model
 from wavenet_pl.runs.loading import load
 
-KNOWN = ("speech_multi", ("allison_en", "june_fr", "carlo_it", "nsh_ru"))
-"""Voices that models are trained on; their validation recordings are judged."""
+KNOWN = "voices"
+"""Those that models are trained on, by recordings that are in no training and chose no checkpoint."""
 UNKNOWN = ("speech_new", "snap_librispeech")
 Audio = npt.NDArray[np.float32]
 
@@ -41,8 +41,8 @@ def sets_of(args: Namespace, folder: Path) -> dict[str, Path]:
     """Name -> shard set."""
     corpora = args.corpora.resolve()
     return {
-        KNOWN[0]: prepared(corpora, KNOWN[0], folder, KNOWN[1]),
-        **{name: prepared(corpora, name, folder, (), ["--val-fraction", "0.9"]) for name in UNKNOWN},
+        KNOWN: prepared_of(corpora, VOICES, folder, KNOWN),
+        **{name: prepared(corpora, name, folder, (), ["--test-fraction", "0.9"]) for name in UNKNOWN},
     }
 
 
@@ -83,7 +83,7 @@ def _plain(measure: Measure) -> dict[str, float | None]:
 
 def measure_set(records: Records, name: str, data: Path, path: str, model: Model, args: Namespace) -> None:
     """Measure what is not measured yet on one set with one model."""
-    found = open_recordings(model, path, str(data), "val", seed=args.seed, max_seconds=3600, lang=None)
+    found = open_recordings(model, path, str(data), "test", seed=args.seed, max_seconds=3600, lang=None)
     facts = {
         "benchmark": "resynthesis", "set": name, "count": args.count, "of_s": args.seconds, "seed": args.seed,
         "quick": args.quick,
@@ -142,7 +142,7 @@ if __name__ == "__main__":
     parser = build_parser("how like their recordings resynthesised ones are")
     parser.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with the corpora")
     parser.add_argument("--model", action="append", default=[], metavar="RUN", help="a vocoder; one or more")
-    parser.add_argument("--set", nargs="+", choices=(KNOWN[0], *UNKNOWN), help="some of the sets")
+    parser.add_argument("--set", nargs="+", choices=(KNOWN, *UNKNOWN), help="some of the sets")
     parser.add_argument("--count", type=int, default=16, help="recordings (%(default)s)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each (%(default)g)")
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.8], metavar="T")

@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.command import wavenet_pl
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.evaluation.clips import make_clips
+from wavenet_pl.evaluation.judges.intelligibility import EXTENDED_STOI
 from wavenet_pl.evaluation.judges.resynthesis import STOI, UNDERSTOOD, Pair, ResynthesisJudge, mean_of
 from wavenet_pl.evaluation.recordings import open_recordings
 from wavenet_pl.runs.checkpoints import validation_bits
@@ -31,7 +32,6 @@ from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.tracking.rows import read_metrics
 
 RECORDINGS, SECONDS = 20, 4.0
-EXTENDED = "extended STOI"
 TIMED = 14
 """Steps whose time says how many there can be; the first ones warm up."""
 
@@ -127,7 +127,7 @@ def measure(
     model = load(done.path)
     found = open_recordings(model, name, str(data), "val", seed=0, max_seconds=3600, lang=None)
     judge = ResynthesisJudge(model.sample_rate, model.through_codec)
-    judge.measures = {measure: judge.measures[measure] for measure in (STOI, EXTENDED)}
+    judge.measures = {measure: judge.measures[measure] for measure in (STOI, EXTENDED_STOI)}
     english = {found.drawn[position].key for position in found.english}
     record: dict[str, Any] = {
         "steps": steps, "step_s": seconds, "parameters": model.num_parameters,
@@ -171,7 +171,8 @@ def main(args: Namespace) -> int:
         ]
         for temperature in args.temperature:
             values = (
-                record.get(f"{measure}_{temperature:g}", math.nan) for measure in (STOI, EXTENDED, UNDERSTOOD)
+                record.get(f"{measure}_{temperature:g}", math.nan)
+                for measure in (STOI, EXTENDED_STOI, UNDERSTOOD)
             )
             parts.append(f"T {temperature:g}: " + " ".join(f"{value:.3f}" for value in values))
         print("  ".join(parts))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import wavenet_pl
-from benchmarks.corpora import prepared_of
+from benchmarks.corpora import VOICES, prepared_of
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
@@ -42,7 +42,6 @@ class Plan:
     """More options of `wavenet-pl prepare`."""
 
 
-VOICES = {"speech_multi": ("allison_en", "june_fr", "carlo_it", "nsh_ru"), "snap_ljspeech": ()}
 _VOICES = (
     "40 minutes of Allison Smith (English), June Wallack (French), Carlo Flora (Italian), Nickolay V. Shmyrev's corpus "
     "(Russian) and LJ Speech (English)"

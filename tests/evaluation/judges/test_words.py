@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +14,7 @@ from hypothesis import strategies as st
 from tests.evaluation.installed import needs, speech
 from wavenet_pl.audio.resampling import resample
 from wavenet_pl.evaluation.judges.words import Alignment, Recogniser, align, hear_all
+from wavenet_pl.signals import EXIT_CODES
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
 
@@ -67,3 +72,30 @@ def test_processes_hear_what_one_hears_in_the_order_of_the_clips(processes):
     expected = [recogniser.hear(clip, 16_000) for clip in clips]
     assert len({*map(tuple, expected)}) > 2
     assert hear_all(recogniser, clips, 16_000, processes) == expected
+
+
+@pytest.mark.slow
+@needs("pocketsphinx")
+@pytest.mark.cold("processes are found by the command they began with")
+def test_signals_to_all_of_a_job_do_not_end_the_processes_that_hear():
+    clips = [audio for audio, _ in speech("allison_en", 4, 2.0)]
+    expected, signalled, done = hear_all(Recogniser(), clips, 16_000, 1), set(), threading.Event()
+
+    def signal_all() -> None:
+        while not done.wait(0.05):
+            for child in " ".join(
+                file.read_text() for file in Path("/proc/self/task").glob("*/children")
+            ).split():
+                if b"judges.words" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    for number in EXIT_CODES:
+                        os.kill(int(child), number)
+                    signalled.add(child)
+
+    thread = threading.Thread(target=signal_all)
+    thread.start()
+    try:
+        assert hear_all(Recogniser(), clips, 16_000, 2) == expected
+    finally:
+        done.set()
+        thread.join()
+    assert len(signalled) == 2

@@ -13,7 +13,7 @@ from wavenet_pl.evaluation.judges.likeness import Compare, Tally
 from wavenet_pl.runs.versions import INSTALL_JUDGES
 
 Audio = npt.NDArray[np.float32]
-STOI = "STOI"
+STOI, EXTENDED_STOI = "STOI", "extended STOI"
 
 
 def intelligibility() -> dict[str, Compare]:
@@ -41,7 +41,7 @@ def intelligibility() -> dict[str, Compare]:
 
     return {
         STOI: lambda recorded, made, rate: compare(recorded, made, rate, extended=False),
-        "extended STOI": lambda recorded, made, rate: compare(recorded, made, rate, extended=True),
+        EXTENDED_STOI: lambda recorded, made, rate: compare(recorded, made, rate, extended=True),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.machine import usable_cores
 from wavenet_pl.runs.versions import INSTALL_JUDGES
+from wavenet_pl.signals import EXIT_CODES
 
 _RATE = 16_000
 _MOST_PROCESSES = 8
@@ -84,6 +86,8 @@ def hear_all(
     program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
 
     def hear_share(share: int) -> list[list[str]]:
+        # One that is sent to the whole group is for us to answer; a program inherits what its thread has blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
         file = io.BytesIO()
         np.savez(file, *samples[share::number])
         command = [sys.executable, "-c", program]

@@ -1,7 +1,7 @@
 # What a newcomer types. Every target makes .venv and installs into it first; PYTHON=python3.12 chooses the interpreter.
 # ARGS goes to pytest: make test-fast ARGS="-k codec -x"
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast soak coverage test-oldest check format clean
+.PHONY: help install demo models test test-fast soak coverage test-oldest check format clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -17,6 +17,9 @@ install: ## .venv with the project and its tests in it (instant when nothing has
 
 demo: install ## speech -> shards -> training -> clips you can listen to; a few minutes on two CPU cores
 	@sh scripts/demo.sh
+
+models: install ## train the models that come with the project again, for hours: make models CORPORA=DIR ARGS=vocoder
+	@$(BIN)/python -m scripts.make_models --corpora "$(or $(CORPORA),$(error name the folder of the corpora: make models CORPORA=DIR))" $(ARGS)
 
 test: install ## every test but the long repetitions and those that need a GPU
 	$(PYTEST) -m "not gpu and not soak" $(ARGS)

@@ -12,10 +12,26 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.shards.index import INDEX_NAME
 
 COLUMNS = ("file", "speaker", "lang", "text")
-VOICES: Mapping[str, Sequence[str]] = {
+_VOICES: Mapping[str, Sequence[str]] = {
     "speech_multi": ("allison_en", "june_fr", "carlo_it", "nsh_ru"), "snap_ljspeech": (),
 }  # fmt: skip
 """Whose recordings the models of voices that come with the project are trained on."""
+
+
+def prepared_voices(corpora: Path, folder: Path) -> Path:
+    """The shard set that released models of voices are trained on, whose test split they never see."""
+    splits = ["--val-fraction", "0.04", "--test-fraction", "0.04"]
+    return prepared_of(corpora, _VOICES, folder, "voices", splits)
+
+
+def prepared_piano(corpora: Path, folder: Path) -> Path:
+    """The same for models of the piano, with its notes."""
+    data = folder / "data" / "piano"
+    if not (data / INDEX_NAME).exists():  # which is written last
+        splits = ["--val-fraction", "0.1", "--test-fraction", "0.2"]
+        command = ["prepare", "folder", str(corpora / "piano"), str(data), "--notes", *splits]
+        wavenet_pl(folder, command)
+    return data
 
 
 def prepared(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from benchmarks.peers import importing, known_in
 from wavenet_pl.config.model import NetworkConfig
 
 CODES = 256
+R9Y9_LR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,28 @@ def load_network(checkout: Path, config: NetworkConfig) -> PeerNetwork:
         return load(config)
 
 
-def _r9y9(config: NetworkConfig) -> PeerNetwork:
+def r9y9_module(config: NetworkConfig, condition_channels: int = -1) -> nn.Module:
+    """The network of r9y9's checkout, which has to be importable; -1 for no condition."""
     from wavenet_vocoder import WaveNet  # type: ignore[import-not-found]
 
-    module = WaveNet(
+    module: nn.Module = WaveNet(
         out_channels=CODES, layers=config.num_layers, stacks=config.stacks,
         residual_channels=config.residual_channels, gate_channels=config.gate_channels,
         skip_out_channels=config.skip_channels, kernel_size=config.kernel_size, dropout=0.0,
+        cin_channels=condition_channels,
     )  # fmt: skip
+    return module
+
+
+def _r9y9(config: NetworkConfig) -> PeerNetwork:
+    module: Any = r9y9_module(config)
 
     def outputs(codes_BT: Tensor) -> Tensor:
         one_hot_BTK = nn.functional.one_hot(codes_BT, CODES).float()
         made: Tensor = module(one_hot_BTK.transpose(1, 2))
         return made
 
-    return PeerNetwork("r9y9", module, outputs, torch.optim.Adam, 1e-3, [module.conv_layers])
+    return PeerNetwork("r9y9", module, outputs, torch.optim.Adam, R9Y9_LR, [module.conv_layers])
 
 
 def _kan_bayashi(config: NetworkConfig) -> PeerNetwork:

@@ -10,32 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
-import sys
-import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.command import wavenet_pl
+from benchmarks.loop import CLIP, Training, of_ours, train
 from benchmarks.peer_networks import PeerNetwork, load_network
 from benchmarks.recipes import CHOSEN, RECIPES, SIZES, Recipe
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.config.tree import Config, load_config
-from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
 from wavenet_pl.errors import UserError
 from wavenet_pl.model import Model
 from wavenet_pl.shards.index import INDEX_NAME
-from wavenet_pl.training.optimizer import Muon, build_optimizer
+from wavenet_pl.training.optimizer import Muon
 
 CORPUS = "speech_multi"
-CLIP = 1.0
-"""Norm of the gradients that `trainer.gradient_clip_val` of the configs allows."""
 
 
 def prepared(corpora: Path, folder: Path) -> Path:
@@ -44,39 +38,6 @@ def prepared(corpora: Path, folder: Path) -> Path:
     if not (data / INDEX_NAME).exists():  # which is written last
         wavenet_pl(folder, ["prepare", "folder", str(corpora / CORPUS), str(data), "--mel"])
     return data
-
-
-@dataclass
-class Training:
-    """A network, how it is trained, and what its outputs cost."""
-
-    network: nn.Module
-    outputs: Callable[[dict[str, Any]], tuple[Tensor, Tensor, Tensor]]
-    """Batch -> outputs (B, K, U), the codes (B, U) that they predict, and which of them count."""
-    optimizer: torch.optim.Optimizer
-    lr_factor: Callable[[int], float]
-    clip: float | None
-
-    def nats(self, model: Model, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Sum over the predictions that count, and how many these are."""
-        outputs, codes, counts = self.outputs(batch)
-        return model.head.nats(outputs, codes).where(counts, 0.0).sum(), counts.sum()
-
-    def step(self, loss: Tensor) -> None:
-        """One optimizer step."""
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-
-def of_ours(model: Model, config: Config) -> Training:
-    """Ours, by the config."""
-    return Training(
-        model, lambda batch: tuple(model.predict(batch)), build_optimizer(model, config.optim), config.optim.lr_factor,
-        CLIP,
-    )  # fmt: skip
 
 
 def of_peer(peer: PeerNetwork, model: Model, config: Config | None) -> Training:
@@ -99,24 +60,6 @@ def of_peer(peer: PeerNetwork, model: Model, config: Config | None) -> Training:
     return Training(peer.module, outputs, optimizer, optim.lr_factor, CLIP)
 
 
-def endless(loader: CropLoader) -> Iterator[dict[str, Any]]:
-    """Batches of one epoch after another."""
-    while True:
-        yield from loader
-
-
-@torch.no_grad()
-def validated(training: Training, model: Model, data: AudioDataModule) -> float:
-    """Bits per sample of the validation split."""
-    training.network.eval()
-    nats, count = 0.0, 0
-    for batch in data.val_dataloader():
-        more, counted = training.nats(model, batch)
-        nats, count = nats + float(more), count + int(counted)
-    training.network.train()
-    return nats / count / math.log(2)
-
-
 def measure(
     who: str,
     build: Callable[[Model, Config], Training],
@@ -135,45 +78,11 @@ def measure(
         marks: steps after which it is validated.
         kept: a file from which it goes on when it was interrupted.
     """
-    data = AudioDataModule.from_config(config)
-    torch.manual_seed(config.seed)
-    model = Model(config, sample_rate=data.sample_rate, labels=data.labels)
-    training, loader = build(model, config), data.train_dataloader()
-    rates = [group["lr"] for group in training.optimizer.param_groups]
-    done, trained, record = 0, 0.0, {}
-    if kept.exists():
-        state = torch.load(kept, weights_only=True)
-        training.network.load_state_dict(state["network"])
-        training.optimizer.load_state_dict(state["optimizer"])
-        loader.load_state_dict(state["loader"])
-        done, trained, record = state["step"], state["trained"], state["record"]
-    for step, batch in enumerate(endless(loader), start=done + 1):
-        began = time.process_time()
-        for group, rate in zip(training.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * training.lr_factor(step - 1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            nats = training.nats(model, batch)[0] / max(batch["predictions"], 1)
-        training.step(nats)
-        trained += time.process_time() - began
-        if step in marks:
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-                record[f"bits_{step}"] = validated(training, model, data)
-            record[f"trained_s_{step}"] = round(trained, 1)
-        if step == marks[-1]:
-            break
-        if step % 50 == 0:
-            left = trained / step * (marks[-1] - step)
-            bits = float(nats.detach()) / math.log(2)
-            say(f"{who}: step {step} of {marks[-1]}, {bits:.3f} bits, {left / 60:.1f} min of processor left")
-        if step % 100 == 0:
-            state = {
-                "network": training.network.state_dict(), "optimizer": training.optimizer.state_dict(),
-                "loader": loader.state_dict(), "step": step, "trained": trained, "record": record,
-            }  # fmt: skip
-            torch.save(state, kept.with_suffix(".new"))
-            kept.with_suffix(".new").replace(kept)
-    kept.unlink(missing_ok=True)
-    return record
+    for going in train(who, build, config, precision, kept, lambda going: going.step / marks[-1]):
+        if going.step in marks:
+            going.record[f"bits_{going.step}"] = going.validated()
+            going.record[f"trained_s_{going.step}"] = round(going.trained, 1)
+    return going.record
 
 
 def config_of(args: Namespace, data: Path, seed: int, settings: str, steps: int) -> Config:
@@ -236,11 +145,6 @@ def rows_of(args: Namespace) -> list[tuple[str, Recipe, Callable[[Model, Config]
 
             rows.append((f"{checkout.name}, {whose}", RECIPES[CHOSEN], build_peer))
     return rows
-
-
-def say(text: str) -> None:
-    """On stderr."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def show(records: Records, args: Namespace) -> None:

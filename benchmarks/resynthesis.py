@@ -3,13 +3,15 @@
 On recordings of voices that the models have heard and of others; with intervals over recordings.
 
     python benchmarks/resynthesis.py --corpora DIR --model RUN --json resynthesis.json --folder work
+    python benchmarks/resynthesis.py ... --peer CHECKOUT --minutes 140    # r9y9's, trained for as long
 """
 
 from __future__ import annotations
 
 import math
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora import VOICES, prepared, prepared_of
+from benchmarks.corpora import prepared, prepared_voices
 from benchmarks.griffin_lim import griffin_lim
+from benchmarks.peer_vocoder import PeerVocoder, trained
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.audio.mel import MelSettings
+from wavenet_pl.config.tree import Config
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.clips import Clip, make_clips
 from wavenet_pl.evaluation.judges.likeness import Measure
@@ -41,7 +45,7 @@ def sets_of(args: Namespace, folder: Path) -> dict[str, Path]:
     """Name -> shard set."""
     corpora = args.corpora.resolve()
     return {
-        KNOWN: prepared_of(corpora, VOICES, folder, KNOWN),
+        KNOWN: prepared_voices(corpora, folder),
         **{name: prepared(corpora, name, folder, (), ["--test-fraction", "0.9"]) for name in UNKNOWN},
     }
 
@@ -56,12 +60,15 @@ def resynthesised(model: Model, found: Recordings, args: Namespace, temperature:
 
 
 def judged(
-    model: Model, found: Recordings, clips: list[Clip], make: Callable[[Clip], Audio]
+    model: Model, found: Recordings, clips: list[Clip], make: Callable[[list[Clip]], Sequence[Audio]]
 ) -> dict[str, Any]:
     """The record of what one system made of these recordings."""
     english = {found.drawn[position].key for position in found.english}
     judge = ResynthesisJudge(model.sample_rate, model.through_codec)
-    pairs = [Pair(clip.recorded, make(clip), clip.key in english) for clip in clips]
+    pairs = [
+        Pair(clip.recorded, audio, clip.key in english)
+        for clip, audio in zip(clips, make(clips), strict=True)
+    ]
     record: dict[str, Any] = {
         "clips": len(pairs),
         "clips_s": sum(len(pair.recorded) for pair in pairs) / model.sample_rate,
@@ -81,8 +88,16 @@ def _plain(measure: Measure) -> dict[str, float | None]:
     }
 
 
-def measure_set(records: Records, name: str, data: Path, path: str, model: Model, args: Namespace) -> None:
-    """Measure what is not measured yet on one set with one model."""
+def measure_set(
+    records: Records,
+    name: str,
+    data: Path,
+    path: str,
+    model: Model,
+    peers: Mapping[str, PeerVocoder],
+    args: Namespace,
+) -> None:
+    """Measure what is not measured yet on one set with one model, and with others beside it."""
     found = open_recordings(model, path, str(data), "test", seed=args.seed, max_seconds=3600, lang=None)
     facts = {
         "benchmark": "resynthesis", "set": name, "count": args.count, "of_s": args.seconds, "seed": args.seed,
@@ -93,12 +108,18 @@ def measure_set(records: Records, name: str, data: Path, path: str, model: Model
     def clips_at(temperature: float) -> list[Clip]:
         return resynthesised(model, found, args, temperature)
 
-    def measure(who: str, temperature: float, make: Callable[[Clip], Audio]) -> None:
+    def measure(who: str, temperature: float, make: Callable[[list[Clip]], Sequence[Audio]]) -> None:
         records.measure({**facts, "who": who}, lambda: judged(model, found, clips_at(temperature), make))
 
     for each in args.temperature:
-        measure(f"{path}, temperature {each:g}, {args.weights}", each, lambda clip: clip.generated)
-    measure("Griffin-Lim", args.temperature[0], lambda clip: of_griffin_lim(model, clip))
+        measure(
+            f"{path}, temperature {each:g}, {args.weights}",
+            each,
+            lambda clips: [clip.generated for clip in clips],
+        )
+    measure("Griffin-Lim", args.temperature[0], lambda clips: [of_griffin_lim(model, clip) for clip in clips])
+    for who, peer in peers.items():
+        measure(who, args.temperature[0], lambda clips: of_peer(peer, model, clips))  # noqa: B023
 
 
 def main(args: Namespace) -> int:
@@ -110,10 +131,27 @@ def main(args: Namespace) -> int:
         sets = sets_of(args, folder)
         for path in args.model:
             model = load(path)
+            peers = {}
+            for checkout in args.peer if path == args.model[0] else ():
+                config = on_data(model.config, sets[KNOWN])
+                peer, facts = trained(checkout.resolve(), config, args.minutes, folder)
+                about = f"{facts['steps']} steps in {facts['minutes']:.0f} min, {facts['bits']:.3f} bits"
+                peers[f"{checkout.name}, {about}"] = peer
             for name in args.set or sets:
-                measure_set(records, name, sets[name], path, model, args)
+                measure_set(records, name, sets[name], path, model, peers, args)
     show(records)
     return 0
+
+
+def on_data(config: Config, data: Path) -> Config:
+    """The same with other data, read in this process."""
+    return replace(config, data=replace(config.data, path=str(data), num_workers=0))
+
+
+def of_peer(peer: PeerVocoder, model: Model, clips: list[Clip]) -> list[Audio]:
+    """The recordings of clips again, from their frames."""
+    frames = [peer.mel.of_audio(clip.recorded, model.sample_rate) for clip in clips]
+    return peer.generate(frames, [len(clip.recorded) for clip in clips])
 
 
 def of_griffin_lim(model: Model, clip: Clip) -> Audio:
@@ -142,6 +180,15 @@ if __name__ == "__main__":
     parser = build_parser("how like their recordings resynthesised ones are")
     parser.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with the corpora")
     parser.add_argument("--model", action="append", default=[], metavar="RUN", help="a vocoder; one or more")
+    parser.add_argument(
+        "--peer",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="CHECKOUT",
+        help="r9y9's, to be trained as well",
+    )
+    parser.add_argument("--minutes", type=float, default=120, help="of a processor for that (%(default)g)")
     parser.add_argument("--set", nargs="+", choices=(KNOWN, *UNKNOWN), help="some of the sets")
     parser.add_argument("--count", type=int, default=16, help="recordings (%(default)s)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each (%(default)g)")

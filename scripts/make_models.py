@@ -3,7 +3,7 @@
     python -m scripts.make_models --corpora DIR --folder work [NAME ...]
 
 It runs the project's own commands, and prints each. Stopped, the same command goes on where it was. Where a training's
-run is gone, `wavenet-pl train models/NAME/recipe.yaml train.init_from=pretrained:NAME ...` goes on from what is there.
+run is gone, `--set train.init_from=pretrained:NAME` begins with what is there.
 """
 
 from __future__ import annotations
@@ -11,15 +11,20 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.command import wavenet_pl
-from benchmarks.corpora import VOICES, prepared_of
+from benchmarks.corpora import prepared_piano, prepared_voices
+from scripts.draw_demo import write_pair
+from wavenet_pl.runs.loading import load
+from wavenet_pl.runs.released import FACTS_NAME
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
+COUNT, SECONDS = 16, 4.0
+"""Clips that are judged, and how long each is at most."""
 
 
 @dataclass(frozen=True)
@@ -34,33 +39,40 @@ class Plan:
     """Of the weights."""
     data_licence: str
     """Of the recordings."""
-    parts: Mapping[str, Sequence[str]]
-    """Corpus -> speakers of it, or none for all."""
+    prepared: Callable[[Path, Path], Path]
+    """Corpora, and a folder to write to -> the shard set."""
     temperature: float
     """Of the clips that are judged."""
-    prepare: Sequence[str] = ()
-    """More options of `wavenet-pl prepare`."""
+    shows_recording: bool = False
+    """Whether the recording is beside the clip that can be listened to; its licence has to allow it."""
 
 
 _VOICES = (
-    "40 minutes of Allison Smith (English), June Wallack (French), Carlo Flora (Italian), Nickolay V. Shmyrev's corpus "
+    "36 minutes of Allison Smith (English), June Wallack (French), Carlo Flora (Italian), Nickolay V. Shmyrev's corpus "
     "(Russian) and LJ Speech (English)"
 )
 _VOICES_LICENCE = "CC BY-SA 3.0, CC BY 3.0, festvox-ru's and public domain; see NOTICE"
 PLANS = {
     "vocoder": Plan(
-        "Mel frames to speech, whoever speaks.", _VOICES, "CC BY-SA 3.0", _VOICES_LICENCE, VOICES, 0.8
+        "Mel frames to speech, whoever speaks.", _VOICES, "CC BY-SA 3.0", _VOICES_LICENCE, prepared_voices, 0.8, True
+    ),
+    "speaker": Plan(
+        "Five voices by name, to be adapted to others.", _VOICES, "CC BY-SA 3.0", _VOICES_LICENCE, prepared_voices, 0.9
+    ),
+    "piano": Plan(
+        "Piano by its notes.", "26 minutes of public-domain scores, played by a soundfont; see NOTICE",
+        "Apache-2.0", "public domain, played by a soundfont under the MIT licence", prepared_piano, 0.9,
     ),
 }  # fmt: skip
 
 
 def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> None:
-    """Data, training, export, evaluation, and the facts."""
-    plan = PLANS[name]
-    data = prepared_of(corpora, plan.parts, folder, name, plan.prepare)
+    """Data, training, export, evaluation, clips, and the facts."""
+    plan, own = PLANS[name], MODELS / name
+    data = plan.prepared(corpora, folder)
     runs, out = folder / "runs" / name, folder / "exports" / name
-    recipe = MODELS / name / "recipe.yaml"
-    wavenet_pl(folder, ["train", str(recipe), f"data.path={data}", "--runs", str(runs), *settings])
+    recipe = [str(MODELS / "recipe.yaml"), str(own / "recipe.yaml")]
+    wavenet_pl(folder, ["train", *recipe, f"data.path={data}", "--runs", str(runs), *settings])
     run = max(runs.iterdir(), key=lambda path: path.stat().st_mtime)
     shutil.rmtree(out, ignore_errors=True)
     wavenet_pl(folder, [
@@ -70,28 +82,37 @@ def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> Non
     numbers = folder / f"{name}.json"
     wavenet_pl(folder, [
         "evaluate", str(out), "--out", str(folder / "pages" / name), "--data", str(data), "--split", "test",
-        "--count", "16", "--seconds", "4", "--temperature", str(plan.temperature), "--json", str(numbers),
+        "--count", str(COUNT), "--seconds", f"{SECONDS:g}", "--temperature", f"{plan.temperature:g}",
+        "--json", str(numbers),
     ])  # fmt: skip
     for path in out.iterdir():
-        shutil.copy(path, MODELS / name / path.name)
+        shutil.copy(path, own / path.name)
+    model = load(own)
+    write_pair(
+        model, name, str(data), own / "clips", SECONDS, COUNT, plan.temperature,
+        names=("recorded", "resynthesised") if plan.shows_recording else (None, "generated"),
+    )  # fmt: skip
     facts = {
         "what": plan.what, "data": plan.data, "licence": plan.licence,
         "scores": scores_of(json.loads(numbers.read_text())),
     }  # fmt: skip
-    (MODELS / name / "released.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (own / FACTS_NAME).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
-def scores_of(results: dict[str, Any]) -> dict[str, str]:
+def scores_of(results: Mapping[str, Any]) -> dict[str, str]:
     """What `wavenet-pl models` shows of an evaluation: on recordings that were kept for it."""
     scores = {"bits per sample": _interval(results["overall"]["comparable_bits"])}
     for judgement in results["judgements"]:
         for measure in judgement["measures"]:
-            scores[measure["name"]] = _interval(measure["generated"])
+            beside = [f"recorded {measure['recorded'][0]:.3f}"] if measure["recorded"][0] is not None else []
+            scores[measure["name"]] = "; ".join([_interval(measure["generated"]), *beside])
     return scores
 
 
 def _interval(values: Sequence[float | None]) -> str:
     mean, low, high = values
+    if mean is None:
+        return "–"
     return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -16,6 +16,8 @@ import torch
 import wavenet_pl
 from tests.runs.made import BITS, write_run
 from wavenet_pl import cli
+from wavenet_pl.commands.export import shareable
+from wavenet_pl.config.training import WandbConfig
 from wavenet_pl.config.tree import load_config
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder, checkpoint_path
@@ -47,7 +49,7 @@ def test_an_export_has_the_weights_the_config_and_the_outputs_of_the_checkpoint(
     from_run = wavenet_pl.load(run.path)
     for path in (tmp_path / "out", tmp_path / "out" / "model.safetensors"):
         loaded = wavenet_pl.load(path)
-        assert not loaded.training and loaded.config == from_run.config
+        assert not loaded.training and loaded.config == shareable(from_run.config)
         assert (loaded.sample_rate, loaded.index_fingerprint) == (8_000, "")
         codes = torch.randint(256, (2, 100))
         assert torch.equal(loaded(codes)[0], from_run(codes)[0])
@@ -72,7 +74,33 @@ def test_half_precision_is_half_the_size_and_rounded(run, tmp_path):
 
 def test_the_config_of_an_export_is_a_legal_argument_of_train(run, tmp_path):
     assert export(run.path, tmp_path / "out") == 0
-    assert load_config([tmp_path / "out" / "config.yaml"]) == wavenet_pl.load(run.path).config
+    config = shareable(wavenet_pl.load(run.path).config)
+    assert load_config([tmp_path / "out" / "config.yaml"]) == config
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/data/anna/data/mine/", "mine"),
+        ("s3://bucket/of/anna", "anna"),
+        ("mine", "mine"),
+        ("C:\\anna\\mine", "mine"),
+    ],
+)
+def test_an_export_says_nothing_of_its_makers_folders_and_accounts(path, name):
+    config = load_config(
+        ["speaker"],
+        [
+            f"data.path={path}",
+            "wandb.entity=anna",
+            "wandb.project=hers",
+            "train.init_from=/data/anna/base.ckpt",
+        ],
+    )
+    shared = shareable(config)
+    assert (shared.data.path, shared.train.init_from) == (name, "base.ckpt")
+    assert shared.wandb == WandbConfig()
+    assert shared.model == config.model and shared.optim == config.optim
 
 
 @pytest.mark.parametrize(

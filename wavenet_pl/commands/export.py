@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import read_file
 
 if TYPE_CHECKING:
+    from wavenet_pl.config.tree import Config
     from wavenet_pl.runs.folder import RunFolder
 
 CARD_NAME = "README.md"
@@ -66,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
     )
     files = {
         CARD_NAME: redact_text(card).encode(),
-        CONFIG_NAME: write_yaml(redact(to_plain(model.config))).encode(),
+        CONFIG_NAME: write_yaml(redact(to_plain(shareable(model.config)))).encode(),
         WEIGHTS_NAME: encode_weights(model, step, half=args.half),  # last: with it, the folder is an export
     }
     out = Path(args.out)
@@ -79,6 +81,25 @@ def main(args: argparse.Namespace) -> int:
     if not args.dry_run:
         print(f"type next    {command_to_try(out, model.inputs, run)}")
     return 0
+
+
+def shareable(config: Config) -> Config:
+    """The config without what is somebody's own: of paths the last name is left, and nothing of W&B."""
+    from wavenet_pl.config.training import WandbConfig
+
+    train, data = config.train, config.data
+    base = None if train.init_from is None else _last_name(train.init_from)
+    return replace(
+        config,
+        data=replace(data, path=_last_name(data.path)),
+        train=replace(train, init_from=base),
+        wandb=WandbConfig(),
+    )
+
+
+def _last_name(path: str) -> str:
+    """Of a path or a URL. A name that is no path, as `pretrained:speaker`, stays as it is."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
 
 
 def choose_checkpoint(source: str, which: str | None) -> tuple[Path, RunFolder | None]:

@@ -12,7 +12,7 @@ from typing import Any
 from wavenet_pl.errors import UserError, did_you_mean
 
 PREFIX = "pretrained:"
-_FACTS = "released.json"
+FACTS_NAME = "released.json"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def list_released() -> Iterator[Released]:
     Raises:
         UserError: what is said of one is damaged.
     """
-    for path in sorted(models_folder().glob(f"*/{_FACTS}")):
+    for path in sorted(models_folder().glob(f"*/{FACTS_NAME}")):
         try:
             facts: Any = json.loads(path.read_text(encoding="utf-8"))
             yield Released(path.parent.name, path.parent, **facts)

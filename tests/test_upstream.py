@@ -109,7 +109,7 @@ USED = {
         "yaml.SafeLoader.get_single_node",
         "yaml.FlowSequenceStartToken",
     ),
-    "wavenet_pl/generation/fused_cpu/compiled.py": ("numba.config.CACHE_DIR",),
+    "wavenet_pl/numbers/compiled.py": ("numba.config.CACHE_DIR",),
     "wavenet_pl/generation/fused_cpu/vectors.py": (
         "numba.core.cgutils.get_or_insert_function",
         "numba.core.cgutils.alloca_once",

@@ -137,7 +137,7 @@ def test_the_run_folder_says_what_was_run(shards, tmp_path):
     keys = {key for row in rows for key in row}
     assert {"train/loss", "train/bits", "val/bits", "optim/lr", "optim/grad_norm"} <= keys
     assert baselines["uniform"] == 8 > baselines["unigram"] > baselines["order1"] > 0
-    for name in ("uniform", "unigram", "order-1", "model", "type next"):
+    for name in ("uniform", "unigram", "order-1", "linear prediction", "model", "type next"):
         assert name in text
     best = min((row for row in rows if "val/bits" in row), key=lambda row: row["val/bits"])["step"]
     kept = {path.name for path in run.checkpoints.glob("*.ckpt")}

@@ -62,14 +62,18 @@ def test_no_validation_scores_nothing() -> None:
 
 
 def test_baselines_are_read_back_as_they_were(tmp_path):
-    baselines = Baselines(8.0, 1 / 3, 0.1, 1000, 100)
-    save_baselines(baselines, tmp_path / "baselines.json")
-    assert load_baselines(tmp_path / "baselines.json") == baselines
+    for more in ((), (0.05, 24, 128, 8)):  # runs of earlier versions have no linear prediction
+        baselines = Baselines(8.0, 1 / 3, 0.1, 1000, 100, *more)
+        save_baselines(baselines, tmp_path / "baselines.json")
+        assert load_baselines(tmp_path / "baselines.json") == baselines
+        assert baselines.strongest == (("linear prediction", 0.05) if more else ("order-1", 0.1))
+        assert len(baselines.explained) == len(baselines.rows) == 3 + bool(more)
 
 
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"uniform": 1}', "[" * 4000, " " * 5000,
              '{"uniform": NaN, "unigram": 1, "order1": 1, "train_samples": 1, "val_samples": 1}',
+             '{"uniform": 8, "unigram": 1, "order1": null, "train_samples": 1, "val_samples": 1}',
              '{"uniform": "x", "unigram": 1, "order1": 1, "train_samples": 1, "val_samples": 1}'],
 )  # fmt: skip
 def test_damaged_baselines_are_one_message(tmp_path, text):

@@ -103,8 +103,7 @@ def _say(results: Results) -> None:
         f"{subject.comparable_codes}:"
     )
     if results.baselines is not None:
-        for name, bits in (("uniform", results.baselines.uniform), ("unigram", results.baselines.unigram),
-                           ("order-1", results.baselines.order1)):  # fmt: skip
+        for name, bits in results.baselines.rows.items():
             print(f"  {name:<18}{bits:7.3f}")
     if results.scores:
         mean, low, high = overall.comparable_bits

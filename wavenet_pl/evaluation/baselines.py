@@ -1,6 +1,7 @@
 """What simple models of codes reach: a network that is not clearly below them has learned nothing.
 
-All with add-one counts from training recordings, scored on validation recordings, in bits per sample.
+All are scored on validation recordings, in bits per sample: those that count, with add-one counts from training
+recordings, and one that adapts as it goes (`linear_prediction`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import torch
 
 from wavenet_pl.codec import Codec
 from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation.linear_prediction import LinearPredictor, Setting, choose_setting
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.files.foreign import read_file
 from wavenet_pl.shards.damage import Damage
@@ -26,6 +28,8 @@ _MAX_BYTES = 4096  # five numbers take a few hundred
 Codes = npt.NDArray[np.int64]
 MAX_SAMPLES = 2**25
 """So many samples of a split are enough to count codes: 35 minutes at 16 kHz."""
+_MOST_PREDICTED, _MOST_CHOSEN_BY = 2**21, 2**17
+"""So many are scored by linear prediction, and its setting is chosen by so many samples of training recordings."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,39 @@ class Baselines:
     """How many samples were counted."""
     val_samples: int
     """How many samples were scored."""
+    linear: float | None = None
+    """Adaptive linear prediction; None where nobody measured it."""
+    linear_order: int | None = None
+    """See `linear_prediction.Setting`."""
+    linear_memory: int | None = None
+    linear_width_memory: int | None = None
+
+    @property
+    def rows(self) -> dict[str, float]:
+        """Each model by its short name; from the one that knows least."""
+        linear = {} if self.linear is None else {"linear prediction": self.linear}
+        return {"uniform": self.uniform, "unigram": self.unigram, "order-1": self.order1, **linear}
+
+    @property
+    def strongest(self) -> tuple[str, float]:
+        """The one with the fewest bits."""
+        return min(self.rows.items(), key=lambda row: row[1])
 
     @property
     def explained(self) -> dict[str, float]:
         """What each model is, in words -> its bits; from the one that knows least."""
-        return {
-            "uniform: every code is equally likely": self.uniform,
-            "unigram: how often each code occurs": self.unigram,
-            "order-1: how often each code follows the one before": self.order1,
+        meanings = {
+            "uniform": "every code is equally likely",
+            "unigram": "how often each code occurs",
+            "order-1": "how often each code follows the one before",
         }
+        if self.linear_order and self.linear_memory and self.linear_width_memory:
+            setting = Setting(self.linear_order, self.linear_memory, self.linear_width_memory)
+            meanings["linear prediction"] = f"{setting.describe()}, and nothing learned"
+        return {": ".join([name, meanings.get(name, "")]): bits for name, bits in self.rows.items()}
+
+
+_NEEDED = {field.name for field in fields(Baselines) if field.default is MISSING}
 
 
 def measure_baselines(
@@ -92,7 +120,9 @@ def load_baselines(path: str | os.PathLike[str]) -> Baselines:
     """
     try:
         baselines = Baselines(**json.loads(read_file(path, _MAX_BYTES)))
-        numbers = asdict(baselines).values()
+        numbers = [
+            number for name, number in asdict(baselines).items() if number is not None or name in _NEEDED
+        ]
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
             raise ValueError("not all of it are numbers")
     except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -106,17 +136,28 @@ def load_baselines(path: str | os.PathLike[str]) -> Baselines:
 
 def baselines_of(train: Split, scored: Split, codec: Codec) -> Baselines:
     """Counted on one split and scored on another, in the codec's codes; at most `MAX_SAMPLES` of each."""
-    return measure_baselines(
+    counted = measure_baselines(
         _codes_of(train, codec),
         _codes_of(scored, codec),
         quantization_channels=codec.quantization_channels,
         silence_code=codec.silence_code,
     )
+    setting = choose_setting(codec, list(_codes_of(train, codec, _MOST_CHOSEN_BY)))
+    predictor, nats, samples = LinearPredictor(codec, setting), 0.0, 0
+    for codes in _codes_of(scored, codec, _MOST_PREDICTED):
+        nats, samples = nats + float(predictor.nats(codes).sum()), samples + len(codes)
+    return replace(
+        counted,
+        linear=nats / max(samples, 1) / math.log(2),
+        linear_order=setting.order,
+        linear_memory=setting.memory,
+        linear_width_memory=setting.width_memory,
+    )
 
 
-def _codes_of(recordings: Split, codec: Codec) -> Iterator[Codes]:
-    """Codes (frames,) of each recording that can be read."""
-    left = MAX_SAMPLES
+def _codes_of(recordings: Split, codec: Codec, most: int = MAX_SAMPLES) -> Iterator[Codes]:
+    """Codes (frames,) of each recording that can be read; of so many samples, or of the first."""
+    left = most
     for position in range(len(recordings)):
         left -= recordings[position].frames
         if left < 0 and position > 0:

@@ -106,8 +106,8 @@ def _figures(results: Results) -> list[tuple[str, str]]:
     if results.scores:
         figures.append((f"{results.overall.comparable_bits.mean:.3f}", "bits per sample"))
     if results.baselines is not None and results.scores:
-        below = results.baselines.order1 - results.overall.comparable_bits.mean
-        figures.append((f"{below:+.3f}", "bits below order-1"))
+        name, bits = results.baselines.strongest
+        figures.append((f"{bits - results.overall.comparable_bits.mean:+.3f}", f"bits below {name}"))
     if results.context:
         rate = results.subject.sample_rate
         effective = effective_receptive_field(results.context)

@@ -63,8 +63,8 @@ def measured_baselines(run: RunFolder, data: AudioDataModule, model: Model) -> B
 def show_baselines(baselines: Baselines, model: Model) -> None:
     """What simple models reach, on stderr."""
     print(
-        f"{'baselines':>10}  bits per sample of {model.comparable_codec.describe()} on validation: uniform "
-        f"{baselines.uniform:.3f}, unigram {baselines.unigram:.3f}, order-1 {baselines.order1:.3f}",
+        f"{'baselines':>10}  bits per sample of {model.comparable_codec.describe()} on validation: "
+        + ", ".join(f"{name} {bits:.3f}" for name, bits in baselines.rows.items()),
         file=sys.stderr,
     )
 
@@ -82,8 +82,7 @@ def say_end(run: RunFolder, trainer: L.Trainer) -> None:
     module = trainer.lightning_module
     assert isinstance(module, WaveNetModule)
     model = module.model
-    baselines = load_baselines(run.baselines)
-    rows = {"uniform": baselines.uniform, "unigram": baselines.unigram, "order-1": baselines.order1}
+    rows = load_baselines(run.baselines).rows
     bits, comparable = validation_bits(run), validation_bits(run, model.comparable_key)
     step = min(bits, key=lambda step: bits[step], default=0)
     if step in comparable:

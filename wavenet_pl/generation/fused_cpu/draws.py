@@ -11,7 +11,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from wavenet_pl.generation.fused_cpu.vectors import OPTIONS, exp
+from wavenet_pl.generation.fused_cpu.vectors import exp
+from wavenet_pl.numbers.compiled import OPTIONS
 
 _F = np.float32
 

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from wavenet_pl import logistics
 from wavenet_pl.generation.draw import Draw
-from wavenet_pl.generation.fused_cpu import compiled, packing
+from wavenet_pl.generation.fused_cpu import draws, kernels, packing, vectors
 from wavenet_pl.generation.fused_cpu.fitness import DISTRIBUTIONS
 from wavenet_pl.generation.job import Job
 from wavenet_pl.generation.reference import absorb, not_finite
 from wavenet_pl.heads import Head
 from wavenet_pl.network import WaveNet
+from wavenet_pl.numbers.compiled import Kernel, load_kernel
 
 Array = npt.NDArray[Any]
 _GROUP = 32  # clips that share one reading of the weights: their numbers stay in the nearest caches
@@ -65,7 +66,7 @@ class FusedCPU:
         self.threads = threads or torch.get_num_threads()
         self._packed = packing.pack(network, weights)
         begin = time.perf_counter()
-        self._kernel = compiled.load_kernel(self._warm_up)
+        self._kernel = load_kernel(kernels.run, (vectors, draws, kernels), self._warm_up)
         self.compile_seconds = time.perf_counter() - begin
         """How long it took to compile the kernel, or to load what was compiled before."""
 
@@ -125,10 +126,10 @@ class FusedCPU:
         """The outputs (B, K, T) that the network gives for codes from a recording's beginning on; float32."""
         return self._predict(self._kernel, codes_BT, condition)
 
-    def _warm_up(self, kernel: compiled.Kernel) -> None:
+    def _warm_up(self, kernel: Kernel) -> None:
         self._predict(kernel, torch.zeros(1, 0, dtype=torch.int64), None)
 
-    def _predict(self, kernel: compiled.Kernel, codes_BT: Tensor, condition: Tensor | None) -> Tensor:
+    def _predict(self, kernel: Kernel, codes_BT: Tensor, condition: Tensor | None) -> Tensor:
         batch, num_samples = codes_BT.shape
         drawing = self._drawing(Draw(temperature=0))
         outputs_BTK = np.empty((batch, num_samples, packing.padded(self.head.num_parameters)), np.float32)
@@ -161,7 +162,7 @@ class _Group:
 
     def run(
         self,
-        kernel: compiled.Kernel,
+        kernel: Kernel,
         packed: packing.Weights,
         drawing: Drawing,
         condition: Tensor | None,

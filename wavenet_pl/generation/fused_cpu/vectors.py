@@ -17,8 +17,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-"""Of everything that is compiled."""
+from wavenet_pl.numbers.compiled import OPTIONS
+
 LANES = 16
 """Numbers in a vector. Machines with narrower vectors take several for one."""
 PANELS = (4, 2, 1)

@@ -1,4 +1,4 @@
-"""The compiled loop, kept between runs in a folder of the user's own that belongs to this very source code.
+"""Compiled loops, kept between runs in a folder of the user's own that belongs to their very source code.
 
 Compiling takes a while. numba's own cache looks at the age of one file, so that it would not see a change in another
 one, and has no place where neither the package nor the home folder can be written; the folder here avoids both.
@@ -11,41 +11,44 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import numba
-
-from wavenet_pl.generation.fused_cpu import draws, kernels, vectors
-
-Kernel = Callable[..., None]
+Kernel = Callable[..., Any]
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+"""Of everything that is compiled."""
 
 
-def load_kernel(warm_up: Callable[[Kernel], None]) -> Kernel:
-    """`kernels.run`, compiled.
+def load_kernel(function: Kernel, sources: Sequence[ModuleType], warm_up: Callable[[Kernel], None]) -> Kernel:
+    """A function, compiled.
 
     Args:
+        function: the loop.
+        sources: modules with all that it is made of.
         warm_up: calls it with nothing to do, so that it is compiled for such arguments, or read from the folder. Where
             that fails, the folder is thrown away.
     """
-    folder = cache_folder()
+    folder = cache_folder(sources)
     try:
-        warm_up(_kernel(folder))
+        warm_up(_kernel(function, folder))
     except Exception:  # a damaged file fails in any way; a fault of ours fails again below
         if folder is None:
             raise
         shutil.rmtree(folder, ignore_errors=True)
         folder = None
-        warm_up(_kernel(folder))
-    return _kernel(folder)
+        warm_up(_kernel(function, folder))
+    return _kernel(function, folder)
 
 
-def cache_folder() -> Path | None:
+def cache_folder(sources: Sequence[ModuleType]) -> Path | None:
     """Where compiled code is kept; None where it cannot be, or where others could put theirs."""
-    sources = [Path(module.__file__).read_bytes() for module in (vectors, draws, kernels) if module.__file__]
+    import numba
+
+    texts = [Path(module.__file__).read_bytes() for module in sources if module.__file__]
     versions = f"{numba.__version__} {sys.version}".encode()
-    digest = hashlib.sha256(b"".join([*sources, versions])).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join([*texts, versions])).hexdigest()[:16]
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(base) / "wavenet-pl" / f"kernels-{digest}"
@@ -58,10 +61,12 @@ def cache_folder() -> Path | None:
 
 
 @functools.cache
-def _kernel(folder: Path | None) -> Any:
+def _kernel(function: Kernel, folder: Path | None) -> Any:
+    import numba
+
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = "" if folder is None else str(folder)
     try:
-        return numba.njit(cache=folder is not None, **vectors.OPTIONS)(kernels.run)
+        return numba.njit(cache=folder is not None, **OPTIONS)(function)
     finally:
         numba.config.CACHE_DIR = before

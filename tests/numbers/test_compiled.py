@@ -12,9 +12,12 @@ import torch
 
 from tests.generation.test_reference import HEAD, build
 from wavenet_pl.generation.draw import Draw
-from wavenet_pl.generation.fused_cpu import compiled
+from wavenet_pl.generation.fused_cpu import draws, kernels, vectors
 from wavenet_pl.generation.fused_cpu.engine import FusedCPU
 from wavenet_pl.generation.job import build_job
+from wavenet_pl.numbers import compiled
+
+SOURCES = (vectors, draws, kernels)
 
 
 @pytest.fixture
@@ -25,31 +28,31 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_folder_is_the_users_own(home: Path) -> None:
-    folder = compiled.cache_folder()
+    folder = compiled.cache_folder(SOURCES)
     assert folder is not None and folder.is_relative_to(home)
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o777)
-    assert compiled.cache_folder() is None
+    assert compiled.cache_folder(SOURCES) is None
 
 
 def test_no_folder_where_none_can_be(home: Path) -> None:
     home.write_text("a file")
-    assert compiled.cache_folder() is None
+    assert compiled.cache_folder(SOURCES) is None
 
 
 def test_another_source_is_another_folder(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    before = compiled.cache_folder()
+    before = compiled.cache_folder(SOURCES)
     changed = tmp_path / "draws.py"
-    changed.write_bytes(Path(compiled.draws.__file__).read_bytes() + b"\n")
-    monkeypatch.setattr(compiled.draws, "__file__", str(changed))
-    assert compiled.cache_folder() not in (None, before)
+    changed.write_bytes(Path(draws.__file__).read_bytes() + b"\n")
+    monkeypatch.setattr(draws, "__file__", str(changed))
+    assert compiled.cache_folder(SOURCES) not in (None, before)
 
 
 def test_numbas_own_setting_is_left_alone(home: Path) -> None:
     before = numba.config.CACHE_DIR
-    compiled._kernel(compiled.cache_folder())
+    compiled._kernel(kernels.run, compiled.cache_folder(SOURCES))
     assert before == numba.config.CACHE_DIR
 
 

@@ -23,6 +23,7 @@ FLOORS = (
     ("cluster",),
     ("adaptation",),
     ("training",),
+    ("analysis",),
     ("evaluation",),
     ("runs",),
     ("model",),
@@ -37,7 +38,7 @@ FLOORS = (
     ("files", "numbers", "progress", "signals", "errors"),
 )
 MOST_FILES_AT_THE_TOP = 12
-MOST_ROOMS, MOST_FLOORS = 32, 17
+MOST_ROOMS, MOST_FLOORS = 33, 18
 
 # Reading a config, an index or --help must not wait for torch.
 TORCH_FREE = (

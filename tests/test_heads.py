@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from wavenet_pl.codec import MuLawCodec
+from wavenet_pl.codec import LinearCodec, MuLawCodec
 from wavenet_pl.config.model import HeadConfig
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead, build_head
 from wavenet_pl.numbers import counter
@@ -188,3 +188,15 @@ def test_top_p_out_of_range_raises(top_p: float) -> None:
 
 def test_built_head_has_one_output_for_each_code() -> None:
     assert build_head(HeadConfig(), MuLawCodec(64)).num_parameters == 64
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_expected_amplitude_is_a_sum_over_all_codes(dtype: torch.dtype) -> None:
+    codes_1Q = torch.arange(256)[None]
+    for head, codec in ((SoftmaxHead(256), MuLawCodec()), (LogisticsHead(3, 256), LinearCodec(256))):
+        outputs_1K1 = outputs(1, head.num_parameters, 1).to(dtype)
+        if isinstance(head, LogisticsHead):  # well inside of the range, and narrow beside it
+            outputs_1K1[:, 3:6] -= 4
+        nats_1Q = head.nats(outputs_1K1.expand(-1, -1, 256), codes_1Q)
+        expected = (torch.exp(-nats_1Q) * codec.decode(codes_1Q)).sum()
+        assert head.expect(outputs_1K1, codec).item() == pytest.approx(expected.item(), abs=2e-3)

@@ -214,11 +214,12 @@ def test_a_trace_has_the_numbers_of_a_forward(
     outputs_BKT, made = seen_in_forward(network, codes_BT, condition)
     trace = network.trace(codes_BT, condition)
     assert_same_but_rounding(trace.outputs, outputs_BKT)
-    assert torch.equal(trace.first, time_last(made["first"][0]))
+    assert torch.equal(trace.layers[0].input, time_last(made["first"][0]))
     assert len(trace.layers) == config.num_layers
-    x_BRT, skips_BST = trace.first, torch.zeros(())
+    x_BRT, skips_BST = trace.layers[0].input, torch.zeros(())
     for number, layer in enumerate(trace.layers):
         module: Any = network.layers[number]
+        assert_same_but_rounding(layer.input, x_BRT)
         z_BGT = delayed_sum(x_BRT, module.dilated, config.dilations[number])
         if condition is not None:
             z_BGT = z_BGT + by_itself(module.condition, condition)

@@ -44,6 +44,10 @@ class Head(ABC):
         """Entropy (B, T) of the predictions: the nats to expect wherever the model is right."""
 
     @abstractmethod
+    def expect(self, outputs_BKT: Tensor, codec: Codec) -> Tensor:
+        """The expected amplitude (B, T) of the predicted sample."""
+
+    @abstractmethod
     def draw(
         self, outputs_BK: Tensor, uniforms_B: Tensor, temperature: float = 1.0, top_p: float = 1.0
     ) -> Tensor:
@@ -94,6 +98,12 @@ class SoftmaxHead(Head):
         """The sum over all codes."""
         log_probability_BKT = F.log_softmax(_widened(outputs_BKT), dim=1)
         return -(log_probability_BKT.exp() * log_probability_BKT).sum(dim=1)
+
+    def expect(self, outputs_BKT: Tensor, codec: Codec) -> Tensor:
+        """The sum over all codes."""
+        amplitudes_K = codec.decode(torch.arange(self.num_parameters, device=outputs_BKT.device))
+        probability_BKT = F.softmax(_widened(outputs_BKT), dim=1)
+        return (probability_BKT * amplitudes_K.to(probability_BKT.dtype)[:, None]).sum(dim=1)
 
     def draw(
         self, outputs_BK: Tensor, uniforms_B: Tensor, temperature: float = 1.0, top_p: float = 1.0
@@ -148,6 +158,11 @@ class LogisticsHead(Head):
     def entropy(self, outputs_BKT: Tensor) -> Tensor:
         """As `LogisticMixture.entropy`: exact for few codes, an estimate for many."""
         return self._mixture(_widened(outputs_BKT)).entropy()
+
+    def expect(self, outputs_BKT: Tensor, codec: Codec) -> Tensor:
+        """That of the mean of the mixture, within the range of codes: a logistic that reaches beyond it is not cut."""
+        level_BT = (self._mixture(_widened(outputs_BKT)).mean() + 1) * (self.quantization_channels / 2) - 0.5
+        return codec.decode(level_BT.clamp(0, self.quantization_channels - 1))
 
     def draw(
         self, outputs_BK: Tensor, uniforms_B: Tensor, temperature: float = 1.0, top_p: float = 1.0

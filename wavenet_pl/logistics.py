@@ -91,6 +91,10 @@ class LogisticMixture:
         log_weights = F.log_softmax(self.log_weights / temperature, dim=1)
         return LogisticMixture(log_weights, self.means, self.sharpness / temperature, self.num_levels)
 
+    def mean(self) -> Tensor:
+        """The mean (B, T) of the logistics, each by its weight; levels are steps of [-1, 1]."""
+        return (self.log_weights.exp() * self.means).sum(dim=1)
+
     def mode(self) -> Tensor:
         """The level (B, T) that holds the mean of the logistic of the largest weight."""
         heaviest = self.log_weights.argmax(dim=1, keepdim=True)

@@ -114,15 +114,25 @@ class WaveNet(nn.Module):
         made, state = self._make(codes_BT, condition, state, last, begins_B)
         return made.outputs, state
 
-    def trace(self, codes_BT: Tensor, condition: Tensor | None = None) -> Trace:
+    def trace(
+        self,
+        codes_BT: Tensor,
+        condition: Tensor | None = None,
+        take: Callable[[LayerTrace], Any] = lambda made: made,
+    ) -> Trace:
         """What every layer computes of a recording's beginning; arguments as `forward`.
 
         Its numbers are those of `forward` but for rounding, layer by layer, however forward comes to compute them.
 
+        Args:
+            codes_BT: as in `forward`.
+            condition: as in `forward`.
+            take: what is kept of each layer, as soon as it is made: all of all layers is a lot of memory.
+
         Raises:
             ValueError: codes or condition do not fit the network.
         """
-        return self._make(codes_BT, condition, traced=True)[0]
+        return self._make(codes_BT, condition, take=take)[0]
 
     def _make(
         self,
@@ -132,9 +142,9 @@ class WaveNet(nn.Module):
         last: int | None = None,
         begins_B: Tensor | None = None,
         *,
-        traced: bool = False,
+        take: Callable[[LayerTrace], Any] | None = None,
     ) -> tuple[Trace, State]:
-        """One forward; what it makes on its way is kept where that is to be traced.
+        """One forward; what it makes on its way is taken where that is to be traced.
 
         Layers whose weights do not say all that they compute, and those that are traced, go step by step.
         """
@@ -142,14 +152,14 @@ class WaveNet(nn.Module):
         self._check_condition(codes_BT, condition)
         num_columns, num_used = codes_BT.shape[1], self._check_last(codes_BT, last)
         layers: list[Any] = list(self.layers)
-        step_by_step = traced or not self._is_plain()
+        step_by_step = take is not None or not self._is_plain()
         columns = [num_columns] * (1 + len(layers)) if step_by_step else self._columns(num_columns, num_used)
         begun_MB1 = None if begins_B is None else begun(begins_B, num_columns)
         first_past, *pasts = state if state is not None else [None] * (1 + len(layers))
         with self._own_types(codes_BT.device) as dtype:
             condition_TBH = None if condition is None else as_TBC(condition).to(dtype).contiguous()
             first_NBR, first_past = self._embed_input(codes_BT, first_past, columns[0], begun_MB1)
-            x_NBR = first_NBR = first_NBR.to(dtype)
+            x_NBR = first_NBR.to(dtype)
             skips_UBS = self._begin_skips(num_used, x_NBR, step_by_step)
             new_state, traces = [first_past], []
             for layer, past, num_made in zip(layers, pasts, columns[1:], strict=True):
@@ -159,10 +169,10 @@ class WaveNet(nn.Module):
                     x_NBR, skips_UBS, condition_TBH, past, ask
                 )
                 new_state.append(past)
-                if traced:
-                    traces.append(LayerTrace.of(made))
-            outputs = self._project_output(skips_UBS)
-            return Trace(as_BCT(first_NBR), tuple(traces), outputs), tuple(new_state)
+                if take is not None:
+                    traces.append(take(LayerTrace.of(made)))
+            outputs = self.project_output(skips_UBS)
+            return Trace(tuple(traces), outputs), tuple(new_state)
 
     def compile(self, *args: Any, **options: Any) -> None:
         """As torch has it; hooks and layers that are changed afterwards are not seen."""
@@ -240,8 +250,11 @@ class WaveNet(nn.Module):
             begin_S = sum((layer.skip.bias for layer in layers), begin_S).to(x_NBR.dtype)
         return begin_S.expand(num_used, x_NBR.shape[1], -1).clone(memory_format=torch.contiguous_format)
 
-    def _project_output(self, skips_UBS: Tensor) -> Tensor:
-        """The outputs (B, K, U). Where amplitudes come in, amplitudes are predicted, and need their bits as well."""
+    def project_output(self, skips_UBS: Tensor) -> Tensor:
+        """The outputs (B, K, U) of the sum of all skips (U, B, S).
+
+        Where amplitudes come in, amplitudes are predicted, and need their bits as well.
+        """
         if self.config.skip_scale != 1:
             skips_UBS = skips_UBS * self.config.skip_scale
         hidden_UBS = torch.relu(self.hidden(torch.relu(skips_UBS)))

@@ -21,6 +21,8 @@ from wavenet_pl.layers.plain import what_is_changed
 class Made(NamedTuple):
     """What a layer makes on its way, step by step only."""
 
+    input: Tensor
+    """(T, B, R) what comes in."""
     filter: Tensor
     """(T, B, G / 2) after its tanh."""
     gate: Tensor
@@ -100,6 +102,7 @@ class ResidualLayer(nn.Module):
         past_PBR: Tensor | None,
         ask: Ask,
     ) -> tuple[Tensor, Tensor, Any, Tensor, Made]:
+        input_TBR = x_TBR
         z_TBG, past_PBR = self.dilated(self.dropout(x_TBR), past_PBR)
         if self.condition is not None:
             z_TBG = z_TBG + self.condition(condition_TBH)
@@ -111,7 +114,7 @@ class ResidualLayer(nn.Module):
             residual_TBR = self.residual(gated_TBG)
             x_TBR = silenced((residual_TBR + x_TBR) * self.residual_scale, ask.begun_MB1)
         skips_UBS = skips_UBS + skip_TBS[skip_TBS.shape[0] - ask.num_used :]
-        made = Made(filter_TBG, gate_TBG, gated_TBG, residual_TBR, skip_TBS)
+        made = Made(input_TBR, filter_TBG, gate_TBG, gated_TBG, residual_TBR, skip_TBS)
         return x_TBR, skips_UBS, condition_TBH, past_PBR, made
 
 

@@ -16,6 +16,8 @@ from wavenet_pl.layers.residual import Made
 class LayerTrace(NamedTuple):
     """What one layer makes on the way of a forward."""
 
+    input: Tensor
+    """(B, R, T) what comes in: of the first layer, what the first convolution makes of the codes."""
     filter: Tensor
     """(B, G / 2, T) after its tanh."""
     gate: Tensor
@@ -39,8 +41,7 @@ class LayerTrace(NamedTuple):
 class Trace(NamedTuple):
     """All that one forward computes on its way; see `WaveNet.trace`."""
 
-    first: Tensor
-    """(B, R, T) what the first convolution makes of the codes: the first layer's input."""
-    layers: tuple[LayerTrace, ...]
+    layers: tuple[Any, ...]
+    """A `LayerTrace` of each layer, or what was taken of it."""
     outputs: Tensor
     """(B, K, T) as `WaveNet.forward` gives them."""

@@ -135,8 +135,8 @@ class LouderLayer(ResidualLayer):
 
 
 class LouderNetwork(WaveNet):
-    def _project_output(self, skips_UBS: Tensor) -> Tensor:
-        return 2 * super()._project_output(skips_UBS)
+    def project_output(self, skips_UBS: Tensor) -> Tensor:
+        return 2 * super().project_output(skips_UBS)
 
 
 def subclass_of(module: nn.Module) -> type[nn.Module]:

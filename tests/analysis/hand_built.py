@@ -22,7 +22,13 @@ CODEC = LinearCodec(256)
 
 @torch.no_grad()
 def haar_network(
-    num_layers: int = 6, *, summing: bool, codec: Codec = CODEC, residual: float = -0.5, stacks: int = 1
+    num_layers: int = 6,
+    *,
+    summing: bool,
+    codec: Codec = CODEC,
+    residual: float = -0.5,
+    stacks: int = 1,
+    channels: int = 2,
 ) -> WaveNet:
     """The network, in float64.
 
@@ -32,9 +38,10 @@ def haar_network(
         codec: whose amplitudes come in.
         residual: how much of the difference a layer adds to the stream: -0.5 makes it a mean.
         stacks: of layers.
+        channels: of the stream and of the gate; one is used, and controls have all.
     """
     config = NetworkConfig(
-        stacks=stacks, layers_per_stack=num_layers, residual_channels=2, gate_channels=2,
+        stacks=stacks, layers_per_stack=num_layers, residual_channels=channels, gate_channels=2 * channels,
         skip_channels=stacks * num_layers,
     )  # fmt: skip
     network = WaveNet(config, quantization_channels=codec.quantization_channels).double().eval()
@@ -45,7 +52,7 @@ def haar_network(
     network.first.weight[0, 0] = torch.tensor([0.5, 0.5] if summing else [0.0, 1.0], dtype=torch.float64)
     for number, layer in enumerate(network.layers):
         layer.dilated.weight[0, 0] = torch.tensor([-EPSILON, EPSILON], dtype=torch.float64)  # filter
-        layer.dilated.bias[1] = 40.0  # gate
+        layer.dilated.bias[channels:] = 40.0  # gate
         layer.skip.weight[number, 0, 0] = 1 / EPSILON
         if layer.residual is not None:
             layer.residual.weight[0, 0, 0] = residual / EPSILON

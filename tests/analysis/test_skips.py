@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def skips(model: Model) -> Skips:
-    return collect_skips(model, random_windows(model), LENGTH)
+    return collect_skips(model, model.network, random_windows(model), LENGTH)
 
 
 def with_means(model: Model, windows: Windows, kept: list[int]) -> float:
@@ -94,7 +95,7 @@ def test_a_16_bit_model_is_measured_as_well():
         "model.head.kind=logistics", "model.codec.kind=linear", "model.codec.quantization_channels=65536"
     )
     windows = random_windows(model)
-    skips = collect_skips(model, windows, LENGTH)
+    skips = collect_skips(model, model.network, windows, LENGTH)
     everything = list(range(skips.num_layers))
     assert skips.bits(everything) == pytest.approx(with_means(model, windows, everything), rel=1e-5)
     assert np.isfinite(octave_errors(skips)).all()
@@ -119,20 +120,20 @@ def only(layer: int, skips: Skips) -> Skips:
     kept = 1e-4 * torch.randn(skips.skips.shape, generator=generator)
     sent = torch.nn.functional.one_hot(skips.targets_N % 2, skips.skips.shape[2])
     kept[layer] = 4.0 * sent
-    return Skips(skips.model, kept, skips.targets_N, skips.length)
+    return replace(skips, skips=kept)
 
 
 def test_the_smallest_set_is_the_one_layer_that_counts(skips):
     alone = only(1, skips)
     # Trained on just that: the next code is even or odd.
     torch.manual_seed(0)
-    network = alone.model.network
+    network = alone.network
     state = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.Adam([*network.hidden.parameters(), *network.output.parameters()], lr=0.02)
     for _ in range(150):
         outputs = network.project_output(alone.skips.sum(dim=0)[:, None])
         optimizer.zero_grad()
-        alone.model.head.nats(outputs, alone.targets_N[None]).mean().backward()
+        alone.head.nats(outputs, alone.targets_N[None]).mean().backward()
         optimizer.step()
     taken, bits = smallest_set(alone, alone.bits(()), share=0.5)
     worth = measure_worth(alone, 2)

@@ -18,6 +18,10 @@ from wavenet_pl.analysis.stimuli import Stimulus
 from wavenet_pl.network import LayerTrace, WaveNet
 
 Floats = npt.NDArray[np.float64]
+_SOUNDS = 0.01
+"""Frequencies with less power than so large a share of the loudest are not in the signal, but rounding."""
+_BY_CHANCE = 1.1
+"""Times the coherence that chance gives: what is below does not answer."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Response:
     """Power that comes out for each power that goes in, less what chance would give: about 0 where nothing does."""
     coherence_F: Floats
     """Share of the power that comes out, which a linear filter of what goes in explains."""
+    answers: bool
+    """Whether it explains more than chance would: else gain says nothing."""
     transfer_CF: npt.NDArray[np.complex128] | None = None
     """Of each channel, amplitude and phase; where that was asked for."""
 
@@ -95,7 +101,7 @@ def _response(
     segments: int,
     with_transfer: bool,
 ) -> Response:
-    sounds_F = input_F > 1e-9 * input_F.max()
+    sounds_F = input_F > _SOUNDS * input_F.max()
     divisor_F = np.where(sounds_F, input_F, 1.0)
     transfer_CF = np.where(sounds_F, cross_CF / divisor_F, 0)
     linear_CF = np.abs(cross_CF) ** 2 / divisor_F
@@ -104,7 +110,10 @@ def _response(
     gain_F = np.where(sounds_F, (np.abs(transfer_CF) ** 2 - chance_CF).sum(axis=0), 0)
     total_F = output_CF.sum(axis=0)
     coherence_F = np.where(total_F > 0, linear_CF.sum(axis=0) / np.where(total_F > 0, total_F, 1), 0)
-    return Response(gain_F, np.where(sounds_F, coherence_F, 0), transfer_CF if with_transfer else None)
+    answers = bool(coherence_F[sounds_F].mean() > _BY_CHANCE / segments)
+    return Response(
+        gain_F, np.where(sounds_F, coherence_F, 0), answers, transfer_CF if with_transfer else None
+    )
 
 
 def sine_gains(

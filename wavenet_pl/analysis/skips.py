@@ -17,7 +17,10 @@ import torch
 from torch import Tensor
 
 from wavenet_pl.analysis.material import Windows
+from wavenet_pl.codec import Codec
+from wavenet_pl.heads import Head
 from wavenet_pl.model import Model
+from wavenet_pl.network import WaveNet
 
 Floats = npt.NDArray[np.float64]
 _AT_ONCE = 4096
@@ -28,7 +31,9 @@ _AT_ONCE = 4096
 class Skips:
     """The skips of all layers on real audio."""
 
-    model: Model
+    network: WaveNet
+    head: Head
+    codec: Codec
     skips: Tensor
     """(layers, N, S)."""
     targets_N: Tensor
@@ -44,7 +49,7 @@ class Skips:
     def nats(self, kept: Collection[int]) -> Floats:
         """Nats (N,) of the predictions when the skips of other layers are their means."""
         return np.concatenate([
-            self.model.head.nats(outputs_1KT, targets_1T)[0].double().numpy()
+            self.head.nats(outputs_1KT, targets_1T)[0].double().numpy()
             for outputs_1KT, targets_1T in self._outputs(kept)
         ])  # fmt: skip
 
@@ -55,7 +60,7 @@ class Skips:
     def expected(self, kept: Collection[int]) -> Floats:
         """Expected amplitudes (N,)."""
         return np.concatenate([
-            self.model.head.expect(outputs_1KT, self.model.codec)[0].double().numpy()
+            self.head.expect(outputs_1KT, self.codec)[0].double().numpy()
             for outputs_1KT, _ in self._outputs(kept)
         ])  # fmt: skip
 
@@ -66,25 +71,26 @@ class Skips:
         sum_NS = self.skips[sorted(kept)].sum(dim=0) + mean_S
         pieces = zip(sum_NS.split(_AT_ONCE), self.targets_N.split(_AT_ONCE), strict=True)
         return [
-            (self.model.network.project_output(rows_NS[:, None]), targets_N[None])
-            for rows_NS, targets_N in pieces
+            (self.network.project_output(rows_NS[:, None]), targets_N[None]) for rows_NS, targets_N in pieces
         ]
 
 
 def collect_skips(
-    model: Model, windows: Windows, length: int, progress: Callable[[float], None] = lambda share: None
+    model: Model,
+    network: WaveNet,
+    windows: Windows,
+    length: int,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Skips:
-    """The skips for the last `length` predictions of each window."""
+    """The skips for the last `length` predictions of each window, of the model's network or one in its place."""
     rows, targets = [], []
     for number, (codes_1T, condition) in enumerate(windows.each()):
         with torch.inference_mode():
-            layers = model.network.trace(
-                codes_1T, condition, lambda made: made.skip[0, :, -length:].t()
-            ).layers
+            layers = network.trace(codes_1T, condition, lambda made: made.skip[0, :, -length:].t()).layers
         rows.append(torch.stack(layers))
         targets.append(windows.targets_WT[number, -length:])
         progress((number + 1) / len(windows))
-    return Skips(model, torch.cat(rows, dim=1), torch.cat(targets), length)
+    return Skips(network, model.head, model.codec, torch.cat(rows, dim=1), torch.cat(targets), length)
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ def octave_errors(skips: Skips) -> Floats:
     The means of rows and of columns are taken out: what is left is which octave a layer is for, more than others.
     """
     everything = range(skips.num_layers)
-    targets_N = skips.model.codec.decode(skips.targets_N).double().numpy()
+    targets_N = skips.codec.decode(skips.targets_N).double().numpy()
 
     def by_octave(kept: Collection[int]) -> Floats:
         error_WT = (targets_N - skips.expected(kept)).reshape(-1, skips.length)

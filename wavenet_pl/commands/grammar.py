@@ -24,6 +24,10 @@ COMMANDS = {
         "wavenet_pl.commands.evaluate",
         "say how good a trained model is, in numbers and on a page to listen to",
     ),
+    "analyze": (
+        "wavenet_pl.commands.analyze",
+        "look into a trained model: what each layer hears, beside controls, on a page",
+    ),
     "listen": (
         "wavenet_pl.commands.listen",
         "write a page on which models, temperatures and engines are heard side by side",

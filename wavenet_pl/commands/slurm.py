@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from wavenet_pl.commands.grammar import COMMANDS, PROGRAM, Parser, command_module, parse
 from wavenet_pl.errors import UserError, did_you_mean
 
-SUBMITTED = ("prepare", "index", "train", "adapt", "evaluate", "listen", "generate", "export")
+SUBMITTED = ("prepare", "index", "train", "adapt", "evaluate", "analyze", "listen", "generate", "export")
 """Commands that may run as jobs."""
 FOLLOWING = {
     "status": "state, step, bits and time left of jobs, and why they wait",

@@ -111,7 +111,7 @@ class Evaluation:
             with Progress(name, line_seconds=1) as progress:
                 yield progress.update
 
-        with _threads(options.threads):
+        with on_threads(options.threads):
             if self._train is not None:
                 results.baselines = baselines_of(self._train, split, model.comparable_codec)
             with stage("scoring") as report:
@@ -153,7 +153,8 @@ class Evaluation:
 
 
 @contextmanager
-def _threads(number: int | None) -> Iterator[None]:
+def on_threads(number: int | None) -> Iterator[None]:
+    """Torch computes on so many threads; on all cores if None."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or len(os.sched_getaffinity(0)))
     try:

@@ -1,0 +1,157 @@
+"""What each layer's skip is worth to the output."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+import numpy as np
+
+from wavenet_pl.analysis.bench import Bench
+from wavenet_pl.analysis.charts import Series, bar_chart, line_chart, matrix_chart
+from wavenet_pl.analysis.claims import ALL_SKIPS, SKIP_OCTAVES, Verdict, decide
+from wavenet_pl.analysis.material import TooShort, Windows
+from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, Report, by_kind, trained
+from wavenet_pl.analysis.skips import collect_skips, measure_worth, octave_errors, smallest_set
+from wavenet_pl.evaluation.linear_prediction import LinearPredictor, choose_setting
+from wavenet_pl.model import Model
+
+_LENGTH = 512
+_MOST_BYTES = 2**28
+"""Of the skips of all layers."""
+_NEEDED_BITS = 0.01
+_SHARE = 0.95
+
+
+class SkipsProbe(Probe):
+    """Skips replaced by their means; see `analysis.skips`."""
+
+    name = "skips"
+    title = "What skips are worth"
+    about = (
+        "On real audio the skip of a layer is replaced by its mean, and the bits per sample are counted again. Skips "
+        "are only added up, so nothing else changes. Linear prediction, which learns nothing, is measured on the same "
+        "samples."
+    )  # fmt: skip
+
+    def measure(self, bench: Bench, report: Report) -> Numbers:
+        """All cases for the trained network; costs and octaves of single layers for controls."""
+        model, config = bench.model, bench.model.network.config
+        bytes_each = 4 * config.num_layers * config.skip_channels * _LENGTH
+        count = min(bench.options.fewer(32), _MOST_BYTES // bytes_each)
+        if count < 2:
+            raise TooShort(
+                f"the skips of {config.num_layers} layers of {config.skip_channels} channels take too much memory, "
+                "expected fewer than 2 ** 16 numbers for each sample"
+            )
+        windows = bench.windows(count, _LENGTH)
+        rows = []
+        for number, specimen in enumerate(bench.specimens):
+            skips = collect_skips(model, specimen.network, windows, _LENGTH)
+            everything = set(range(skips.num_layers))
+            whole = skips.bits(everything)
+            costs = [skips.bits(everything - {layer}) - whole for layer in sorted(everything)]
+            rows.append({
+                "kind": specimen.kind, "seed": specimen.seed, "whole": whole, "costs": costs,
+                "octaves": octave_errors(skips).tolist(),
+            })  # fmt: skip
+            report(0.6 * (number + 1) / bench.num_specimens)
+        skips = collect_skips(model, model.network, windows, _LENGTH)
+        worth = measure_worth(skips, config.layers_per_stack, lambda share: report(0.6 + 0.1 * share))
+        linear = _linear_bits(model, windows)
+        gains = linear - worth.whole
+        taken: list[int] = []
+        bits: list[float] = []
+        if not bench.options.quick:
+            base = linear if gains > 0 else worth.none
+            taken, bits = smallest_set(skips, base, _SHARE, lambda share: report(0.7 + 0.3 * share))
+        report(1.0)
+        return {
+            "sample_rate": model.sample_rate, "dilations": list(config.dilations), "rows": rows,
+            **asdict(worth), "linear": linear, "taken": taken, "taken_bits": bits,
+            "samples": len(windows) * _LENGTH,
+        }  # fmt: skip
+
+    def verdicts(self, numbers: Numbers) -> list[Verdict]:
+        """Of the claims ALL_SKIPS and SKIP_OCTAVES."""
+        rows, dilations = numbers["rows"], numbers["dilations"]
+
+        def needed(row: Numbers) -> float:
+            return float(np.mean([cost >= _NEEDED_BITS for cost in row["costs"]]))
+
+        def own_octave(row: Numbers) -> float:
+            errors = row["octaves"]
+            own = [
+                errors[layer][int(math.log2(dilation))]
+                for layer, dilation in enumerate(dilations)
+                if int(math.log2(dilation)) < len(errors[layer])
+            ]
+            return float(np.mean(own))
+
+        return [
+            decide(claim, effect(trained(rows)), by_kind(rows, effect))
+            for claim, effect in ((ALL_SKIPS, needed), (SKIP_OCTAVES, own_octave))
+        ]
+
+    def figures(self, numbers: Numbers) -> list[Figure]:
+        """Bits without and with single layers, and with more and more of them; octaves by layer."""
+        own, dilations, rate = trained(numbers["rows"]), numbers["dilations"], numbers["sample_rate"]
+        whole, none, linear = numbers["whole"], numbers["none"], numbers["linear"]
+        count = len(dilations)
+        layers = [str(number) for number in range(1, count + 1)]
+        octaves = len(own["octaves"][0])
+        names = [f"{rate / 2 ** (octave + 2):.0f}" for octave in range(octaves)]
+        outlined = [
+            (layer, int(math.log2(dilation)))
+            for layer, dilation in enumerate(dilations)
+            if int(math.log2(dilation)) < octaves
+        ]
+        stacks = ", ".join(f"{bits - whole:+.2f}" for bits in numbers["stacks"])
+        samples = f"{numbers['samples']:,}"
+        beside = f"On the same {samples} samples linear prediction has {linear:.3f}, the network {whole:.3f}."
+        series = [
+            Series("without the first layers", range(count), numbers["from_below"]),
+            Series("without the last layers", range(count), numbers["from_above"]),
+        ]
+        in_words = ""
+        if numbers["taken"]:
+            series.append(
+                Series(
+                    "the best first", range(1, len(numbers["taken"]) + 1), numbers["taken_bits"], dashed=True
+                )
+            )
+            order = ", ".join(str(layer + 1) for layer in numbers["taken"])
+            base = "linear prediction" if linear > whole else "no skip at all"
+            enough = f"{len(numbers['taken'])} of {count} layers are enough: {order}"
+            in_words = f" For {_SHARE:.0%} of the gain over {base}, {enough}."
+        return [
+            Figure(
+                "Without one layer",
+                "Bits per sample that it costs to replace one layer's skip by its mean. Without all it is "
+                f"{none - whole:+.2f}, without a whole stack {stacks}: where single layers cost little and stacks "
+                f"much, skips say the same thing several times. {beside}",
+                bar_chart(layers, {"without it": own["costs"]}, "layer", "bits per sample", {"needed": _NEEDED_BITS}),
+            ),
+            Figure(
+                "With some of the layers",
+                "Bits per sample when more and more layers are left out from either end, or taken one by one, the "
+                f"best first.{in_words}",
+                line_chart(series, "layers", "bits per sample", levels={"all": whole, "linear prediction": linear}),
+            ),
+            Figure(
+                "Which octave needs which layer",
+                "How much louder the error of the expected amplitude is in each octave without a layer's skip; the "
+                "means of rows and of columns are taken out, as speech's own octaves would win everywhere. Outlined is "
+                "the octave below fs / 2^(k+1).",
+                matrix_chart(own["octaves"], layers, names, "octave from, Hz", "layer", "dB", outlined=outlined),
+            ),
+        ]  # fmt: skip
+
+
+def _linear_bits(model: Model, windows: Windows) -> float:
+    """Of linear prediction, whose setting is chosen on these samples themselves: it is not put at a disadvantage."""
+    codec = model.comparable_codec
+    codes = [codec.encode(model.codec.decode(codes_T)).numpy() for codes_T in windows.codes_WT]
+    predictor = LinearPredictor(codec, choose_setting(codec, codes[:8]))
+    nats = [predictor.nats(codes_T)[-_LENGTH:].mean() for codes_T in codes]
+    return float(np.mean(nats)) / math.log(2)

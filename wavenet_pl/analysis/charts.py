@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _COLOURS = {
     "#010101": ("#22223b", "#ececf4"), "#020202": ("#c9c9d4", "#4a4a5c"), "#030303": ("#5b2a86", "#c39bea"),
     "#040404": ("#0b7a75", "#4fd1c5"), "#050505": ("#b5520a", "#f6ad55"), "#060606": ("#3a5bbf", "#8ab4f8"),
-    "#070707": ("#8a8a9c", "#8a8a9c"),
+    "#070707": ("#a3210f", "#ff9c8a"), "#080808": ("#4d7c0f", "#bef264"), "#090909": ("#8a8a9c", "#8a8a9c"),
 }  # fmt: skip
 """What a chart is drawn with -> what is seen in a light and in a dark scheme."""
 INK, GRID, *SERIES = _COLOURS
@@ -54,11 +54,12 @@ def line_chart(
     log_across: bool = False,
     log_up: bool = False,
     levels: Mapping[str, float] | None = None,
-    ticks: Mapping[float, str] | None = None,
 ) -> str:
     """Lines over one axis, with named horizontal ones."""
 
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import NullFormatter
+
         colours = iter(SERIES[:-1] * 4)
         for each in series:
             colour = CONTROL if each.control else next(colours)
@@ -68,17 +69,17 @@ def line_chart(
             )  # fmt: skip
         for (name, height), dashes in zip((levels or {}).items(), (":", "-.", "--") * 2, strict=False):
             axes.axhline(height, color=INK, linewidth=0.9, linestyle=dashes, label=name)
-        if log_across:
-            axes.set_xscale("log")
-        if log_up:
-            axes.set_yscale("log")
-        if ticks:
-            axes.set_xticks(list(ticks), list(ticks.values()), minor=False)
-            axes.minorticks_off()
+        for logarithmic, set_scale, axis in (
+            (log_across, axes.set_xscale, axes.xaxis), (log_up, axes.set_yscale, axes.yaxis)
+        ):  # fmt: skip
+            if logarithmic:
+                set_scale("log")
+                axis.set_major_formatter(lambda value, _: f"{value:g}")
+                axis.set_minor_formatter(NullFormatter())
         axes.grid(axis="y")
         axes.set(xlabel=across, ylabel=up)
         if any(each.name for each in series) or levels:
-            axes.legend()
+            _name_series(axes)
 
     return _chart(draw, 7.2, 3.4)
 
@@ -92,17 +93,21 @@ def matrix_chart(
     meaning: str,
     *,
     outlined: Sequence[tuple[int, int]] = (),
-    largest: float | None = None,
+    span: tuple[float, float] | None = None,
 ) -> str:
-    """A matrix in colours from -largest to largest; cells (row, column) of it outlined."""
+    """A matrix in colours over a span, or on both sides of 0 as far as it goes; cells (row, column) of it outlined."""
     array = np.asarray(values, dtype=float)
     finite = np.abs(array[np.isfinite(array)])
-    most = (float(finite.max()) if len(finite) else 1.0) if largest is None else largest
+    most = float(finite.max()) if len(finite) else 1.0
+    low, high = span or (-most, most)
 
     def draw(axes: Axes) -> None:
         from matplotlib.patches import Rectangle
 
-        drawn = axes.imshow(array, cmap="PuOr", vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
+        drawn = axes.imshow(
+            array, cmap="PuOr" if low == -high else "viridis", vmin=low, vmax=high, aspect="auto",
+            interpolation="nearest",
+        )  # fmt: skip
         for row, column in outlined:
             axes.add_patch(
                 Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d02020", linewidth=1.4)
@@ -138,12 +143,20 @@ def bar_chart(
             axes.axhline(height, color=INK, linewidth=0.9, linestyle=dashes, label=name)
         every = math.ceil(len(names) / 20)
         axes.set_xticks(range(0, len(names), every), names[::every])
+        if sum(map(len, names)) > 90:
+            axes.tick_params(axis="x", labelrotation=20)
         axes.grid(axis="y")
         axes.set(xlabel=across, ylabel=up)
         if len(groups) > 1 or levels:
-            axes.legend()
+            _name_series(axes)
 
     return _chart(draw, 7.2, 3.2)
+
+
+def _name_series(axes: Axes) -> None:
+    """Above the chart, where nothing is hidden."""
+    handles, labels = axes.get_legend_handles_labels()
+    axes.figure.legend(handles, labels, loc="outside upper left", ncols=3)  # type: ignore[union-attr]
 
 
 def _chart(draw: Callable[[Axes], None], width: float, height: float) -> str:

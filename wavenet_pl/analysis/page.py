@@ -72,6 +72,7 @@ def _row(verdict: Verdict) -> Values:
         "answer": verdict.answer,
         "effect": "–" if math.isnan(verdict.effect) else f"{verdict.effect:.2f}{unit}",
         "controls": controls or "none",
+        "largest": f"{max(mean for mean, _ in verdict.controls.values()):.2f}" if verdict.controls else "–",
         "criterion": verdict.claim.criterion,
         "note": verdict.note,
     }

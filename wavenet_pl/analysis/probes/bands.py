@@ -145,7 +145,7 @@ class BandsProbe(Probe):
         names = [str(number) for number in layers]
         tones = [f"{rate / 2 ** (1 + point / 4):.0f}" if point % 8 == 0 else "" for point in range(_POINTS)]
         gains = _db(own["gains"])
-        relative = gains - np.nanmax(gains, axis=1, keepdims=True)
+        relative = gains - np.fmax.reduce(gains, axis=1, keepdims=True)
         outlined = [
             (layer, int(min(4 * math.log2(dilation), _POINTS - 1)))
             for layer, dilation in enumerate(dilations)
@@ -166,7 +166,7 @@ class BandsProbe(Probe):
                 f"Gain of each layer for noise at {LEVEL_DB:g} dB, in dB below its largest, over frequency. Outlined "
                 f"is fs / 2^(k+1), where the essay has the layer with dilation 2^k. {share:.0%} of the layers have "
                 f"their band within half an octave of it.",
-                matrix_chart(relative, names, tones, "frequency, Hz", "layer", "dB", outlined=outlined, largest=30),
+                matrix_chart(relative, names, tones, "frequency, Hz", "layer", "dB", outlined=outlined, span=(-30, 0)),
             ),
             Figure(
                 "The middle of each band",
@@ -185,7 +185,7 @@ class BandsProbe(Probe):
                 + ".",
                 matrix_chart(
                     own["lags"], names, lag_names, "lag, samples", "layer", "autocorrelation", outlined=own_lags,
-                    largest=0.5,
+                    span=(-0.5, 0.5),
                 ),
             ),
             Figure(
@@ -298,6 +298,7 @@ def _correlation(one: Floats, two: Floats) -> float:
     both = np.isfinite(one) & np.isfinite(two)
     if not both.any():
         return math.nan
-    one, two = (np.where(both, each, np.nan) for each in (one, two))
-    one, two = (each - np.nanmean(each, axis=1, keepdims=True) for each in (one, two))
+    number = np.maximum(both.sum(axis=1, keepdims=True), 1)
+    one, two = (np.where(both, each, 0) for each in (one, two))
+    one, two = (each - each.sum(axis=1, keepdims=True) / number for each in (one, two))
     return float(np.corrcoef(one[both], two[both])[0, 1])

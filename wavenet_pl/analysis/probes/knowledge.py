@@ -88,10 +88,7 @@ class KnowledgeProbe(Probe):
         rows, rate = numbers["rows"], numbers["sample_rate"]
         own = trained(rows)
         together = np.array(own["together"])
-        names = [
-            f"{rate / 2 ** (octave + 2):.0f} to {rate / 2 ** (octave + 1):.0f}"
-            for octave in numbers["octaves"]
-        ]
+        names = [f"{rate / 2 ** (octave + 2):.0f}" for octave in numbers["octaves"]]
         ways = {
             "all skips": together,
             "raw samples": np.array(numbers["raw"]),
@@ -110,14 +107,14 @@ class KnowledgeProbe(Probe):
                 f"Share of the variance of log A that is explained on {numbers['recordings'] // 2} held-out "
                 f"recordings, by octave: from the sum of all skips {best[0]:.2f} in the mean. Raw samples show what is "
                 "linear, loudness what needs no frequency, and the others what untrained networks would have as well.",
-                bar_chart(names, _clipped(ways, [_LOG_A]), "octave, Hz", "share of variance"),
+                bar_chart(names, _clipped(ways, [_LOG_A]), "octave from, Hz", "share of variance"),
             ),
             Figure(
                 "In which phase it is",
                 "The same for A cos and A sin, the mean of both: one difference over time gives one of them, so 0.5. "
                 f"From the sum of all skips {best[1]:.2f} in the mean.",
                 bar_chart(
-                    names, _clipped(ways, _QUADRATURES), "octave, Hz", "share of variance", {"one difference": 0.5}
+                    names, _clipped(ways, _QUADRATURES), "octave from, Hz", "share of variance", {"one difference": 0.5}
                 ),
             ),
             Figure(
@@ -126,8 +123,8 @@ class KnowledgeProbe(Probe):
                 "2^(k+1), where the essay has the layer with dilation 2^k: the more it stands out in its row, the more "
                 "the layer is for that octave.",
                 matrix_chart(
-                    np.clip(by_layer, 0, 1), layers, names, "octave, Hz", "layer", "share of variance",
-                    outlined=own_octaves_of(numbers), largest=1,
+                    np.clip(by_layer, 0, 1), layers, names, "octave from, Hz", "layer", "share of variance",
+                    outlined=own_octaves_of(numbers), span=(0, 1),
                 ),
             ),
         ]  # fmt: skip

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,12 @@ class Going:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @torch.no_grad()
-    def validated(self) -> float:
-        """Bits per sample of the validation split."""
+    def validated(self, batches: int | None = None) -> float:
+        """Bits per sample of the validation split, or of so many batches of it."""
         self.training.network.eval()
         nats, count = 0.0, 0
         with self.autocast():
-            for batch in self.data.val_dataloader():
+            for batch in islice(self.data.val_dataloader(), batches):
                 more, counted = self.training.nats(self.model, batch)
                 nats, count = nats + float(more), count + int(counted)
         self.training.network.train()

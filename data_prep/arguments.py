@@ -13,13 +13,15 @@ _USAGE = """\
 %(prog)s folder SRC DEST [options]
        %(prog)s demo DEST [options]
        %(prog)s two_sines DEST [options]
+       %(prog)s many_sines DEST [options]
        %(prog)s merge DEST"""
 
 _CORPORA = """\
 folder SRC: every FLAC, WAV, OGG and MP3 file below SRC. The speaker is the name of a file's folder, unless
 SRC/metadata.csv says otherwise (columns file, speaker, text, tags, midi, split; tags with ; between; a split other
 than train, val and test is no split). demo: eleven minutes of recorded speech, four voices, that come with the project.
-two_sines: the sum of two sines, made. merge: index and report, after all slices are done.
+two_sines: the sum of two sines, made. many_sines: two others in each recording, from 80 to 3,200 Hz, at levels of their
+own, with a little noise. merge: index and report, after all slices are done.
 
 Interrupted, the same command goes on; run twice, it does nothing."""
 
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `prepare`."""
     parser.usage = _USAGE
     parser.epilog = _CORPORA
-    parser.add_argument("corpus", metavar="CORPUS", help="folder, demo, two_sines, or merge")
+    parser.add_argument("corpus", metavar="CORPUS", help="folder, demo, two_sines, many_sines, or merge")
     parser.add_argument("paths", metavar="PATH", nargs="*", help="SRC (for folder) and DEST")
 
     rules = parser.add_argument_group("rules, each reported with the seconds it kept and dropped")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.arguments import add_arguments
-from data_prep.options import CORPORA, Options, RuleOptions, SineOptions, SplitOptions
+from data_prep.options import CORPORA, SINES, Options, RuleOptions, SineOptions, SplitOptions
 from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.inputs.array import read_option
 from wavenet_pl.inputs.frames import Frames
@@ -74,9 +74,13 @@ def check_arguments(args: argparse.Namespace) -> Request | None:
         for name in SineOptions.__dataclass_fields__
         if getattr(args, name) is not None
     }
-    if sines and args.corpus != "two_sines":
+    fitting = {"two_sines": set(sines), "many_sines": {"recordings", "seconds", "seed"}}.get(
+        args.corpus, set()
+    )
+    if wrong := sorted(set(sines) - fitting):
+        kinds = " or ".join(SINES if wrong[0] in ("recordings", "seconds", "seed") else SINES[:1])
         raise UserError(
-            f"--{min(sines)} is for the corpus two_sines, and would be ignored for {args.corpus}; drop it"
+            f"--{wrong[0]} is for the corpus {kinds}, and would be ignored for {args.corpus}; drop it"
         )
     if args.holdout_split and not args.holdout_speakers:
         raise UserError("--holdout-split is set without --holdout-speakers, expected both; name the speakers")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.folder import Corpus, FileRule, read_folder
-from data_prep.options import Options, SineOptions
-from data_prep.sines import Sines
+from data_prep.options import SINES, Options
+from data_prep.sines import RandomSines, Sines
 from data_prep.sources import Source
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.array import measure
@@ -29,8 +29,8 @@ def read_corpus(options: Options, source: Path | None, destination: Path) -> Cor
     Raises:
         UserError: it cannot be read.
     """
-    if options.corpus == "two_sines":
-        return make_two_sines(options.sines)
+    if options.corpus in SINES:
+        return make_sines(options)
     if options.corpus == "demo":
         return Corpus(sources=read_folder(DEMO, fact_columns=("licence",), tables=("lang",)).sources)
     assert source is not None
@@ -64,20 +64,20 @@ def measured(options: Options, corpus: Corpus) -> Options:
     return replace(options, rules=replace(options.rules, frames=(*options.rules.frames, *inputs)))
 
 
-def make_two_sines(options: SineOptions) -> Corpus:
-    """As many recordings as asked for, which differ in phase only."""
+def make_sines(options: Options) -> Corpus:
+    """As many recordings as asked for: of the same two sines, which differ in phase only, or of two of its own each."""
+    sines = options.sines
+
+    def recording(number: int) -> Sines | RandomSines:
+        if options.corpus == "many_sines":
+            return RandomSines(seconds=sines.seconds, seed=sines.seed, number=number)
+        return Sines(
+            frequencies=sines.frequencies, amplitude=sines.amplitude, seconds=sines.seconds, seed=sines.seed,
+            number=number,
+        )  # fmt: skip
+
     return Corpus(
         sources=tuple(
-            Source(
-                name=f"sines-{number:06d}",
-                made=Sines(
-                    frequencies=options.frequencies,
-                    amplitude=options.amplitude,
-                    seconds=options.seconds,
-                    seed=options.seed,
-                    number=number,
-                ),
-            )
-            for number in range(options.recordings)
+            Source(name=f"sines-{number:06d}", made=recording(number)) for number in range(sines.recordings)
         )
     )

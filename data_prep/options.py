@@ -12,7 +12,9 @@ from wavenet_pl.inputs.array import FramesOption
 from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.inputs.known import FRAMES, check_name, frames_of
 
-CORPORA = ("folder", "two_sines", "demo")
+CORPORA = ("folder", "two_sines", "many_sines", "demo")
+SINES = ("two_sines", "many_sines")
+"""Those that are made."""
 MAX_SAMPLE_RATE = 192_000
 DEFAULT_FRACTION = 0.05
 
@@ -91,7 +93,7 @@ class SplitOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SineOptions:
-    """The corpus `two_sines`."""
+    """The corpora `two_sines` and `many_sines`; frequencies and amplitude are for the first."""
 
     frequencies: tuple[float, float] = (440.0, 660.0)
     amplitude: float = 0.4
@@ -125,7 +127,7 @@ class Options:
         described["rules"] |= describe_frames(self.rules.frames, self.rules.sample_rate)
         if not self.tables:  # a plan without any is what it was before there were any
             del described["tables"]
-        if self.corpus != "two_sines":
+        if self.corpus not in SINES:
             del described["sines"]
         return described
 
@@ -176,7 +178,7 @@ class Options:
             raise UserError(
                 f"--tables and --frames both name {both[0]}, expected two names; rename one of them"
             )
-        if self.corpus == "two_sines":
+        if self.corpus in SINES:
             self._check_sines()
 
     def _check_sines(self) -> None:
@@ -194,7 +196,7 @@ class Options:
         _within("--recordings", sines.recordings, 2, 1_000_000, "recordings")
         _within("--seconds", sines.seconds, 0.1, 3600, "seconds")
         if self.splits.holdout_speakers:
-            raise UserError("--holdout-speakers is set, and two_sines has no speakers; drop it")
+            raise UserError(f"--holdout-speakers is set, and {self.corpus} has no speakers; drop it")
 
 
 def _within(option: str, value: float | None, lowest: float, highest: float, unit: str) -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from data_prep.sines import Sines
+from data_prep.sines import RandomSines, Sines
 
 _LONGEST_KEY = 80  # a tar header has room for 100 bytes of file name
 _PART = re.compile(r"--\d+$")
@@ -57,7 +57,7 @@ class Source:
     """Where the file lies on this machine; part of nothing that is written."""
     files: dict[str, File] = field(default_factory=dict)
     """Frames that were asked for -> the file beside this one that they are made from, where there is one."""
-    made: Sines | None = None
+    made: Sines | RandomSines | None = None
     """How to make the sound, where there is no file."""
 
     @property

@@ -18,7 +18,7 @@ from wavenet_pl.config.model import MAX_EMBEDDED_CODES, NetworkConfig
 from wavenet_pl.layers.columns import as_BCT, as_TBC, begun, of_last, silenced
 from wavenet_pl.layers.convolution import CausalConv1d, Pointwise
 from wavenet_pl.layers.fused import Ask
-from wavenet_pl.layers.residual import ResidualLayer
+from wavenet_pl.layers.residual import Convolution, ResidualLayer
 from wavenet_pl.layers.trace import LayerTrace, Trace
 
 __all__ = ["LayerTrace", "NetworkConfig", "State", "Trace", "WaveNet"]
@@ -39,6 +39,7 @@ class WaveNet(nn.Module):
             them, so they are no weights, and are not saved.
         num_parameters: outputs per sample (K), as many as the head that reads them wants.
         condition_channels: channels of the condition (H); 0 for a network without one.
+        convolution: what stands in place of the dilated convolutions, to be compared with them.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class WaveNet(nn.Module):
         decode: Callable[[Tensor], Tensor] | None = None,
         num_parameters: int = 256,
         condition_channels: int = 0,
+        convolution: Convolution | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -73,6 +75,7 @@ class WaveNet(nn.Module):
                 dilation=dilation,
                 condition_channels=condition_channels,
                 last=number == config.num_layers,
+                convolution=convolution,
             )
             for number, dilation in enumerate(config.dilations, start=1)
         )
@@ -83,7 +86,8 @@ class WaveNet(nn.Module):
     @property
     def receptive_field(self) -> int:
         """How many samples one prediction depends on, the current one included."""
-        return self.config.receptive_field
+        layers: list[Any] = list(self.layers)
+        return 1 + self.first.context + sum(layer.dilated.context for layer in layers)
 
     def forward(
         self,

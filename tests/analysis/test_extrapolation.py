@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wavenet_pl.analysis.extrapolation import estimated, linear, persistence, two_sines
+from wavenet_pl.analysis.extrapolation import (
+    Pairs,
+    estimated,
+    linear,
+    persistence,
+    random_pairs,
+    strongest_pairs,
+)
 
 LENGTH = 64
 
@@ -17,7 +24,7 @@ def error_db(said: np.ndarray, audio: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def audio() -> np.ndarray:
-    return two_sines(8, 1200, seed=0).audio_MN
+    return random_pairs(8, seed=0).audio(1200, seed=0)
 
 
 def test_four_weights_are_enough_for_two_sines_and_two_are_not(audio):
@@ -41,9 +48,33 @@ def test_nobody_sees_what_is_predicted(audio):
 
 
 def test_pairs_are_in_their_band_apart_and_in_their_levels():
-    sines = two_sines(50, 4000, seed=1, band=(0.01, 0.1), levels_db=(-20, -10))
-    assert (sines.frequencies_M2 >= 0.01).all() and (sines.frequencies_M2 <= 0.1).all()
-    assert (np.abs(np.log2(sines.frequencies_M2[:, 0] / sines.frequencies_M2[:, 1])) > 1 / 3).all()
-    assert np.abs(sines.audio_MN).max() <= 2 * 10 ** (-10 / 20)
-    powers = (sines.audio_MN**2).mean(axis=1)
-    assert (powers > 10 ** (-20 / 10)).all() and (powers < 1.1 * 10 ** (-10 / 10)).all()
+    pairs = random_pairs(50, seed=1, band=(0.01, 0.1), levels_db=(-20, -10))
+    assert (pairs.frequencies_M2 >= 0.01).all() and (pairs.frequencies_M2 <= 0.1).all()
+    assert (np.abs(np.log2(pairs.frequencies_M2[:, 0] / pairs.frequencies_M2[:, 1])) > 1 / 3).all()
+    assert (pairs.amplitudes_M2 >= 0.1).all() and (pairs.amplitudes_M2 <= 10**-0.5).all()
+
+
+def test_noise_is_as_far_below_the_sines_as_was_asked_for():
+    pairs = random_pairs(20, seed=1)
+    clean, noisy = pairs.audio(4000, seed=3), pairs.audio(4000, seed=3, noise_db=-20)
+    ratio = ((noisy - clean) ** 2).mean(axis=1) / (clean**2).mean(axis=1)
+    np.testing.assert_allclose(10 * np.log10(ratio), -20, atol=0.5)
+
+
+def test_the_strongest_pair_of_two_sines_in_noise_is_these_two():
+    pairs = random_pairs(10, seed=2, levels_db=(-20, -12))
+    found = strongest_pairs(pairs.audio(1000, seed=0, noise_db=-40))
+    order = np.argsort(pairs.frequencies_M2), np.argsort(found.frequencies_M2)
+    for name, within in (("frequencies_M2", 1e-3), ("amplitudes_M2", 0.05)):
+        known, seen = (
+            np.take_along_axis(getattr(each, name), index, 1)
+            for each, index in zip((pairs, found), order, strict=True)
+        )
+        np.testing.assert_allclose(seen, known, rtol=within)
+
+
+def test_a_shifted_pair_has_other_frequencies_and_none_beyond_half_the_sample_rate():
+    pairs = Pairs(np.array([[0.1, 0.2], [0.1, 0.3]]), np.array([[0.5, 0.4], [0.1, 0.2]]))
+    doubled = pairs.shifted(2)
+    np.testing.assert_allclose(doubled.frequencies_M2, [[0.2, 0.4]])
+    np.testing.assert_allclose(doubled.amplitudes_M2, [[0.5, 0.4]])

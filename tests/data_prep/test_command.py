@@ -263,6 +263,22 @@ def test_two_sines_are_two_frequencies_and_nothing_else(tmp_path: Path) -> None:
     assert len({entry["audio"].tobytes() for entry in found.values()}) == 8
 
 
+def test_many_sines_are_two_frequencies_of_their_own_in_each_recording(tmp_path: Path) -> None:
+    assert prepare("many_sines", tmp_path / "out", "--recordings", 12, "--seconds", 1) == 0
+    found = entries(tmp_path / "out")
+    loudest, floors = [], []
+    for entry in found.values():
+        audio = entry["audio"] / 32768
+        spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))) / len(audio) * 4
+        peak = int(np.argmax(spectrum))
+        assert 78 <= peak <= 3202, "bins of 1 Hz"
+        assert 0.02 < spectrum[peak] < 0.45
+        loudest.append(peak)
+        floors.append(20 * np.log10(np.median(spectrum)))
+    assert len(set(loudest)) >= 11 and max(loudest) > 4 * min(loudest)
+    assert max(floors) < -60 and max(floors) > min(floors) + 5, "noise of its own"
+
+
 def test_two_sines_are_enough_to_train_on_by_default(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -287,7 +303,7 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
 MISTAKES = {
     "no such corpus": (
         ["foldr", "SRC", "OUT"],
-        "CORPUS is 'foldr', expected one of folder, two_sines, demo, or merge",
+        "CORPUS is 'foldr', expected one of folder, two_sines, many_sines, demo, or merge",
     ),
     "folder without SRC": (["folder", "OUT"], "folder got 1 paths, expected two: SRC DEST"),
     "demo with SRC": (["demo", "SRC", "OUT"], "demo got SRC .*src, and reads none"),
@@ -323,6 +339,10 @@ MISTAKES = {
     "sines of a folder": (
         ["folder", "SRC", "OUT", "--seconds", "3"],
         "--seconds is for the corpus two_sines",
+    ),
+    "frequencies of many": (
+        ["many_sines", "OUT", "--frequencies", "440,660"],
+        "--frequencies is for the corpus two_sines, and would be ignored for many_sines",
     ),
     "frequencies": (["two_sines", "OUT", "--frequencies", "440"], "'440' is no pair of frequencies"),
     "frequency too high": (

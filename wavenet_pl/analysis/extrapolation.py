@@ -18,26 +18,42 @@ _REFINEMENTS = 12
 
 
 @dataclass(frozen=True)
-class Sines:
-    """Sums of two sines."""
+class Pairs:
+    """Two sines for each signal."""
 
-    audio_MN: Floats
     frequencies_M2: Floats
     """As shares of the sample rate."""
+    amplitudes_M2: Floats
+    """Full scale is 1."""
+
+    def shifted(self, factor: float) -> Pairs:
+        """All frequencies times a factor; pairs of which one would pass half of the sample rate are left out."""
+        frequencies_M2 = factor * self.frequencies_M2
+        inside_M = (frequencies_M2 < 0.48).all(axis=1)
+        return Pairs(frequencies_M2[inside_M], self.amplitudes_M2[inside_M])
+
+    def audio(self, samples: int, seed: int, noise_db: float | None = None) -> Floats:
+        """(M, N) with phases at random, and white noise so many dB below the sines."""
+        rng = np.random.default_rng(seed)
+        phases_M2 = rng.uniform(0, 2 * np.pi, self.frequencies_M2.shape)
+        turns_M2N = 2 * np.pi * self.frequencies_M2[:, :, None] * np.arange(samples) + phases_M2[:, :, None]
+        audio_MN = np.asarray((self.amplitudes_M2[:, :, None] * np.sin(turns_M2N)).sum(axis=1))
+        if noise_db is None:
+            return audio_MN
+        power_M1 = (audio_MN**2).mean(axis=1, keepdims=True)
+        return audio_MN + np.sqrt(power_M1) * 10 ** (noise_db / 20) * rng.standard_normal(audio_MN.shape)
 
 
-def two_sines(
+def random_pairs(
     count: int,
-    samples: int,
     seed: int,
     band: tuple[float, float] = (0.005, 0.2),
     levels_db: tuple[float, float] = (-30, -12),
-) -> Sines:
-    """Pairs with frequencies, levels and phases at random, at least a third of an octave apart.
+) -> Pairs:
+    """Frequencies and levels at random, at least a third of an octave apart.
 
     Args:
         count: of signals.
-        samples: of each.
         seed: of the draw.
         band: of the frequencies, as shares of the sample rate; evenly over octaves.
         levels_db: of the amplitude of each.
@@ -48,11 +64,15 @@ def two_sines(
         pair = np.exp(rng.uniform(np.log(band[0]), np.log(band[1]), 2))
         if abs(np.log2(pair[0] / pair[1])) > 1 / 3:
             pairs.append(pair)
-    frequencies_M2 = np.array(pairs)
-    amplitudes_M2 = 10 ** (rng.uniform(*levels_db, (count, 2)) / 20)
-    phases_M2 = rng.uniform(0, 2 * np.pi, (count, 2))
-    turns_M2N = 2 * np.pi * frequencies_M2[:, :, None] * np.arange(samples) + phases_M2[:, :, None]
-    return Sines((amplitudes_M2[:, :, None] * np.sin(turns_M2N)).sum(axis=1), frequencies_M2)
+    return Pairs(np.array(pairs), 10 ** (rng.uniform(*levels_db, (count, 2)) / 20))
+
+
+def strongest_pairs(audio_MN: Floats) -> Pairs:
+    """The two sines that fit each signal best."""
+    fits = [fit_two(audio_N) for audio_N in audio_MN]
+    frequencies_M2 = np.array([frequencies for frequencies, _ in fits])
+    weights_M22 = np.array([weights for _, weights in fits]).reshape(-1, 2, 2)
+    return Pairs(frequencies_M2, np.hypot(weights_M22[:, :, 0], weights_M22[:, :, 1]))
 
 
 def persistence(heard_MN: Floats, length: int) -> Floats:
@@ -74,30 +94,35 @@ def linear(heard_MN: Floats, length: int, order: int) -> Floats:
 
 
 def estimated(heard_MN: Floats, length: int) -> Floats:
-    """(M, L) by two sines that fit what comes before them best: by Gauss-Newton, from the peaks of its spectrum."""
-    return np.array([_extrapolated(heard_N[:-length], length) for heard_N in heard_MN])
+    """(M, L) by two sines that fit what comes before them best."""
+    rows = []
+    for heard_N in heard_MN:
+        before_N = heard_N[:-length]
+        frequencies, weights = fit_two(before_N)
+        rows.append(_basis(frequencies, len(before_N) + np.arange(length)) @ weights)
+    return np.array(rows)
 
 
-def _extrapolated(before_N: Floats, length: int) -> Floats:
-    samples = len(before_N)
+def fit_two(heard_N: Floats) -> tuple[list[float], Floats]:
+    """Frequencies, and a sine's and a cosine's weight for each: by Gauss-Newton, from the peaks of the spectrum."""
+    samples = len(heard_N)
     n = np.arange(samples)
-    left_N, frequencies = before_N.copy(), []
+    left_N, frequencies = heard_N.copy(), list[float]()
     for _ in range(2):
         spectrum = np.abs(np.fft.rfft(left_N * np.hanning(samples), 8 * samples))
         frequencies.append(float(np.argmax(spectrum[8:]) + 8) / (8 * samples))
-        left_N = before_N - _fitted(frequencies, n, before_N)[0]
+        left_N = heard_N - _fitted(frequencies, n, heard_N)[0]
     for _ in range(_REFINEMENTS):
-        made_N, weights = _fitted(frequencies, n, before_N)
+        made_N, weights = _fitted(frequencies, n, heard_N)
         slopes = np.stack(
             [_slope(f, weights[2 * k : 2 * k + 2], n) for k, f in enumerate(frequencies)], axis=1
         )
         basis = np.concatenate([_basis(frequencies, n), slopes], axis=1)
-        moves = np.linalg.lstsq(basis, before_N - made_N, rcond=None)[0][-2:]
+        moves = np.linalg.lstsq(basis, heard_N - made_N, rcond=None)[0][-2:]
         frequencies = [
             float(np.clip(f + move, 1e-4, 0.5)) for f, move in zip(frequencies, moves, strict=True)
         ]
-    _, weights = _fitted(frequencies, n, before_N)
-    return np.asarray(_basis(frequencies, samples + np.arange(length)) @ weights)
+    return frequencies, _fitted(frequencies, n, heard_N)[1]
 
 
 def _basis(frequencies: list[float], n: npt.NDArray[np.int64]) -> Floats:

@@ -6,6 +6,7 @@ R residual, G gate, S skip, H condition.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,12 @@ from wavenet_pl.layers.columns import silenced
 from wavenet_pl.layers.convolution import CausalConv1d, Pointwise
 from wavenet_pl.layers.fused import Ask, Layer, make_layer
 from wavenet_pl.layers.plain import what_is_changed
+
+Convolution = Callable[[int, int, int, bool], nn.Module]
+"""Builds what stands in place of a dilated convolution, with its `forward` and `context`.
+
+Of the channels that come in and that go out, the dilation, and whether there is a bias.
+"""
 
 
 class Made(NamedTuple):
@@ -42,13 +49,23 @@ class ResidualLayer(nn.Module):
     """
 
     def __init__(
-        self, config: NetworkConfig, *, dilation: int, condition_channels: int = 0, last: bool = False
+        self,
+        config: NetworkConfig,
+        *,
+        dilation: int,
+        condition_channels: int = 0,
+        last: bool = False,
+        convolution: Convolution | None = None,
     ) -> None:
         super().__init__()
         residual, gate, bias = config.residual_channels, config.gate_channels, config.bias
         self.residual_scale = config.residual_scale
         self.dropout = nn.Dropout(config.dropout)
-        self.dilated = CausalConv1d(residual, gate, config.kernel_size, dilation, bias)
+        self.dilated: Any = (
+            CausalConv1d(residual, gate, config.kernel_size, dilation, bias)
+            if convolution is None
+            else convolution(residual, gate, dilation, bias)
+        )
         # The dilated convolution's bias serves the condition as well.
         self.condition = Pointwise(condition_channels, gate, bias=False) if condition_channels else None
         # Nothing would read the last layer's residual: its weights would get no gradient, and DDP would stop.

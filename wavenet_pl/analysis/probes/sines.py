@@ -7,21 +7,36 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from wavenet_pl.analysis.bench import TRAINED, Bench
-from wavenet_pl.analysis.charts import bar_chart
+from wavenet_pl.analysis.charts import Series, bar_chart, line_chart
 from wavenet_pl.analysis.claims import SINES, Verdict, decide
-from wavenet_pl.analysis.extrapolation import ORDERS, estimated, linear, persistence, two_sines
+from wavenet_pl.analysis.extrapolation import (
+    ORDERS,
+    Pairs,
+    estimated,
+    fit_two,
+    linear,
+    persistence,
+    random_pairs,
+    strongest_pairs,
+)
 from wavenet_pl.analysis.material import usual_condition
 from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, Report, by_kind, trained
+from wavenet_pl.generation.draw import Draw
+from wavenet_pl.model import Model
+from wavenet_pl.network import WaveNet
 
 Floats = npt.NDArray[np.float64]
-_LENGTH, _BEFORE = 128, 1024
+_LENGTH, _BEFORE, _FREE = 128, 1024, 2048
 _STRONGEST = f"linear prediction, {ORDERS[-1]}"
+_SHIFTS = {"as in its recordings": 1.0, "1 % higher": 1.01, "5 % higher": 1.05, "an octave higher": 2.0}
+_NOISES_DB = (-60.0, -50.0, -40.0, -30.0, -20.0)
 
 
 class SinesProbe(Probe):
-    """Two sines that the network never heard; see `analysis.extrapolation`."""
+    """Two sines, those of its recordings and any others; see `analysis.extrapolation`."""
 
     name = "sines"
     title = "Two sines"
@@ -29,41 +44,65 @@ class SinesProbe(Probe):
         "Pairs of sines with frequencies, levels and phases at random, rounded to the model's codes. The expected "
         "amplitude of the next sample is held against the sample, and so are other ways to say it: the sample before, "
         "weights of the last samples that fit the past, two sines that fit the past, and the very two sines, whose "
-        "error is that of rounding. A network with a condition is given the mean one of real audio."
+        "error is that of rounding. Then the same for the two strongest sines of real recordings, and for these moved "
+        "up: a network that knows sines would not mind. Last, the network goes on alone after such a pair. A network "
+        "with a condition is given the mean one of real audio."
     )  # fmt: skip
 
     def measure(self, bench: Bench, report: Report) -> Numbers:
-        """Errors of all networks and of all other ways, relative to the signal."""
-        model = bench.model
-        windows = bench.windows(1, 1)
+        """Errors of all networks and all other ways; shifts, noise and drift of the trained one."""
+        model, options = bench.model, bench.options
+        windows = bench.windows(options.fewer(32), 1)
         condition = usual_condition(windows)
         before = max(model.receptive_field, _BEFORE)
-        signals = two_sines(bench.options.fewer(64), before + _LENGTH + 1, bench.options.seed)
-        codes_MN = model.codec.encode(torch.from_numpy(signals.audio_MN))
-        heard_MN = model.codec.decode(codes_MN).double().numpy()
-        asked_ML = heard_MN[:, -_LENGTH:]
 
-        def error(expected_ML: Floats) -> float:
-            """In dB of the signal's power: the mean over signals of the logarithm, so that each counts alike."""
-            errors = ((expected_ML - asked_ML) ** 2).mean(axis=1) / (asked_ML**2).mean(axis=1)
-            return float(10 * np.log10(errors + 1e-12).mean())
+        def heard(pairs: Pairs, noise_db: float | None = None) -> tuple[Tensor, Floats, Floats]:
+            """Codes, what they stand for, and the sines."""
+            clean_MN = pairs.audio(before + _LENGTH + 1, options.seed)
+            noisy_MN = (
+                clean_MN if noise_db is None else pairs.audio(clean_MN.shape[1], options.seed, noise_db)
+            )
+            codes_MN = model.codec.encode(torch.from_numpy(noisy_MN))
+            return codes_MN, model.codec.decode(codes_MN).double().numpy(), clean_MN
 
+        codes_MN, heard_MN, clean_MN = heard(random_pairs(options.fewer(64), options.seed))
         others = {
-            "the sample before": error(persistence(heard_MN, _LENGTH)),
-            **{f"linear prediction, {order}": error(linear(heard_MN, _LENGTH, order)) for order in ORDERS},
-            "two sines that fit": error(estimated(heard_MN, _LENGTH)),
-            "the very two": error(signals.audio_MN[:, -_LENGTH:]),
+            "the sample before": persistence(heard_MN, _LENGTH),
+            **{f"linear prediction, {order}": linear(heard_MN, _LENGTH, order) for order in ORDERS},
+            "two sines that fit": estimated(heard_MN, _LENGTH),
+            "the very two": clean_MN[:, -_LENGTH:],
         }
         rows = []
         for number, specimen in enumerate(bench.specimens):
-            expected = []
-            for codes_N in codes_MN:
-                with torch.inference_mode():
-                    outputs_1KL, _ = specimen.network(codes_N[None, :-1], condition, last=_LENGTH)
-                    expected.append(model.head.expect(outputs_1KL, model.codec)[0].double().numpy())
-            rows.append({"kind": specimen.kind, "seed": specimen.seed, "error": error(np.array(expected))})
-            report((number + 1) / bench.num_specimens)
-        return {"rows": rows, "others": others, "signals": len(codes_MN)}
+            made_ML = _expected(model, specimen.network, codes_MN, condition)
+            rows.append({"kind": specimen.kind, "seed": specimen.seed, "error": _error(made_ML, heard_MN)})
+            report(0.5 * (number + 1) / bench.num_specimens)
+        own = strongest_pairs(model.codec.decode(windows.inputs_WT[:, -_BEFORE:]).double().numpy())
+        shifts = []
+        for name, factor in _SHIFTS.items():
+            codes, sounds, clean = heard(own.shifted(factor))
+            shifts.append({
+                "name": name,
+                "error": _error(_expected(model, model.network, codes, condition), sounds),
+                "linear": _error(linear(sounds, _LENGTH, ORDERS[-1]), sounds),
+                "floor": _error(clean[:, -_LENGTH:], sounds),
+            })  # fmt: skip
+        report(0.7)
+        noises = []
+        for level in _NOISES_DB:
+            codes, sounds, clean = heard(random_pairs(options.fewer(32), options.seed), level)
+            noises.append([
+                level, _error(_expected(model, model.network, codes, condition), sounds),
+                _error(linear(sounds, _LENGTH, ORDERS[-1]), sounds), _error(clean[:, -_LENGTH:], sounds),
+            ])  # fmt: skip
+        report(0.8)
+        drift = _drift(model, own, before, options.seed, condition)
+        report(1.0)
+        return {
+            "sample_rate": model.sample_rate, "rows": rows,
+            "others": {name: _error(made_ML, heard_MN) for name, made_ML in others.items()},
+            "signals": len(codes_MN), "shifts": shifts, "noises": noises, "drift": drift,
+        }  # fmt: skip
 
     def verdicts(self, numbers: Numbers) -> list[Verdict]:
         """Of the claim SINES."""
@@ -76,7 +115,7 @@ class SinesProbe(Probe):
         return [decide(SINES, under(trained(numbers["rows"])), by_kind(numbers["rows"], under))]
 
     def figures(self, numbers: Numbers) -> list[Figure]:
-        """Errors side by side."""
+        """Errors side by side, of its own sines moved up, by noise."""
         own = trained(numbers["rows"])["error"]
         kinds: dict[str, list[float]] = {}
         for row in numbers["rows"]:
@@ -85,6 +124,9 @@ class SinesProbe(Probe):
             )
         errors = {**{kind: float(np.mean(values)) for kind, values in kinds.items()}, **numbers["others"]}
         under = numbers["others"][_STRONGEST] - own
+        shifts, noises, drift = numbers["shifts"], numbers["noises"], numbers["drift"]
+        lost = shifts[-1]["error"] - shifts[0]["error"]
+        seconds = _FREE / numbers["sample_rate"]
         return [
             Figure(
                 "The error of the next sample",
@@ -93,5 +135,89 @@ class SinesProbe(Probe):
                 f"{ORDERS[-1]}; with the very two sines known it would be {numbers['others']['the very two']:.1f} dB, "
                 "which is rounding.",
                 bar_chart(list(errors), {"error": list(errors.values())}, "", "dB"),
-            )
+            ),
+            Figure(
+                "Its own sines, moved up",
+                "The same for the two strongest sines of real recordings, and for these with higher frequencies. An "
+                f"octave up the network's error changes by {lost:+.1f} dB, that of linear prediction by "
+                f"{shifts[-1]['linear'] - shifts[0]['linear']:+.1f} dB: who knows what a sine is does not mind.",
+                bar_chart(
+                    [each["name"] for each in shifts],
+                    {
+                        "the network": [each["error"] for each in shifts],
+                        _STRONGEST: [each["linear"] for each in shifts],
+                        "the very two": [each["floor"] for each in shifts],
+                    },
+                    "", "dB",
+                ),
+            ),
+            Figure(
+                "By noise",
+                "The same for pairs at random in white noise, over its level. Nobody can know the noise, so no error "
+                "lies below it: the very two sines are as good as can be.",
+                line_chart(
+                    [
+                        Series(name, [each[0] for each in noises], [each[column] for each in noises])
+                        for column, name in enumerate(("the network", _STRONGEST, "the very two"), start=1)
+                    ],
+                    "noise, dB of the sines", "dB",
+                ),
+            ),
+            Figure(
+                "Going on alone",
+                f"After a pair of its recordings the network goes on alone for {seconds:.2f} s, always with the most "
+                f"probable code. Of {drift['pairs']} pairs {drift['kept']} are still two sines then, within 3 dB of "
+                f"noise; of these levels have moved by {drift['level_db']:.1f} dB and frequencies by "
+                f"{drift['cents']:.0f} cents in the mean.",
+                bar_chart(
+                    ["still two sines", "something else"],
+                    {"pairs": [drift["kept"], drift["pairs"] - drift["kept"]]}, "", "pairs",
+                ),
+            ),
         ]  # fmt: skip
+
+
+def _error(made_ML: Floats, heard_MN: Floats) -> float:
+    """In dB of the signal's power: the mean over signals of the logarithm, so that each counts alike."""
+    asked_ML = heard_MN[:, -made_ML.shape[1] :]
+    errors = ((made_ML - asked_ML) ** 2).mean(axis=1) / (asked_ML**2).mean(axis=1)
+    return float(10 * np.log10(errors + 1e-12).mean())
+
+
+def _expected(model: Model, network: WaveNet, codes_MN: Tensor, condition: Tensor | None) -> Floats:
+    """Expected amplitudes (M, L) of the last samples."""
+    rows = []
+    for codes_N in codes_MN:
+        with torch.inference_mode():
+            outputs_1KL, _ = network(codes_N[None, :-1], condition, last=_LENGTH)
+            rows.append(model.head.expect(outputs_1KL, model.codec)[0].double().numpy())
+    return np.array(rows)
+
+
+def _drift(model: Model, pairs: Pairs, before: int, seed: int, condition: Tensor | None) -> Numbers:
+    """What becomes of pairs when the network goes on alone."""
+    prompts_MN = model.codec.encode(torch.from_numpy(pairs.audio(before, seed)))
+    count = len(prompts_MN)
+    given = None if condition is None else condition.expand(count, -1, -1)
+    pieces = list(
+        model.stream_codes(
+            _FREE, Draw(temperature=0, seed=seed, clips=tuple(range(count))), prompts_MN, given
+        )
+    )
+    audio_MN = model.codec.decode(torch.cat(pieces, dim=1)).double().numpy()[:, -_BEFORE:]
+    levels, cents, kept = [], [], 0
+    for audio_N, frequencies, amplitudes in zip(
+        audio_MN, pairs.frequencies_M2, pairs.amplitudes_M2, strict=True
+    ):
+        fitted, weights = fit_two(audio_N)
+        sines = np.hypot(weights[0::2], weights[1::2])
+        power = float((sines**2).sum() / 2)
+        if power < 0.5 * float((audio_N**2).mean()) or not power:
+            continue
+        kept += 1
+        order, known = np.argsort(fitted), np.argsort(frequencies)
+        moved = np.array(fitted)[order] / frequencies[known]
+        levels.append(np.abs(20 * np.log10(np.maximum(sines[order], 1e-6) / amplitudes[known])).mean())
+        cents.append(np.abs(1200 * np.log2(moved)).mean())
+    mean = [float(np.mean(values)) if values else math.nan for values in (levels, cents)]
+    return {"pairs": count, "kept": kept, "level_db": mean[0], "cents": mean[1]}

@@ -1,0 +1,175 @@
+"""Networks with something else in place of what the essay says is all that they do: bits at equal steps, and time.
+
+A long convolution by FFT in place of each dilated one; no nonlinearity at all, which is what a decomposition into
+frequencies would need; a front end of Haar wavelets, frozen or learned on from there.
+
+    python benchmarks/variants.py --corpora DIR --json variants.json --folder runs --seed 0 1 2
+"""
+
+from __future__ import annotations
+
+import itertools
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.loop import Training, of_ours, train
+from benchmarks.recipe import prepared
+from benchmarks.recipes import CHOSEN, RECIPES, SIZES
+from benchmarks.records import Records, build_parser, run, workplace
+from wavenet_pl.analysis.long_convolution import LongConvolutions
+from wavenet_pl.config.tree import Config, load_config
+from wavenet_pl.errors import UserError
+from wavenet_pl.layers.columns import as_BCT
+from wavenet_pl.layers.fused import Ask
+from wavenet_pl.layers.residual import Made, ResidualLayer
+from wavenet_pl.model import Model
+from wavenet_pl.network import WaveNet
+
+SIZE = "quarter"
+EPSILON = 0.1
+"""Of a Haar front end's filters: so small that their tanh is nearly a straight line."""
+
+
+class LinearLayer(ResidualLayer):
+    """Filter and gate are added up, and neither is bent: as many weights, and all linear."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Never: others would compute a gate."""
+        return False
+
+    def _step_by_step(
+        self,
+        x_TBR: Tensor,
+        skips_UBS: Tensor,
+        condition_TBH: Tensor | None,
+        past_PBR: Tensor | None,
+        ask: Ask,
+    ) -> tuple[Tensor, Tensor, Any, Tensor, Made]:
+        z_TBG, past_PBR = self.dilated(x_TBR, past_PBR)
+        filter_TBG, gate_TBG = z_TBG.chunk(2, dim=2)
+        gated_TBG, skip_TBS = filter_TBG + gate_TBG, self.skip(filter_TBG + gate_TBG)
+        residual_TBR = None if self.residual is None else self.residual(gated_TBG)
+        made = Made(x_TBR, filter_TBG, gate_TBG, gated_TBG, residual_TBR, skip_TBS)
+        if residual_TBR is not None:
+            x_TBR = (residual_TBR + x_TBR) * self.residual_scale
+        return x_TBR, skips_UBS + skip_TBS[skip_TBS.shape[0] - ask.num_used :], condition_TBH, past_PBR, made
+
+
+class LinearWaveNet(WaveNet):
+    """One whose outputs are sums of what the embeddings of past codes say."""
+
+    def project_output(self, skips_UBS: Tensor) -> Tensor:
+        """Without its rectifiers."""
+        return as_BCT(self.output(self.hidden(skips_UBS)))
+
+
+def linear(model: Model) -> None:
+    """No tanh, sigmoid or rectifier."""
+    model.network.__class__ = LinearWaveNet
+    for layer in model.network.layers:
+        layer.__class__ = LinearLayer
+
+
+def by_fft(length: int, *, decaying: bool = False) -> Callable[[Model], None]:
+    """A convolution with a long kernel in place of each dilated one."""
+
+    def change(model: Model) -> None:
+        network = model.network
+        made = WaveNet(
+            network.config, quantization_channels=network.quantization_channels,
+            num_parameters=network.num_parameters, condition_channels=network.condition_channels,
+            convolution=LongConvolutions(length, decaying),
+        )  # fmt: skip
+        if made.receptive_field > network.receptive_field:
+            raise UserError(
+                f"kernels of {length} samples see {made.receptive_field} samples, expected at most "
+                f"{network.receptive_field}; take shorter ones"
+            )
+        model.network = made
+
+    return change
+
+
+@torch.no_grad()
+def haar_front(model: Model, *, frozen: bool) -> None:
+    """The first stack begins as Haar wavelets: differences of every channel, and their means down the residual path."""
+    config = model.network.config
+    layers: list[Any] = list(model.network.layers)
+    half, channels = config.gate_channels // 2, config.residual_channels
+    one = torch.eye(half, channels)
+    for layer in layers[: config.layers_per_stack]:
+        layer.dilated.weight.zero_()
+        layer.dilated.weight[:half, :, 0], layer.dilated.weight[:half, :, 1] = -EPSILON * one, EPSILON * one
+        layer.dilated.bias.zero_()
+        layer.dilated.bias[half:] = 8.0  # open
+        layer.residual.weight.zero_()
+        layer.residual.weight[:, :, 0] = -0.5 / EPSILON * one.t()
+        if frozen:
+            for part in (layer.dilated, layer.residual):
+                part.requires_grad_(requires_grad=False)
+
+
+VARIANTS: dict[str, Callable[[Model], None]] = {
+    "dilated": lambda model: None,
+    "FFT, kernels of 32": by_fft(32),
+    "FFT, decaying waves of 32": by_fft(32, decaying=True),
+    "linear": linear,
+    "Haar front end, frozen": lambda model: haar_front(model, frozen=True),
+    "Haar front end, learned on": lambda model: haar_front(model, frozen=False),
+}
+
+
+def measure(who: str, config: Config, steps: int, kept: Path, quick: bool) -> dict[str, Any]:
+    """Trains, and validates after a quarter, a half and all of the steps; quickly only in the end, and a little."""
+    marks = (steps,) if quick else (steps // 4, steps // 2, steps)
+
+    def build(model: Model, config: Config) -> Training:
+        VARIANTS[who](model)
+        return of_ours(model, config)
+
+    record: dict[str, Any] = {}
+    for going in train(who, build, config, "float32", kept, lambda going: going.step / steps):
+        if going.step in marks:
+            going.record[f"bits_{going.step}"] = going.validated(3 if quick else None)
+            going.record[f"trained_s_{going.step}"] = round(going.trained, 1)
+            trained = sum(each.numel() for each in going.model.parameters() if each.requires_grad)
+            record = {**going.record, "trained_weights": trained}
+    return record
+
+
+def main(args: Namespace) -> int:
+    """Measure what is not measured yet, and print it all."""
+    if args.corpora is None:
+        raise UserError("no corpora are named, expected the folder of them; name it with --corpora")
+    records, size = Records(args.json), SIZES[SIZE]
+    torch.set_num_threads(args.threads)
+    with workplace(args.folder) as folder:
+        data = prepared(args.corpora.resolve(), folder)
+        for seed, who in itertools.product(args.seed, args.only or VARIANTS):
+            steps = 8 if args.quick else size.steps
+            schedule = f"optim.schedule=cosine optim.decay_steps={steps} optim.final_lr_fraction=0.05"
+            settings = f"{size.settings} {schedule} optim.warmup_steps={min(50, steps // 2)} {RECIPES[CHOSEN].settings}"
+            config = load_config([], [*settings.split(), f"seed={seed}", f"data.path={data}"])
+            facts = {"benchmark": "variants", "who": who, "seed": seed, "steps": steps, "quick": args.quick}
+            kept = folder / ("-".join(str(fact) for fact in facts.values()).replace(" ", "_") + ".pt")
+            records.measure(facts, lambda: measure(who, config, steps, kept, args.quick))  # noqa: B023
+    for row in records.of("variants"):
+        marks = sorted(int(name.removeprefix("bits_")) for name in row if name.startswith("bits_"))
+        cells = [f"{row[f'bits_{mark}']:.3f} at {mark} ({row[f'trained_s_{mark}']:.0f} s)" for mark in marks]
+        print(f"{row['who']:28s} seed {row['seed']}  {row['trained_weights']:,} weights  " + "  ".join(cells))
+    return 0
+
+
+if __name__ == "__main__":
+    parser = build_parser("bits of networks with something else inside")
+    parser.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with the corpora")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="one or more")
+    parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), help="some of the rows")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="of torch (%(default)s)")
+    run(main, parser.parse_args())

@@ -68,8 +68,9 @@ def test_of_the_essays_own_network_holds_what_is_true_of_it(shards, tmp_path):
     "settings", [(), ("model.kind=speaker",), SIXTEEN_BITS], ids=["unconditional", "speaker", "16 bits"]
 )
 def test_every_kind_of_model_and_head_is_analysed(shards, tmp_path, settings):
-    study = study_of(model_of(shards, *settings), tmp_path, quick=True)
-    assert not study.missing and len(study.verdicts) >= 10
+    only = ("bands", "skips", "sines") if settings else PROBES
+    study = study_of(model_of(shards, *settings), tmp_path, quick=True, only=only)
+    assert not study.missing and len(study.verdicts) == (5 if settings else 10)
     for probe in study.probes:
         for figure in probe.figures(study.numbers[probe.name]):
             assert figure.svg.startswith("<svg") and len(figure.caption) > 60

@@ -25,8 +25,7 @@ from wavenet_pl.analysis.long_convolution import LongConvolutions
 from wavenet_pl.config.tree import Config, load_config
 from wavenet_pl.errors import UserError
 from wavenet_pl.layers.columns import as_BCT
-from wavenet_pl.layers.fused import Ask
-from wavenet_pl.layers.residual import Made, ResidualLayer
+from wavenet_pl.layers.residual import ResidualLayer
 from wavenet_pl.model import Model
 from wavenet_pl.network import WaveNet
 
@@ -43,22 +42,9 @@ class LinearLayer(ResidualLayer):
         """Never: others would compute a gate."""
         return False
 
-    def _step_by_step(
-        self,
-        x_TBR: Tensor,
-        skips_UBS: Tensor,
-        condition_TBH: Tensor | None,
-        past_PBR: Tensor | None,
-        ask: Ask,
-    ) -> tuple[Tensor, Tensor, Any, Tensor, Made]:
-        z_TBG, past_PBR = self.dilated(x_TBR, past_PBR)
+    def _gate(self, z_TBG: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         filter_TBG, gate_TBG = z_TBG.chunk(2, dim=2)
-        gated_TBG, skip_TBS = filter_TBG + gate_TBG, self.skip(filter_TBG + gate_TBG)
-        residual_TBR = None if self.residual is None else self.residual(gated_TBG)
-        made = Made(x_TBR, filter_TBG, gate_TBG, gated_TBG, residual_TBR, skip_TBS)
-        if residual_TBR is not None:
-            x_TBR = (residual_TBR + x_TBR) * self.residual_scale
-        return x_TBR, skips_UBS + skip_TBS[skip_TBS.shape[0] - ask.num_used :], condition_TBH, past_PBR, made
+        return filter_TBG, gate_TBG, filter_TBG + gate_TBG
 
 
 class LinearWaveNet(WaveNet):

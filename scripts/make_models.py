@@ -60,7 +60,7 @@ PLANS = {
         "Five voices by name, to be adapted to others.", _VOICES, "CC BY-SA 3.0", _VOICES_LICENCE, prepared_voices, 0.9
     ),
     "piano": Plan(
-        "Piano by its notes.", "26 minutes of public-domain scores, played by a soundfont; see NOTICE",
+        "Piano by its notes.", "25 minutes of public-domain scores, played by a soundfont; see NOTICE",
         "Apache-2.0", "public domain, played by a soundfont under the MIT licence", prepared_piano, 0.9,
     ),
 }  # fmt: skip

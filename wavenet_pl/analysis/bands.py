@@ -14,8 +14,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 _SMOOTHED = 0.02
 """Each frequency is averaged with its neighbours, as far as so large a share of itself on both sides."""
-HALF = 0.5
-"""Of the largest gain: -3 dB."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def find_band(gain_F: Floats) -> Band:
     """
     smooth_F = smoothed(gain_F)
     frequencies_F = np.linspace(0, 0.5, len(gain_F))
-    half = HALF * float(smooth_F[1:].max())
+    half = 0.5 * float(smooth_F[1:].max())  # -3 dB
     if half <= 0:
         return Band(math.nan, math.nan, math.nan)
     above = np.flatnonzero(smooth_F[1:] >= half) + 1
@@ -66,21 +64,10 @@ def smoothed(gain_F: Floats) -> Floats:
     return np.asarray((sums[last + 1] - sums[first]) / (last + 1 - first))
 
 
-def octave_gains(gain_F: Floats, centre: float, lowest: float) -> dict[int, float]:
-    """Mean gain in the octave around a frequency (0), and in those above and below it, down to a lowest frequency."""
-    frequencies_F = np.linspace(0, 0.5, len(gain_F))
-    octave_F = np.full(len(gain_F), -100)
-    octave_F[1:] = np.round(np.log2(frequencies_F[1:] / centre)).astype(int)
-    inside_F = frequencies_F >= lowest
-    return {
-        int(octave): float(gain_F[inside_F & (octave_F == octave)].mean())
-        for octave in np.unique(octave_F[inside_F])
-    }
-
-
-def contrast_db(gain_F: Floats, centre: float, lowest: float | None = None) -> float:
+def contrast_db(gain_F: Floats, centre: float) -> float:
     """How far the octave around a frequency stands above the mean of all octaves, in dB; as far down as 8 bins."""
-    octaves = octave_gains(gain_F, centre, 8 / (2 * (len(gain_F) - 1)) if lowest is None else lowest)
+    octave_F = np.round(np.log2(np.linspace(0, 0.5, len(gain_F))[8:] / centre)).astype(int)
+    octaves = {int(octave): float(gain_F[8:][octave_F == octave].mean()) for octave in np.unique(octave_F)}
     mean = float(np.mean([max(0.0, value) for value in octaves.values()]))
     own = octaves.get(0, 0.0)
     return 10 * math.log10(own / mean) if own > 0 and mean > 0 else -math.inf

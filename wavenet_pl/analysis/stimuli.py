@@ -29,8 +29,6 @@ class Stimulus:
     """What the network is given: the period, after as many samples of it as the network remembers."""
     amplitudes_MN: Floats
     """What the codes of the last period stand for: rounding to codes is a part of the signal, not an error."""
-    level_db: float
-    """RMS of the signal before it was rounded, in dB of full scale."""
 
     @property
     def period(self) -> int:
@@ -43,9 +41,7 @@ def repeat(codec: Codec, audio_MN: Floats, before: int) -> Stimulus:
     codes_MN = codec.encode(torch.from_numpy(audio_MN))
     number = 1 + math.ceil(before / audio_MN.shape[1])
     codes_MT = codes_MN.repeat(1, number)[:, -(audio_MN.shape[1] + before) :]
-    power = float(np.mean(audio_MN**2))
-    level = 10 * math.log10(power) if power else -math.inf
-    return Stimulus(codes_MT, codec.decode(codes_MN).double().numpy(), level)
+    return Stimulus(codes_MT, codec.decode(codes_MN).double().numpy())
 
 
 def noise(

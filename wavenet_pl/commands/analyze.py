@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wavenet_pl.analysis.options import PROBES, AnalysisOptions
-from wavenet_pl.commands.grammar import positive
-from wavenet_pl.errors import ExitCode, UserError
+from wavenet_pl.commands.grammar import page_folder, positive
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.index import SPLITS
 
@@ -43,13 +43,7 @@ def main(args: argparse.Namespace) -> int:
     given["only"] = PROBES if args.only is None else tuple(filter(None, args.only.split(",")))
     options = AnalysisOptions(**given)
     options.check()
-    if args.out is None and not Path(args.run).is_dir():
-        raise UserError(f"{args.run} is no folder that the page could go to; name one with --out")
-    out = Path(args.run) / "analysis" if args.out is None else Path(args.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be made ({error.strerror}); name another folder") from None
+    out = page_folder(args.run, args.out, "analysis")
     from wavenet_pl.analysis.page import PAGE_NAME, render
     from wavenet_pl.analysis.study import Study
     from wavenet_pl.progress import Progress

@@ -9,8 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavenet_pl.commands.grammar import positive
-from wavenet_pl.errors import BadDataError, ExitCode, UserError
+from wavenet_pl.commands.grammar import page_folder, positive
+from wavenet_pl.errors import BadDataError, ExitCode
 from wavenet_pl.evaluation.options import EvaluationOptions
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.index import SPLITS
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     """Evaluate, write the page, and print the numbers; returns the exit code."""
     options = EvaluationOptions(**{each.name: getattr(args, each.name) for each in fields(EvaluationOptions)})
     options.check()
-    out = _out(args)
+    out = page_folder(args.run, args.out, "evaluation")
     from wavenet_pl.evaluation.evaluation import Evaluation
     from wavenet_pl.evaluation.report import write_report
     from wavenet_pl.runs.loading import load
@@ -77,18 +77,6 @@ def main(args: argparse.Namespace) -> int:
     if isinstance(stop, BadDataError):
         raise stop
     return ExitCode.DONE if stop is None else ExitCode.INTERRUPTED
-
-
-def _out(args: argparse.Namespace) -> Path:
-    """The folder of the page, made before the work that it is for."""
-    if args.out is None and not Path(args.run).is_dir():
-        raise UserError(f"{args.run} is no folder that the page could go to; name one with --out")
-    out = Path(args.run) / "evaluation" if args.out is None else Path(args.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be made ({error.strerror}); name another folder") from None
-    return out
 
 
 def _say(results: Results) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -52,6 +53,27 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized arguments: ") and unknown.startswith("-"):
             message += did_you_mean(unknown.split("=")[0], options)
         self.exit(ExitCode.USER, f"{self.prog}: error: {message}; see `{self.prog} --help`\n")
+
+
+def page_folder(run: str, out: str | None, name: str) -> Path:
+    """The folder that the page of a run goes to, made before the work that it is for.
+
+    Args:
+        run: as it was named.
+        out: that was asked for; None for one in the run.
+        name: of the one in the run.
+
+    Raises:
+        UserError: the run is no folder, or no other can be made.
+    """
+    if out is None and not Path(run).is_dir():
+        raise UserError(f"{run} is no folder that the page could go to; name one with --out")
+    folder = Path(run) / name if out is None else Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder} cannot be made ({error.strerror}); name another folder") from None
+    return folder
 
 
 def command_module(name: str) -> ModuleType:

@@ -123,9 +123,7 @@ class ResidualLayer(nn.Module):
         z_TBG, past_PBR = self.dilated(self.dropout(x_TBR), past_PBR)
         if self.condition is not None:
             z_TBG = z_TBG + self.condition(condition_TBH)
-        filter_TBG, gate_TBG = z_TBG.chunk(2, dim=2)
-        filter_TBG, gate_TBG = torch.tanh(filter_TBG), torch.sigmoid(gate_TBG)
-        gated_TBG = filter_TBG * gate_TBG
+        filter_TBG, gate_TBG, gated_TBG = self._gate(z_TBG)
         residual_TBR, skip_TBS = None, self.skip(gated_TBG)
         if self.residual is not None:
             residual_TBR = self.residual(gated_TBG)
@@ -133,6 +131,12 @@ class ResidualLayer(nn.Module):
         skips_UBS = skips_UBS + skip_TBS[skip_TBS.shape[0] - ask.num_used :]
         made = Made(input_TBR, filter_TBG, gate_TBG, gated_TBG, residual_TBR, skip_TBS)
         return x_TBR, skips_UBS, condition_TBH, past_PBR, made
+
+    def _gate(self, z_TBG: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The filter, the gate, and what both make (T, B, G / 2)."""
+        filter_TBG, gate_TBG = z_TBG.chunk(2, dim=2)
+        filter_TBG, gate_TBG = torch.tanh(filter_TBG), torch.sigmoid(gate_TBG)
+        return filter_TBG, gate_TBG, filter_TBG * gate_TBG
 
 
 _PLAIN = (CausalConv1d, Pointwise, nn.Dropout)

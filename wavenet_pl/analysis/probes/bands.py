@@ -14,10 +14,11 @@ from wavenet_pl.analysis.bench import TRAINED, Bench, Specimen
 from wavenet_pl.analysis.charts import Series, line_chart, matrix_chart
 from wavenet_pl.analysis.claims import BANDS, DIFFERENCES, Verdict, decide
 from wavenet_pl.analysis.material import usual_condition
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, Report, by_kind, trained
+from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, trained
 from wavenet_pl.analysis.responses import autocorrelation, measure_responses, sine_gains
 from wavenet_pl.analysis.steps import roughness, step_gains
 from wavenet_pl.analysis.stimuli import noise, repeat, sines
+from wavenet_pl.evaluation.scoring import OnProgress
 
 Floats = npt.NDArray[np.float64]
 LEVEL_DB, QUIET_DB = -20.0, -40.0
@@ -46,8 +47,8 @@ class BandsProbe(Probe):
         "of all codes on real audio, ask the same otherwise."
     )  # fmt: skip
 
-    def measure(self, bench: Bench, report: Report) -> Numbers:
-        """Noise at two levels for all networks, steps and sines for the trained one."""
+    def measure(self, bench: Bench, report: OnProgress) -> Numbers:
+        """Noise for all networks, at two levels, steps and sines for the trained one."""
         network, codec = bench.model.network, bench.model.codec
         longest = int(max(network.config.dilations))
         period = min(_LONGEST, 2 ** math.ceil(math.log2(_PERIODS_OF_THE_LOWEST * max(longest, 8))))
@@ -55,7 +56,7 @@ class BandsProbe(Probe):
         condition = usual_condition(windows)
         rows, done = [], 0.0
 
-        def part(share: float) -> Report:
+        def part(share: float) -> OnProgress:
             begin, end = done, done + share
 
             return lambda within: report(begin + (end - begin) * within)
@@ -91,7 +92,12 @@ class BandsProbe(Probe):
 
     @staticmethod
     def _of_noise(
-        bench: Bench, specimen: Specimen, period: int, level: float, condition: Tensor | None, report: Report
+        bench: Bench,
+        specimen: Specimen,
+        period: int,
+        level: float,
+        condition: Tensor | None,
+        report: OnProgress,
     ) -> Numbers:
         audio_MN = noise(period, bench.options.fewer(8), level, specimen.seed)
         stimulus = repeat(bench.model.codec, audio_MN, specimen.network.receptive_field)
@@ -195,7 +201,10 @@ class BandsProbe(Probe):
                 f"{agreement}. Where it is low, what a layer hears depends on what else sounds.{hash_note}",
                 line_chart(
                     [
-                        Series("noise", layers, _own_lags(own["lags"], dilations)),
+                        *(
+                            Series(f"noise at {row['level']:g} dB", layers, _own_lags(row["lags"], dilations))
+                            for row in numbers["rows"] if row["kind"] == TRAINED
+                        ),
                         Series("steps on audio", layers, _own_lags(numbers["steps"]["lags"], dilations)),
                         *(
                             Series("", layers, _own_lags(row["lags"], dilations), control=True)

@@ -9,8 +9,9 @@ import numpy as np
 from wavenet_pl.analysis.bench import TRAINED, Bench
 from wavenet_pl.analysis.charts import Series, line_chart
 from wavenet_pl.analysis.claims import BIAS, Verdict, decide
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, Report, by_kind, trained
+from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, trained
 from wavenet_pl.analysis.streams import CHANGED, centroid, stream_spectra, without_past
+from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.network import WaveNet
 
 _LENGTH = 1024
@@ -29,7 +30,7 @@ class BiasProbe(Probe):
         "2 a0 - a1, which is high-pass; what would be low-pass is a0 - b0 / 2, the mean of two samples."
     )  # fmt: skip
 
-    def measure(self, bench: Bench, report: Report) -> Numbers:
+    def measure(self, bench: Bench, report: OnProgress) -> Numbers:
         """Centroids by layer for all networks, each also without the past."""
         windows = bench.windows(bench.options.fewer(16), _LENGTH)
         window = np.hanning(_LENGTH)

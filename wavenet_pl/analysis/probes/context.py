@@ -11,8 +11,9 @@ from wavenet_pl.analysis.bench import Bench
 from wavenet_pl.analysis.charts import Series, line_chart
 from wavenet_pl.analysis.claims import FIELD, Verdict, decide
 from wavenet_pl.analysis.material import TooShort, Windows
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, Report
+from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe
 from wavenet_pl.evaluation.context import effective_receptive_field, measure_context
+from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.network import WaveNet
 
 _SHARE = 0.99
@@ -28,7 +29,7 @@ class ContextProbe(Probe):
         "them; and how much the outputs change with what came in at each lag, by their gradients."
     )  # fmt: skip
 
-    def measure(self, bench: Bench, report: Report) -> Numbers:
+    def measure(self, bench: Bench, report: OnProgress) -> Numbers:
         """Both curves of the trained network."""
         options, model = bench.options, bench.model
         points = measure_context(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,8 @@ from wavenet_pl.analysis.charts import bar_chart, matrix_chart
 from wavenet_pl.analysis.claims import AMPLITUDES, OWN_OCTAVES, PHASES, Verdict, decide
 from wavenet_pl.analysis.knowledge import TARGETS, ask, measure_knowledge, of_loudness, of_raw_samples
 from wavenet_pl.analysis.material import TooShort
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, Report, by_kind, trained
+from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, own_octaves, trained
+from wavenet_pl.evaluation.scoring import OnProgress
 
 Floats = npt.NDArray[np.float64]
 _LOG_A = TARGETS.index("log A")
@@ -34,7 +34,7 @@ class KnowledgeProbe(Probe):
         "the last 1, 2, 4, ... samples are, which knows no frequency."
     )  # fmt: skip
 
-    def measure(self, bench: Bench, report: Report) -> Numbers:
+    def measure(self, bench: Bench, report: OnProgress) -> Numbers:
         """Shares for all networks and both ways without one."""
         octaves, model = bench.octaves(), bench.model
         windows = bench.windows(bench.options.fewer(48), _LENGTH)
@@ -75,12 +75,14 @@ class KnowledgeProbe(Probe):
         def phases(row: Numbers) -> float:
             return float(np.array(row["together"])[:, _QUADRATURES].mean())
 
-        def own_octaves(row: Numbers) -> float:
-            return own_octave_share(np.array(row["by_layer"])[:, :, _LOG_A], own_octaves_of(numbers))
+        own = own_octaves(numbers["dilations"], numbers["octaves"])
+
+        def standing_out(row: Numbers) -> float:
+            return own_octave_share(np.array(row["by_layer"])[:, :, _LOG_A], own)
 
         return [
             decide(claim, effect(trained(rows)), by_kind(rows, effect))
-            for claim, effect in ((AMPLITUDES, amplitudes), (PHASES, phases), (OWN_OCTAVES, own_octaves))
+            for claim, effect in ((AMPLITUDES, amplitudes), (PHASES, phases), (OWN_OCTAVES, standing_out))
         ]
 
     def figures(self, numbers: Numbers) -> list[Figure]:
@@ -124,17 +126,10 @@ class KnowledgeProbe(Probe):
                 "the layer is for that octave.",
                 matrix_chart(
                     np.clip(by_layer, 0, 1), layers, names, "octave from, Hz", "layer", "share of variance",
-                    outlined=own_octaves_of(numbers), span=(0, 1),
+                    outlined=own_octaves(numbers["dilations"], numbers["octaves"]), span=(0, 1),
                 ),
             ),
         ]  # fmt: skip
-
-
-def own_octaves_of(numbers: Numbers) -> list[tuple[int, int]]:
-    """Each layer, and the position of its own octave, the one below fs / 2^(k+1), among those that were measured."""
-    octaves = numbers["octaves"]
-    powers = [int(math.log2(dilation)) for dilation in numbers["dilations"]]
-    return [(layer, octaves.index(power)) for layer, power in enumerate(powers) if power in octaves]
 
 
 def own_octave_share(shares_LO: Floats, own: Sequence[tuple[int, int]]) -> float:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wavenet_pl.analysis.bench import TRAINED, Bench
 from wavenet_pl.analysis.claims import Verdict
+from wavenet_pl.evaluation.scoring import OnProgress
 
 Numbers = dict[str, Any]
 """Of JSON: what a finished probe keeps."""
-Report = Callable[[float], None]
-"""Takes the share that is done."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Probe(ABC):
     """How it is measured, for who reads the page."""
 
     @abstractmethod
-    def measure(self, bench: Bench, report: Report) -> Numbers:
+    def measure(self, bench: Bench, report: OnProgress) -> Numbers:
         """The numbers.
 
         Raises:
@@ -64,3 +64,9 @@ def by_kind(rows: Iterable[Numbers], effect: Callable[[Numbers], float]) -> dict
 def trained(rows: Iterable[Numbers]) -> Numbers:
     """The row of the trained network."""
     return next(row for row in rows if row["kind"] == TRAINED)
+
+
+def own_octaves(dilations: Sequence[int], octaves: Sequence[int]) -> list[tuple[int, int]]:
+    """Each layer, and the position of its own octave, the one below fs / 2^(k+1), among those that were measured."""
+    powers = [int(math.log2(dilation)) for dilation in dilations]
+    return [(layer, octaves.index(power)) for layer, power in enumerate(powers) if power in octaves]

@@ -23,7 +23,8 @@ from wavenet_pl.analysis.extrapolation import (
     strongest_pairs,
 )
 from wavenet_pl.analysis.material import usual_condition
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, Report, by_kind, trained
+from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, trained
+from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.model import Model
 from wavenet_pl.network import WaveNet
@@ -49,7 +50,7 @@ class SinesProbe(Probe):
         "with a condition is given the mean one of real audio."
     )  # fmt: skip
 
-    def measure(self, bench: Bench, report: Report) -> Numbers:
+    def measure(self, bench: Bench, report: OnProgress) -> Numbers:
         """Errors of all networks and all other ways; shifts, noise and drift of the trained one."""
         model, options = bench.model, bench.options
         windows = bench.windows(options.fewer(32), 1)

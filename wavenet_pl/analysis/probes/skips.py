@@ -11,9 +11,10 @@ from wavenet_pl.analysis.bench import Bench
 from wavenet_pl.analysis.charts import Series, bar_chart, line_chart, matrix_chart
 from wavenet_pl.analysis.claims import ALL_SKIPS, SKIP_OCTAVES, Verdict, decide
 from wavenet_pl.analysis.material import TooShort, Windows
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, Report, by_kind, trained
+from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, own_octaves, trained
 from wavenet_pl.analysis.skips import collect_skips, measure_worth, octave_errors, smallest_set
 from wavenet_pl.evaluation.linear_prediction import LinearPredictor, choose_setting
+from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.model import Model
 
 _LENGTH = 512
@@ -34,7 +35,7 @@ class SkipsProbe(Probe):
         "samples."
     )  # fmt: skip
 
-    def measure(self, bench: Bench, report: Report) -> Numbers:
+    def measure(self, bench: Bench, report: OnProgress) -> Numbers:
         """All cases for the trained network; costs and octaves of single layers for controls."""
         model, config = bench.model, bench.model.network.config
         bytes_each = 4 * config.num_layers * config.skip_channels * _LENGTH
@@ -45,9 +46,10 @@ class SkipsProbe(Probe):
                 "expected fewer than 2 ** 16 numbers for each sample"
             )
         windows = bench.windows(count, _LENGTH)
-        rows = []
+        rows, own = [], None
         for number, specimen in enumerate(bench.specimens):
             skips = collect_skips(model, specimen.network, windows, _LENGTH)
+            own = own or skips  # the first is the trained network's
             everything = set(range(skips.num_layers))
             whole = skips.bits(everything)
             costs = [skips.bits(everything - {layer}) - whole for layer in sorted(everything)]
@@ -56,15 +58,15 @@ class SkipsProbe(Probe):
                 "octaves": octave_errors(skips).tolist(),
             })  # fmt: skip
             report(0.6 * (number + 1) / bench.num_specimens)
-        skips = collect_skips(model, model.network, windows, _LENGTH)
-        worth = measure_worth(skips, config.layers_per_stack, lambda share: report(0.6 + 0.1 * share))
+        assert own is not None
+        worth = measure_worth(own, config.layers_per_stack, lambda share: report(0.6 + 0.1 * share))
         linear = _linear_bits(model, windows)
         gains = linear - worth.whole
         taken: list[int] = []
         bits: list[float] = []
         if not bench.options.quick:
             base = linear if gains > 0 else worth.none
-            taken, bits = smallest_set(skips, base, _SHARE, lambda share: report(0.7 + 0.3 * share))
+            taken, bits = smallest_set(own, base, _SHARE, lambda share: report(0.7 + 0.3 * share))
         report(1.0)
         return {
             "sample_rate": model.sample_rate, "dilations": list(config.dilations), "rows": rows,
@@ -81,12 +83,9 @@ class SkipsProbe(Probe):
 
         def own_octave(row: Numbers) -> float:
             errors = row["octaves"]
-            own = [
-                errors[layer][int(math.log2(dilation))]
-                for layer, dilation in enumerate(dilations)
-                if int(math.log2(dilation)) < len(errors[layer])
-            ]
-            return float(np.mean(own))
+            return float(
+                np.mean([errors[layer][o] for layer, o in own_octaves(dilations, range(len(errors[0])))])
+            )
 
         return [
             decide(claim, effect(trained(rows)), by_kind(rows, effect))
@@ -101,11 +100,7 @@ class SkipsProbe(Probe):
         layers = [str(number) for number in range(1, count + 1)]
         octaves = len(own["octaves"][0])
         names = [f"{rate / 2 ** (octave + 2):.0f}" for octave in range(octaves)]
-        outlined = [
-            (layer, int(math.log2(dilation)))
-            for layer, dilation in enumerate(dilations)
-            if int(math.log2(dilation)) < octaves
-        ]
+        outlined = own_octaves(dilations, range(octaves))
         stacks = ", ".join(f"{bits - whole:+.2f}" for bits in numbers["stacks"])
         samples = f"{numbers['samples']:,}"
         beside = f"On the same {samples} samples linear prediction has {linear:.3f}, the network {whole:.3f}."

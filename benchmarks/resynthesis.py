@@ -41,13 +41,12 @@ UNKNOWN = ("speech_new", "snap_librispeech")
 Audio = npt.NDArray[np.float32]
 
 
-def sets_of(args: Namespace, folder: Path) -> dict[str, Path]:
-    """Name -> shard set."""
+def shards_of(name: str, args: Namespace, folder: Path) -> Path:
+    """The shard set of this name, written once."""
     corpora = args.corpora.resolve()
-    return {
-        KNOWN: prepared_voices(corpora, folder),
-        **{name: prepared(corpora, name, folder, (), ["--test-fraction", "0.9"]) for name in UNKNOWN},
-    }
+    if name == KNOWN:
+        return prepared_voices(corpora, folder)
+    return prepared(corpora, name, folder, (), ["--test-fraction", "0.9"])
 
 
 def resynthesised(model: Model, found: Recordings, args: Namespace, temperature: float) -> list[Clip]:
@@ -128,17 +127,16 @@ def main(args: Namespace) -> int:
         raise UserError("no corpora or no model is named; name them with --corpora DIR and --model RUN")
     records = Records(args.json)
     with workplace(args.folder) as folder:
-        sets = sets_of(args, folder)
         for path in args.model:
             model = load(path)
             peers = {}
             for checkout in args.peer if path == args.model[0] else ():
-                config = on_data(model.config, sets[KNOWN])
+                config = on_data(model.config, shards_of(KNOWN, args, folder))
                 peer, facts = trained(checkout.resolve(), config, args.minutes, folder)
                 about = f"{facts['steps']} steps in {facts['minutes']:.0f} min, {facts['bits']:.3f} bits"
                 peers[f"{checkout.name}, {about}"] = peer
-            for name in args.set or sets:
-                measure_set(records, name, sets[name], path, model, peers, args)
+            for name in args.set or (KNOWN, *UNKNOWN):
+                measure_set(records, name, shards_of(name, args, folder), path, model, peers, args)
     show(records)
     return 0
 

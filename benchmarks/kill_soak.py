@@ -85,8 +85,15 @@ def measure(layout: str, kills: int, folder: Path, data: Path, seed: int = 0) ->
     return {**counts, **compare(killed, whole)}
 
 
-def phase_of(training: Training, start: Start) -> str:
-    """Where a kill hit, as far as the run folder shows it."""
+def phase_of(training: Training, start: Start, validation: int = VALIDATION, clips: int = CLIPS) -> str:
+    """Where a blow hit, as far as the run folder shows it.
+
+    Args:
+        training: that was struck.
+        start: of it.
+        validation: steps between two of them.
+        clips: steps between two sets of them.
+    """
     folder, row = training.run, training.newest_row(start.began)
     if row is None:
         begun = folder.config.exists() and folder.config.stat().st_mtime >= start.began
@@ -94,9 +101,9 @@ def phase_of(training: Training, start: Start) -> str:
     step = row["step"]
     if any(path.stat().st_mtime >= start.began for path in folder.checkpoints.glob(".*.tmp")):
         return "save"
-    if step % CLIPS == 0 and not (folder.path / "clips" / f"step-{step:09d}").exists():
+    if step % clips == 0 and not (folder.path / "clips" / f"step-{step:09d}").exists():
         return "clips"
-    if step % VALIDATION == 0 and "val/bits" not in row:
+    if step % validation == 0 and "val/bits" not in row:
         return "validation"
     return "end" if step >= training.steps else "step"
 

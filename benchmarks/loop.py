@@ -52,7 +52,7 @@ class Training:
 def of_ours(model: Model, config: Config) -> Training:
     """Ours, by the config."""
     return Training(
-        model, lambda batch: tuple(model.predict(batch)), build_optimizer(model, config.optim), config.optim.lr_factor,
+        model, lambda batch: tuple(model.predict(batch)), build_optimizer(model, config.optim), config.lr_factor,
         CLIP,
     )  # fmt: skip
 

@@ -57,7 +57,7 @@ def of_peer(peer: PeerNetwork, model: Model, config: Config | None) -> Training:
     matrices = {each: None for each in inside if each[0].numel() > 1}
     others = [each for each in peer.module.parameters() if each not in matrices]
     optimizer = Muon(others, matrices, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay)
-    return Training(peer.module, outputs, optimizer, optim.lr_factor, CLIP)
+    return Training(peer.module, outputs, optimizer, config.lr_factor, CLIP)
 
 
 def measure(

@@ -1,7 +1,8 @@
 """Signals at random moments, from the start of the process on: does every run save, leave with its code and go on?
 
-Two ranks with two workers each are sent SIGUSR1 or SIGTERM, all processes together or one rank alone. Each time the
-same command goes on, and at the end the run is held against one that was never stopped.
+Two ranks with two workers each are sent SIGUSR1 or SIGTERM, all processes together or one rank alone; and one or two
+ranks that spend their time on validations and clips. Each time the same command goes on, and at the end the run is held
+against one that was never stopped.
 
     python benchmarks/signal_soak.py --trials 25 --json signals.json
 """
@@ -12,14 +13,15 @@ import random
 import shutil
 import signal
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.kill_soak import UNCHANGED, compare
+from benchmarks.kill_soak import UNCHANGED, compare, phase_of
 from benchmarks.moments import Timetable, finish, strike
 from benchmarks.records import Progress, Records, build_parser, lacking, print_table, run, workplace
 from benchmarks.trials import PATIENCE, Start, Training, prepare_set, send
@@ -27,7 +29,6 @@ from wavenet_pl.runs.checkpoints import newest_valid
 from wavenet_pl.runs.folder import checkpoint_step
 from wavenet_pl.signals import EXIT_CODES
 
-STEPS_PER_TRIAL = 10
 SETTINGS = (
     "trainer.devices=2",
     "data.num_workers=2",
@@ -38,13 +39,49 @@ SETTINGS = (
     "samples.prompt_seconds=0.02",
 )
 """Checkpoints by interval stay away: what a signal finds unsaved, the signal has to save."""
-PATTERNS: dict[str, tuple[signal.Signals, int | None]] = {
-    "usr1-all": (signal.SIGUSR1, None),
-    "term-all": (signal.SIGTERM, None),
-    "term-rank0": (signal.SIGTERM, 0),
-    "term-rank1": (signal.SIGTERM, 1),
+VALIDATION, CLIPS = 2, 3
+WITHIN = (
+    "trainer.devices=2",
+    "data.num_workers=0",
+    f"trainer.val_check_interval={VALIDATION}",
+    f"samples.every_n_steps={CLIPS}",
+    "samples.count=2",
+    "samples.seconds=4",
+    "samples.prompt_seconds=0.02",
+)
+"""Nearly all of the time is that of validations and clips."""
+
+
+class Work(NamedTuple):
+    """What a training does when it is struck."""
+
+    name: str
+    settings: tuple[str, ...]
+    recordings: int = 35
+    steps_per_trial: int = 10
+    moments: tuple[str, ...] = ("start", "steps")
+
+
+class Pattern(NamedTuple):
+    """What is sent to whom, and while they do what."""
+
+    number: signal.Signals
+    rank: int | None
+    """That alone gets it; None for all processes."""
+    work: Work
+
+
+_TRAIN = Work("train", SETTINGS)
+_VALIDATE = Work("validate", WITHIN, 600, 2, ("steps",))
+_VALIDATE_ALONE = Work("validate-alone", (*WITHIN, "trainer.devices=1"), 600, 2, ("steps",))
+PATTERNS = {
+    "usr1-all": Pattern(signal.SIGUSR1, None, _TRAIN),
+    "term-all": Pattern(signal.SIGTERM, None, _TRAIN),
+    "term-rank0": Pattern(signal.SIGTERM, 0, _TRAIN),
+    "term-rank1": Pattern(signal.SIGTERM, 1, _TRAIN),
+    "usr1-within": Pattern(signal.SIGUSR1, None, _VALIDATE),
+    "int-within-alone": Pattern(signal.SIGINT, 0, _VALIDATE_ALONE),
 }
-"""The signal, and the rank that alone gets it."""
 WORKER_STARTS = ("forkserver", "spawn")
 
 
@@ -60,14 +97,16 @@ def measure(
         timetable: of that one.
         seed: of the random moments.
     """
-    number, rank = PATTERNS[pattern]
+    number, rank, work = PATTERNS[pattern]
     struck = replace(whole, folder=whole.folder.with_name(f"{whole.folder.name}-{pattern}"))
     shutil.rmtree(struck.folder, ignore_errors=True)
     progress = Progress(struck.folder.name, trials)
     counts = Counter(trials=0, hung=0, before_handlers=0, undocumented_codes=0, lost_steps=0, orphans=0)
     answered: list[bool] = []
+    longest = 0.0
 
     def blow(start: Start) -> None:
+        counts[f"in_{phase_of(struck, start, VALIDATION, CLIPS)}"] += 1
         pids = [start.rank(0), start.rank(1)] if rank is None else [start.rank(rank, PATIENCE)]
         answered.append(all(answers(pid, number) for pid in pids if pid))
         if rank is None:
@@ -75,8 +114,12 @@ def measure(
         elif pids[0]:
             send(pids[0], number)
 
-    for start in strike(struck, trials, timetable, random.Random(f"{seed} {struck.folder.name}"), blow):
+    draws = random.Random(f"{seed} {struck.folder.name}")
+    for start in strike(struck, trials, timetable, draws, blow, work.moments):
+        sent = time.monotonic()
         code, step = start.wait(), struck.step
+        if answered[-1]:
+            longest = max(longest, time.monotonic() - sent)
         counts.update(trials=1, hung=code is None, before_handlers=not answered[-1])
         if code is not None:
             documented = code == EXIT_CODES[number] or (code == 0 and step >= struck.steps)
@@ -89,7 +132,16 @@ def measure(
         if code is None:
             print(start.said(), file=sys.stderr)
     finish(struck)
-    return {**counts, **compare(struck, whole)}
+    return {**counts, "longest_until_gone_s": longest, **compare(struck, whole)}
+
+
+def unstopped(folder: Path, trials: int, worker_start: str, work: Work) -> tuple[Training, Timetable]:
+    """A training to hold struck ones against, finished, and when it was where."""
+    data = prepare_set(folder, work.recordings)
+    settings = (*work.settings, f"data.worker_start={worker_start}")
+    whole = Training(folder / f"{work.name}-{worker_start}", data, work.steps_per_trial * trials, settings)
+    shutil.rmtree(whole.folder, ignore_errors=True)
+    return whole, finish(whole)
 
 
 def answers(pid: int, number: int) -> bool:
@@ -114,19 +166,12 @@ def main(args: Any) -> int:
     records, complaints = Records(args.json), []
 
     with workplace(args.folder) as folder:
-
-        @cache
-        def unstopped(start: str) -> tuple[Training, Timetable]:
-            settings = (*SETTINGS, f"data.worker_start={start}")
-            whole = Training(folder / start, prepare_set(folder), STEPS_PER_TRIAL * trials, settings)
-            shutil.rmtree(whole.folder, ignore_errors=True)
-            return whole, finish(whole)
-
+        whole = cache(partial(unstopped, folder, trials))
         for start, pattern in product(args.worker_start or WORKER_STARTS, args.pattern or PATTERNS):
             facts = {"benchmark": "signal_soak", "pattern": pattern, "worker_start": start}
             record = records.measure(
                 {**facts, "trials_wanted": trials, "seed": args.seed},
-                lambda: measure(pattern, trials, *unstopped(start), args.seed),  # noqa: B023
+                lambda: measure(pattern, trials, *whole(start, PATTERNS[pattern].work), args.seed),  # noqa: B023
             )
             complaints += [f"{pattern}, {start}: {complaint}" for complaint in broken(record, trials)]
     print_table(records.of("signal_soak"))

@@ -34,7 +34,8 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0:00"), (59.6, "1:00"), (450, "7:30"), (4050, "1:07:30"), (360_000, "100:00:00")]
+    ("seconds", "words"),
+    [(0.4, "0:00"), (59.6, "1:00"), (450, "7:30"), (4050, "1:07:30"), (172_799, "47:59:59"), (360_000, "4.2 days")],
 )  # fmt: skip
 def test_durations_are_written_one_way(seconds: float, words: str) -> None:
     assert duration(seconds) == words

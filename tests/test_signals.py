@@ -5,17 +5,22 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from wavenet_pl.signals import EXIT_CODES
+from wavenet_pl.errors import ExitCode
+from wavenet_pl.signals import EXIT_CODES, StopFlag
 
 pytestmark = pytest.mark.cold("signals in the first moments of a process")
 
 
-def end_of(*lines: str) -> int:
+def end_of(*lines: str, exits: bool = False) -> int:
     """How a process that runs these lines ends: its exit code, or the signal that killed it, negative."""
-    begin = ("import os, signal", "from wavenet_pl.signals import *", "flag = StopFlag()", "flag.install()")
+    begin = (
+        "import os, signal, time", "from wavenet_pl.signals import *", f"flag = StopFlag(exits={exits})",
+        "flag.install()",
+    )  # fmt: skip
     return subprocess.run([sys.executable, "-c", "\n".join([*begin, *lines])], timeout=60).returncode
 
 
@@ -26,6 +31,41 @@ def test_the_first_signal_sets_the_flag(number):
 
 def test_a_second_sigterm_ends_the_process():
     assert end_of(*2 * ["os.kill(os.getpid(), signal.SIGTERM)"]) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(("exits", "code"), [(True, 130), (False, 7)])
+def test_a_second_ctrl_c_ends_a_command_and_interrupts_a_notebook(exits, code):
+    strike = "    os.kill(os.getpid(), signal.SIGINT)"
+    lines = (
+        "try:",
+        strike,
+        strike,
+        "    time.sleep(9)",
+        "except KeyboardInterrupt:",
+        "    raise SystemExit(7)",
+    )
+    assert end_of(*lines, exits=exits) == code
+
+
+def test_the_flag_is_set_by_the_clock_too():
+    flag = StopFlag()
+    flag.stop_at = time.monotonic() + 3600
+    assert not flag
+    flag.stop_at = time.monotonic()
+    assert flag.code == ExitCode.SAVED
+
+
+def test_the_longest_wait_is_that_between_two_looks():
+    flag = StopFlag()
+    assert not flag and flag.longest_wait == 0, "before it is measured"
+    flag.measure_waits()
+    for seconds in (0.0, 0.05, 0.0):
+        time.sleep(seconds)
+        assert not flag
+    assert flag.longest_wait >= 0.05
+    longest = flag.longest_wait
+    flag.measure_waits()
+    assert not flag and flag.longest_wait == longest
 
 
 def test_a_second_sigusr1_asks_for_nothing_new():
@@ -41,7 +81,6 @@ def test_a_decided_exit_code_stays(number):
 
 
 WAITING = (
-    "import time",
     "from concurrent.futures import ThreadPoolExecutor",
     "from wavenet_pl import signals",
     "pool = ThreadPoolExecutor(1)",

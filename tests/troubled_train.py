@@ -3,8 +3,8 @@
 python -m tests.troubled_train TROUBLE RANK STEPS ARGUMENT ...
 
 TROUBLE is nan (its loss is no number), nan-weight (a weight is none), stop (it is told to, after a step) or a phase in
-which it falls asleep: data, forward, save, clips. stop-clips is stop while clips are made. STEPS are numbers of done
-steps, with commas between.
+which it falls asleep: data, forward, save, clips. stop-clips is stop while clips are made, stop-validation within a
+validation. STEPS are numbers of done steps, with commas between.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ here: list[WaveNetModule] = []
 def meets_trouble() -> bool:
     """Whether this rank is the one, and this step one of those."""
     trainer = here[0].trainer
-    return trainer.global_rank == RANK and trainer.global_step in STEPS and trainer.training
+    stage = trainer.validating if TROUBLE == "stop-validation" else trainer.training
+    return trainer.global_rank == RANK and trainer.global_step in STEPS and stage
 
 
 def asleep_before(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,11 +62,11 @@ def told_before(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def main() -> int:
-    nats, start = Model.nats, WaveNetModule.on_train_start
+    nats, configure = Model.nats, WaveNetModule.configure_optimizers
 
-    def remember(self: WaveNetModule) -> None:
+    def remember(self: WaveNetModule) -> Any:
         here.append(self)
-        start(self)
+        return configure(self)
 
     def troubled_nats(self: Model, batch: dict[str, Any]) -> Any:
         total, count = nats(self, batch)
@@ -85,7 +86,7 @@ def main() -> int:
 
     if TROUBLE == "stop":
         Preemption.on_train_batch_end = told_before(Preemption.on_train_batch_end)  # type: ignore[method-assign]
-    WaveNetModule.on_train_start, Model.nats = remember, troubled_nats  # type: ignore[method-assign]
+    WaveNetModule.configure_optimizers, Model.nats = remember, troubled_nats  # type: ignore[method-assign]
     iterate = CropLoader.__iter__
     if TROUBLE == "data":
         CropLoader.__iter__ = troubled_iter  # type: ignore[method-assign]
@@ -93,6 +94,8 @@ def main() -> int:
         AtomicCheckpointIO.save_checkpoint = asleep_before(AtomicCheckpointIO.save_checkpoint)  # type: ignore[method-assign]
     if TROUBLE == "clips":
         samples.make_clips = asleep_before(samples.make_clips)
+    if TROUBLE == "stop-validation":
+        WaveNetModule.validation_step = told_before(WaveNetModule.validation_step)  # type: ignore[method-assign]
     if TROUBLE == "stop-clips":
         samples.make_clips = told_before(samples.make_clips)
     return cli.main(["train", *sys.argv[4:]])

@@ -9,10 +9,13 @@ from types import TracebackType
 from typing import Any, TextIO
 
 _REFRESH = 0.25  # seconds between two pictures of a bar
+_DAY = 86400.0
 
 
 def duration(seconds: float) -> str:
-    """``1:07:30`` for 4050 seconds, ``7:30`` where there are no hours."""
+    """``1:07:30`` for 4050 seconds, ``7:30`` where there are no hours; ``2.5 days`` from two days on."""
+    if seconds >= 2 * _DAY:
+        return f"{seconds / _DAY:,.1f} days"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

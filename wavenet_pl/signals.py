@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import FrameType
@@ -17,6 +19,9 @@ EXIT_CODES = {
     signal.SIGTERM: ExitCode.TERMINATED,
     signal.SIGINT: ExitCode.INTERRUPTED,
 }
+
+
+_STDERR, _SHOW_CURSOR = 2, "\x1b[?25h"
 
 
 class StopRun(Exception):
@@ -33,16 +38,43 @@ class StopRun(Exception):
 
 
 class StopFlag:
-    """Set by the first signal. A second SIGTERM or SIGINT does what it would have done without us.
+    """Set by the first signal, or by the clock. A second Ctrl-C ends the process; so does a second SIGTERM.
 
-    SIGUSR1 never does: it may come from a scheduler and again from a user, and asks for nothing but what is under way.
+    A second SIGUSR1 does not: it may come from a scheduler and again from a user, and asks for nothing but what is
+    under way.
+
+    Args:
+        exits: whether a second Ctrl-C exits. It raises KeyboardInterrupt otherwise, for those who have more in their
+            process than a command.
     """
 
-    def __init__(self) -> None:
-        self.code = 0
+    def __init__(self, *, exits: bool = False) -> None:
+        self._exits, self._signal = exits, 0
+        self.stop_at: float | None = None
+        """On `time.monotonic`'s clock, when the run is to stop by itself."""
+        self.speaks = False
+        """Whether a signal is answered with a line on stderr; one rank does, where there are several."""
+        self.longest_wait = 0.0
+        """Seconds, at most, between two looks at the flag since `measure_waits`: for so long a signal may wait."""
+        self._looked: float | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code of what asks to stop; 0 for nothing. To be looked at wherever the run can stop."""
+        now = time.monotonic()
+        if self._looked is not None:
+            self.longest_wait, self._looked = max(self.longest_wait, now - self._looked), now
+        if not self._signal and self.stop_at is not None and now >= self.stop_at:
+            return ExitCode.SAVED
+        return self._signal
 
     def __bool__(self) -> bool:
         return self.code != 0
+
+    def measure_waits(self) -> None:
+        """From now on, as long as nothing did so before."""
+        if self._looked is None:
+            self._looked = time.monotonic()
 
     def install(self) -> None:
         """Answer SIGINT, SIGTERM and SIGUSR1 from now on, those that `hold` kept included.
@@ -56,9 +88,26 @@ class StopFlag:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, EXIT_CODES)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.code = EXIT_CODES[signal.Signals(number)]
-        if number != signal.SIGUSR1:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        again = self._signal == EXIT_CODES[signal.Signals(number)]
+        self._signal = EXIT_CODES[signal.Signals(number)]
+        if number == signal.SIGTERM:
+            signal.signal(number, signal.SIG_DFL)
+        if number == signal.SIGINT:
+            signal.signal(number, self._leave if self._exits else signal.default_int_handler)
+            self._say("stopping after this step, and saving; Ctrl-C again stops without saving")
+        elif not again:
+            self._say(f"{signal.Signals(number).name}: stopping after this step, and saving")
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        """Ends the process at once, wherever it is. A terminal gets back the cursor that a bar had hidden."""
+        shown = _SHOW_CURSOR if os.isatty(_STDERR) else ""
+        self._say(f"{shown}stopped without saving; the same command goes on from the newest checkpoint")
+        os._exit(ExitCode.INTERRUPTED)
+
+    def _say(self, line: str) -> None:
+        """Past Python's buffers, in whose lock the signal may have come."""
+        if self.speaks:
+            os.write(_STDERR, f"\n{line}\n".encode())
 
 
 def completed(futures: Iterable[Future[T]], poll_seconds: float = 0.2) -> Iterator[set[Future[T]]]:

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot
 from wavenet_pl.cluster.preflight import read_memory
 from wavenet_pl.runs.folder import RunFolder
-from wavenet_pl.tracking.rows import SAVE_SECONDS
+from wavenet_pl.tracking.rows import SAVE_SECONDS, STOP_SECONDS
 
 MISTAKES = {
     "no nodes": (["--nodes", "0"], "--nodes"),
@@ -91,7 +91,7 @@ def test_a_key_never_gets_into_a_script(
     assert re.search("^fail +wandb.project", said, re.MULTILINE)
 
 
-def test_a_lead_shorter_than_the_save_that_was_measured(
+def test_a_lead_shorter_than_the_wait_and_the_save_that_were_measured(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert slurm(*TRAIN, "--dry-run") == 0
@@ -99,9 +99,14 @@ def test_a_lead_shorter_than_the_save_that_was_measured(
     assert name
     run = RunFolder(here / "runs" / name.group())
     run.path.mkdir(parents=True)
-    run.metrics.write_text(json.dumps({"step": 2, "time": 0.0, SAVE_SECONDS: 90.0}) + "\n")
+    rows = [{"step": 2, SAVE_SECONDS: 90.0}, {"step": 3, STOP_SECONDS: 15.5}, {"step": 9, STOP_SECONDS: 4.0}]
+    run.metrics.write_text("".join(json.dumps({"time": 0.0, **row}) + "\n" for row in rows))
     said = refusal(capsys, *TRAIN)
-    assert re.search(r"^fail +--signal-lead .*90\.0 s to save; set --signal-lead 181", said, re.MULTILINE)
+    assert re.search(
+        r"^fail +--signal-lead .* up to 15\.5 s until it can stop and 90\.0 s to save; set --signal-lead 196",
+        said,
+        re.MULTILINE,
+    )
     assert slurm(*TRAIN, "--signal-lead", "200", "--time", "1:00:00", "--dry-run") == 0
 
 

@@ -212,7 +212,9 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
     "cosine": (
         "optim:\n  lr: 1\n  schedule: cosine",
         3,
-        ["optim.decay_steps is null, expected the step at which"],
+        [
+            "optim.decay_steps is null, expected the step at which the cosine ends, or null with trainer.max_steps"
+        ],
     ),
     "short-decay": (
         "optim: {schedule: cosine, decay_steps: 100}",

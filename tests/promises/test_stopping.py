@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import kill_soak, signal_soak
-from benchmarks.moments import Timetable, finish
+from benchmarks.moments import Timetable
 from benchmarks.trials import Training, prepare_set
 from tests.data.test_datamodule import data_of, loader_of, read_from, rows
 from tests.processes import losses, start, the_run, train, wait_for_step, weights
@@ -188,33 +190,38 @@ def test_a_rank_that_sleeps_ends_the_run_on_all_ranks(shards, tmp_path, phase, t
     ("devices", "trouble", "rank"),
     [
         pytest.param(1, "stop", 0, marks=pytest.mark.soak),
-        (2, "stop", 1),
-        (1, "stop-clips", 0),
+        pytest.param(2, "stop", 1, marks=pytest.mark.soak),
+        pytest.param(1, "stop-clips", 0, marks=pytest.mark.soak),
         pytest.param(2, "stop-clips", 1, marks=pytest.mark.soak),
+        (1, "stop-validation", 0),
+        pytest.param(2, "stop-validation", 1, marks=pytest.mark.soak),
     ],
 )
 def test_what_a_stopped_step_owes_is_made_up_for(shards, tmp_path, devices, trouble, rank):
-    """Stopped where a validation and clips were due: both are there after it went on, once, and before later ones."""
+    """Stopped where a validation and clips were due, and once more at the end: both are there after it went on, once,
+    and before later ones.
+    """
     (tmp_path / "parts").mkdir(), (tmp_path / "whole").mkdir()
     settings = (
         f"trainer.devices={devices}", "trainer.val_check_interval=4", "trainer.check_val_every_n_epoch=null",
         "samples.every_n_steps=4", "samples.count=2", "samples.seconds=0.05", "samples.prompt_seconds=0.02",
-        "train.checkpoint_every_n_steps=100", "optim.ema_decay=0.9",
+        "train.checkpoint_every_n_steps=100", "optim.ema_decay=0.9", "trainer.max_steps=12",
     )  # fmt: skip
-    train(
-        shards, tmp_path / "parts", *settings, "trainer.max_steps=20", trouble=(trouble, rank, "8"), code=85
-    )
-    rows = read_metrics(the_run(tmp_path / "parts").metrics)
-    assert [row["step"] for row in rows if "val/bits" in row] == [4]
-    assert rows[-1]["step"] == 8
+    for step in (8, 12):
+        train(shards, tmp_path / "parts", *settings, trouble=(trouble, rank, str(step)), code=85)
+        rows = read_metrics(the_run(tmp_path / "parts").metrics)
+        assert [row["step"] for row in rows if "val/bits" in row] == list(range(4, step, 4))
+        assert rows[-1]["step"] == step
     for folder in ("parts", "whole"):
-        train(shards, tmp_path / folder, *settings, "trainer.max_steps=12")
+        train(shards, tmp_path / folder, *settings)
     told = [
         [(row["step"], row["val/bits"]) for row in read_metrics(the_run(folder).metrics) if "val/bits" in row]
         for folder in (tmp_path / "parts", tmp_path / "whole")
     ]
     assert told[0] == told[1] and [step for step, _ in told[0]] == [4, 8, 12]
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    one, other = (weights(tmp_path / folder) for folder in ("parts", "whole"))
+    assert one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
     for name in ("step-000000004", "step-000000008", "step-000000012"):
         one, other = (the_run(tmp_path / folder).clips / name for folder in ("parts", "whole"))
         assert (one / "00-free-running.wav").read_bytes() == (other / "00-free-running.wav").read_bytes()
@@ -262,6 +269,25 @@ def test_a_second_signal_forces(shards, tmp_path):
 
 
 @pytest.mark.slow
+def test_ctrl_c_is_answered_at_once_and_the_second_ends_it(shards, tmp_path):
+    process = start(
+        shards, tmp_path, "trainer.max_steps=50", "train.hang_after=null", trouble=("forward", 0, "6")
+    )
+    wait_for_step(tmp_path, 6, process)
+    process.send_signal(signal.SIGINT)
+    answer = "stopping after this step, and saving; Ctrl-C again stops without saving"
+    assert any(answer in line for line in iter(process.stderr.readline, "")), "while it sleeps"
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert rest.split("\n") == [
+        "",
+        "stopped without saving; the same command goes on from the newest checkpoint",
+        "",
+    ]
+
+
+@pytest.mark.slow
 def test_a_signal_before_the_handlers_is_kept(tmp_path):
     """Between the first line of `main` and the handlers a signal waits; without that it would kill the process."""
     program = (
@@ -301,10 +327,8 @@ def test_kills_at_random_moments_lose_nothing(struck_set, tmp_path, layout, kill
 
 
 @pytest.fixture(scope="module")
-def unstopped(struck_set, tmp_path_factory) -> tuple[Training, Timetable]:
-    settings = (*signal_soak.SETTINGS, "data.worker_start=forkserver")
-    whole = Training(tmp_path_factory.mktemp("signals") / "whole", struck_set, 30, settings)
-    return whole, finish(whole)
+def unstopped(tmp_path_factory) -> Callable[[signal_soak.Work], tuple[Training, Timetable]]:
+    return cache(partial(signal_soak.unstopped, tmp_path_factory.mktemp("signals"), 3, "forkserver"))
 
 
 @pytest.mark.soak
@@ -312,7 +336,7 @@ def unstopped(struck_set, tmp_path_factory) -> tuple[Training, Timetable]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("pattern", signal_soak.PATTERNS)
 def test_signals_at_random_moments_save_and_the_run_goes_on(unstopped, pattern):
-    record = signal_soak.measure(pattern, 2, *unstopped)
+    record = signal_soak.measure(pattern, 2, *unstopped(signal_soak.PATTERNS[pattern].work))
     assert signal_soak.broken(record, 2) == [], record
 
 
@@ -321,7 +345,8 @@ def test_signals_at_random_moments_save_and_the_run_goes_on(unstopped, pattern):
 @pytest.mark.timeout(900)
 def test_a_signal_does_not_reach_spawned_workers(unstopped):
     """Compared with the run of others: how workers are started changes no number."""
-    whole, timetable = unstopped
+    pattern = "usr1-all"
+    whole, timetable = unstopped(signal_soak.PATTERNS[pattern].work)
     spawning = replace(whole, settings=(*signal_soak.SETTINGS, "data.worker_start=spawn"))
-    record = signal_soak.measure("usr1-all", 1, spawning, timetable)
+    record = signal_soak.measure(pattern, 1, spawning, timetable)
     assert signal_soak.broken(record, 1) == [], record

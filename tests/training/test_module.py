@@ -24,11 +24,14 @@ from wavenet_pl.training.module import MODULES, build_module, checkpoint_of, mod
         (("optim.schedule=cosine", "optim.decay_steps=105"), 55, 0.5),
         (("optim.schedule=cosine", "optim.decay_steps=105"), 105, 0.0),
         (("optim.schedule=cosine", "optim.decay_steps=105", "optim.final_lr_fraction=0.1"), 900, 0.1),
+        (("optim.schedule=cosine", "trainer.max_steps=105"), 55, 0.5),
+        (("optim.schedule=cosine", "trainer.max_steps=5"), 4, 1.0),
+        (("optim.schedule=cosine", "trainer.max_steps=5"), 5, 1.0),
         (("optim.schedule=inverse_sqrt",), 19, 0.5),
     ],
 )
 def test_learning_rate_follows_the_formula(settings: tuple[str, ...], step: int, expected: float) -> None:
-    assert small_config("x", *settings).optim.lr_factor(step) == pytest.approx(expected)
+    assert small_config("x", *settings).lr_factor(step) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", MODULES)

@@ -33,8 +33,8 @@ from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.split import Split
 from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.training.callbacks.ranks import is_rank_zero
-from wavenet_pl.training.fit import Extras, Task
 from wavenet_pl.training.module import module_of
+from wavenet_pl.training.task import Extras, Task
 from wavenet_pl.training.wandb_logger import RunTracker
 
 PATIENCE, RISE = 4, 0.003

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.versions import Finding
 from wavenet_pl.shards.index import Index, shard_storage
-from wavenet_pl.tracking.rows import SAVE_SECONDS, logged_numbers
+from wavenet_pl.tracking.rows import SAVE_SECONDS, STOP_SECONDS, logged_numbers
 
 _EARLY = 60
 """Seconds by which SLURM may signal too early or too late."""
@@ -112,7 +111,7 @@ def data(path: str, index: Index | None) -> Iterator[Finding]:
 
 
 def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
-    """The signal's lead against the longest save and step that this run was seen to take."""
+    """The signal's lead against the longest save of this run, and the longest time for which a signal had to wait."""
     run = training.run
     try:
         saves = list(logged_numbers(run.metrics, SAVE_SECONDS).values()) if run else []
@@ -124,20 +123,17 @@ def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
             state = f"{options.signal_lead} s, and no save was measured yet"
             yield Finding("warn", "--signal-lead", state, f"set at least {_LEAST_LEAD}")
         return
-    needed = 2 * max(saves) + _step_seconds(training)
-    state = f"{options.signal_lead} s, and {run.name if run else ''} takes up to {max(saves):.1f} s to save"
+    waits = logged_numbers(run.metrics, STOP_SECONDS).values() if run else ()
+    wait = max(waits, default=0.0)
+    needed = wait + 2 * max(saves)
+    state = (
+        f"{options.signal_lead} s, and {run.name if run else ''} takes up to {wait:.1f} s until it can stop and "
+        f"{max(saves):.1f} s to save"
+    )
     if options.signal_lead < needed:
         yield Finding("fail", "--signal-lead", state, f"set --signal-lead {int(needed) + 1} or more")
     else:
         yield Finding("ok", "--signal-lead", state)
-
-
-def _step_seconds(training: Training) -> float:
-    """Between two steps, as the newest run's rows say; 0 where there are none."""
-    assert training.run is not None
-    rates = list(logged_numbers(training.run.metrics, "perf/samples_per_second").values())
-    samples = training.config.data.batch_size * training.config.data.crop_samples
-    return samples / statistics.median(rates) if rates and statistics.median(rates) > 0 else 0.0
 
 
 def _has_wandb_key() -> bool:

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Adapt, or merge; returns the exit code."""
-    began, flag = time.monotonic(), StopFlag()
+    began, flag = time.monotonic(), StopFlag(exits=True)
     flag.install()
     if args.merge is not None:
         from wavenet_pl.adaptation.merge import merge

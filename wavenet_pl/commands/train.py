@@ -9,6 +9,7 @@ from wavenet_pl.config.tree import Config, check_limits, load_config, split_argu
 from wavenet_pl.errors import ExitCode
 from wavenet_pl.shards.index import Index, load_index
 from wavenet_pl.signals import StopFlag
+from wavenet_pl.training.launch import check_launch, launch_variables
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train until a limit, a signal or Ctrl-C; returns the exit code."""
     began = time.monotonic()
-    flag = StopFlag()
+    flag = StopFlag(exits=True)
     flag.install()  # before anything takes time: a signal must find its handler
     files, overrides = split_arguments(args.settings)
     config = load_config(files, overrides)
     check_limits(config)
+    check_launch(config.trainer, launch_variables())
     index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
     from wavenet_pl.training.quiet import quieten
     from wavenet_pl.training.trainer_options import check_trainer
@@ -49,10 +51,11 @@ def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFla
     from wavenet_pl.training import briefing
     from wavenet_pl.training.fit import fit
     from wavenet_pl.training.train import build_task
+    from wavenet_pl.training.trainer_options import build_trainer
 
     task = build_task(config, index, args.runs)
     if args.dry_run:
         resume = None if args.fresh else newest_valid(task.run)[0]
-        briefing.describe(task.run, config, task.data, task.module.model, resume, task.beginning)
+        briefing.describe(task, build_trainer(config, logger=False, enable_checkpointing=False), resume)
         return ExitCode.DONE
     return fit(task, flag, began, fresh=args.fresh)

@@ -70,7 +70,7 @@ class OptimConfig:
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"
     """Learning rate after the warm-up: lr, half a cosine down, or lr * sqrt(warmup_steps / step)."""
     decay_steps: int | None = None
-    """Step at which the cosine has come down, counted from the start of the run."""
+    """Step at which the cosine has come down, counted from the start of the run; null for trainer.max_steps."""
     final_lr_fraction: float = 0.0
     """Share of lr that is left at the cosine's end."""
     ema_decay: float = 0.0
@@ -84,11 +84,11 @@ class OptimConfig:
         check(self, "ema_decay", 0 <= self.ema_decay < 1, "a number from 0 to less than 1")
         check(self, "final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "a share from 0 to 1")
         if self.schedule == "cosine":
+            end, warmup = self.decay_steps, self.warmup_steps
             expected = (
-                f"the step at which the cosine ends, more than warmup_steps, which is {self.warmup_steps}"
+                f"null, or the step at which the cosine ends, more than warmup_steps, which is {warmup}"
             )
-            end = self.decay_steps or 0
-            check(self, "decay_steps", end > self.warmup_steps, expected, "schedule", "warmup_steps")
+            check(self, "decay_steps", end is None or end > warmup, expected, "schedule", "warmup_steps")
             return
         unused = f"as only schedule cosine uses it, and schedule is {self.schedule}; remove it"
         check(self, "decay_steps", self.decay_steps is None, f"null, {unused}", "schedule")
@@ -97,15 +97,15 @@ class OptimConfig:
             expected = "1 or more: schedule inverse_sqrt falls from the end of the warm-up on"
             check(self, "warmup_steps", self.warmup_steps >= 1, expected, "schedule")
 
-    def lr_factor(self, step: int) -> float:
-        """Share of lr at a step, counted from 0."""
+    def lr_factor(self, step: int, end: int | None) -> float:
+        """`Config.lr_factor`, where a cosine comes down at this end."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         if self.schedule == "inverse_sqrt":
             return math.sqrt(self.warmup_steps / (step + 1))
         if self.schedule == "cosine":
-            assert self.decay_steps is not None
-            progress = min(1.0, (step - self.warmup_steps) / (self.decay_steps - self.warmup_steps))
+            assert end is not None
+            progress = min(1.0, (step - self.warmup_steps) / max(1, end - self.warmup_steps))
             left = (1 + math.cos(math.pi * progress)) / 2
             return self.final_lr_fraction + (1 - self.final_lr_fraction) * left
         return 1.0

@@ -72,6 +72,24 @@ class Config:
             "model.head.kind",
         )
         check_owned(self.trainer)
+        check(
+            self,
+            "optim.decay_steps",
+            self.optim.schedule != "cosine" or self.decay_end is not None,
+            "the step at which the cosine ends, or null with trainer.max_steps, which is that step then",
+            "trainer.max_steps",
+            "optim.schedule",
+        )
+
+    @property
+    def decay_end(self) -> int | None:
+        """The step at which a cosine has come down: optim.decay_steps, or the last one; None where there is no last."""
+        last = self.trainer.get("max_steps")
+        return self.optim.decay_steps or (last if isinstance(last, int) and last > 0 else None)
+
+    def lr_factor(self, step: int) -> float:
+        """Share of optim.lr at a step, counted from 0."""
+        return self.optim.lr_factor(step, self.decay_end)
 
 
 def load_config(

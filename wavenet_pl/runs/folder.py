@@ -157,20 +157,27 @@ class RunFolder:
         return aside
 
 
-def signature(config: Config, fingerprint: str) -> str:
-    """Six hex digits that are the same for the same experiment.
+def signed_settings(config: Config) -> dict[str, Any]:
+    """The settings that make an experiment, by section: seed, model, optim, crops, precision and clipping.
 
-    Seed, model, optim, precision, clipping and data count, the data by the index's fingerprint and not by path.
-    Devices, nodes, workers, limits, tracking and samples do not: a run may go on with others.
+    Devices, nodes, workers, limits, tracking and samples are none: a run may go on with others.
     """
     tree = to_plain(config, all_defaults=False)
-    signed = {
+    return {
         "seed": tree["seed"],
         "model": tree["model"],
         "optim": tree["optim"],
-        "data": {"fingerprint": fingerprint, **{name: tree["data"][name] for name in _SIGNED_DATA}},
+        "data": {name: tree["data"][name] for name in _SIGNED_DATA},
         "trainer": {name: str(tree["trainer"][name]) for name in _SIGNED_TRAINER if name in tree["trainer"]},
     }
+
+
+def signature(config: Config, fingerprint: str) -> str:
+    """Six hex digits that are the same for the same experiment: the settings that make it, and the data, by the index's
+    fingerprint and not by path.
+    """
+    signed = signed_settings(config)
+    signed["data"]["fingerprint"] = fingerprint
     return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()[:6]
 
 

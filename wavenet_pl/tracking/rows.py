@@ -15,6 +15,8 @@ from wavenet_pl.files.line_file import whole_lines
 
 SAVE_SECONDS = "perf/save_seconds"
 """How long a checkpoint took, by which the time that a job needs for its last one is known."""
+STOP_SECONDS = "perf/stop_seconds"
+"""How long a request to stop would have had to wait, at most so far: for a step, a part of a validation or of clips."""
 _NOT_FINITE = "not_finite"
 
 

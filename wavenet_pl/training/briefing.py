@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
 import lightning.pytorch as L
 
-from wavenet_pl.config.tree import Config
+from wavenet_pl.config.tree import Config, load_config
 from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.baselines import (
     Baselines,
     baselines_of,
@@ -16,39 +18,106 @@ from wavenet_pl.evaluation.baselines import (
     save_baselines,
 )
 from wavenet_pl.model import Model
-from wavenet_pl.runs.beginning import Beginning
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.examples import command_to_try
-from wavenet_pl.runs.folder import RunFolder, list_checkpoints
+from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.runs.neighbours import describe_nearest
 from wavenet_pl.signals import StopRun
 from wavenet_pl.training.memory import step_gib
 from wavenet_pl.training.module import WaveNetModule
+from wavenet_pl.training.task import Task
+from wavenet_pl.training.trainer_options import threads_of
+
+_log = logging.getLogger(__name__)
 
 
-def describe(
-    run: RunFolder,
-    config: Config,
-    data: AudioDataModule,
-    model: Model,
-    resume: Path | None,
-    beginning: Beginning | None = None,
-) -> None:
-    """What is about to be trained, on stderr, a line each."""
+def describe(task: Task, trainer: L.Trainer, resume: Path | None) -> None:
+    """What is about to be trained, how, and for how long, on stderr, a line each. To be called before the run folder is
+    written to: what lies there tells how the run was planned.
+
+    Args:
+        task: what is trained.
+        trainer: what trains it.
+        resume: the checkpoint that it goes on from; None for the start.
+    """
+    run, config, data, model = task.run, task.config, task.data, task.module.model
     receptive_field = config.model.network.receptive_field
-    plan, precision = data.plan("train", 0), str(config.trainer.get("precision", "32-true"))
-    hours = {split: data.index.seconds(split) / 3600 for split in data.splits}
-    lines = {
-        "run": f"{run.path}, {'from the start' if resume is None else f'going on from {resume.name}'}",
+    precision = str(config.trainer.get("precision", "32-true"))
+    lines = {"run": f"{run.path}, {'from the start' if resume is None else f'going on from {resume.name}'}"}
+    if resume is None and (nearest := describe_nearest(run, config)) is not None:
+        lines["beside it"] = nearest
+    lines |= {
         "model": f"{config.model.kind}, {model.num_parameters:,} parameters, receptive field {receptive_field} samples "
         f"({1000 * receptive_field / data.sample_rate:.0f} ms)",
-        "data": ", ".join(f"{split} {value:.2f} h" for split, value in hours.items())
-        + f" at {data.sample_rate} Hz, {plan.num_slots} crops in {plan.num_batches} steps per epoch",
+        "data": ", ".join(f"{split} {_length(data.index.seconds(split))}" for split in data.splits)
+        + f" at {data.sample_rate} Hz",
+        "machine": f"{_processes(config, trainer)}, precision {trainer.precision}",
+        "steps": _steps(config, data),
+        "rate": _rate(config) + ("" if resume is None else _replanned(run, config, checkpoint_step(resume))),
         "memory": f"about {1024 * step_gib(model, 1, precision):.0f} MiB for each crop that is trained on at a time",
     }
-    if beginning is not None:
-        lines["begun with"] = str(beginning)
+    if task.beginning is not None:
+        lines["begun with"] = str(task.beginning)
     for name, text in lines.items():
         print(f"{name:>10}  {text}", file=sys.stderr)
+    _warn_no_rate(config)
+
+
+def _length(seconds: float) -> str:
+    """Hours, or minutes where there are few."""
+    return f"{seconds / 3600:.1f} h" if seconds >= 2 * 3600 else f"{seconds / 60:.1f} min"
+
+
+def _processes(config: Config, trainer: L.Trainer) -> str:
+    device, number = trainer.strategy.root_device.type, trainer.world_size
+    threads = f", {threads_of(config, trainer)} thread(s) each" if device == "cpu" else ""
+    nodes = f" on {trainer.num_nodes} nodes" if trainer.num_nodes > 1 else ""
+    return f"{device}, {number} process(es){nodes}{threads}"
+
+
+def _steps(config: Config, data: AudioDataModule) -> str:
+    plan, crops = data.plan("train", 0), config.data.crop_samples
+    limit = config.trainer.get("max_steps")
+    number = "" if not limit or limit < 0 else f"{limit:,} of them, {limit / plan.num_batches:.1f} epochs; "
+    each = f"{config.data.batch_size} crops of {crops:,} samples ({1000 * crops / data.sample_rate:.0f} ms) in each"
+    audio = _length(plan.num_slots * crops / data.sample_rate)
+    return f"{number}{each}, {plan.num_batches:,} an epoch, with {audio} of audio"
+
+
+def _rate(config: Config) -> str:
+    optim, end = config.optim, config.decay_end
+    warm = f"{optim.lr:g} after {optim.warmup_steps:,} steps"
+    if optim.schedule == "cosine":
+        return f"{warm}, then on a cosine down to {optim.lr * optim.final_lr_fraction:g} at step {end:,}"
+    return f"{warm}, then with 1 / sqrt(step)" if optim.schedule == "inverse_sqrt" else warm
+
+
+def _replanned(run: RunFolder, config: Config, step: int) -> str:
+    """What another end of the cosine means for a run that goes on at a step."""
+    try:
+        before = load_config([run.config])
+    except UserError:
+        return ""
+    if config.optim.schedule != "cosine" or before.decay_end == config.decay_end:
+        return ""
+    old, new = (each.optim.lr * each.lr_factor(step) for each in (before, config))
+    end = before.decay_end or 0
+    return f". It was to come down at step {end:,}, so at step {step:,} it goes from {old:.3g} to {new:.3g}"
+
+
+def _warn_no_rate(config: Config) -> None:
+    """Of steps in which nothing is learned any more."""
+    optim, limit, end = config.optim, config.trainer.get("max_steps") or -1, config.decay_end
+    if (
+        optim.schedule == "cosine"
+        and not optim.final_lr_fraction
+        and end is not None
+        and not 0 <= limit <= end
+    ):
+        _log.warning(
+            f"from step {end:,} on the learning rate is 0, and nothing is learned; leave optim.decay_steps out, which "
+            "is trainer.max_steps then, or set optim.final_lr_fraction"
+        )
 
 
 def measured_baselines(run: RunFolder, data: AudioDataModule, model: Model) -> Baselines:

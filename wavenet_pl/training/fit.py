@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from wavenet_pl.config.tree import Config, to_plain
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.signals import StopFlag, StopRun, ignore_signals
-from wavenet_pl.training.trainer_options import build_trainer
+from wavenet_pl.training.task import Extras, Task
+from wavenet_pl.training.trainer_options import build_trainer, threads_of
 
 if TYPE_CHECKING:
     import lightning.pytorch as L
-    from lightning.pytorch.loggers import Logger
 
-    from wavenet_pl.data.datamodule import AudioDataModule
-    from wavenet_pl.runs.beginning import Beginning
-    from wavenet_pl.training.module import WaveNetModule
     from wavenet_pl.training.wandb_logger import RunTracker
-
-
-@dataclass(kw_only=True)
-class Extras:
-    """What one kind of training has beside what all have."""
-
-    callbacks: Sequence[L.Callback] = ()
-    """Act after a step and after a validation before that is saved."""
-    loggers: Sequence[Logger] = ()
-    """Get every row, beside the run folder and W&B."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """For the tracker, beside the config."""
-    warn_unused_condition: bool = True
-    """Whether a condition that makes no sure difference is warned of at every validation."""
-    at_end: Callable[[RunTracker | None], None] | None = None
-    """Called on rank 0 at the training's end, while the tracker still takes something; says itself what came out."""
-
-
-@dataclass
-class Task:
-    """One training: of what, on what, and where."""
-
-    config: Config
-    run: RunFolder
-    data: AudioDataModule
-    module: WaveNetModule
-    extras: Extras = field(default_factory=Extras)
-    beginning: Beginning | None = None
-    """What it began with; None for weights of its own."""
-
-    def __post_init__(self) -> None:
-        self.module.model.network.recompute = self.config.train.recompute
 
 
 def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int:
@@ -76,10 +38,11 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     from wavenet_pl.training.memory import keep_freed_memory
 
     config, run, module = task.config, task.run, task.module
-    stop_at = None if config.train.stop_after is None else began + config.train.stop_after
-    trainer = _build_trainer(run, config, flag, stop_at, task.extras)
+    flag.stop_at = None if config.train.stop_after is None else began + config.train.stop_after
+    trainer = _build_trainer(run, config, flag, task.extras)
+    flag.speaks = trainer.is_global_zero
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
-    torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
+    torch.set_num_threads(threads_of(config, trainer))
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     if config.train.compile:
@@ -130,27 +93,27 @@ def _take_folder(run: RunFolder, fresh: bool) -> list[BinaryIO]:
     return held
 
 
-def _build_trainer(
-    run: RunFolder, config: Config, flag: StopFlag, stop_at: float | None, extras: Extras
-) -> L.Trainer:
+def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, extras: Extras) -> L.Trainer:
     """A Trainer with the config's own options and what is ours."""
     from wavenet_pl.training.callbacks.bad_numbers import BadNumbers
     from wavenet_pl.training.callbacks.bad_recordings import BadRecordings
     from wavenet_pl.training.callbacks.checkpoints import Checkpoints
     from wavenet_pl.training.callbacks.condition_use import ConditionUse
     from wavenet_pl.training.callbacks.ema import AveragedWeights
-    from wavenet_pl.training.callbacks.preemption import Preemption
+    from wavenet_pl.training.callbacks.preemption import Entrance, Preemption
     from wavenet_pl.training.callbacks.progress import RunProgress
     from wavenet_pl.training.callbacks.samples import SampleLogger
     from wavenet_pl.training.callbacks.steps import StepMetrics
     from wavenet_pl.training.callbacks.throughput import Throughput
+    from wavenet_pl.training.callbacks.time_left import TimeLeft
     from wavenet_pl.training.callbacks.watchdog import Watchdog
     from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 
     checkpoints = Checkpoints(run, config.train)
     average = AveragedWeights(config.optim.ema_decay) if config.optim.ema_decay else None
     # In this order they act after a step: its row is written and its average made before anything can stop and save.
-    callbacks: list[L.Callback] = [StepMetrics(), Throughput()] + ([average] if average else [])
+    callbacks: list[L.Callback] = [Entrance(flag), StepMetrics(), Throughput(), TimeLeft()]
+    callbacks += [average] if average else []
     if config.train.hang_after is not None:
         callbacks.append(Watchdog(config.train.hang_after, run.logs))
     callbacks += [
@@ -163,7 +126,7 @@ def _build_trainer(
     if config.samples.every_n_steps:
         weights = {"weights": average.averaged} if average else {}
         callbacks.append(SampleLogger(config.samples, run.clips, stopping=lambda: bool(flag), **weights))
-    callbacks.append(Preemption(flag, checkpoints, stop_at))
+    callbacks.append(Preemption(flag, checkpoints))
     if config.trainer.get("enable_progress_bar", True):
         callbacks.append(RunProgress())
     return build_trainer(
@@ -195,6 +158,7 @@ def _prepare_rank_zero(
     run, config, data, module = task.run, task.config, task.data, task.module
     facts = dict(task.extras.facts)
     if trainer.is_global_zero:
+        briefing.describe(task, trainer, resume)
         git = run.create(config)
         keep_examples(run, data.splits["val"], data.inputs)
         for path in (run.metrics, run.path / bad_numbers.NAME):
@@ -202,7 +166,6 @@ def _prepare_rank_zero(
         for reason in passed_over:
             print(f"passed over: {reason}", file=sys.stderr)
         warn_slow_precision(trainer.precision, trainer.strategy.root_device)
-        briefing.describe(run, config, data, module.model, resume, task.beginning)
         briefing.show_baselines(briefing.measured_baselines(run, data, module.model), module.model)
         if task.beginning is not None:
             facts |= {"base": task.beginning.path, "base_hash": task.beginning.hash}
@@ -223,6 +186,8 @@ def _prepare_rank_zero(
     if tracker is not None:
         tracker.catch_up()
         tracker.attach(trainer)
+        if task.beginning is not None:
+            tracker.use_model(task.beginning.hash)
     trainer.loggers = [metrics, *([] if tracker is None else [tracker]), *task.extras.loggers]
     return tracker
 

@@ -130,7 +130,7 @@ class WaveNetModule(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer and the learning rate of the config, step by step."""
         optimizer = build_optimizer(self.model, self.config.optim)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.config.optim.lr_factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.config.lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

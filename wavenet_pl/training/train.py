@@ -22,9 +22,10 @@ from wavenet_pl.runs.folder import run_folder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.index import Index, load_index
 from wavenet_pl.signals import EXIT_CODES, StopFlag, StopRun
-from wavenet_pl.training.fit import Extras, Task, fit
+from wavenet_pl.training.fit import fit
 from wavenet_pl.training.module import build_module
 from wavenet_pl.training.quiet import quieten
+from wavenet_pl.training.task import Extras, Task
 from wavenet_pl.training.trainer_options import check_trainer
 
 if TYPE_CHECKING:

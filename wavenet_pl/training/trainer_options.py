@@ -9,6 +9,8 @@ from wavenet_pl.config.mistakes import SettingError, spelled
 from wavenet_pl.config.trainer import OWNED
 from wavenet_pl.config.tree import Config
 from wavenet_pl.errors import UserError, did_you_mean
+from wavenet_pl.runs.machine import usable_cores
+from wavenet_pl.training.launch import check_launch, check_processes, launch_variables
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -30,13 +32,22 @@ def build_trainer(config: Config, **ours: Any) -> Trainer:
     """A lightning.Trainer with the options under `trainer`, and with ours where those say nothing.
 
     Raises:
-        UserError: a name or a value is wrong, with the file and line where it was given.
+        UserError: a name or a value is wrong, with the file and line where it was given; or the ranks that are asked
+            for were not started.
     """
     check_trainer(config)
+    check_launch(config.trainer, launch_variables())
     try:
-        return _build(config.trainer, **ours)
+        trainer = _build(config.trainer, **ours)
     except SettingError as error:
         raise UserError(error.located("", config.origins)) from error
+    check_processes(trainer.num_devices, trainer.num_nodes, launch_variables())
+    return trainer
+
+
+def threads_of(config: Config, trainer: Trainer) -> int:
+    """Threads of each process on a CPU: what train.threads says, or its share of the cores."""
+    return config.train.threads or max(1, usable_cores() // trainer.num_devices)
 
 
 def check_names(options: Mapping[str, Any]) -> None:

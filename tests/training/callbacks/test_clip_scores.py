@@ -14,7 +14,7 @@ from tests.shards.made import write_shard_set
 from tests.small import small_model
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.tracking.rows import read_metrics
-from wavenet_pl.training.callbacks.clip_scores import ClipScorer
+from wavenet_pl.training.callbacks.clip_scores import ClipScorer, Scores
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt
 
 
@@ -38,6 +38,12 @@ def test_a_clip_is_scored_beside_its_own_recording_and_words_in_english_only():
     same, number = (int(word) for word in scores.summary.split(", ")[1].split(" words")[0].split(" of "))
     assert 0 < len(words[0].split()) <= same < number
     assert scores.metrics["val/words_understood"] == pytest.approx(same / number)
+
+
+def test_nothing_is_scored_where_the_run_is_to_stop():
+    audio = np.zeros(800, np.float32)
+    prompts = [Prompt("rec-0", 0, audio, {})]
+    assert ClipScorer(small_model(), english=[]).score(prompts, [pair_of(audio)], lambda: True) == Scores()
 
 
 @pytest.mark.slow

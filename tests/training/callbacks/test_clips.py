@@ -24,6 +24,7 @@ from tests.small_run import build_data_and_module, small_config
 from wavenet_pl.config.training import DataConfig, SamplesConfig
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.errors import UserError
+from wavenet_pl.evaluation import costs
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.model import Model
 from wavenet_pl.training.callbacks import clips
@@ -201,6 +202,34 @@ def test_a_short_recording_counts_only_as_far_as_it_goes(module: Model, data: Au
     (alone,) = make_clips(module, [short], cut)
     assert together[1].bits == pytest.approx(alone.bits, rel=1e-6)
     assert together[1].entropy == pytest.approx(alone.entropy, rel=1e-6)
+
+
+def test_the_budget_cuts_a_forced_clip_to_a_piece_that_is_scored(
+    data: AudioDataModule, module: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clips, "_CHUNK", 7)
+    config = dataclasses.replace(SAMPLES, count=1)
+    prompts = choose_prompts(data, config)
+    (cut,) = make_clips(module, prompts, dataclasses.replace(config, budget_seconds=1e-9))
+    (whole,) = make_clips(module, prompts, config)
+    assert np.array_equal(cut.forced, whole.forced[:7])
+    begin = dataclasses.replace(prompts[0], audio=prompts[0].audio[:7])
+    (piece,) = make_clips(module, [begin], dataclasses.replace(config, prompt_seconds=0))
+    assert (cut.bits, cut.entropy) == pytest.approx((piece.bits, piece.entropy), rel=1e-6)
+
+
+def test_a_forced_clip_takes_no_longer_than_its_recording(
+    data: AudioDataModule, module: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns: list[int] = []
+
+    def sum_by_row(values_BT: torch.Tensor, inside_BT: torch.Tensor) -> torch.Tensor:
+        columns.append(values_BT.shape[1])
+        return costs.sum_by_row(values_BT, inside_BT)
+
+    monkeypatch.setattr(clips, "sum_by_row", sum_by_row)
+    make_clips(module, [Prompt("short", 0, data.splits["val"].read(0, 0, 100), {})], SAMPLES)
+    assert columns == [100, 100], "of bits and of entropies"
 
 
 # --- what stays as it was ---

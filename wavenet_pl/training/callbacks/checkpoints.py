@@ -37,7 +37,7 @@ class Checkpoints(Checkpoint):
     def __init__(self, run: RunFolder, config: TrainConfig) -> None:
         self._run, self._config = run, config
         self._saved_step = -1
-        self._validation_due = False
+        self._validation_due = self._validating = False
 
     def state_dict(self) -> dict[str, Any]:
         """Whether a validation was still to come when this was saved."""
@@ -64,7 +64,7 @@ class Checkpoints(Checkpoint):
         if step == self._saved_step:
             return True
         _check_weights(trainer)
-        self._validation_due = trainer.training and _is_validation_due(trainer)
+        self._validation_due = self._validating or (trainer.training and _is_validation_due(trainer))
         # Rows that are not on disk would be lost for a run that goes on from here.
         rows = [logger.write_waiting() for logger in trainer.loggers if isinstance(logger, MetricsFile)]
         if any_rank(trainer, any(rows)):
@@ -113,8 +113,13 @@ class Checkpoints(Checkpoint):
         if step > 0 and step % self._config.checkpoint_every_n_steps == 0 and not _is_validation_due(trainer):
             self.save(trainer)
 
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What is saved before its end owes it."""
+        self._validating = True
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves the step that was just validated."""
+        self._validating = False
         if trainer.state.fn == "fit" and trainer.global_step > 0:
             self.save(trainer)
 

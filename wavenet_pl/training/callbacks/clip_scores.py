@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,15 +39,23 @@ class ClipScorer:
         kept = {STOI: self._judge.measures.get(STOI)}
         self._judge.measures = {name: compare for name, compare in kept.items() if compare is not None}
 
-    def score(self, prompts: Sequence[Prompt], pairs: Sequence[ClipPair]) -> Scores:
-        """STOI, and the words that are understood; a second or two."""
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        pairs: Sequence[ClipPair],
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> Scores:
+        """STOI, and the words that are understood; a second or two. Those of some clips, where the run is to stop."""
         english = [prompt.recording in self._english for prompt in prompts]
-        tallies = self._judge.tallies(
-            [
-                Pair(prompt.audio, pair.free, each)
-                for prompt, pair, each in zip(prompts, pairs, english, strict=True)
-            ]
-        )
+        judged = [
+            Pair(prompt.audio, pair.free, each)
+            for prompt, pair, each in zip(prompts, pairs, english, strict=True)
+        ]
+        for pair in judged:  # one after the other; the judge knows them then
+            if stopping():
+                return Scores()
+            self._judge.tallies([pair])
+        tallies = self._judge.tallies(judged)
         stoi, words = (tallies.get(name, [Tally(0, 0)] * len(pairs)) for name in (STOI, UNDERSTOOD))
         facts = [
             {STOI: mean_of([each]).mean if each.number else None, "words": self._words(pair, spoken)}

@@ -131,8 +131,8 @@ def make_clips(
     """Clips for all prompts, on all ranks: rank r makes clips r, r + world_size, ... in one batch.
 
     Every rank calls this, and every rank gets all clips. Clip n depends on weights, prompt, seed and n alone,
-    unless it is cut short: by the time budget, or as soon as `stopping` says so. Model and random generators are left
-    as they were.
+    unless it is cut short, teacher-forced or free: by the time budget, or as soon as `stopping` says so. Model and
+    random generators are left as they were.
 
     Args:
         model: with the weights to generate with.
@@ -192,7 +192,9 @@ def _make(
         with torch.inference_mode():
             recorded_BT, condition = model.codec.encode(batch["audio"]), model.condition(batch, length)
             frames_B = torch.tensor([len(prompt.audio) for prompt in prompts], device=model.device)
-            forced_BT, bits_B, entropy_B = _force(model, recorded_BT, frames_B, condition, draw)
+            forced_BT, frames_B, bits_B, entropy_B = _force(
+                model, recorded_BT, frames_B, condition, draw, cut
+            )
             start = time.monotonic()
             free_BT = _run_free(model, engine, recorded_BT, num_prompt, condition, draw, cut)
             new_seconds = free_BT[:, num_prompt:].numel() / model.sample_rate
@@ -220,18 +222,26 @@ def _batch(prompts: list[Prompt], length: int, device: torch.device) -> dict[str
 
 
 def _force(
-    model: Model, recorded_BT: Tensor, frames_B: Tensor, condition: Tensor | None, draw: Draw
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes (B, T) drawn with the recording as the past; means (B,) of bits and entropy over each."""
+    model: Model,
+    recorded_BT: Tensor,
+    frames_B: Tensor,
+    condition: Tensor | None,
+    draw: Draw,
+    cut: Callable[[], bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Codes (B, T) drawn with the recording as the past; how many there are of each (B,), as many as its recording has
+    or fewer where they are cut, but never none; means (B,) of bits and entropy over each.
+    """
     codes_BT = torch.zeros_like(recorded_BT)
     nats_B, entropy_B = torch.zeros_like(frames_B).double(), torch.zeros_like(frames_B).double()
     silence_B1 = torch.full_like(recorded_BT[:, :1], model.codec.silence_code)
     inputs_BT = torch.cat(
         [silence_B1, recorded_BT[:, :-1]], dim=1
     )  # one silence code precedes each recording
-    state = None
-    for start in range(0, inputs_BT.shape[1], _CHUNK):
-        piece = slice(start, min(start + _CHUNK, inputs_BT.shape[1]))
+    state, longest, stop = None, int(frames_B.max()), 0
+    while stop < longest and not (stop and cut()):
+        piece = slice(stop, min(stop + _CHUNK, longest))
+        stop = piece.stop
         columns = condition if condition is None or condition.shape[2] == 1 else condition[:, :, piece]
         outputs_BKT, state = model(inputs_BT[:, piece], columns, state)
         uniforms_BT = torch.from_numpy(draw.uniforms(piece.start, piece.stop)).to(recorded_BT.device)
@@ -241,7 +251,8 @@ def _force(
         inside_BT = torch.arange(piece.start, piece.stop, device=recorded_BT.device) < frames_B[:, None]
         nats_B += sum_by_row(model.head.nats(outputs_BKT, recorded_BT[:, piece]), inside_BT)
         entropy_B += sum_by_row(model.head.entropy(outputs_BKT), inside_BT)
-    return codes_BT, nats_B / frames_B / math.log(2), entropy_B / frames_B / math.log(2)
+    frames_B = frames_B.clamp(max=stop)
+    return codes_BT, frames_B, nats_B / frames_B / math.log(2), entropy_B / frames_B / math.log(2)
 
 
 def _run_free(

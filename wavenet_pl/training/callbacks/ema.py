@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import lightning.pytorch as L
 import torch
@@ -15,8 +16,9 @@ class AveragedWeights(WeightAveraging):
     """Exponential average of the weights with a warmed decay, min(decay, (1 + n) / (10 + n)) after n updates.
 
     Acts after every step, at the cost of one pass over the weights and a second copy of them; validation sees
-    the average. Mends two things: a fixed decay would drag the first weights along for 1 / (1 - decay) steps,
-    and at the end of training the average would overwrite the weights that a longer run goes on from.
+    the average. Mends three things: a fixed decay would drag the first weights along for 1 / (1 - decay) steps; at
+    the end of training the average would overwrite the weights that a longer run goes on from; and a checkpoint within
+    a validation would have the two in each other's place.
     """
 
     def __init__(self, decay: float) -> None:
@@ -24,9 +26,23 @@ class AveragedWeights(WeightAveraging):
             return torch.lerp(averaged, current, 1 - min(decay, (1 + int(updates)) / (10 + int(updates))))
 
         super().__init__(avg_fn=average)
+        self._swapped = False
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Leaves the weights as they are: checkpoints hold both."""
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Adds the average, with the weights that are trained beside it; whichever of them the module has by now."""
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if self._swapped:
+            trained, averaged = checkpoint["state_dict"], checkpoint["current_model_state"]
+            checkpoint["state_dict"], checkpoint["current_model_state"] = averaged, trained
+
+    def _swap_models(self, pl_module: L.LightningModule) -> None:
+        super()._swap_models(pl_module)
+        self._swapped = not self._swapped
 
     @contextmanager
     def averaged(self, pl_module: L.LightningModule) -> Iterator[None]:

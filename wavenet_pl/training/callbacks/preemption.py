@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from typing import Any
 
 import lightning.pytorch as L
 import torch
@@ -10,54 +10,95 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from wavenet_pl.errors import ExitCode
 from wavenet_pl.signals import StopFlag, StopRun
+from wavenet_pl.tracking.rows import STOP_SECONDS
 from wavenet_pl.training.callbacks.checkpoints import Checkpoints
 from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.module import WaveNetModule
 
+_GROWTH = 1.1
+"""By this factor the longest wait has to grow before it is logged again."""
+
+
+class Entrance(L.Callback):
+    """Stands before all others where a training begins, and mends two things that Lightning does there.
+
+    It takes the signals back from Lightning, whose handlers do their work inside the handler. And it has a run that has
+    all its steps begin like any other: Lightning would call nothing of it, and a validation or clips that it owes from
+    when it was stopped would never be made.
+
+    Args:
+        flag: what the signal handlers set.
+    """
+
+    def __init__(self, flag: StopFlag) -> None:
+        self._flag = flag
+        self._limits: tuple[int | None, int] | None = None
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Puts the limits of a run that goes on aside."""
+        if trainer.ckpt_path is not None:
+            loop = trainer.fit_loop
+            self._limits = loop.max_epochs, loop.epoch_loop.max_steps
+            loop.max_epochs = loop.epoch_loop.max_steps = -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Sets the limits again; a run that has reached them ends after this, as any other does."""
+        self._flag.install()
+        loop = trainer.fit_loop
+        if self._limits is not None:
+            loop.max_epochs, loop.epoch_loop.max_steps = self._limits
+
 
 class Preemption(StepCallback):
-    """After every step asks whether any rank has a request to stop; then all save, wait for each other and leave.
+    """After every step and every batch of a validation asks whether any rank has a request to stop; then all save,
+    wait for each other and leave.
 
-    Costs one all-reduce of one number per step. Stands behind the clips, which are given up when the run is to stop:
-    that has to be at the same step, where they are made up for when the run goes on. A run that is done but for its
-    last clips and validation ends as it would have.
+    Costs one all-reduce of one number each time. Stands behind the clips, which are given up when the run is to stop:
+    that has to be at the same step, where they are made up for when the run goes on.
 
     Args:
         flag: what the signal handlers set.
         checkpoints: what saves.
-        stop_at: on `time.monotonic`'s clock, when to stop by itself; None for never.
     """
 
-    def __init__(self, flag: StopFlag, checkpoints: Checkpoints, stop_at: float | None) -> None:
-        self._flag, self._checkpoints, self._stop_at = flag, checkpoints, stop_at
+    def __init__(self, flag: StopFlag, checkpoints: Checkpoints) -> None:
+        self._flag, self._checkpoints = flag, checkpoints
+        self._logged_wait = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Takes the signals back from Lightning, whose handlers do their work inside the handler.
-
-        A run with a request to stop by now takes no step: clips that it owes at this one may have been given up.
-        """
+        """A run with a request to stop by now takes no step: clips that it owes at this one may have been given up."""
         super().on_train_start(trainer, pl_module)
-        self._flag.install()
         if code := self._requested_code(trainer):
             raise StopRun(code, "stopped before a step was taken")
 
     def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
-        """Stops only here: inside an accumulation there is nothing whole to save."""
-        code = self._requested_code(trainer)
-        if code and not is_last_step(trainer):
-            saved = self._checkpoints.try_to_save(trainer)
-            trainer.strategy.barrier()
-            raise StopRun(
-                code if saved else ExitCode.BAD_DATA,
-                "stopped and saved" if saved else "stopped, and could not save",
-            )
+        """Stops after a step: inside an accumulation there is nothing whole to save."""
+        self._stop_if_requested(trainer)
+        self._flag.measure_waits()  # the first step starts workers and compiles: no measure of the others
+        if self._flag.longest_wait > _GROWTH * self._logged_wait:
+            self._logged_wait = self._flag.longest_wait
+            for logger in trainer.loggers:
+                logger.log_metrics({STOP_SECONDS: round(self._logged_wait, 3)}, self.step)
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: Any
+    ) -> None:
+        """Stops within a validation, which is made up for when the run goes on."""
+        self._stop_if_requested(trainer)
+
+    def _stop_if_requested(self, trainer: L.Trainer) -> None:
+        if not (code := self._requested_code(trainer)):
+            return
+        saved = self._checkpoints.try_to_save(trainer)
+        trainer.strategy.barrier()
+        raise StopRun(
+            code if saved else ExitCode.BAD_DATA,
+            "stopped and saved" if saved else "stopped, and could not save",
+        )
 
     def _requested_code(self, trainer: L.Trainer) -> int:
         """The exit code of a request to stop on any rank, the same on all; 0 for none."""
-        code = self._flag.code
-        if not code and self._stop_at is not None and time.monotonic() >= self._stop_at:
-            code = ExitCode.SAVED
-        own = torch.tensor(float(code), device=trainer.strategy.root_device)
+        own = torch.tensor(float(self._flag.code), device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(own, reduce_op="max"))
 
 
@@ -66,7 +107,7 @@ def is_last_step(trainer: L.Trainer) -> bool:
     if 0 < trainer.max_steps <= trainer.global_step:
         return True
     last_batch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-    return last_batch and 0 <= (trainer.max_epochs or -1) <= trainer.current_epoch + 1
+    return 0 <= (trainer.max_epochs or -1) <= trainer.current_epoch + last_batch
 
 
 def exit_code(trainer: L.Trainer, code: int) -> int:

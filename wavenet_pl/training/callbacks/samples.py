@@ -43,7 +43,7 @@ class SampleLogger(StepCallback):
 
     Acts after every ``samples.every_n_steps`` optimizer steps, and after the last one.
     All ranks share the clips and wait for each other, at most about ``samples.budget_seconds`` each time;
-    then rank 0 spends a second or two on writing. The training itself is not touched: losses are the same
+    then rank 0 spends a second or two on judging and writing. The training itself is not touched: losses are the same
     bits with and without.
 
     For each prompt, a recording of the validation split, there are three clips: the recorded one; a
@@ -92,9 +92,8 @@ class SampleLogger(StepCallback):
             self._scorer = ClipScorer(
                 pl_module.model, english_recordings(data.splits["val"], data.index.labels)
             )
-        owed = (
-            step > 0 and step % self.config.every_n_steps == 0 and not set_folder(self.folder, step).exists()
-        )
+        due = step > 0 and (step % self.config.every_n_steps == 0 or is_last_step(trainer))
+        owed = due and not set_folder(self.folder, step).exists()
         if any_rank(trainer, owed and trainer.is_global_zero):
             self._make(trainer, pl_module)
         if trainer.is_global_zero:
@@ -116,19 +115,21 @@ class SampleLogger(StepCallback):
         for callback in callbacks:
             if isinstance(callback, Throughput):
                 callback.leave_out()
-        # The last set is not given up: no later start would make it.
-        stopping = (lambda: False) if is_last_step(trainer) else self._stopping
-        if any_rank(trainer, stopping()):
+        if any_rank(trainer, self._stopping()):
             return
         with self._weights(module):
             pairs = make_clips(
                 model, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size,
-                gather=lambda rows: _gather(module, rows), stopping=stopping,
+                gather=lambda rows: _gather(module, rows), stopping=self._stopping,
             )  # fmt: skip
-        if not any_rank(trainer, stopping()) and trainer.is_global_zero:
+        if not any_rank(trainer, self._stopping()) and trainer.is_global_zero:
             step, rate = trainer.global_step, model.sample_rate
             conditions = [prompt.describe(model.conditioner) for prompt in self._prompts]
-            scores = Scores() if self._scorer is None else self._scorer.score(self._prompts, pairs)
+            scores = Scores()
+            if self._scorer is not None:
+                scores = self._scorer.score(self._prompts, pairs, self._stopping)
+                if self._stopping():
+                    return
             rows = describe_clips(step, self._prompts, conditions, pairs, self.config, rate, scores.facts)
             folder = write_clips(self.folder, step, rows, rate)
             self._log(trainer, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 from collections.abc import Iterator
@@ -12,14 +13,17 @@ from wavenet_pl.cluster.plan import Training
 from wavenet_pl.config.tree import Config
 from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.errors import UserError
+from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.versions import Finding
 from wavenet_pl.shards.index import Index, shard_storage
-from wavenet_pl.tracking.rows import SAVE_SECONDS, logged_numbers
+from wavenet_pl.tracking.rows import SAVE_SECONDS, newest_rows, pick
 
 _EARLY = 60
 """Seconds by which SLURM may signal too early or too late."""
 _LEAST_LEAD = 30
 """Seconds that a save is given where none was measured."""
+_RECENT = 200
+"""So many of the newest saves and paces of a run say how long a save and a step take."""
 
 
 def settings(config: Config, options: JobOptions) -> Iterator[Finding]:
@@ -115,7 +119,7 @@ def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
     """The signal's lead against the longest save and step that this run was seen to take."""
     run = training.run
     try:
-        saves = list(logged_numbers(run.metrics, SAVE_SECONDS).values()) if run else []
+        saves = _newest(run, SAVE_SECONDS) if run else []
     except UserError as error:
         yield Finding("fail", "run folder", str(error))
         return
@@ -135,9 +139,14 @@ def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
 def _step_seconds(training: Training) -> float:
     """Between two steps, as the newest run's rows say; 0 where there are none."""
     assert training.run is not None
-    rates = list(logged_numbers(training.run.metrics, "perf/samples_per_second").values())
+    rates = _newest(training.run, "perf/samples_per_second")
     samples = training.config.data.batch_size * training.config.data.crop_samples
     return samples / statistics.median(rates) if rates and statistics.median(rates) > 0 else 0.0
+
+
+def _newest(run: RunFolder, key: str) -> list[float]:
+    points = pick(newest_rows(run.metrics, key, _RECENT), key, run.metrics)
+    return [value for _, value in points if math.isfinite(value)]
 
 
 def _has_wandb_key() -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot
-from wavenet_pl.cluster.preflight import read_memory
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.tracking.rows import SAVE_SECONDS
 
@@ -35,6 +34,10 @@ MISTAKES = {
     "no data": (["data.path=nowhere"], "nowhere/index.json"),
     "no end": (["trainer.max_steps=null"], "trainer.max_steps"),
     "fresh at each restart": (["--fresh"], "--fresh"),
+    "an option of sbatch that is set": (["--sbatch", "--output=x"], "--output"),
+    "a setup that is not there": (["--setup", "modules.sh"], "--setup"),
+    "a key in the setup": (["--setup", "export MY_API_KEY=abcdefgh"], "--setup"),
+    "a key for sbatch": (["--sbatch", "--comment=api_key=abcdefgh"], "--sbatch"),
     "a name for terminals": (["name=interactive"], "name"),
     "online without a key": (["wandb.mode=online"], "wandb.mode"),
     "an unknown option": (["--node", "2"], "--nodes"),
@@ -160,11 +163,6 @@ def test_slices_become_an_array_and_a_merge(here: Path, capsys: pytest.CaptureFi
     assert "--jobs 2" in array
     assert "prepare merge out" in merge
     assert "--dependency=afterok:THE_JOB_BEFORE" in merge
-
-
-@pytest.mark.parametrize(("text", "size"), [("64G", 65536), ("512", 512), ("1T", 2**20), ("0", 0), (None, 0)])
-def test_memory(text: str | None, size: float) -> None:
-    assert read_memory(text) == size
 
 
 def test_the_words_of_a_command_stay_as_they_were_typed(

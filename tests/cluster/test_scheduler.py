@@ -34,8 +34,25 @@ def test_what_sbatch_says_is_passed_on(here: Path, tmp_path: Path) -> None:
 
 
 def test_the_id_of_a_job_on_a_named_cluster_below_a_notice(here: Path, tmp_path: Path) -> None:
-    _program(tmp_path, "sbatch", "echo 'welcome'; echo '123;big'")
+    _program(tmp_path, "sbatch", "echo 'welcome'; echo '123;big'; echo 'goodbye'")
     assert Scheduler().submit("#!/bin/bash\n") == 123
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("echo welcome", "sbatch answered 'welcome'"),
+        ("", "sbatch answered ''"),
+        ("exec /bin/sleep 30", r"sbatch did not answer within 0\.5 s"),
+        ("echo 'sbatch: error: Socket timed out on send/recv' >&2; exit 1", "sbatch says Socket timed out"),
+    ],
+)
+def test_where_there_is_no_id_the_job_may_be_queued(here: Path, tmp_path: Path, text: str, said: str) -> None:
+    _program(tmp_path, "sbatch", text)
+    with pytest.raises(
+        UserError, match=rf"{said}.*, expected the job's id: it may be queued; see `squeue --me`"
+    ):
+        Scheduler(timeout=0.5).submit("#!/bin/bash\n")
 
 
 def _program(tmp_path: Path, name: str, text: str) -> None:

@@ -77,13 +77,13 @@ def _backwards(path: str | os.PathLike[str], key: str, limit: int | None) -> Ite
         raise _unreadable(path, error) from None
 
 
-def _decode(line: bytes, where: str) -> dict[str, Any]:
+def _decode(line: bytes, label: str) -> dict[str, Any]:
     try:
         row: dict[str, Any] = json.loads(line)
         row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{where} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
+            f"{label} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
         ) from None
     return row
 

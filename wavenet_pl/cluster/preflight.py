@@ -82,7 +82,7 @@ def secrets(step: Step) -> Iterator[Finding]:
                 _INHERITED,
             )  # fmt: skip
     for option, texts in (("--sbatch", step.options.sbatch), ("--setup", step.options.setup)):
-        if any(redact_text(text) != text for text in texts):
+        if any(redact_text(part) != part for text in texts for part in (text, text.partition("=")[2])):
             yield Finding(
                 "fail", option, "has a key or a password in it, and others can read scripts", _INHERITED
             )

@@ -30,8 +30,9 @@ cd "$folder" || exit 2
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
     token=$records/.token-$id-$restart
     : >"$token" || exit 2
+    # `command`: on the node itself, where --setup made a function of srun.
     # shellcheck disable=SC2016  # for the shell on each node
-    srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+    command srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
         --input=none bash -c '
         for _ in 1 2 3 4 5 6 7 8 9 10; do
             [ -x "$2" ] && [ -e "$1" ] && exit 0

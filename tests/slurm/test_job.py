@@ -127,10 +127,10 @@ def test_a_setup_reaches_every_rank_and_options_reach_sbatch_word_for_word(
         sbatch=[f"--comment={comment}", "--nice=7"],
         setup=[
             'greet() { false; echo \'hello from\' "$1"; }\nGREETING=$(greet "$PWD")\nexport GREETING',
-            'set -eu; cd /; command=(env WRAPPED=yes "${command[@]}")',
+            'set -eu; cd /; command=(env WRAPPED=yes "${command[@]}"); srun() { BY=function command srun "$@"; }',
         ],
     )
-    job = stand_in(tmp_path, 'echo "$GREETING $WRAPPED"')
+    job = stand_in(tmp_path, 'echo "$GREETING $WRAPPED $BY"')
     fails = cluster.submit(replace(ONE_NODE, setup=["module load nowhere"]), job)
     id = cluster.submit(options, job)
     described = subprocess.run(
@@ -139,7 +139,7 @@ def test_a_setup_reaches_every_rank_and_options_reach_sbatch_word_for_word(
     assert f" Comment={comment} " in described and " Nice=7 " in described
     assert cluster.wait_for_end(id) == "COMPLETED", log_of(job.records, id)
     logs = [(job.records / f"slurm-{id}-0-{rank}.log").read_text() for rank in (0, 1)]
-    assert logs == [f"hello from {tmp_path} yes\n"] * 2
+    assert logs == [f"hello from {tmp_path} yes function\n"] * 2
     assert cluster.wait_for_end(fails) == "FAILED" and cluster.state(fails).exit_code == 2
     assert "not started: --setup failed with 127 at: module load nowhere" in log_of(job.records, fails)
     assert not list(job.records.glob(f"slurm-{fails}-*"))

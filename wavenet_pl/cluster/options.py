@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from wavenet_pl.cluster.node_setup import read_setup
@@ -159,22 +159,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(option_name(name), action="append", default=[], metavar=metavar, help=text)
 
 
-def read_options(args: argparse.Namespace, environment: Mapping[str, str]) -> JobOptions:
+def read_options(args: argparse.Namespace, variables: Mapping[str, str]) -> JobOptions:
     """What the command line says, and where it says nothing, the variables of sbatch.
+
+    Args:
+        args: as `add_arguments` makes them.
+        variables: what is set for sbatch.
 
     Raises:
         UserError: an option has a value that no job can have; the message names it.
     """
     typed = {option.name: getattr(args, option.name) for option in fields(JobOptions)}
     typed |= {"sbatch": tuple(args.sbatch), "setup": tuple(map(read_setup, args.setup))}
-    taken = {
-        name: environment[variable]
+    taken: dict[str, Any] = {
+        name: variables[variable]
         for name, variable in VARIABLES.items()
-        if typed[name] is None and environment.get(variable)
+        if typed[name] is None and variables.get(variable)
     }
     for name, value in taken.items():
         try:
-            JobOptions(**{name: value})
+            replace(JobOptions(), **{name: value})
         except UserError as error:
             raise UserError(f"{VARIABLES[name]} is set here: {error}; type {option_name(name)}") from None
     return JobOptions(**{**typed, **taken})

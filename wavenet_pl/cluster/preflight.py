@@ -141,10 +141,10 @@ def cluster(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
                     "warn", option, f"{value}, and no accounting runs here", "leave it out: it has no effect"
                 )
     elif (
-        options.account and (known := scheduler.accounts(getpass.getuser())) and options.account not in known
+        options.account and (yours := scheduler.accounts(getpass.getuser())) and options.account not in yours
     ):
         misfits.append(
-            Finding("fail", "--account", f"{options.account} is none of yours", f"use {' or '.join(known)}")
+            Finding("fail", "--account", f"{options.account} is none of yours", f"use {' or '.join(yours)}")
         )
     yield from misfits
     if not any(finding.level == "fail" for finding in misfits):

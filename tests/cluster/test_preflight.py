@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot
+from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot, write_program
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.tracking.rows import SAVE_SECONDS
 
@@ -106,6 +106,23 @@ def test_a_lead_shorter_than_the_save_that_was_measured(
     said = refusal(capsys, *TRAIN)
     assert re.search(r"^fail +--signal-lead .*90\.0 s to save; set --signal-lead 181", said, re.MULTILINE)
     assert slurm(*TRAIN, "--signal-lead", "200", "--time", "1:00:00", "--dry-run") == 0
+
+
+def test_an_account_of_others_where_accounting_runs(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answers are made up: accounting needs a database."""
+    write_program(tmp_path, "scontrol", "echo 'AccountingStorageType = accounting_storage/slurmdbd'")
+    write_program(tmp_path, "sinfo", "echo 'low*|up|1:00:00|0/1/1/2|16|64000|(null)|'")
+    write_program(tmp_path, "sacctmgr", "echo lab; echo course")
+    write_program(
+        tmp_path,
+        "sbatch",
+        "echo 'allocation failure: Requested node configuration is not available' >&2; exit 1",
+    )
+    said = refusal(capsys, *TRAIN, "--account", "others")
+    assert re.search("^fail +--account +others is none of yours; use course or lab$", said, re.MULTILINE)
+    assert slurm(*TRAIN, "--account", "lab", "--dry-run") == 0, "a node is down, and may be what is missing"
 
 
 def _dry_run_name(here: Path) -> str:

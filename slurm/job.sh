@@ -1,7 +1,7 @@
 #!/bin/bash
 # The body of every batch script that `wavenet-pl slurm` writes. A head of #SBATCH lines, and of what is set here, stands
 # before it there.
-folder=$PWD records=$PWD max_restarts=0 command=(true)
+folder=$PWD records=$PWD max_restarts=0 setup=() command=(true)
 # --- the head ends here ---
 
 id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID:-}}
@@ -14,13 +14,26 @@ guard() { "$python" -m wavenet_pl.cluster.guard "$1" "$records/$id.starts.jsonl"
 cd "$folder" || { say "expected the folder $folder on $SLURMD_NODENAME: is it shared by all nodes?"; exit 2; }
 say "on $SLURM_JOB_NODELIST"
 
+# --setup, in this shell, so that what it loads and exports reaches every rank. The first command that fails ends the job,
+# and so does one that would end this script. It may change the command, and nothing else of what is used below.
+readonly folder records max_restarts id restart python
+# shellcheck disable=SC2154  # rc is what failed with
+trap 'rc=$? at=$BASH_COMMAND; trap - ERR EXIT; [ "$at" != "eval \"\$lines\"" ] || at=$lines
+    say "not started: --setup failed with $rc at: $at"; exit 2' ERR EXIT
+for lines in "${setup[@]}"; do eval "$lines"; done
+trap - ERR EXIT
+set +eux
+cd "$folder" || exit 2
+
 # Every node has to see the records, beside which the run folders lie, and the interpreter. A file made a moment ago may
 # take a while to appear over NFS.
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
     token=$records/.token-$id-$restart
     : >"$token" || exit 2
+    # `command`: on the node itself, where --setup made a function of srun.
     # shellcheck disable=SC2016  # for the shell on each node
-    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --input=none bash -c '
+    command srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+        --input=none bash -c '
         for _ in 1 2 3 4 5 6 7 8 9 10; do
             [ -x "$2" ] && [ -e "$1" ] && exit 0
             sleep 1
@@ -52,7 +65,8 @@ export WAVENET_PL_START=$records/slurm-$id-$restart
 #   export NCCL_DEBUG=INFO                                # what NCCL chose, in the logs of the ranks
 # SLURM binds each rank to its own cores where the cluster is set up so. Ranks that share cores are slow, not wrong:
 #   srun --cpu-bind=cores                                 # asks for it
-srun --kill-on-bad-exit=1 --input=none --open-mode=append --output="$WAVENET_PL_START-%t.log" \
+# --export=ALL: where SBATCH_EXPORT is NONE they would see nothing of what is set here.
+srun --export=ALL --kill-on-bad-exit=1 --input=none --open-mode=append --output="$WAVENET_PL_START-%t.log" \
     ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "${command[@]}"
 rc=$? # of the ranks the highest
 reason=$(guard "$rc") || no_more=yes

@@ -37,3 +37,10 @@ def snapshot(folder: Path) -> dict[str, tuple[float, bytes]]:
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
         for path in [folder, *sorted(folder.rglob("*"))]
     }
+
+
+def write_program(tmp_path: Path, name: str, text: str) -> None:
+    """A command of SLURM that does this, on the PATH of a test that has nothing else there."""
+    path = tmp_path / "no programs" / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -149,6 +150,19 @@ def test_status_of_what_the_controller_forgot(sweep: Record, capsys: pytest.Capt
         "runs/small-1",
     ]
     assert third.split() == ["12_2", "small", "seed=2", "ended", "0", "-", "-", "0", "-", "runs/small-2"]
+
+
+def test_status_reads_the_end_of_a_file_however_long_it_is(
+    sweep: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = RunFolder(Path(sweep.runs[1])).metrics
+    rows = metrics.read_bytes()
+    with open(metrics, "r+b") as file:
+        file.truncate(2**42)  # a hole, which no memory would hold
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + 70 * rows)
+    assert slurm("status", "12_1") == 0
+    assert capsys.readouterr().out.split("\n")[1].split()[4:6] == ["3/4", "4.5000"]
 
 
 def test_summary_names_the_best(sweep: Record, capsys: pytest.CaptureFixture[str]) -> None:

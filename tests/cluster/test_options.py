@@ -11,11 +11,11 @@ from wavenet_pl.cluster.options import JobOptions, add_arguments, read_options
 from wavenet_pl.errors import UserError
 
 
-def read(*arguments: str) -> JobOptions:
-    """As the command line does."""
+def read(*arguments: str, **environment: str) -> JobOptions:
+    """As the command line does, in this environment."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return read_options(parser.parse_args(arguments))
+    return read_options(parser.parse_args(arguments), environment)
 
 
 def test_nothing_said_is_the_default():
@@ -99,3 +99,97 @@ def test_what_no_job_can_have_is_refused_by_name(arguments):
     option = "--gpus-per-node" if arguments[0] == "--gpu-type" else arguments[0]
     with pytest.raises(UserError, match=f"{option} is .*, expected "):
         read(*[f"{arguments[0]}={arguments[1]}"])
+
+
+def test_a_variable_of_sbatch_says_what_was_not_typed():
+    said = {
+        "SBATCH_ACCOUNT": "lab",
+        "SBATCH_PARTITION": "gold",
+        "SBATCH_TIMELIMIT": "2:00:00",
+        "SBATCH_QOS": "",
+    }
+    assert read("--partition", "low", **said) == JobOptions(account="lab", partition="low", time="2:00:00")
+
+
+def test_a_variable_that_says_what_no_job_can_have_is_named():
+    with pytest.raises(UserError, match=r"SBATCH_TIMELIMIT is set here: --time is 'soon', .*; type --time"):
+        read(SBATCH_TIMELIMIT="soon")
+
+
+def test_other_options_of_sbatch_are_passed_on_as_they_are():
+    typed = (
+        "--reservation=a b",
+        "--exclusive",
+        "--time-min=10",
+        "--gres-flags=enforce-binding",
+        "--wait-all-nodes=1",
+    )
+    assert read(*(f"--sbatch={option}" for option in typed)).directives()[-5:] == [
+        ("reservation", "a b"),
+        ("exclusive", None),
+        ("time-min", "10"),
+        ("gres-flags", "enforce-binding"),
+        ("wait-all-nodes", "1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "taken", "instead"),
+    [
+        ("--output=x.log", "--output", "slurm logs"),
+        ("--signal=B:USR1@60", "--signal", "use --signal-lead"),
+        ("--nodes=2", "--nodes", "use --nodes"),
+        ("--gres=gpu:2", "--gres", "use --gpus-per-node"),
+        ("--no-requeue", "--no-requeue", "use --max-restarts"),
+        ("--export=NONE", "--export", "jobs inherit the environment"),
+        ("--wait", "--wait", "reads what sbatch prints"),
+        ("--outp=x.log", "--output", "slurm logs"),
+    ],
+)
+def test_an_option_of_sbatch_that_is_set_elsewhere_is_refused_with_what_to_use(option, taken, instead):
+    with pytest.raises(UserError, match=rf"--sbatch is '{option}', .* sets {taken} itself, .*; .*{instead}"):
+        read(f"--sbatch={option}")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["reservation=x", "--reservation x", "-N2", "", "--x=\n#SBATCH --uid=0", "--reservation=", "--X=1"],
+)
+def test_what_is_no_option_of_sbatch_is_refused(option):
+    with pytest.raises(UserError, match=r"--sbatch is .*, expected one long option"):
+        read(f"--sbatch={option}")
+
+
+def test_an_option_of_sbatch_twice_is_refused():
+    with pytest.raises(UserError, match="--sbatch sets --nice twice"):
+        read("--sbatch=--nice=1", "--sbatch=--nice=2")
+
+
+def test_setup_is_a_line_or_what_is_in_a_file(tmp_path):
+    (tmp_path / "modules.sh").write_bytes(b"module load cuda\r\n\r\nconda activate x\r\n")
+    options = read("--setup", "module load python", "--setup", str(tmp_path / "modules.sh"))
+    assert options.setup == ("module load python", "module load cuda\n\nconda activate x")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modules.sh", "is no file, expected one that is there, or a line of bash"),
+        ("/shared/modules", "is no file"),
+        ("if true; then", "unexpected end of file"),
+        ("echo 'a", "unexpected EOF while looking for matching"),
+        ("cat <<END", "here-document"),
+        (" ", "nothing is in it"),
+    ],
+)
+def test_a_setup_that_bash_cannot_read_is_refused(text, said, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "xx_XX")  # of which bash would say something, too
+    with pytest.raises(UserError, match=f"--setup .*{said}"):
+        read(f"--setup={text}")
+
+
+def test_a_setup_that_cannot_be_read_as_text_is_refused(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"--setup .*binary cannot be read \(it is no text\)"):
+        read("--setup", str(tmp_path / "binary"))
+    assert read("--setup=PATH=/bin:$PATH").setup == ("PATH=/bin:$PATH",)

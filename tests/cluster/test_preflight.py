@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot
-from wavenet_pl.cluster.preflight import read_memory
+from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot, write_program
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.tracking.rows import SAVE_SECONDS, STOP_SECONDS
 
@@ -35,6 +34,10 @@ MISTAKES = {
     "no data": (["data.path=nowhere"], "nowhere/index.json"),
     "no end": (["trainer.max_steps=null"], "trainer.max_steps"),
     "fresh at each restart": (["--fresh"], "--fresh"),
+    "an option of sbatch that is set": (["--sbatch", "--output=x"], "--output"),
+    "a setup that is not there": (["--setup", "modules.sh"], "--setup"),
+    "a key in the setup": (["--setup", "export MY_API_KEY=abcdefgh"], "--setup"),
+    "a key for sbatch": (["--sbatch", "--comment=api_key=abcdefgh"], "--sbatch"),
     "a name for terminals": (["name=interactive"], "name"),
     "online without a key": (["wandb.mode=online"], "wandb.mode"),
     "an unknown option": (["--node", "2"], "--nodes"),
@@ -110,6 +113,23 @@ def test_a_lead_shorter_than_the_wait_and_the_save_that_were_measured(
     assert slurm(*TRAIN, "--signal-lead", "200", "--time", "1:00:00", "--dry-run") == 0
 
 
+def test_an_account_of_others_where_accounting_runs(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answers are made up: accounting needs a database."""
+    write_program(tmp_path, "scontrol", "echo 'AccountingStorageType = accounting_storage/slurmdbd'")
+    write_program(tmp_path, "sinfo", "echo 'low*|up|1:00:00|0/1/1/2|16|64000|(null)|'")
+    write_program(tmp_path, "sacctmgr", "echo lab; echo course")
+    write_program(
+        tmp_path,
+        "sbatch",
+        "echo 'allocation failure: Requested node configuration is not available' >&2; exit 1",
+    )
+    said = refusal(capsys, *TRAIN, "--account", "others")
+    assert re.search("^fail +--account +others is none of yours; use course or lab$", said, re.MULTILINE)
+    assert slurm(*TRAIN, "--account", "lab", "--dry-run") == 0, "a node is down, and may be what is missing"
+
+
 def _dry_run_name(here: Path) -> str:
     from tests.small import small_config
     from wavenet_pl.runs.folder import run_folder
@@ -165,11 +185,6 @@ def test_slices_become_an_array_and_a_merge(here: Path, capsys: pytest.CaptureFi
     assert "--jobs 2" in array
     assert "prepare merge out" in merge
     assert "--dependency=afterok:THE_JOB_BEFORE" in merge
-
-
-@pytest.mark.parametrize(("text", "size"), [("64G", 65536), ("512", 512), ("1T", 2**20), ("0", 0), (None, 0)])
-def test_memory(text: str | None, size: float) -> None:
-    assert read_memory(text) == size
 
 
 def test_the_words_of_a_command_stay_as_they_were_typed(

@@ -34,6 +34,10 @@ JOBS = {
     "array": (JobOptions(), job(requeues=True, tasks=[["seed=0"], ["seed=1", "name=a b"]], max_parallel=1)),
     "dependent": (JobOptions(tasks_per_node=2), job(after=["afterok:12", "afterany:13"])),
     "long": (JobOptions(), job(*[f"setting.number_{n}={n}" for n in range(60)])),
+    "set up": (
+        JobOptions(sbatch=["--exclusive"], setup=["module load cuda", "if true; then\n  x='$HOME'\nfi"]),
+        job(),
+    ),
     "empty task": (JobOptions(), job(tasks=[[], [""]])),
 }
 
@@ -101,6 +105,45 @@ def test_an_array_has_a_log_for_each_task_and_waits_as_told():
     array, dependent = build_script(*JOBS["array"]), build_script(*JOBS["dependent"])
     assert "#SBATCH --array=0-1%1" in array and "/%A_%a.log" in array
     assert "#SBATCH --dependency=afterok:12,afterany:13" in dependent
+
+
+def test_a_value_for_sbatch_is_quoted_as_it_reads_it():
+    options = JobOptions(sbatch=["--nice=7", "--exclusive", r"""--comment=a "b" 'c' $HOME \ #d"""])
+    lines = build_script(options, job()).split("\n")
+    assert lines[4:7] == [
+        "#SBATCH --nice=7",
+        "#SBATCH --exclusive",
+        r"""#SBATCH --comment="a \"b\" 'c' $HOME \\ #d" """.rstrip(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setup", "said"),
+    [
+        (
+            ["true", "echo one\nnothing-of-that-name load cuda\necho two"],
+            "127 at: nothing-of-that-name load cuda",
+        ),
+        (["export A=1", "source ./nowhere"], r"1 at: source ./nowhere"),
+        (["exit 0"], "0 at: exit 0"),
+        (["set -e; false"], "1 at: false"),
+        (["records=/elsewhere"], "1 at: records=/elsewhere"),
+        (['eval "echo \'"'], '2 at: eval "echo \'"'),
+    ],
+)
+def test_a_setup_that_fails_ends_the_job_with_what_failed(setup, said, tmp_path):
+    own = job(folder=tmp_path, records=tmp_path, python="/bin/false")
+    text = build_script(JobOptions(setup=setup), own)
+    environment = {
+        "SLURM_JOB_ID": "1",
+        "SLURM_JOB_NODELIST": "n1",
+        "SLURM_JOB_NUM_NODES": "1",
+        "PATH": "/bin:/usr/bin",
+    }
+    done = subprocess.run(["bash"], input=text, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2, done
+    assert f"start 1] not started: --setup failed with {said}" in done.stdout
+    assert "two" not in done.stdout
 
 
 def test_no_script_shows_the_environment():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wavenet_pl.cluster.states import read_jobs, read_partitions, read_time
+from wavenet_pl.cluster.states import read_job_id, read_jobs, read_partitions, read_time
 
 RUNNING = (
     "JobId=12 JobName=a name=x UserId=me(0) Priority=1 JobState=RUNNING Reason=None Dependency=(null) Requeue=1 "
@@ -41,12 +41,13 @@ def test_no_jobs() -> None:
 
 def test_partitions_one_entry_for_each_kind_of_node() -> None:
     big, small, down = read_partitions(
-        "gpu*|up|1-00:00:00|4|128|1031000|gpu:a100:8(S:0-1),gpu:t4:2|a100,ib\n"
-        "gpu*|up|1-00:00:00|2|16+|64000+|(null)|(null)\nold|down|infinite|1|8|1000|gpu:2|\n"
+        "gpu*|up|1-00:00:00|1/2/1/4|128|1031000|gpu:a100:8(S:0-1),gpu:t4:2|a100,ib\n"
+        "gpu*|up|1-00:00:00|0/2/0/2|16+|64000+|(null)|(null)\nold|down|infinite|0/0/1/1|8|1000|gpu:2|\n"
     )
     assert (big.name, big.default, big.gpus, big.features) == ("gpu", True, 10, {"a100", "ib"})
     assert (small.cpus, small.memory, small.gpus, small.features, small.limit) == (16, 64000, 0, set(), 86400)
-    assert (down.up, down.default, down.limit, down.gpus) == (False, False, None, 2)
+    assert (down.state, down.default, down.limit, down.gpus) == ("down", False, None, 2)
+    assert [(kind.ready, kind.nodes) for kind in (big, small, down)] == [(3, 4), (2, 2), (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,21 @@ def test_times(text: str, seconds: float | None) -> None:
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match=text):
         read_time(text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "id"),
+    [
+        ("77\n", 77),
+        ("77;big\n", 77),
+        ("Submitted batch job 77\n", 77),
+        ("sbatch: Submitted batch job 77 on cluster big\n", 77),
+        ("Welcome!\n\n77\n* 3 nodes are down until 2027 *\nBye\n", 77),
+        ("2026\nSubmitted batch job 77\nthank you\n", 77),
+        ("", None),
+        ("Welcome to the cluster\n", None),
+        ("2026\n77\n", None),
+    ],
+)
+def test_the_id_of_a_job_among_notices(answer: str, id: int | None) -> None:
+    assert read_job_id(answer) == id

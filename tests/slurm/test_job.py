@@ -18,7 +18,7 @@ from tests.shards.made import write_shard_set
 from tests.slurm.jobs import SCRIPT, TWO_NODES, Cluster, log_of
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.records import read_records
-from wavenet_pl.cluster.script import Job
+from wavenet_pl.cluster.script import Job, build_script
 from wavenet_pl.runs.starts import read_starts
 
 KEY = "planted0key0that0nobody0may0ever0see0again"
@@ -89,6 +89,60 @@ def test_a_failing_rank_fails_the_job_with_its_code(cluster: Cluster, tmp_path: 
     id = cluster.submit(TWO_NODES, job)
     assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == 2
     assert "failed with 2: see" in log_of(job.records, id)
+
+
+def test_what_is_set_here_for_slurm_changes_no_job(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a site that exports nothing; from inside of an allocation; by somebody with other habits."""
+    monkeypatch.setenv("GREETING", "hello")
+    monkeypatch.setenv("SBATCH_EXPORT", "NONE")
+    job = stand_in(tmp_path, 'echo "${GREETING:-nothing} $SLURM_NTASKS ${WAVENET_PL_START##*/} $MASTER_ADDR"')
+    options = replace(ONE_NODE, tasks_per_node=2, partition="low")
+    job.records.mkdir(parents=True)
+    text = build_script(options, job)
+    by_hand = subprocess.run(
+        ["sbatch", "--parsable"], input=text, capture_output=True, text=True, check=True, timeout=60
+    )
+    for name, value in {
+        "SLURM_JOB_ID": "1", "SLURM_NNODES": "2", "SLURM_NTASKS": "7", "SLURM_MEM_PER_CPU": "1",
+        "SLURM_MEM_PER_NODE": "2", "SLURM_DISTRIBUTION": "nonsense", "SLURM_EXPORT_ENV": "NONE",
+        "SBATCH_PARTITION": "gold", "SBATCH_TIMELIMIT": "1", "SBATCH_OUTPUT": str(tmp_path / "elsewhere"),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    id = cluster.submit(options, job)
+    for each, greeting in ((int(by_hand.stdout), "nothing"), (id, "hello")):
+        assert cluster.wait_for_end(each) == "COMPLETED", log_of(job.records, each)
+        logs = [(job.records / f"slurm-{each}-0-{rank}.log").read_text() for rank in (0, 1)]
+        assert logs == [f"{greeting} 2 slurm-{each}-0 n1\n"] * 2
+        assert cluster.state(each).limit == 600
+
+
+def test_a_setup_reaches_every_rank_and_options_reach_sbatch_word_for_word(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    comment = r"""a "b" 'c' $HOME `id` \ #d"""
+    options = replace(
+        TWO_NODES,
+        sbatch=[f"--comment={comment}", "--nice=7"],
+        setup=[
+            'greet() { false; echo \'hello from\' "$1"; }\nGREETING=$(greet "$PWD")\nexport GREETING',
+            'set -eu; cd /; command=(env WRAPPED=yes "${command[@]}"); srun() { BY=function command srun "$@"; }',
+        ],
+    )
+    job = stand_in(tmp_path, 'echo "$GREETING $WRAPPED $BY"')
+    fails = cluster.submit(replace(ONE_NODE, setup=["module load nowhere"]), job)
+    id = cluster.submit(options, job)
+    described = subprocess.run(
+        ["scontrol", "show", "job", "--oneliner", str(id)], capture_output=True, text=True, check=True
+    ).stdout
+    assert f" Comment={comment} " in described and " Nice=7 " in described
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job.records, id)
+    logs = [(job.records / f"slurm-{id}-0-{rank}.log").read_text() for rank in (0, 1)]
+    assert logs == [f"hello from {tmp_path} yes function\n"] * 2
+    assert cluster.wait_for_end(fails) == "FAILED" and cluster.state(fails).exit_code == 2
+    assert "not started: --setup failed with 127 at: module load nowhere" in log_of(job.records, fails)
+    assert not list(job.records.glob(f"slurm-{fails}-*"))
 
 
 MEET = """

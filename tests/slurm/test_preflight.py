@@ -13,6 +13,7 @@ from tests.cluster.submitting import TRAIN, refusal, slurm, snapshot
 from tests.shards.made import write_shard_set
 from tests.slurm.jobs import Cluster
 from wavenet_pl.cluster.options import JobOptions
+from wavenet_pl.cluster.records import read_records
 from wavenet_pl.cluster.script import Job, build_script
 
 MISTAKES = {
@@ -25,6 +26,8 @@ MISTAKES = {
     "features": (["--constraint", "a100&ib"], "--constraint", "sbatch says"),
     "excluded": (["--exclude", "n[7-9]"], "--exclude", "sbatch says"),
     "waits for nothing": (["--after", "999999"], "--after", "no job 999999"),
+    "no option of sbatch": (["--sbatch", "--resrvation=x"], "--sbatch", "unrecognized option"),
+    "a reservation": (["--sbatch", "--reservation=x"], "--sbatch", "reservation is invalid"),
     "tasks": (["--array", "seed=0..1001"], "--array", "takes 1001"),
 }
 
@@ -56,11 +59,50 @@ def test_what_the_cluster_does_not_have_is_found(
 
 def test_partitions_that_are_down_or_too_short(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _update("high", "state=down")
+    assert slurm(*TRAIN, "--partition", "high", "--dry-run") == 0, "SLURM queues it"
+    said = capsys.readouterr().err
+    assert re.search("^warn +--partition +high is down; .*, or use --partition low$", said, re.MULTILINE)
+    _update("high", "state=drain")
     said = refusal(capsys, *TRAIN, "--partition", "high")
-    assert re.search("^fail +--partition .*high is down; use low", said, re.MULTILINE)
+    assert re.search(r"^fail +--partition +high takes no jobs \(drain\); .* low$", said, re.MULTILINE)
     _update("high", "state=up", "maxtime=60")
     said = refusal(capsys, *TRAIN, "--partition", "high", "--time", "2:00:00")
     assert re.search("^fail +--time .*high allows 1 h", said, re.MULTILINE)
+
+
+def test_nodes_that_are_drained_are_waited_for(
+    here: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(
+        ["scontrol", "update", "nodename=n2", "state=drain", "reason=test"], check=True, timeout=60
+    )
+    try:
+        assert slurm(*TRAIN, "--nodes", "2", "--time", "10") == 0
+        said = capsys.readouterr().err
+        assert re.search("^warn +--nodes +2, and 1 of 2 such in low are up", said, re.MULTILINE)
+        [record] = read_records("runs")
+        assert cluster.state(record.job).state == "PENDING"
+        cluster.scheduler.cancel(record.job)
+        assert slurm(*TRAIN, "--sbatch", "--nodelist=n2", "--time", "10", "--dry-run") == 0
+        assert "if they are missing, the job waits for them" in capsys.readouterr().err
+    finally:
+        subprocess.run(["scontrol", "update", "nodename=n2", "state=resume"], check=True, timeout=60)
+
+
+def test_variables_of_sbatch_do_not_change_what_is_asked_for(
+    here: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "SBATCH_PARTITION": "gold",
+        "SBATCH_RESERVATION": "x",
+        "SBATCH_TIMELIMIT": "7",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert slurm(*TRAIN, "--partition", "low", "--dry-run") == 0
+    said = capsys.readouterr()
+    assert re.search("^warn +SBATCH_PARTITION +gold, and --partition is low", said.err, re.MULTILINE)
+    assert re.search("^warn +SBATCH_RESERVATION +x, and has no effect", said.err, re.MULTILINE)
+    assert "#SBATCH --time=7\n" in said.out, "it was not typed, and is taken from here"
 
 
 def test_a_job_that_can_never_start_is_not_waited_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +12,17 @@ from wavenet_pl.cluster.plan import Training
 from wavenet_pl.config.tree import Config
 from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.errors import UserError
+from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.versions import Finding
 from wavenet_pl.shards.index import Index, shard_storage
-from wavenet_pl.tracking.rows import SAVE_SECONDS, STOP_SECONDS, logged_numbers
+from wavenet_pl.tracking.rows import SAVE_SECONDS, STOP_SECONDS, newest_rows, pick
 
 _EARLY = 60
 """Seconds by which SLURM may signal too early or too late."""
 _LEAST_LEAD = 30
 """Seconds that a save is given where none was measured."""
+_RECENT = 200
+"""So many of the newest saves and paces of a run say how long a save and a step take."""
 
 
 def settings(config: Config, options: JobOptions) -> Iterator[Finding]:
@@ -114,7 +118,7 @@ def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
     """The signal's lead against the longest save of this run, and the longest time for which a signal had to wait."""
     run = training.run
     try:
-        saves = list(logged_numbers(run.metrics, SAVE_SECONDS).values()) if run else []
+        saves = _newest(run, SAVE_SECONDS) if run else []
     except UserError as error:
         yield Finding("fail", "run folder", str(error))
         return
@@ -123,8 +127,7 @@ def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
             state = f"{options.signal_lead} s, and no save was measured yet"
             yield Finding("warn", "--signal-lead", state, f"set at least {_LEAST_LEAD}")
         return
-    waits = logged_numbers(run.metrics, STOP_SECONDS).values() if run else ()
-    wait = max(waits, default=0.0)
+    wait = max(_newest(run, STOP_SECONDS), default=0.0) if run else 0.0
     needed = wait + 2 * max(saves)
     state = (
         f"{options.signal_lead} s, and {run.name if run else ''} takes up to {wait:.1f} s until it can stop and "
@@ -134,6 +137,11 @@ def saving(training: Training, options: JobOptions) -> Iterator[Finding]:
         yield Finding("fail", "--signal-lead", state, f"set --signal-lead {int(needed) + 1} or more")
     else:
         yield Finding("ok", "--signal-lead", state)
+
+
+def _newest(run: RunFolder, key: str) -> list[float]:
+    points = pick(newest_rows(run.metrics, key, _RECENT), key, run.metrics)
+    return [value for _, value in points if math.isfinite(value)]
 
 
 def _has_wandb_key() -> bool:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from wavenet_pl.cluster.node_setup import read_setup
+from wavenet_pl.cluster.passed_on import read_passed_on
 from wavenet_pl.cluster.states import read_time
 from wavenet_pl.errors import UserError
 
 MAIL_EVENTS = "END,FAIL,REQUEUE,TIME_LIMIT_90"
 """What --mail reports."""
+VARIABLES = {
+    "time": "SBATCH_TIMELIMIT",
+    **{name: f"SBATCH_{name.upper()}" for name in ("partition", "account", "qos", "constraint")},
+}
+"""Option -> the variable of sbatch that says it where it is not typed."""
 _WORD = r"[A-Za-z0-9_.+-]+"
 _LIST = r"[^\s\"'#\\]+"
 
@@ -50,13 +58,17 @@ class JobOptions:
     """Seconds before the time limit at which a run is told to save; SLURM may be up to a minute early."""
     max_restarts: int = 50
     """The job stops when it was started again so often."""
+    sbatch: Sequence[str] = ()
+    """Other options of sbatch, as it takes them: `--reservation=x`."""
+    setup: Sequence[str] = ()
+    """Lines of bash for the node that the job begins on: they run before the command, which gets what they export."""
 
     def __post_init__(self) -> None:
         _check("--nodes", self.nodes, self.nodes >= 1, "1 or more")
         _check("--gpus-per-node", self.gpus_per_node, self.gpus_per_node >= 0, "0 or more")
         for name in ("tasks_per_node", "cpus_per_task"):
             number = getattr(self, name)
-            _check(_option(name), number, number is None or number >= 1, "1 or more")
+            _check(option_name(name), number, number is None or number >= 1, "1 or more")
         _check("--signal-lead", self.signal_lead, 1 <= self.signal_lead <= 65535, "1 to 65535 seconds")
         _check("--max-restarts", self.max_restarts, self.max_restarts >= 0, "0 or more")
         expected = "HH:MM:SS, D-HH:MM:SS or minutes, above 0"
@@ -74,6 +86,7 @@ class JobOptions:
         self._match("mail", r"[^\s\"'#\\@,]+@[^\s\"'#\\@,]+", "an address such as you@example.org")
         needed = "1 or more where --gpu-type is set"
         _check("--gpus-per-node", self.gpus_per_node, self.gpus_per_node > 0 or not self.gpu_type, needed)
+        read_passed_on(self.sbatch)
 
     @property
     def tasks(self) -> int:
@@ -85,8 +98,8 @@ class JobOptions:
         """The time limit; None for the partition's own."""
         return None if self.time is None else read_time(self.time)
 
-    def directives(self) -> list[tuple[str, str]]:
-        """Options of sbatch and their values, those that were not asked for left out."""
+    def directives(self) -> list[tuple[str, str | None]]:
+        """Options of sbatch and their values, None for one without; those that were not asked for are left out."""
         gpus = ":".join(["gpu", *([self.gpu_type] if self.gpu_type else []), str(self.gpus_per_node)])
         pairs = [
             ("nodes", self.nodes),
@@ -103,11 +116,12 @@ class JobOptions:
             ("mail-user", self.mail),
             ("mail-type", MAIL_EVENTS if self.mail else None),
         ]
-        return [(name, str(value)) for name, value in pairs if value is not None]
+        own = [(name, str(value)) for name, value in pairs if value is not None]
+        return [*own, *read_passed_on(self.sbatch)]
 
     def _match(self, name: str, pattern: str, expected: str) -> None:
         value = getattr(self, name)
-        _check(_option(name), value, value is None or bool(re.fullmatch(pattern, value)), expected)
+        _check(option_name(name), value, value is None or bool(re.fullmatch(pattern, value)), expected)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,19 +145,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("signal_lead", int, "S", f"seconds before the limit at which a run saves ({own.signal_lead})"),
         ("max_restarts", int, "N", f"the job stops when it was started again so often ({own.max_restarts})"),
     ):
-        group.add_argument(_option(name), type=kind, metavar=metavar, default=getattr(own, name), help=text)
+        group.add_argument(
+            option_name(name), type=kind, metavar=metavar, default=getattr(own, name), help=text
+        )
+    for name, metavar, text in (
+        ("sbatch", "OPTION", "any other option of sbatch, such as --reservation=NAME; may be repeated"),
+        (
+            "setup",
+            "FILE | LINE",
+            "bash for the node, before the command: 'module load cuda'; may be repeated",
+        ),
+    ):
+        group.add_argument(option_name(name), action="append", default=[], metavar=metavar, help=text)
 
 
-def read_options(args: argparse.Namespace) -> JobOptions:
-    """What the command line says.
+def read_options(args: argparse.Namespace, variables: Mapping[str, str]) -> JobOptions:
+    """What the command line says, and where it says nothing, the variables of sbatch.
+
+    Args:
+        args: as `add_arguments` makes them.
+        variables: what is set for sbatch.
 
     Raises:
         UserError: an option has a value that no job can have; the message names it.
     """
-    return JobOptions(**{option.name: getattr(args, option.name) for option in fields(JobOptions)})
+    typed = {option.name: getattr(args, option.name) for option in fields(JobOptions)}
+    typed |= {"sbatch": tuple(args.sbatch), "setup": tuple(map(read_setup, args.setup))}
+    taken: dict[str, Any] = {
+        name: variables[variable]
+        for name, variable in VARIABLES.items()
+        if typed[name] is None and variables.get(variable)
+    }
+    for name, value in taken.items():
+        try:
+            replace(JobOptions(), **{name: value})
+        except UserError as error:
+            raise UserError(f"{VARIABLES[name]} is set here: {error}; type {option_name(name)}") from None
+    return JobOptions(**{**typed, **taken})
 
 
-def _option(name: str) -> str:
+def option_name(name: str) -> str:
     """gpus_per_node -> --gpus-per-node"""
     return "--" + name.replace("_", "-")
 

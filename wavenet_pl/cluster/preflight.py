@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
-from wavenet_pl.cluster import fitness, storage
-from wavenet_pl.cluster.options import JobOptions
+from wavenet_pl.cluster import environment, fitness, storage
+from wavenet_pl.cluster.partitions import partitions, wanted_partitions
 from wavenet_pl.cluster.plan import Step
 from wavenet_pl.cluster.records import Record
 from wavenet_pl.cluster.scheduler import Refused, Scheduler
 from wavenet_pl.cluster.script import build_script
 from wavenet_pl.cluster.states import Partition
-from wavenet_pl.files.redaction import redact
+from wavenet_pl.files.redaction import redact, redact_text
 from wavenet_pl.runs import versions
 from wavenet_pl.runs.versions import Finding
 
-Level = Literal["warn", "fail"]
 _REFUSALS = {
     "partition": "--partition",
     "account": "--account",
@@ -31,9 +29,13 @@ _REFUSALS = {
     "gres": "--gpus-per-node",
     "node count": "--nodes",
     "array": "--array",
+    "unrecognized option": "--sbatch",
+    "reservation": "--sbatch",
+    "license": "--sbatch",
     "node configuration": "--nodes, --gpus-per-node, --cpus-per-task, --mem or --constraint",
 }
 """Words in what sbatch says -> the option to change."""
+_INHERITED = "set it in the environment of sbatch, which jobs inherit"
 
 
 def examine(
@@ -49,6 +51,7 @@ def examine(
     """
     yield from versions.known_bad(versions.installed_version)
     yield from secrets(step)
+    yield from environment.findings(step.options, environment.sbatch_variables())
     yield from storage.check_folders(step)
     for path, index in {each.config.data.path: each.index for each in step.trainings}.items():
         yield from fitness.data(path, index)
@@ -70,13 +73,19 @@ def examine(
 
 def secrets(step: Step) -> Iterator[Finding]:
     """Keys and passwords that would stand in the script, which others can read."""
-    for word in [*step.job.command, *(word for task in step.job.tasks for word in task)]:
+    tasks = (word for task in step.job.tasks for word in task)
+    for word in [*step.job.command, *tasks]:
         name, _, value = word.partition("=")
         if redact({name: value}) != {name: value} or redact(word) != word:
             yield Finding(
                 "fail", name if value else "command", "has a key or a password in it, and others can read scripts",
-                "set it in the environment of sbatch, which jobs inherit",
+                _INHERITED,
             )  # fmt: skip
+    for option, texts in (("--sbatch", step.options.sbatch), ("--setup", step.options.setup)):
+        if any(redact_text(part) != part for text in texts for part in (text, text.partition("=")[2])):
+            yield Finding(
+                "fail", option, "has a key or a password in it, and others can read scripts", _INHERITED
+            )
 
 
 def folders(step: Step, scheduler: Scheduler, records: Sequence[Record]) -> Iterator[Finding]:
@@ -123,7 +132,8 @@ def cluster(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
     """What the cluster's own settings, its partitions and sbatch say."""
     settings, options = scheduler.settings(), step.options
     misfits = list(_array(step, int(settings.get("MaxArraySize", "1001"))))
-    misfits += partitions(options, scheduler.partitions())
+    known = scheduler.partitions()
+    misfits += partitions(options, known)
     if "accounting_storage/none" in settings.get("AccountingStorageType", ""):
         for option, value in (("--account", options.account), ("--qos", options.qos)):
             if value:
@@ -131,14 +141,14 @@ def cluster(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
                     "warn", option, f"{value}, and no accounting runs here", "leave it out: it has no effect"
                 )
     elif (
-        options.account and (known := scheduler.accounts(getpass.getuser())) and options.account not in known
+        options.account and (yours := scheduler.accounts(getpass.getuser())) and options.account not in yours
     ):
         misfits.append(
-            Finding("fail", "--account", f"{options.account} is none of yours", f"use {' or '.join(known)}")
+            Finding("fail", "--account", f"{options.account} is none of yours", f"use {' or '.join(yours)}")
         )
     yield from misfits
     if not any(finding.level == "fail" for finding in misfits):
-        yield from _test_only(step, scheduler)
+        yield from _test_only(step, scheduler, known)
 
 
 def _array(step: Step, largest: int) -> Iterator[Finding]:
@@ -147,83 +157,20 @@ def _array(step: Step, largest: int) -> Iterator[Finding]:
         yield Finding("fail", "--array" if step.trainings else "--slices", state, "submit it in parts")
 
 
-def _test_only(step: Step, scheduler: Scheduler) -> Iterator[Finding]:
+def _test_only(step: Step, scheduler: Scheduler, known: Sequence[Partition]) -> Iterator[Finding]:
     try:
         answer = scheduler.test_only(build_script(step.options, step.job))
     except Refused as refused:
         reason = refused.reason.lower()
         option = next((option for words, option in _REFUSALS.items() if words in reason), "sbatch")
-        yield Finding(
-            "fail", option, f"sbatch says: {refused.reason}", "change it, or ask `sinfo` for what there is"
-        )
+        state, names = f"sbatch says: {refused.reason}", wanted_partitions(step.options, known)
+        if "node configuration" in reason and any(k.ready < k.nodes for k in known if k.name in names):
+            # It says so of nodes that are drained, too, and queues the job when it is submitted.
+            advice = (
+                "some nodes are down or drained: if they are missing, the job waits for them; see `sinfo -R`"
+            )
+            yield Finding("warn", option, state, advice)
+        else:
+            yield Finding("fail", option, state, "change it, or ask `sinfo` for what there is")
     else:
         yield Finding("ok", "sbatch", answer)
-
-
-def partitions(options: JobOptions, known: Sequence[Partition]) -> Iterator[Finding]:
-    """What is asked for against what the nodes of the partition have."""
-    names = sorted({kind.name for kind in known})
-    wanted = (
-        options.partition.split(",") if options.partition else sorted({k.name for k in known if k.default})
-    )
-    if not wanted:
-        yield Finding("fail", "--partition", "the cluster has no default", f"use {' or '.join(names)}")
-    for name in wanted:
-        kinds = [kind for kind in known if kind.name == name]
-        if not kinds:
-            yield Finding("fail", "--partition", f"there is no {name}", f"use {' or '.join(names)}")
-        elif not kinds[0].up:
-            yield Finding("fail", "--partition", f"{name} is down", f"use {' or '.join(set(names) - {name})}")
-        else:
-            yield from _nodes(options, name, kinds)
-
-
-def _nodes(options: JobOptions, name: str, kinds: Sequence[Partition]) -> Iterator[Finding]:
-    limit = kinds[0].limit
-    if limit is not None and options.seconds is not None and options.seconds > limit:
-        state = f"{options.time}, and {name} allows {limit / 3600:g} h"
-        yield Finding("fail", "--time", state, "lower it: the job is started again and goes on")
-    if options.seconds is None and limit is None:
-        yield Finding(
-            "warn", "--time", f"not set, and {name} has no limit", "set it: short jobs start earlier"
-        )
-    cpus = options.tasks * (options.cpus_per_task or 1)
-    memory = read_memory(options.mem)
-    wishes: list[tuple[str, str, Callable[[Partition], bool]]] = [
-        ("--constraint", f"{options.constraint}", lambda kind: _has(kind, options.constraint)),
-        ("--gpus-per-node", f"{options.gpus_per_node}", lambda kind: kind.gpus >= options.gpus_per_node),
-        ("--cpus-per-task", f"{cpus} cores for {options.tasks} tasks", lambda kind: kind.cpus >= cpus),
-        ("--mem", f"{options.mem}", lambda kind: kind.memory >= memory),
-    ]
-    for option, text, fits in wishes:
-        left = [kind for kind in kinds if fits(kind)]
-        if not left:
-            yield Finding(
-                "fail", option, f"{text}, and no node of {name} has it", f"nodes have {_have(kinds)}"
-            )
-            return
-        kinds = left
-    if (there := sum(kind.nodes for kind in kinds)) < options.nodes:
-        yield Finding("fail", "--nodes", f"{options.nodes}, and {name} has {there} such", "lower it")
-
-
-def _has(kind: Partition, constraint: str | None) -> bool:
-    """Only a plain word is judged here; of a&b and a|b sbatch knows more."""
-    return constraint is None or not constraint.replace("_", "").isalnum() or constraint in kind.features
-
-
-def _have(kinds: Sequence[Partition]) -> str:
-    parts = [
-        f"{kind.cpus} cores, {kind.memory // 1024} GiB, {kind.gpus} GPUs"
-        + (f", features {', '.join(sorted(kind.features))}" if kind.features else "")
-        for kind in kinds
-    ]
-    return " or ".join(dict.fromkeys(parts))
-
-
-def read_memory(text: str | None) -> float:
-    """MiB of `64G`; as sbatch, a bare number is MiB."""
-    if not text:
-        return 0.0
-    unit = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
-    return float(text.rstrip("KMGT")) * unit.get(text[-1], 1.0)

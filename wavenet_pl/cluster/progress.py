@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from dataclasses import dataclass
 
 from wavenet_pl.config.tree import load_config
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
-from wavenet_pl.tracking.rows import pick, read_metrics
+from wavenet_pl.tracking.rows import newest_rows, pick
 
 _RECENT = 200
 """So many of the newest steps say how fast it is; the pauses of restarts are few among them."""
@@ -26,9 +25,7 @@ class Progress:
     loss_bits: float | None = None
     """Of the newest training step."""
     bits: float | None = None
-    """Of the newest validation."""
-    best: tuple[float, int] | None = None
-    """The lowest val/bits, and its step."""
+    """Of the newest validation; None where there was none lately."""
     checkpoint: int | None = None
     """Step of the newest checkpoint."""
     seconds_left: float | None = None
@@ -41,27 +38,26 @@ class Progress:
 
 
 def progress_of(run: RunFolder) -> Progress:
-    """Reads the run folder; a run that has not begun has made no step.
+    """Reads the run folder, of its numbers the newest; a run that has not begun has made no step.
 
     Raises:
         UserError: a file in it is damaged.
     """
-    rows = read_metrics(run.metrics) if run.metrics.exists() else []
     path = run.metrics
-    losses, bits, validated = (pick(rows, key, path) for key in ("train/loss", "train/bits", "val/bits"))
+    steps = newest_rows(path, "train/loss", _RECENT)
+    losses, bits, times = (pick(steps, key, path) for key in ("train/loss", "train/bits", "time"))
+    validated = pick(newest_rows(path, "val/bits", 1), "val/bits", path)
     step = losses[-1][0] if losses else 0
     config = load_config([run.config]) if run.config.exists() else None
     limit = config.trainer.get("max_steps") if config else None
     last_step = limit if isinstance(limit, int) and limit > 0 else None
-    times = [time for _, time in pick([row for row in rows if "train/loss" in row], "time", path)[-_RECENT:]]
-    pauses = [after - before for before, after in itertools.pairwise(times)]
+    pauses = [after - before for (_, before), (_, after) in itertools.pairwise(times)]
     checkpoints = list_checkpoints(run)
     return Progress(
         step=step,
         last_step=last_step,
         loss_bits=bits[-1][1] if bits else None,
         bits=validated[-1][1] if validated else None,
-        best=min(((value, at) for at, value in validated if math.isfinite(value)), default=None),
         checkpoint=checkpoint_step(checkpoints[-1]) if checkpoints else None,
         seconds_left=(last_step - step) * statistics.median(pauses) if pauses and last_step else None,
     )

@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import NoReturn
 
-from wavenet_pl.cluster.states import JobState, Partition, read_jobs, read_partitions
+from wavenet_pl.cluster.environment import for_slurm
+from wavenet_pl.cluster.states import JobState, Partition, read_job_id, read_jobs, read_partitions
 from wavenet_pl.errors import UserError
 
 TIMEOUT = 60.0
@@ -31,6 +32,10 @@ class Refused(UserError):
         )
 
 
+class Silent(UserError):
+    """SLURM did not answer in time."""
+
+
 class Scheduler:
     """The commands of SLURM on this machine.
 
@@ -51,11 +56,23 @@ class Scheduler:
 
         Raises:
             Refused: SLURM does not take it.
+            UserError: it does not say whether it took it.
         """
-        answer = self._run(["sbatch", "--parsable"], script)
-        return int(
-            answer.strip().split("\n")[-1].split(";")[0]
-        )  # ID or ID;CLUSTER, maybe after a site's notice
+        try:
+            answer = self._run(["sbatch", "--parsable"], script)
+            if (job := read_job_id(answer)) is not None:
+                return job
+            reason = f"sbatch answered {answer.strip()!r:.200}"
+        except Silent as silent:
+            reason = str(silent).partition(",")[0]
+        except Refused as refused:
+            if not re.search("timed out|zero bytes", refused.reason, re.IGNORECASE):
+                raise
+            reason = f"sbatch says {refused.reason}"
+        raise UserError(
+            f"{reason}, expected the job's id: it may be queued; see `squeue --me`, end it with `scancel` if it is "
+            "there, and submit it again"
+        )
 
     def test_only(self, script: str) -> str:
         """When and where SLURM would start this script; nothing is submitted.
@@ -84,7 +101,7 @@ class Scheduler:
     def partitions(self) -> list[Partition]:
         """The partitions, one entry for each kind of node in each."""
         return read_partitions(
-            self._run(["sinfo", "--exact", "--noheader", "--format=%P|%a|%l|%D|%c|%m|%G|%f"])
+            self._run(["sinfo", "--exact", "--noheader", "--format=%P|%a|%l|%F|%c|%m|%G|%f"])
         )
 
     def requeue(self, id: int | str) -> None:
@@ -94,10 +111,6 @@ class Scheduler:
     def cancel(self, id: int | str, signal: str = "") -> None:
         """End a job, or send its steps a signal such as USR1."""
         self._run(["scancel", *([f"--signal={signal}"] if signal else []), str(id)])
-
-    def version(self) -> str:
-        """Version of SLURM, such as `22.05.8`."""
-        return self._run(["sbatch", "--version"]).split()[-1]
 
     def settings(self) -> dict[str, str]:
         """What the controller was set up with: MaxArraySize, AccountingStorageType and so on."""
@@ -135,6 +148,7 @@ class Scheduler:
                 text=True,
                 errors="replace",
                 timeout=self.timeout,
+                env=for_slurm(),
                 check=False,
             )
         except FileNotFoundError:
@@ -143,7 +157,7 @@ class Scheduler:
                 "module (`--dry-run` works without)"
             ) from None
         except subprocess.TimeoutExpired:
-            raise UserError(
+            raise Silent(
                 f"{command[0]} did not answer within {self.timeout:g} s, expected an answer; see `scontrol ping`, and "
                 "run the same command again"
             ) from None

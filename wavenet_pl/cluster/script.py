@@ -73,13 +73,13 @@ def build_script(options: JobOptions, job: Job) -> str:
         *([("signal", f"USR1@{options.signal_lead}")] if job.requeues else []),
         ("output", str(job.records / log)),
         ("open-mode", "append"),
+        ("requeue" if job.requeues else "no-requeue", None),
     ]
     command = [job.python, "-m", "wavenet_pl", *job.command]
-    words = "".join([*command, *(word for extra in job.tasks for word in extra)])
+    words = "".join([*command, *(word for extra in job.tasks for word in extra), *options.setup])
     head = [
         "#!/bin/bash",
-        *(f"#SBATCH --{name}={_quote(value)}" for name, value in directives),
-        "#SBATCH --requeue" if job.requeues else "#SBATCH --no-requeue",
+        *(f"#SBATCH --{name}" + ("" if value is None else f"={_quote(value)}") for name, value in directives),
         "",
         "# Written by `wavenet-pl slurm`; `sbatch` takes it as it is.",
         *(
@@ -90,6 +90,7 @@ def build_script(options: JobOptions, job: Job) -> str:
         f"folder={shlex.quote(str(job.folder))}",
         f"records={shlex.quote(str(job.records))}",
         f"max_restarts={options.max_restarts if job.requeues else 0}",
+        *_array("setup=", options.setup),
         *_array("command=", command),
     ]
     if job.tasks:
@@ -110,6 +111,8 @@ def _body() -> str:
 
 def _array(begin: str, words: Sequence[str]) -> list[str]:
     """A bash array over as many lines as it needs."""
+    if not words:
+        return [f"{begin}()"]
     lines, indent = [f"{begin}("], " " * (len(begin) - len(begin.lstrip()) + 4)
     for word in map(shlex.quote, words):
         if len(lines) > 1 and len(lines[-1]) + 1 + len(word) <= _WIDTH:
@@ -121,4 +124,4 @@ def _array(begin: str, words: Sequence[str]) -> list[str]:
 
 def _quote(value: str) -> str:
     """A value as sbatch reads it from a comment line."""
-    return f'"{value}"' if re.search(r"\s", value) else value
+    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"' if re.search(r"""[\s"'#\\]""", value) else value

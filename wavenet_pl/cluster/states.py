@@ -54,10 +54,13 @@ class Partition:
 
     name: str
     default: bool
-    up: bool
+    state: str
+    """`up`; `down` only queues jobs, and `drain` and `inactive` take none."""
     limit: float | None
     """Seconds that a job may take; None for no limit."""
     nodes: int
+    ready: int
+    """Nodes that are neither down nor drained, busy or not."""
     cpus: int
     """Of one node."""
     memory: int
@@ -118,6 +121,16 @@ def _job(fields: Mapping[str, str], id: str) -> JobState:
     )
 
 
+def read_job_id(text: str) -> int | None:
+    """The id in what sbatch printed, among the notices of a site; None where there is none, or no telling which.
+
+    `ID`, or `ID;CLUSTER`, where --parsable is kept to, and what sbatch says without where it is not.
+    """
+    plain = re.findall(r"^(\d+)(?:;\S*)?\s*$", text, re.MULTILINE)
+    ids = re.findall(r"^(?:sbatch: )?Submitted batch job (\d+)\b", text, re.MULTILINE) or plain
+    return int(ids[0]) if len(set(ids)) == 1 else None
+
+
 def read_time(text: str) -> float | None:
     """Seconds of SLURM's MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM and D-HH:MM:SS; None for no limit.
 
@@ -139,19 +152,21 @@ def read_time(text: str) -> float | None:
 
 
 def read_partitions(text: str) -> list[Partition]:
-    """What `sinfo --format='%P|%a|%l|%D|%c|%m|%G|%f'` prints."""
+    """What `sinfo --format='%P|%a|%l|%F|%c|%m|%G|%f'` prints."""
     partitions = []
     for line in text.split("\n"):
         if line.count("|") < 7:
             continue
-        name, up, limit, nodes, cpus, memory, generic, features = line.split("|", 7)
+        name, state, limit, nodes, cpus, memory, generic, features = line.split("|", 7)
+        allocated, idle, _, total = map(int, nodes.split("/"))
         partitions.append(
             Partition(
                 name=name.removesuffix("*"),
                 default=name.endswith("*"),
-                up=up == "up",
+                state=state,
                 limit=read_time(limit),
-                nodes=int(nodes),
+                nodes=total,
+                ready=allocated + idle,
                 cpus=int(cpus.rstrip("+")),
                 memory=int(memory.rstrip("+")),
                 gpus=sum(int(count) for count in re.findall(r"\bgpu:(?:[^:,(]+:)?(\d+)", generic)),

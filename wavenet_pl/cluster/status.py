@@ -14,6 +14,7 @@ from wavenet_pl.cluster.records import Record, find_records, read_records, task_
 from wavenet_pl.cluster.scheduler import Scheduler
 from wavenet_pl.cluster.states import JobState
 from wavenet_pl.errors import UserError
+from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.folder import RunFolder
 
 FORGOTTEN = "ended"
@@ -75,10 +76,11 @@ def summary(args: argparse.Namespace) -> int:
     if not chosen:
         raise UserError(f"{args.job} is no sweep, expected the id of one; submit one with --array")
     standings = standings_of(_whole_sweep(chosen[-1][0]), Scheduler())
-    standings.sort(key=lambda each: each.progress.best or (math.inf, 0))
+    lowest = {each.id: _lowest(each.run) for each in standings}
+    standings.sort(key=lambda each: lowest[each.id] or (math.inf, 0))
     rows = []
     for each in standings:
-        best = each.progress.best
+        best = lowest[each.id]
         numbers = [f"{best[0]:.4f}", f"{best[1]}"] if best else ["-", "-"]
         run = os.path.relpath(each.run.path) if each.run else "-"
         rows.append(
@@ -86,11 +88,17 @@ def summary(args: argparse.Namespace) -> int:
         )
     print(table(["job", "val/bits", "at step", "state", "step", "settings", "run"], rows))
     first = standings[0]
-    if first.progress.best and first.run:
+    if lowest[first.id] and first.run:
         unfinished = sum(not each.is_done for each in standings)
         note = f"; {unfinished} of {len(standings)} have not come to their end" if unfinished else ""
         print(f"\nbest: {os.path.relpath(first.run.path)} ({first.record.overrides(first.id)}){note}")
     return 0
+
+
+def _lowest(run: RunFolder | None) -> tuple[float, int] | None:
+    """The lowest val/bits of a run, and its step; None where there is none."""
+    validated = validation_bits(run) if run is not None else {}
+    return min(((value, step) for step, value in validated.items()), default=None)
 
 
 def _whole_sweep(record: Record) -> list[tuple[Record, str]]:

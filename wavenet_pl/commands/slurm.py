@@ -99,16 +99,28 @@ def build_parser(name: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentP
 
 
 def _submit(name: str, arguments: Sequence[str]) -> int:
-    from wavenet_pl.cluster import options
+    from wavenet_pl.cluster import environment, options
     from wavenet_pl.cluster.plan import Wish, plan
     from wavenet_pl.cluster.submission import submit
 
     whole, job = build_parser(name)
-    args = parse(whole, list(arguments))
-    _, words = job.parse_known_args(list(arguments))
+    arguments = _with_values(arguments)
+    args = parse(whole, arguments)
+    _, words = job.parse_known_args(arguments)
     dry_run, args.dry_run = args.dry_run, False  # of the submission, and not of the command
-    wish = Wish(name=name, args=args, words=words, options=options.read_options(args))
+    asked = options.read_options(args, environment.sbatch_variables())
+    wish = Wish(name=name, args=args, words=words, options=asked)
     return submit(plan(wish), after=args.after, dry_run=dry_run)
+
+
+def _with_values(arguments: Sequence[str]) -> list[str]:
+    """`--sbatch --exclusive` as one word: argparse would take the second for an option of ours."""
+    words: list[str] = []
+    for word in arguments:
+        if words and words[-1] == "--sbatch":
+            word = f"{words.pop()}={word}"
+        words.append(word)
+    return words
 
 
 def _follow(name: str, arguments: Sequence[str]) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
+
+_BLOCKS = 2**16, 2**22
+"""Bytes of the first look at the end of a file, and of the longest: each is twice as long as the one before."""
 
 
 class LineFile:
@@ -56,3 +60,28 @@ def whole_lines(path: str | os.PathLike[str]) -> list[bytes]:
     """The lines of a file, without their newlines; what follows the last newline was not written to its end."""
     with open_file(path) as file:
         return file.read().split(b"\n")[:-1]
+
+
+def lines_from_end(path: str | os.PathLike[str], mark: bytes, limit: int | None = None) -> Iterator[bytes]:
+    """The whole lines that have these bytes in them, the last one first. What has them not is hardly looked at.
+
+    Args:
+        path: the file.
+        mark: without a newline.
+        limit: bytes before the end of the file, beyond which no line is looked for; None for all of it.
+    """
+    with open_file(path) as file:
+        end = file.seek(0, os.SEEK_END)
+        farthest, begun, torn = max(0, end - (end if limit is None else limit)), b"", True
+        size, longest = _BLOCKS
+        while end > farthest:
+            start = max(farthest, end - size)
+            file.seek(start)
+            begun, newline, text = (file.read(end - start) + begun).partition(b"\n")
+            if torn and newline:
+                text, torn = text[: text.rfind(b"\n") + 1], False
+            if mark in text:
+                yield from (line for line in reversed(text.split(b"\n")) if mark in line)
+            end, size = start, min(2 * size, longest)
+        if farthest == 0 and not torn and mark in begun:
+            yield begun

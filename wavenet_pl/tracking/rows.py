@@ -1,23 +1,26 @@
-"""The rows of metrics.jsonl: how one is written, and all of them read."""
+"""The rows of metrics.jsonl: how one is written, and how all of them, or those of one number, are read."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
-from wavenet_pl.files.line_file import whole_lines
+from wavenet_pl.files.line_file import lines_from_end, whole_lines
 
 SAVE_SECONDS = "perf/save_seconds"
 """How long a checkpoint took, by which the time that a job needs for its last one is known."""
 STOP_SECONDS = "perf/stop_seconds"
 """How long a request to stop would have had to wait, at most so far: for a step, a part of a validation or of clips."""
 _NOT_FINITE = "not_finite"
+_LATELY = 2**26
+"""Bytes at the end of a file, some 250,000 steps, in which the newest rows are looked for, however long it is."""
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
@@ -49,19 +52,47 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     try:
         lines = whole_lines(path)
     except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it is too large"
-        raise UserError(f"{path} cannot be read ({reason}), expected rows of JSON; move it away") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(
-                f"{path} line {number} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
-            ) from None
-        rows.append(row)
-    return rows
+        raise _unreadable(path, error) from None
+    return [_decode(line, f"{path} line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def newest_rows(path: str | os.PathLike[str], key: str, count: int) -> list[dict[str, Any]]:
+    """The last rows that have a key, at most so many, in the order in which they were written.
+
+    What this takes does not grow with the file: rows from long ago are not looked for. Where there is no file, none.
+
+    Raises:
+        UserError: one of them is damaged, or the file cannot be read.
+    """
+    return list(itertools.islice(_backwards(path, key, _LATELY), count))[::-1]
+
+
+def _backwards(path: str | os.PathLike[str], key: str, limit: int | None) -> Iterator[dict[str, Any]]:
+    """The rows that have a key, the newest first; the others are not decoded, which is what takes long."""
+    try:
+        for line in lines_from_end(path, json.dumps(key, ensure_ascii=False).encode(), limit):
+            if key in (row := _decode(line, f"a row of {path}")):
+                yield row
+    except FileNotFoundError:
+        return
+    except (OSError, MemoryError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _decode(line: bytes, label: str) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = json.loads(line)
+        row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{label} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
+        ) from None
+    return row
+
+
+def _unreadable(path: str | os.PathLike[str], error: BaseException) -> UserError:
+    reason = getattr(error, "strerror", None) or "it is too large"
+    return UserError(f"{path} cannot be read ({reason}), expected rows of JSON; move it away")
 
 
 def cut_back(path: str | os.PathLike[str], step: int) -> int:
@@ -87,9 +118,9 @@ def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:
     """step -> a number such as val/bits where it was logged and is finite; empty where there is no file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: such a row is damaged.
     """
-    rows = read_metrics(path) if os.path.exists(path) else []
+    rows = [*_backwards(path, key, None)][::-1]
     return {step: value for step, value in pick(rows, key, path) if math.isfinite(value)}
 
 

@@ -15,8 +15,8 @@ from wavenet_pl.training.callbacks.checkpoints import Checkpoints
 from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.module import WaveNetModule
 
-_GROWTH = 1.1
-"""By this factor the longest wait has to grow before it is logged again."""
+_GROWTH, _EVERY = 1.1, 1000
+"""The longest wait is logged when it has grown by this factor, and at multiples of so many steps."""
 
 
 class Entrance(L.Callback):
@@ -75,10 +75,11 @@ class Preemption(StepCallback):
         """Stops after a step: inside an accumulation there is nothing whole to save."""
         self._stop_if_requested(trainer)
         self._flag.measure_waits()  # the first step starts workers and compiles: no measure of the others
-        if self._flag.longest_wait > _GROWTH * self._logged_wait:
-            self._logged_wait = self._flag.longest_wait
+        longest = self._flag.longest_wait
+        if longest > _GROWTH * self._logged_wait or (longest and self.step % _EVERY == 0):
+            self._logged_wait = longest
             for logger in trainer.loggers:
-                logger.log_metrics({STOP_SECONDS: round(self._logged_wait, 3)}, self.step)
+                logger.log_metrics({STOP_SECONDS: round(longest, 3)}, self.step)
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: Any

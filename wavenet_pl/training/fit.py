@@ -74,10 +74,12 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     from wavenet_pl.training.callbacks.preemption import exit_code
     from wavenet_pl.training.callbacks.ranks import leave_together
     from wavenet_pl.training.memory import keep_freed_memory
+    from wavenet_pl.training.profile import direct_profile, end_profile, say_profile
 
     config, run, module = task.config, task.run, task.module
     stop_at = None if config.train.stop_after is None else began + config.train.stop_after
     trainer = _build_trainer(run, config, flag, stop_at, task.extras)
+    direct_profile(trainer, run.logs)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     torch.set_num_threads(config.train.threads or max(1, len(os.sched_getaffinity(0)) // trainer.num_devices))
     if trainer.strategy.root_device.type == "cpu":
@@ -100,6 +102,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
             task.extras.at_end(tracker)
     except StopRun as stop:
         code = exit_code(trainer, stop.code)
+        end_profile(trainer)
         if trainer.is_global_zero:
             briefing.say_stopped(run, stop)
     except BaseException:
@@ -110,6 +113,8 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
             if code != 1:  # else what failed is the message, and not what cannot be kept of it
                 _keep_models(run, tracker)
             tracker.finish(code)
+    if trainer.is_global_zero:
+        say_profile(trainer, run.logs)
     if code == 0 and trainer.is_global_zero and task.extras.at_end is None:
         briefing.say_end(run, trainer)
     leave_together()

@@ -103,7 +103,7 @@ class RunFolder:
         return text
 
     def create(self, config: Config) -> dict[str, Any]:
-        """Make the folder and write down what the run is: id, config, versions of packages, commit and diff of this code.
+        """Make the folder and write down what the run is: id, config, versions of packages, this code's commit and diff.
 
         Commit and diff of the repository that the command runs in are kept where ``train.repository`` asks for them.
         Returns what git and the packages say. Keys and passwords are taken out of all that is written.
@@ -118,8 +118,8 @@ class RunFolder:
             checkouts["repository"] = read_checkout(Path.cwd())
             if not checkouts["repository"].commit:
                 _log.warning(
-                    f"train.repository is true, and {Path.cwd()} is in no git repository with a commit; run the command "
-                    "in one, or leave train.repository out"
+                    f"train.repository is true, and {Path.cwd()} is in no git repository with a commit; run the "
+                    "command in one, or leave train.repository out"
                 )
         facts: dict[str, Any] = {"versions": installed_versions()}
         write_durably(self.path / "versions.json", json.dumps(facts["versions"], indent=2) + "\n")
@@ -225,4 +225,3 @@ def list_checkpoints(run: RunFolder) -> list[Path]:
         (path for path in run.checkpoints.glob("*.ckpt") if _CHECKPOINT.fullmatch(path.name)),
         key=checkpoint_step,
     )
-

@@ -36,12 +36,11 @@ def describe(
     """What is about to be trained, on stderr, a line each."""
     receptive_field = config.model.network.receptive_field
     plan, precision = data.plan("train", 0), str(config.trainer.get("precision", "32-true"))
-    hours = {split: data.index.seconds(split) / 3600 for split in data.splits}
     lines = {
         "run": f"{run.path}, {'from the start' if resume is None else f'going on from {resume.name}'}",
         "model": f"{config.model.kind}, {model.num_parameters:,} parameters, receptive field {receptive_field} samples "
         f"({1000 * receptive_field / data.sample_rate:.0f} ms)",
-        "data": ", ".join(f"{split} {value:.2f} h" for split, value in hours.items())
+        "data": ", ".join(f"{split} {value:.2f} h" for split, value in data.hours.items())
         + f" at {data.sample_rate} Hz, {plan.num_slots} crops in {plan.num_batches} steps per epoch",
         "memory": f"about {1024 * step_gib(model, 1, precision):.0f} MiB for each crop that is trained on at a time",
     }

@@ -32,6 +32,8 @@ class Extras:
     """Act after a step and after a validation before that is saved."""
     loggers: Sequence[Logger] = ()
     """Get every row, beside the run folder and W&B."""
+    job_type: str = "train"
+    """What the tracker calls this kind of work."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """For the tracker, beside the config."""
     warn_unused_condition: bool = True
@@ -200,7 +202,7 @@ def _prepare_rank_zero(
     run, config, data, module = task.run, task.config, task.data, task.module
     facts = dict(task.extras.facts)
     if trainer.is_global_zero:
-        git = run.create(config)
+        facts |= run.create(config)
         keep_examples(run, data.splits["val"], data.inputs)
         for path in (run.metrics, run.path / bad_numbers.NAME):
             cut_back(path, -1 if resume is None else checkpoint_step(resume))
@@ -208,13 +210,17 @@ def _prepare_rank_zero(
             print(f"passed over: {reason}", file=sys.stderr)
         warn_slow_precision(trainer.precision, trainer.strategy.root_device)
         briefing.describe(run, config, data, module.model, resume, task.beginning)
-        briefing.show_baselines(briefing.measured_baselines(run, data, module.model), module.model)
+        baselines = briefing.measured_baselines(run, data, module.model)
+        briefing.show_baselines(baselines, module.model)
         if task.beginning is not None:
             facts |= {"base": task.beginning.path, "base_hash": task.beginning.hash}
         facts |= {
-            "git": git,
             "parameters": module.model.num_parameters,
             "receptive_field": config.model.network.receptive_field,
+            "sample_rate": data.sample_rate,
+            "hours": data.hours,
+            "names": {table: len(names) for table, names in data.labels.tables.items()},
+            "baselines": baselines.rows,
         }
     metrics = MetricsFile(run.metrics)
     metrics.attach(trainer)
@@ -224,6 +230,9 @@ def _prepare_rank_zero(
         run_id=run.run_id,
         run_config={**to_plain(config), **facts},
         index_fingerprint=data.index.fingerprint,
+        name=run.name,
+        job_type=task.extras.job_type,
+        tags=(config.model.kind, config.model.head.kind),
     )
     if tracker is not None:
         tracker.catch_up()

@@ -110,7 +110,7 @@ def test_the_config_says_what_the_run_is(folder: Path, runs: list[OfflineRun]) -
     assert config["git"] == {"commit": "0" * 40}
     assert (config["parameters"], config["receptive_field"], config["num_tokens"]) == (1234, 17, 512)
     assert config["data"]["batch_size"] == 4
-    assert config["hub"] == {"api_key": "[redacted]", "url": "https://[redacted]@host/x"}
+    assert config["hub"] == {"api_key": "[redacted]", "url": "x"}
 
 
 def test_training_rows_are_thinned_and_all_others_are_not(runs: list[OfflineRun]) -> None:

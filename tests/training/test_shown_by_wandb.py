@@ -13,12 +13,15 @@ import wavenet_pl
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
 from tests.wandb_offline import OfflineRun, offline_folders, read_offline_run
+from tests.wandb_server import WandbServer
 from wavenet_pl.config.training import WandbConfig
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.versions import installed_versions
 from wavenet_pl.shards.index import load_index
 from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_log import read_log
+from wavenet_pl.training import metrics_file
+from wavenet_pl.training.metrics_file import MetricsFile
 from wavenet_pl.training.wandb_logger import build_wandb_logger
 
 pytestmark = pytest.mark.slow
@@ -161,3 +164,28 @@ def test_host_user_folder_and_console_are_there_for_who_asks(
     assert start.config["data"]["path"] == "/planted-above/speech"
     assert start.config["url"] == "https://[redacted]@host/set"
     assert "a line that is printed" in start.console
+
+
+def test_a_run_of_a_sweep_is_the_agent_s_and_has_every_row_of_its_folder(
+    machine: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the folder was there before, as of settings that two sweeps have in common."""
+    metrics = MetricsFile(tmp_path / metrics_file.NAME)
+    with WandbServer() as server:
+        for name, value in {**server.env(), "WANDB_PROJECT": "theirs"}.items():
+            monkeypatch.setenv(name, value)
+        for step, sweep in enumerate([None, "s1", "s2"], start=1):
+            if sweep is not None:
+                monkeypatch.setenv("WANDB_SWEEP_ID", sweep)
+                monkeypatch.setenv("WANDB_RUN_ID", f"of-{sweep}")
+            tracker = build_wandb_logger(
+                WandbConfig(system_metrics=False), run_dir=tmp_path, run_id="mine", run_config={}, index_fingerprint=""
+            )  # fmt: skip
+            assert tracker is not None
+            tracker.catch_up()
+            for logger in (metrics, tracker):
+                logger.log_metrics({"val/bits": 10.0 - step}, step=step)
+            tracker.finish()
+    rows = {name: [row["val/bits"] for row in served.history] for name, served in server.runs.items()}
+    assert rows == {"mine": [9.0], "of-s1": [9.0, 8.0], "of-s2": [9.0, 8.0, 7.0]}
+    assert [served.summary["best/val/bits"] for served in server.runs.values()] == [9.0, 8.0, 7.0]

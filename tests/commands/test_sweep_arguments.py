@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+import yaml
+from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from wavenet_pl import cli
 from wavenet_pl.commands import adapt, slurm, train
@@ -28,10 +32,14 @@ PARAMETERS = {
 }
 
 
-def config_of(arguments: list[str]) -> Config:
+def parse_train(arguments: list[str]) -> Namespace:
     parser = Parser(prog="train", allow_abbrev=False)
     train.add_arguments(parser)
-    args = parse(parser, ["small", "data.path=x", *arguments, "--runs", "elsewhere", "wandb.mode=offline"])
+    return parse(parser, arguments)
+
+
+def config_of(arguments: list[str]) -> Config:
+    args = parse_train(["small", "data.path=x", *arguments, "--runs", "elsewhere", "wandb.mode=offline"])
     assert args.runs == "elsewhere" and not args.fresh
     return load_config(*split_arguments(args.settings))
 
@@ -51,6 +59,24 @@ def test_a_setting_without_a_value_is_true() -> None:
     config = config_of(["--train.compile", "--optim.lr=0.1"])
     assert (config.train.compile, config.optim.lr) == (True, 0.1)
     assert config_of(["--optim.lr=0.1", "--train.compile"]).train.compile
+
+
+def test_the_sweep_of_the_page_is_one_that_train_understands() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tracking.md").read_text()
+    [block] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    sweep = yaml.safe_load(block)  # as W&B does
+    rate = sweep["parameters"]["optim.lr"]
+    assert isinstance(rate["min"], float) and isinstance(rate["max"], float)
+    values = {name: each.get("values", [rate["max"]])[-1] for name, each in sweep["parameters"].items()}
+    known = create_sweep_command_args({"args": {name: {"value": value} for name, value in values.items()}})
+    known["program"] = [sweep["program"]]
+    command = [
+        word for part in create_sweep_command(sweep["command"]) for word in known.get(part[2:-1], [part])
+    ]
+    assert command[:2] == ["wavenet-pl", "train"]
+    config = load_config(*split_arguments(parse_train(command[2:]).settings))
+    assert (config.optim.lr, config.model.network.stacks) == (0.03, 3)
+    assert config.train.recompute and config.data.path == "data/mine"
 
 
 @pytest.mark.parametrize(
@@ -76,8 +102,13 @@ def test_a_mistake_in_one_is_a_message_as_ever(
 def test_an_option_of_a_command_stays_one() -> None:
     parser = Parser(prog="adapt", allow_abbrev=False)
     adapt.add_arguments(parser)
-    args = parse(parser, ["RUN", "--speaker", "anna", "--optim.lr", "0.1", "--replay-share", "0.25", "--fresh"])
+    args = parse(
+        parser, ["RUN", "--speaker", "anna", "--optim.lr", "0.1", "--replay-share", "0.25", "--fresh"]
+    )
     assert (args.run, args.speaker, args.settings, args.fresh) == ("RUN", "anna", ["optim.lr=0.1"], True)
     assert args.replay_share == 0.25
     whole, _ = slurm.build_parser("train")
-    assert parse(whole, ["small", "--optim.lr=0.1", "--time", "1:00:00"]).settings == ["small", "optim.lr=0.1"]
+    assert parse(whole, ["small", "--optim.lr=0.1", "--time", "1:00:00"]).settings == [
+        "small",
+        "optim.lr=0.1",
+    ]

@@ -145,7 +145,7 @@ def test_our_own_config_passes_untouched() -> None:
 
 def test_of_an_absolute_path_and_of_a_url_the_last_name_is_left() -> None:
     tree = {
-        "data": {"path": "/home/me/data/speech/", "batch_size": 8},
+        "data": {"path": "/home/you/data/speech/", "batch_size": 8},
         "sets": ["s3://bucket/of/mine/piano?key=1", "~/speech", "https://host/"],
         "stay": ["data/speech", "../speech", "softmax", None, 0.5, "a/b"],
     }

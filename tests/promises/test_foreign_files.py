@@ -779,6 +779,8 @@ def test_no_planted_key_is_in_any_file_of_a_run_or_an_export(
     assert not [secret for secret in secrets if secret in text]
     assert "shard-000001.tar" in text and (run.path / "bad_recordings.jsonl") in files
 
-    assert "num_tokens = 1024" in (run.path / "repository.diff").read_text(), "what only sounds like a key stays"
+    assert "num_tokens = 1024" in (run.path / "repository.diff").read_text(), (
+        "what only sounds like a key stays"
+    )
     for path in (run.config, tmp_path / "out" / "config.yaml"):
         assert load_config([path]).data.crop_samples == 1000, "still a config"

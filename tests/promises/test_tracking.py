@@ -328,7 +328,10 @@ def test_online_everything_arrives(tmp_path: Path) -> None:
             (row["step"], row["train/loss"]) for row in rows if row.get("train/loss") and row["step"] % 2 == 0
         ]
         assert losses == told  # of both starts, which are one run
-        assert [row["trainer/global_step"] for row in run.history if "val/clips/free-running" in row] == [2, 4]
+        assert [row["trainer/global_step"] for row in run.history if "val/clips/free-running" in row] == [
+            2,
+            4,
+        ]
         assert sum(name.startswith("media/audio/val/clips/") for name in run.files) >= 6
         assert run.config["parameters"] == 1234
         assert run.exit_code == 0

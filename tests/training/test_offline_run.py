@@ -81,9 +81,7 @@ def test_clips_are_there_by_kind_with_their_captions_and_the_recorded_ones_once(
 
 
 @pytest.mark.parametrize(("kind", "step"), [("recorded", 2), ("teacher-forced", 4), ("free-running", 4)])
-def test_clips_sound_as_in_the_run_folder(
-    folder: Path, runs: list[OfflineRun], kind: str, step: int
-) -> None:
+def test_clips_sound_as_in_the_run_folder(folder: Path, runs: list[OfflineRun], kind: str, step: int) -> None:
     files = offline_folders(folder / "run")[0] / "files"
     (row,) = (
         row

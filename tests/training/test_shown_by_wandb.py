@@ -50,8 +50,8 @@ def run(machine: pytest.MonkeyPatch, data: Path, tmp_path_factory: pytest.TempPa
     """A speaker model in two starts, the second with a rate that makes it worse, and without system metrics."""
     runs = tmp_path_factory.mktemp("planted-above-the-runs")
     settings = [
-        "name=voices", f"data.path={data}", *SETTINGS, "model.kind=speaker", "model.condition.channels=4", "wandb.mode=offline",
-        "wandb.tags=[trial]", "wandb.log_every_n_steps=1", "trainer.val_check_interval=2",
+        "name=voices", f"data.path={data}", *SETTINGS, "model.kind=speaker", "model.condition.channels=4",
+        "wandb.mode=offline", "wandb.tags=[trial]", "wandb.log_every_n_steps=1", "trainer.val_check_interval=2",
         "trainer.check_val_every_n_epoch=null", "samples.every_n_steps=4", "samples.count=1", "samples.seconds=0.05",
         "samples.prompt_seconds=0.02",
     ]  # fmt: skip

@@ -39,9 +39,7 @@ class ClipSet:
         return {
             kind: [
                 (f"{kind}, {label} | clip {number}", audio)
-                for number, (label, audio) in enumerate(
-                    zip(self.labels[kind], self.audio[kind], strict=True)
-                )
+                for number, (label, audio) in enumerate(zip(self.labels[kind], self.audio[kind], strict=True))
             ]
             for kind in KINDS
         }

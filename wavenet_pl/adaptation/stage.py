@@ -236,7 +236,9 @@ def _track(tracker: RunTracker, clips: ClipSet, base: Base, step: int) -> None:
     def build(wandb: Any) -> dict[str, Any]:
         rate = clips.sample_rate
         return {
-            f"{CLIPS_KEY}/{kind}": [wandb.Audio(audio, sample_rate=rate, caption=text) for text, audio in each]
+            f"{CLIPS_KEY}/{kind}": [
+                wandb.Audio(audio, sample_rate=rate, caption=text) for text, audio in each
+            ]
             for kind, each in clips.captions.items()
         }
 

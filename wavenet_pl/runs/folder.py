@@ -103,7 +103,7 @@ class RunFolder:
         return text
 
     def create(self, config: Config) -> dict[str, Any]:
-        """Make the folder and write down what the run is: id, config, versions of packages, this code's commit and diff.
+        """Make the folder and write down what a run is: id, config, versions, and commit and diff of this code.
 
         Commit and diff of the repository that the command runs in are kept where ``train.repository`` asks for them.
         Returns what git and the packages say. Keys and passwords are taken out of all that is written.

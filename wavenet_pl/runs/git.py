@@ -52,10 +52,13 @@ def read_checkout(folder: Path, parts: Sequence[str] = ()) -> Checkout:
 
 def _git(folder: Path, *arguments: str) -> str:
     """What git says about a folder; nothing where there is no git or no repository."""
-    elsewhere = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # And not of the repository that GIT_DIR names, as in a hook.
+    environment = {
+        name: os.environ[name] for name in ("PATH", "HOME", "XDG_CONFIG_HOME") if name in os.environ
+    }
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, env=elsewhere, capture_output=True, timeout=20, check=False
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, timeout=20, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -52,7 +52,8 @@ class SampleLogger(StepCallback):
     For each prompt, a recording of the validation split, there are three clips: the recorded one; a
     free-running one that goes on from its beginning; a teacher-forced one, each sample drawn given the
     recorded ones before it. They go to FOLDER/step-000001000/ as WAV, spectrogram and clips.jsonl, and to
-    W&B as val/clips/KIND, val/spectrograms and val/clips_table, the recorded ones once. Levels are as the model made them: nothing is normalised.
+    W&B as val/clips/KIND, val/spectrograms and val/clips_table, the recorded ones once. Levels are as the
+    model made them: nothing is normalised.
 
     Of a model that is told what a recording sounds like, judges say how like it the free-running clips are: val/stoi
     and val/words_understood.

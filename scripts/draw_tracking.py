@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from wavenet_pl.tracking.wandb_log import read_log
 
 STEP = "trainer/global_step"
-CLIPS = "val/clips/"
+CLIPS, KINDS = "val/clips/", ["recorded", "teacher-forced", "free-running"]
 NUMBERS = ("train/bits", "val/bits", "val/gap/speaker", "optim/lr", "perf/samples_per_second", "system")
 LOAD = ("cpu", "memory_percent", "gpu.0.gpu")
 MOST_SETS = 3
@@ -69,7 +69,9 @@ def read(run: Path) -> Tracked:
 
 def values_of(items: Iterable[Any]) -> dict[str, Any]:
     """Key -> value; what is nested has its names joined by a blank."""
-    return {" ".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+    return {
+        " ".join(getattr(item, "nested_key", ())) or item.key: json.loads(item.value_json) for item in items
+    }
 
 
 def add_row(tracked: Tracked, row: dict[str, Any], files: Path) -> None:
@@ -105,7 +107,7 @@ def draw_number(axes: Axes, tracked: Tracked, key: str) -> None:
 def draw_clip(axes: Axes, path: Path, title: str) -> None:
     """The wave of a clip."""
     audio, rate = soundfile.read(path)
-    axes.plot(np.arange(len(audio)) / rate, audio, linewidth=0.3)
+    axes.plot(np.arange(len(audio)) / rate, audio, linewidth=0.3, rasterized=True)
     axes.set_title(title, fontsize=7, loc="left")
     axes.set(ylim=(-1, 1), yticks=[])
     axes.tick_params(labelsize=6)
@@ -131,7 +133,7 @@ def facts(tracked: Tracked) -> str:
 
 def draw(tracked: Tracked) -> Figure:
     """All of it on one page."""
-    sets = {kind: sorted(steps)[-MOST_SETS:] for kind, steps in tracked.clips.items()}
+    sets = {kind: sorted(tracked.clips[kind])[-MOST_SETS:] for kind in sorted(tracked.clips, key=KINDS.index)}
     figure = Figure(figsize=(11, 4.6 + 1.1 * len(sets)), layout="constrained")
     top, middle, bottom = figure.subfigures(3, 1, height_ratios=[0.9, 3.4, 1.1 * len(sets)])
     top.text(0.01, 0.5, facts(tracked), family="monospace", fontsize=8, va="center")

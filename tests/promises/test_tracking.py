@@ -95,6 +95,7 @@ def check(run: RunFolder, history: Iterable[dict[str, Any]]) -> None:
     assert exact == {name: tracked[name] for name in exact}
     sets = {int(place.name.removeprefix("step-")) for place in run.clips.iterdir()}
     assert {step for key, step in tracked if key == "val/clips/free-running"} == sets
+    assert [step for key, step in tracked if key == "val/clips/recorded"] == [min(sets)]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import wavenet_pl
+from scripts import draw_tracking
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
 from tests.wandb_offline import OfflineRun, offline_folders, read_offline_run
@@ -142,6 +143,20 @@ def test_neither_host_user_path_nor_environment_is_in_what_is_sent(run: RunFolde
 
 def test_of_a_path_in_the_config_its_last_name_is_shown(starts: list[OfflineRun]) -> None:
     assert starts[0].config["data"]["path"] == "speech"
+
+
+def test_the_picture_of_a_run_has_its_numbers_clips_and_facts(run: RunFolder, tmp_path: Path) -> None:
+    tracked = draw_tracking.read(run.path)
+    assert [step for step, _ in tracked.numbers["val/bits"]] == [2, 4, 6]
+    assert {kind: sorted(steps) for kind, steps in tracked.clips.items()} == {
+        "recorded": [4],
+        "teacher-forced": [4, 6],
+        "free-running": [4, 6],
+    }
+    assert all(path.is_file() for steps in tracked.clips.values() for path in steps.values())
+    assert run.name in draw_tracking.facts(tracked)
+    draw_tracking.main(run.path, tmp_path / "picture.svg")
+    assert "<svg" in (tmp_path / "picture.svg").read_text()
 
 
 def test_host_user_folder_and_console_are_there_for_who_asks(

@@ -113,22 +113,19 @@ def draw_clip(axes: Axes, path: Path, title: str) -> None:
     axes.tick_params(labelsize=6)
 
 
-def facts(tracked: Tracked) -> str:
-    """The run and its config in lines."""
+def facts(tracked: Tracked) -> dict[str, str]:
+    """The run, its config and its summary, a line each."""
     config = tracked.config
     hours = ", ".join(f"{split} {value:.2f}" for split, value in config["hours"].items())
     names = ", ".join(f"{table} {count}" for table, count in config["names"].items())
-    size = f"parameters {config['parameters']:,}    receptive_field {config['receptive_field']}"
-    best = ", ".join(
-        f"{key} {value:.3f}" for key, value in tracked.summary.items() if key.startswith("best/")
-    )
-    lines = {
-        "run": f"{tracked.name}    job type {tracked.job_type}    tags {', '.join(tracked.tags)}",
-        "config": f"{size}    hours: {hours}    names: {names or 'none'}",
+    size = f"parameters {config['parameters']:,} · receptive_field {config['receptive_field']}"
+    best = [f"{key} {value:.3f}" for key, value in tracked.summary.items() if key.startswith("best/")]
+    return {
+        "run": f"{tracked.name} · job type {tracked.job_type} · tags {', '.join(tracked.tags)}",
+        "config": f"{size} · hours: {hours} · names: {names or 'none'}",
         "baselines": ", ".join(f"{name} {bits:.3f}" for name, bits in config["baselines"].items()),
-        "summary": best,
+        "summary": ", ".join(best),
     }
-    return "\n".join(f"{name:<10} {line}" for name, line in lines.items())
 
 
 def draw(tracked: Tracked) -> Figure:
@@ -136,7 +133,10 @@ def draw(tracked: Tracked) -> Figure:
     sets = {kind: sorted(tracked.clips[kind])[-MOST_SETS:] for kind in sorted(tracked.clips, key=KINDS.index)}
     figure = Figure(figsize=(11, 4.6 + 1.1 * len(sets)), layout="constrained")
     top, middle, bottom = figure.subfigures(3, 1, height_ratios=[0.9, 3.4, 1.1 * len(sets)])
-    top.text(0.01, 0.5, facts(tracked), family="monospace", fontsize=8, va="center")
+    for number, (name, line) in enumerate(facts(tracked).items()):
+        height = 0.85 - 0.22 * number
+        top.text(0.01, height, name, fontsize=8, weight="bold", va="center")
+        top.text(0.09, height, line, fontsize=8, va="center")
     for axes, key in zip(middle.subplots(2, 3).flat, NUMBERS, strict=True):
         draw_number(axes, tracked, key)
     grid = bottom.subplots(len(sets), MOST_SETS, squeeze=False)
@@ -150,7 +150,7 @@ def draw(tracked: Tracked) -> Figure:
 
 def main(run: Path, out: Path) -> None:
     """Read and draw."""
-    matplotlib.rcParams["svg.hashsalt"] = "one"
+    matplotlib.rcParams["svg.hashsalt"], matplotlib.rcParams["svg.fonttype"] = "one", "none"
     matplotlib.rcParams["axes.spines.right"] = matplotlib.rcParams["axes.spines.top"] = False
     draw(read(run)).savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
 

@@ -154,7 +154,7 @@ def test_the_picture_of_a_run_has_its_numbers_clips_and_facts(run: RunFolder, tm
         "free-running": [4, 6],
     }
     assert all(path.is_file() for steps in tracked.clips.values() for path in steps.values())
-    assert run.name in draw_tracking.facts(tracked)
+    assert run.name in draw_tracking.facts(tracked)["run"]
     draw_tracking.main(run.path, tmp_path / "picture.svg")
     assert "<svg" in (tmp_path / "picture.svg").read_text()
 

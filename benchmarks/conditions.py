@@ -28,7 +28,7 @@ SIXTEEN_BITS = (
     "model.codec.kind=linear",
     "model.codec.quantization_channels=65536",
 )
-CAPTIONS = ["val/clips", "captions"]
+CAPTIONS = ["val/clips/free-running", "captions"]
 """Where W&B keeps them."""
 
 

@@ -73,7 +73,7 @@ def test_simple_models_stand_beside_the_bits_that_compare(folder):
 def test_clips_and_bits_are_in_the_tracked_run(folder):
     [place] = offline_folders(the_run(folder).path)
     run = read_offline_run(place)
-    assert run.steps("val/clips") == [60]
+    assert run.steps("val/clips/free-running") == [60]
     assert run.steps("val/bits_mulaw256") == [30, 60]
     assert len(list((the_run(folder).clips / "step-000000060").glob("*.wav"))) == 6
 

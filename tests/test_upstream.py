@@ -70,8 +70,9 @@ USED = {
         "wandb.Settings.finish_timeout",
         "wandb.Settings.finish_timeout_raises",
         "wandb.Settings.x_transaction_log_flush_interval",
-        "wandb.Settings.x_disable_machine_info",
         "wandb.Settings.x_disable_meta",
+        "wandb.Settings.x_disable_stats",
+        "wandb.Settings.x_stats_disk_paths",
         "wandb.Settings.x_save_requirements",
     ),
     "wavenet_pl/adaptation/stop.py": (

@@ -1,4 +1,4 @@
-"""Reads an offline W&B run back: history, captions, config, artifacts, exit code."""
+"""Reads an offline W&B run back: history, captions, config, summary, load, console, artifacts, exit code."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ class OfflineRun:
     group: str = ""
     host: str = ""
     name: str = ""
+    job_type: str = ""
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    system: list[dict[str, float]] = field(default_factory=list)
+    """Load of the machine, a row for each time it was looked at."""
+    console: str = ""
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     """name, type, aliases, metadata, used (whether the run read it), files, references."""
     exit_code: int | None = None
@@ -46,11 +51,18 @@ def read_offline_run(folder: Path) -> OfflineRun:
         if kind == "run":
             run.run_id, run.project, run.group = record.run.run_id, record.run.project, record.run.run_group
             run.host, run.name, run.tags = record.run.host, record.run.display_name, list(record.run.tags)
+            run.job_type = record.run.job_type
             _merge(run.config, record.run.config.update)
         elif kind == "config":
             _merge(run.config, record.config.update)
         elif kind == "history":
             run.history.append(_merge({}, record.history.item))
+        elif kind == "summary":
+            _merge(run.summary, record.summary.update)
+        elif kind == "stats":
+            run.system.append({item.key: json.loads(item.value_json) for item in record.stats.item})
+        elif kind == "output_raw":
+            run.console += record.output_raw.line
         elif kind == "artifact":
             run.artifacts.append(_artifact(record.artifact))
         elif kind == "exit":
@@ -72,7 +84,7 @@ def _artifact(record: Any) -> dict[str, Any]:
 
 
 def _merge(into: dict[str, Any], items: Iterable[Any]) -> dict[str, Any]:
-    """Nested values arrive flattened (nested_key = ["val/clips", "captions"]); put them together again."""
+    """Nested values arrive flattened (nested_key = ["val/clips/recorded", "captions"]); put them together again."""
     for item in items:
         *parents, last = list(item.nested_key) or [item.key]
         place = into

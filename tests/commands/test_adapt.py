@@ -142,9 +142,11 @@ def test_the_delta_alone_is_the_run(place: Path, learned: Path, tmp_path: Path) 
 def test_the_tracker_has_the_clips_and_knows_the_base(learned: Path) -> None:
     run = run_of(learned, "dora-all-*")
     tracked = read_offline_run(offline_folders(run)[0])
-    captions = next(row["adapt/clips"]["captions"] for row in tracked.history if "adapt/clips" in row)
-    assert [caption.split(",")[0] for caption in captions] == ["before", "after", "recorded"] * 2
-    assert "speaker dora" in captions[1] and "speaker dora" not in captions[0]
+    [row] = [row for row in tracked.history if "adapt/clips/after" in row]
+    captions = {kind: row[f"adapt/clips/{kind}"]["captions"] for kind in ("before", "after", "recorded")}
+    assert all(caption.startswith(kind) for kind, each in captions.items() for caption in each)
+    assert ["speaker dora" in captions[kind][0] for kind in ("before", "after")] == [False, True]
+    assert tracked.job_type == "adapt"
     used = [artifact for artifact in tracked.artifacts if artifact["used"] and artifact["type"] == "model"]
     assert [artifact["metadata"]["model_hash"] for artifact in used] == [numbers(run)["base_hash"]]
     assert tracked.config["speaker"] == "dora" and tracked.exit_code == 0

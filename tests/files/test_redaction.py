@@ -9,7 +9,14 @@ import pytest
 
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.config.tree import Config, to_plain
-from wavenet_pl.files.redaction import REDACTED, is_secret_name, redact, redact_text, secret_values
+from wavenet_pl.files.redaction import (
+    REDACTED,
+    is_secret_name,
+    redact,
+    redact_text,
+    secret_values,
+    shorten_paths,
+)
 
 
 @pytest.mark.parametrize(
@@ -134,3 +141,16 @@ def test_nothing_given_is_changed() -> None:
 def test_our_own_config_passes_untouched() -> None:
     tree = to_plain(Config(name="demo", data=DataConfig(path=os.path.join("data", "demo"))))
     assert redact(tree, frozenset()) == tree
+
+
+def test_of_an_absolute_path_and_of_a_url_the_last_name_is_left() -> None:
+    tree = {
+        "data": {"path": "/home/you/data/speech/", "batch_size": 8},
+        "sets": ["s3://bucket/of/mine/piano?key=1", "~/speech", "https://host/"],
+        "stay": ["data/speech", "../speech", "softmax", None, 0.5, "a/b"],
+    }
+    assert shorten_paths(tree) == {
+        "data": {"path": "speech", "batch_size": 8},
+        "sets": ["piano", "speech", "host"],
+        "stay": tree["stay"],
+    }

@@ -758,7 +758,7 @@ def test_no_planted_key_is_in_any_file_of_a_run_or_an_export(
         url = server.url.replace("://", f"://me:{URL_PASSWORD}@") + "/set"
         settings = ("wandb.mode=offline", "samples.every_n_steps=3", "samples.count=1", "samples.seconds=0.1")
         limits = ("samples.prompt_seconds=0.02", "trainer.max_steps=6", "data.max_bad_fraction=1")
-        text = train(Path("unused"), here, f"data.path={url}", *settings, *limits)
+        text = train(Path("unused"), here, f"data.path={url}", "train.repository=true", *settings, *limits)
     run = the_run(here)
     assert cli.main(["export", str(run.path), "--out", str(tmp_path / "out")]) == 0
 
@@ -779,6 +779,8 @@ def test_no_planted_key_is_in_any_file_of_a_run_or_an_export(
     assert not [secret for secret in secrets if secret in text]
     assert "shard-000001.tar" in text and (run.path / "bad_recordings.jsonl") in files
 
-    assert "num_tokens = 1024" in (run.path / "git.diff").read_text(), "what only sounds like a key stays"
+    assert "num_tokens = 1024" in (run.path / "repository.diff").read_text(), (
+        "what only sounds like a key stays"
+    )
     for path in (run.config, tmp_path / "out" / "config.yaml"):
         assert load_config([path]).data.crop_samples == 1000, "still a config"

@@ -94,7 +94,8 @@ def check(run: RunFolder, history: Iterable[dict[str, Any]]) -> None:
     assert Counter(name[0] for name in exact)["train/loss"] > 10
     assert exact == {name: tracked[name] for name in exact}
     sets = {int(place.name.removeprefix("step-")) for place in run.clips.iterdir()}
-    assert {step for key, step in tracked if key == "val/clips"} == sets
+    assert {step for key, step in tracked if key == "val/clips/free-running"} == sets
+    assert [step for key, step in tracked if key == "val/clips/recorded"] == [min(sets)]
 
 
 @pytest.mark.parametrize(
@@ -328,8 +329,11 @@ def test_online_everything_arrives(tmp_path: Path) -> None:
             (row["step"], row["train/loss"]) for row in rows if row.get("train/loss") and row["step"] % 2 == 0
         ]
         assert losses == told  # of both starts, which are one run
-        assert [row["trainer/global_step"] for row in run.history if "val/clips" in row] == [2, 4]
-        assert sum(name.startswith("media/audio/val/clips_") for name in run.files) >= 6
+        assert [row["trainer/global_step"] for row in run.history if "val/clips/free-running" in row] == [
+            2,
+            4,
+        ]
+        assert sum(name.startswith("media/audio/val/clips/") for name in run.files) >= 6
         assert run.config["parameters"] == 1234
         assert run.exit_code == 0
         artifacts = {artifact["type"]: artifact for artifact in run.artifacts}
@@ -371,7 +375,7 @@ def test_a_training_under_a_server_that_refuses_runs_to_its_end(tmp_path: Path) 
         _, errors = started.communicate(timeout=PATIENCE)
     assert started.returncode == 0, errors
     (folder,) = offline_folders(tmp_path / "run")
-    assert read_offline_run(folder).steps("val/clips") == [2, 4]
+    assert read_offline_run(folder).steps("val/clips/free-running") == [2, 4]
 
 
 @pytest.mark.parametrize("mode", ["hang", 500])

@@ -133,13 +133,15 @@ def test_no_secret_is_in_what_a_run_writes_down(tmp_path, monkeypatch):
     (repository / "settings.py").write_text("API_KEY = 'planted-in-the-diff'\nnum_tokens = 512000\n")
     monkeypatch.setenv("HF_TOKEN", "planted-in-the-environment")
     config = small_config(
-        "https://user:planted-in-the-url@host/set?token=planted-in-the-query", "wandb.group=group-a"
+        "https://user:planted-in-the-url@host/set?token=planted-in-the-query",
+        "wandb.group=group-a",
+        "train.repository=true",
     )
     run = run_folder(config, PRINT, tmp_path / "runs")
     run.create(config)
     texts = [path.read_text() for path in run.path.rglob("*") if path.is_file()]
     assert len(texts) >= 4 and not [text for text in texts if "planted" in text]
-    assert "num_tokens = 512000" in (run.path / "git.diff").read_text()
+    assert "num_tokens = 512000" in (run.path / "repository.diff").read_text()
     assert load_config([run.config]).wandb.group == "group-a"
 
 

@@ -92,7 +92,11 @@ def test_clips_are_of_different_voices_and_say_which(folder: Path) -> None:
     )
     assert conditions == wanted
     tracked = read_offline_run(offline_folders(run.path)[0])
-    captions = next(row["val/clips"]["captions"] for row in tracked.history if "val/clips" in row)
+    captions = next(
+        row["val/clips/free-running"]["captions"]
+        for row in tracked.history
+        if "val/clips/free-running" in row
+    )
     assert all(any(f" | {words} | " in caption for words in wanted) for caption in captions)
 
 

@@ -34,14 +34,15 @@ class ClipSet:
     audio: dict[str, list[npt.NDArray[np.float32]]]
 
     @property
-    def captions(self) -> list[tuple[str, npt.NDArray[np.float32]]]:
-        """(caption, audio) of all of them, those that belong together side by side."""
-        numbers = range(len(self.audio[KINDS[0]]))
-        return [
-            (f"{kind}, {self.labels[kind][number]} | clip {number}", self.audio[kind][number])
-            for number in numbers
+    def captions(self) -> dict[str, list[tuple[str, npt.NDArray[np.float32]]]]:
+        """Kind -> (caption, audio) of its clips, in the same order for each."""
+        return {
+            kind: [
+                (f"{kind}, {label} | clip {number}", audio)
+                for number, (label, audio) in enumerate(zip(self.labels[kind], self.audio[kind], strict=True))
+            ]
             for kind in KINDS
-        ]
+        }
 
     def save(self, folder: Path) -> list[str]:
         """WAV files, and a picture for each number; returns the names of the pictures."""

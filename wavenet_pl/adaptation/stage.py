@@ -13,7 +13,7 @@ from typing import Any
 import lightning.pytorch as L
 
 from wavenet_pl.adaptation.base import TABLE, Base, train_row_only
-from wavenet_pl.adaptation.clips import ClipSet, make_set, similarities
+from wavenet_pl.adaptation.clips import KINDS, ClipSet, make_set, similarities
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.measure import measure_beginning, measure_forgetting, measure_rows
 from wavenet_pl.adaptation.report import NUMBERS, REPORT, summary, write_report
@@ -137,7 +137,9 @@ class Stage:
 
         facts = {"base": self.base.path, "base_hash": self.base.hash, "speaker": name, "method": self.method}
         # A few seconds of one voice are no ground for a warning; the report compares rows.
-        extras = Extras(callbacks=[stop], facts=facts, warn_unused_condition=False, at_end=at_end)
+        extras = Extras(
+            callbacks=[stop], job_type="adapt", facts=facts, warn_unused_condition=False, at_end=at_end
+        )
         return Task(self.config, self.run, self.data, module_of(model), extras)
 
     def print_summary(self) -> None:
@@ -234,11 +236,14 @@ def _track(tracker: RunTracker, clips: ClipSet, base: Base, step: int) -> None:
     def build(wandb: Any) -> dict[str, Any]:
         rate = clips.sample_rate
         return {
-            CLIPS_KEY: [wandb.Audio(audio, sample_rate=rate, caption=text) for text, audio in clips.captions]
+            f"{CLIPS_KEY}/{kind}": [
+                wandb.Audio(audio, sample_rate=rate, caption=text) for text, audio in each
+            ]
+            for kind, each in clips.captions.items()
         }
 
     tracker.use_model(base.hash)
-    tracker.log_media(CLIPS_KEY, build, step)
+    tracker.log_media(f"{CLIPS_KEY}/{KINDS[-1]}", build, step)
 
 
 def _say(line: str) -> None:

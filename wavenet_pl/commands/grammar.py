@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+from collections import deque
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -92,9 +93,33 @@ def command_module(name: str) -> ModuleType:
 def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
     """Lets options stand between CONFIG and key=value arguments, where the command has no sub-commands."""
     try:
-        return parser.parse_intermixed_args(arguments)
+        return parser.parse_intermixed_args(_without_hyphens(parser, arguments))
     except TypeError:  # argparse's word for "this parser cannot"
         return parser.parse_args(arguments)
+
+
+def _without_hyphens(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
+    """Settings that are written as options become key=value, as `train` takes them.
+
+    Sweep agents write --optim.lr=0.002, --optim.lr 0.002 and, for true, --train.compile.
+    """
+    if not any(action.dest == "settings" for action in parser._actions):
+        return arguments
+    from wavenet_pl.config.tree import Config
+
+    sections = Config.__dataclass_fields__.keys()
+    options = {option for action in parser._actions for option in action.option_strings}
+    left, plain = deque(arguments), []
+    while left:
+        argument = left.popleft()
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or f"--{name}" in options or name.split(".")[0] not in sections:
+            plain.append(argument)
+            continue
+        if not equals:
+            value = "true" if not left or left[0].startswith("--") else left.popleft()
+        plain.append(f"{name}={value}")
+    return plain
 
 
 def positive(text: str) -> float:

@@ -188,7 +188,7 @@ def read_file(path: Path) -> Given:
 
 
 def read_assignment(argument: str) -> Given:
-    """Reads one `section.name=value` argument; the value is YAML.
+    """Reads one `section.name=value` argument; the value is YAML, or None as Python writes null.
 
     Raises:
         UserError: no `=`, or nothing before it, or a value that is not YAML.
@@ -199,7 +199,7 @@ def read_assignment(argument: str) -> Given:
         raise UserError(
             f"{COMMAND_LINE}: found {argument!r}, expected a setting as name=value, such as data.batch_size=8"
         )
-    given = read_yaml(text, f"{COMMAND_LINE}: {key}", lines=False)
+    given = read_yaml("null" if text == "None" else text, f"{COMMAND_LINE}: {key}", lines=False)
     given = _relabel(given, COMMAND_LINE)
     for name in reversed(names):
         given = Given(value={name: given}, text=None, origin=COMMAND_LINE)

@@ -166,6 +166,8 @@ class TrainConfig:
     """How many of the newest checkpoints stay."""
     keep_best: int = 1
     """How many checkpoints of the lowest val/bits stay beside those."""
+    repository: bool = False
+    """Whether commit and diff of the git repository that the command runs in are kept, beside those of this code."""
     failed_save: Literal["go_on", "stop"] = "go_on"
     """What follows when a checkpoint cannot be written, as on a full disk: train on to the next one, or exit with 3."""
     max_skipped_steps: int = 10
@@ -203,6 +205,12 @@ class WandbConfig:
     """Group of runs that belong together."""
     tags: tuple[str, ...] = ()
     """Words to find the run by."""
+    system_metrics: bool = True
+    """Whether the load of GPU, memory, CPU and network is recorded."""
+    console: bool = False
+    """Whether what the command prints is recorded; it names paths."""
+    machine: bool = False
+    """Whether host, user, run folder and whole paths of settings are shown; else of an absolute path its last name."""
     artifacts: bool = False
     """Whether the best and the last checkpoint are kept as model artifacts."""
     init_timeout: float = 30.0

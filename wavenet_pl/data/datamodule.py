@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import lightning.pytorch as L
@@ -159,6 +160,17 @@ class AudioDataModule(L.LightningDataModule):
     def sample_rate(self) -> int:
         """Samples per second of every recording."""
         return self.index.sample_rate
+
+    @property
+    def hours(self) -> dict[str, float]:
+        """Split -> hours of audio in it."""
+        return {split: self.index.seconds(split) / 3600 for split in self.splits}
+
+    @cached_property
+    def hours_per_step(self) -> float:
+        """Hours of audio that an optimizer step of the training learns to predict, as the mean over an epoch."""
+        plan = self.plan("train", 0)
+        return plan.predictions / plan.num_batches / self.sample_rate / 3600
 
     def plan(self, split: str, epoch: int) -> EpochPlan:
         """The order of one epoch over a split; shuffled for training only."""

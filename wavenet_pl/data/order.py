@@ -74,6 +74,11 @@ class EpochPlan:
         """How many global batches the epoch has, the last filled up with padding."""
         return -(-self.num_slots // self.batch_size)
 
+    @property
+    def predictions(self) -> int:
+        """How many samples the epoch predicts."""
+        return int(self.frames.sum())
+
     @cached_property
     def order(self) -> Integers:
         """(num_slots,) every slot once, in the order of the epoch."""
@@ -142,6 +147,11 @@ class ReplayPlan(EpochPlan):
         """How many crops the epoch has."""
         wanted = round(self._num_own * self.replay_share / (1 - self.replay_share))
         return self._num_own + min(wanted, int(self._counts[self.own :].sum()))
+
+    @property
+    def predictions(self) -> int:
+        """How many samples the epoch predicts; which ones are drawn changes from epoch to epoch."""
+        return self.windows(self.order).predictions
 
     @cached_property
     def order(self) -> Integers:

@@ -65,6 +65,20 @@ def redact(value: Any, secrets: frozenset[str] | None = None) -> Any:
     return _redact(value, secret_values() if secrets is None else secrets, name="")
 
 
+def shorten_paths(value: Any) -> Any:
+    """A copy of nested dicts, lists and scalars in which an absolute path or a URL is its last name.
+
+    What stands above it says whose machine it is.
+    """
+    if isinstance(value, Mapping):
+        return {key: shorten_paths(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [shorten_paths(item) for item in value]
+    if isinstance(value, str) and (value.startswith(("/", "~")) or "://" in value):
+        return re.split(r"[?#]", value)[0].rstrip("/").rpartition("/")[2]
+    return value
+
+
 def redact_text(text: str, secrets: frozenset[str] | None = None) -> str:
     """As `redact`, for a text such as a diff: also what is assigned to a secret's name, and keys known by their form.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,10 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.files.foreign import read_file
 from wavenet_pl.files.redaction import redact, redact_text
+from wavenet_pl.runs.git import own_code, read_checkout
 from wavenet_pl.runs.versions import installed_versions
+
+_log = logging.getLogger(__name__)
 
 _SIGNED_TRAINER = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
 _SIGNED_DATA = ("batch_size", "crop_samples")
@@ -100,20 +103,31 @@ class RunFolder:
         return text
 
     def create(self, config: Config) -> dict[str, Any]:
-        """Make the folder and write down what the run is: id, config, git commit and diff, versions of packages.
+        """Make the folder and write down what a run is: id, config, versions, and commit and diff of this code.
 
-        Returns the git facts. Keys and passwords are taken out of all that is written.
+        Commit and diff of the repository that the command runs in are kept where ``train.repository`` asks for them.
+        Returns what git and the packages say. Keys and passwords are taken out of all that is written.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(exist_ok=True)
         if not self.run_id:
             write_durably(self.path / "run_id", f"{self.name}-{os.urandom(3).hex()}\n")
         write_durably(self.config, write_yaml(redact(to_plain(config))))
-        git = {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "-uno"))}
-        write_durably(self.path / "git.json", json.dumps(git) + "\n")
-        write_durably(self.path / "git.diff", redact_text(_git("diff", "HEAD")))
-        write_durably(self.path / "versions.json", json.dumps(installed_versions(), indent=2) + "\n")
-        return git
+        checkouts = {"git": own_code()}
+        if config.train.repository:
+            checkouts["repository"] = read_checkout(Path.cwd())
+            if not checkouts["repository"].commit:
+                _log.warning(
+                    f"train.repository is true, and {Path.cwd()} is in no git repository with a commit; run the "
+                    "command in one, or leave train.repository out"
+                )
+        facts: dict[str, Any] = {"versions": installed_versions()}
+        write_durably(self.path / "versions.json", json.dumps(facts["versions"], indent=2) + "\n")
+        for name, checkout in checkouts.items():
+            facts[name] = checkout.facts
+            write_durably(self.path / f"{name}.json", json.dumps(checkout.facts) + "\n")
+            write_durably(self.path / f"{name}.diff", redact_text(checkout.diff))
+        return facts
 
     def lock(self) -> BinaryIO:
         """Make the folder and keep it to this process. The lock ends with the process, or when the file is closed.
@@ -218,12 +232,3 @@ def list_checkpoints(run: RunFolder) -> list[Path]:
         (path for path in run.checkpoints.glob("*.ckpt") if _CHECKPOINT.fullmatch(path.name)),
         key=checkpoint_step,
     )
-
-
-def _git(*arguments: str) -> str:
-    """What git says about the folder we run in; nothing where there is no git or no repository."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,8 +1,10 @@
-"""What a machine has for a run: cores, and room on a disk."""
+"""The machine of a run: its cores, the room on its disk, and whose it is."""
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 
 from wavenet_pl.runs.versions import Finding
 
@@ -14,6 +16,15 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def identity(folder: str | os.PathLike[str]) -> dict[str, str]:
+    """Whose machine it is, for trackers of those who ask for it: host, user, and where a run lies."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in a container
+        user = str(os.getuid())
+    return {"host": socket.gethostname(), "user": user, "folder": os.path.abspath(folder)}
 
 
 def disk_room(path: str, free: int, *, writable: bool) -> Finding:

@@ -21,6 +21,8 @@ STOP_SECONDS = "perf/stop_seconds"
 _NOT_FINITE = "not_finite"
 _LATELY = 2**26
 """Bytes at the end of a file, some 250,000 steps, in which the newest rows are looked for, however long it is."""
+_LOWEST, _WIDEST = {"val/bits", "val/bits_mulaw256"}, "val/gap/"
+"""What is best of a number of validations: bits as few as possible, gaps between a right and a wrong condition wide."""
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
@@ -122,6 +124,23 @@ def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:
     """
     rows = [*_backwards(path, key, None)][::-1]
     return {step: value for step, value in pick(rows, key, path) if math.isfinite(value)}
+
+
+def best_numbers(rows: Iterable[Mapping[str, Any]], so_far: Mapping[str, float]) -> dict[str, float]:
+    """Key -> the lowest val/bits, the widest val/gap of rows, where it is better than what was known.
+
+    Args:
+        rows: as they are logged or read; other keys, and numbers that are not finite, count for nothing.
+        so_far: the best of earlier rows.
+    """
+    best = dict(so_far)
+    for row in rows:
+        for key in row.keys() & _LOWEST | {key for key in row if key.startswith(_WIDEST)}:
+            value = float(row[key])
+            if math.isfinite(value):
+                choose = min if key in _LOWEST else max
+                best[key] = choose(best.get(key, value), value)
+    return {key: value for key, value in best.items() if so_far.get(key) != value}
 
 
 def pick(

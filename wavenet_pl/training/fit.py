@@ -36,11 +36,13 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     from wavenet_pl.training.callbacks.preemption import exit_code
     from wavenet_pl.training.callbacks.ranks import leave_together
     from wavenet_pl.training.memory import keep_freed_memory
+    from wavenet_pl.training.profile import direct_profile, end_profile, say_profile
 
     config, run, module = task.config, task.run, task.module
     flag.stop_at = None if config.train.stop_after is None else began + config.train.stop_after
     trainer = _build_trainer(run, config, flag, task.extras)
     flag.speaks = trainer.is_global_zero
+    direct_profile(trainer, run.logs)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     torch.set_num_threads(threads_of(config, trainer))
     if trainer.strategy.root_device.type == "cpu":
@@ -63,6 +65,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
             task.extras.at_end(tracker)
     except StopRun as stop:
         code = exit_code(trainer, stop.code)
+        end_profile(trainer)
         if trainer.is_global_zero:
             briefing.say_stopped(run, stop)
     except BaseException:
@@ -73,6 +76,8 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
             if code != 1:  # else what failed is the message, and not what cannot be kept of it
                 _keep_models(run, tracker)
             tracker.finish(code)
+    if trainer.is_global_zero:
+        say_profile(trainer, run.logs)
     if code == 0 and trainer.is_global_zero and task.extras.at_end is None:
         briefing.say_end(run, trainer)
     leave_together()
@@ -159,20 +164,24 @@ def _prepare_rank_zero(
     facts = dict(task.extras.facts)
     if trainer.is_global_zero:
         briefing.describe(task, trainer, resume)
-        git = run.create(config)
+        facts |= run.create(config)
         keep_examples(run, data.splits["val"], data.inputs)
         for path in (run.metrics, run.path / bad_numbers.NAME):
             cut_back(path, -1 if resume is None else checkpoint_step(resume))
         for reason in passed_over:
             print(f"passed over: {reason}", file=sys.stderr)
         warn_slow_precision(trainer.precision, trainer.strategy.root_device)
-        briefing.show_baselines(briefing.measured_baselines(run, data, module.model), module.model)
+        baselines = briefing.measured_baselines(run, data, module.model)
+        briefing.show_baselines(baselines, module.model)
         if task.beginning is not None:
             facts |= {"base": task.beginning.path, "base_hash": task.beginning.hash}
         facts |= {
-            "git": git,
             "parameters": module.model.num_parameters,
             "receptive_field": config.model.network.receptive_field,
+            "sample_rate": data.sample_rate,
+            "hours": data.hours,
+            "names": {table: len(names) for table, names in data.labels.tables.items()},
+            "baselines": baselines.rows,
         }
     metrics = MetricsFile(run.metrics)
     metrics.attach(trainer)
@@ -182,6 +191,9 @@ def _prepare_rank_zero(
         run_id=run.run_id,
         run_config={**to_plain(config), **facts},
         index_fingerprint=data.index.fingerprint,
+        name=run.name,
+        job_type=task.extras.job_type,
+        tags=(config.model.kind, config.model.head.kind),
     )
     if tracker is not None:
         tracker.catch_up()

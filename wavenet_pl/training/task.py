@@ -27,6 +27,8 @@ class Extras:
     """Act after a step and after a validation before that is saved."""
     loggers: Sequence[Logger] = ()
     """Get every row, beside the run folder and W&B."""
+    job_type: str = "train"
+    """What the tracker calls this kind of work."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """For the tracker, beside the config."""
     warn_unused_condition: bool = True

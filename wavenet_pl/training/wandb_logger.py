@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import os
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +18,10 @@ from typing_extensions import override
 
 from wavenet_pl.config.training import WandbConfig
 from wavenet_pl.errors import UserError
-from wavenet_pl.files.redaction import redact
-from wavenet_pl.tracking.rows import read_metrics
+from wavenet_pl.tracking.rows import best_numbers, read_metrics
 from wavenet_pl.tracking.wandb_ledger import Ledger
 from wavenet_pl.training import metrics_file
+from wavenet_pl.training.wandb_description import Description, machine_facts, presentable
 from wavenet_pl.training.wandb_model import send_index, send_model, use_model
 from wavenet_pl.training.wandb_session import (
     STEP,
@@ -46,11 +46,13 @@ _MODES: dict[str, Literal["offline", "disabled"]] = {
 def build_wandb_logger(
     config: WandbConfig,
     *,
-    run_dir: str | os.PathLike[str],
+    run_dir: Path,
     run_id: str,
     run_config: Mapping[str, Any],
     index_fingerprint: str,
     name: str | None = None,
+    job_type: str = "train",
+    tags: Sequence[str] = (),
 ) -> RunTracker | None:
     """The logger that the configuration asks for, or None where there is nothing to log to.
 
@@ -61,9 +63,11 @@ def build_wandb_logger(
         run_dir: W&B's files go to its subfolder wandb.
         run_id: the same at each start of a run, which makes W&B go on with it.
         run_config: what describes the run: resolved settings, git commit, number of parameters, receptive
-            field. Any secrets in it are replaced.
+            field. Any secrets in it are replaced, and paths are shortened unless ``wandb.machine`` asks for them.
         index_fingerprint: of the data; shown in the config, and where the lineage of model artifacts begins.
         name: what W&B shows; the run id by default.
+        job_type: what kind of work the run is.
+        tags: words to find it by, beside those of the configuration.
     """
     mode = config.mode
     if mode == "auto":
@@ -75,10 +79,11 @@ def build_wandb_logger(
             "wandb is not installed: this run is tracked in metrics.jsonl alone; type `pip install wandb`"
         )
         return None
-    return RunTracker(
-        config, mode=mode, run_dir=run_dir, run_id=run_id, run_config=run_config,
-        index_fingerprint=index_fingerprint, name=name,
+    facts = {**run_config, "index_fingerprint": index_fingerprint, **machine_facts(config, run_dir)}
+    description = Description(
+        run_id=run_id, name=name or run_id, job_type=job_type, tags=tuple(tags), config=presentable(facts, config)
     )  # fmt: skip
+    return RunTracker(config, description, mode=mode, run_dir=run_dir, index_fingerprint=index_fingerprint)
 
 
 class RunTracker(WandbLogger):
@@ -90,9 +95,11 @@ class RunTracker(WandbLogger):
     - The run id comes from outside, so a run that was requeued goes on instead of opening another one.
     - No key is logged twice at a step, over all starts of a run, and what a kill or a server cost is sent again
       at the next one (see `catch_up`).
-    - Neither environment, command line, host, console nor code are recorded, and the config is redacted.
-    - Training rows are thinned to every ``log_every_n_steps``-th step; validation, speeds and clips always
-      go.
+    - Neither environment, command line nor code are recorded, host, user, paths and console only where the
+      configuration asks for them, and the config is redacted.
+    - The best of each number of a validation is in the summary as ``best/KEY``, over all starts of the run: what W&B
+      itself can keep there begins anew at each start.
+    - Training rows are thinned to every ``log_every_n_steps``-th step; validation, speeds and clips always go.
     - Rows are numbered by the optimizer steps that are done (see `attach`).
 
     Rank 0 makes the run, at the first access to `experiment`; other ranks do nothing. Call `finish` at the
@@ -102,28 +109,26 @@ class RunTracker(WandbLogger):
     def __init__(
         self,
         config: WandbConfig,
+        description: Description,
         *,
         mode: Literal["auto", "online", "offline"],
-        run_dir: str | os.PathLike[str],
-        run_id: str,
-        run_config: Mapping[str, Any],
+        run_dir: Path,
         index_fingerprint: str,
-        name: str | None,
     ) -> None:
-        super().__init__(project=config.project, save_dir=Path(run_dir), id=run_id, name=name or run_id)
-        self.config = config
+        super().__init__(
+            project=config.project, save_dir=run_dir, id=description.run_id, name=description.name
+        )
+        self.config, self.description = config, description
         self.mode: Literal["auto", "online", "offline"] = mode
-        self.run_dir = Path(run_dir)
+        self.run_dir = run_dir
         self._experiment: Any = None
-        self.run_id = run_id
-        self.run_name = name or run_id
         self.index_fingerprint = index_fingerprint
-        self.run_config = redact({**run_config, "index_fingerprint": index_fingerprint})
         self.failures = 0
         """How often W&B did not take what it was given."""
         self._trainer: L.Trainer | None = None
         self._index_used = False
         self._ledger = Ledger(self.run_dir)
+        self._best: dict[str, float] = {}
         self._media: dict[tuple[str, int], Callable[[Any], Mapping[str, Any]]] = {}
 
     def attach(self, trainer: L.Trainer) -> None:
@@ -145,12 +150,12 @@ class RunTracker(WandbLogger):
     @property
     @override
     def version(self) -> str:
-        return self.run_id
+        return self.description.run_id
 
     @override
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        values = redact(vars(params) if isinstance(params, Namespace) else params)
+        values = presentable(vars(params) if isinstance(params, Namespace) else params, self.config)
         self._attempt(lambda: self.experiment.config.update(values, allow_val_change=True))
 
     @override
@@ -158,6 +163,7 @@ class RunTracker(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log numbers, or W&B's media objects, as one row."""
         self._hand_over(metrics, step if self._trainer is None else self._trainer.global_step)
+        self._show_best([metrics])
 
     @rank_zero_only
     def log_media(self, key: str, build: Callable[[Any], Mapping[str, Any]], step: int) -> None:
@@ -193,10 +199,11 @@ class RunTracker(WandbLogger):
         rows = self.run_dir / metrics_file.NAME
         if not self._ledger.exists or not rows.exists():
             return 0
-        lost = 0
-        for row in read_metrics(rows):
+        lost, logged = 0, read_metrics(rows)
+        for row in logged:
             values = {key: value for key, value in row.items() if key not in ("step", "epoch", "time")}
             lost += self._hand_over(values, row["step"])
+        self._show_best(logged)
         for (key, step), build in self._media.items():
             self.log_media(key, build, step)
         if lost:
@@ -260,11 +267,8 @@ class RunTracker(WandbLogger):
 
     def _begin(self) -> Any:
         """Begin the run, knowing what earlier starts logged."""
-        earlier = self._ledger.read()
-        run = begin_run(
-            self.config, mode=self.mode, run_dir=self.run_dir, run_id=self.run_id, name=self.run_name,
-            run_config=self.run_config,
-        )  # fmt: skip
+        earlier, self._best = self._ledger.read(), {}
+        run = begin_run(self.config, self.description, mode=self.mode, run_dir=self.run_dir)
         if not isinstance(run, DummyExperiment):
             self._ledger.begin(earlier, folder_of(run), None if run.offline else run.starting_step)
         return run
@@ -290,6 +294,14 @@ class RunTracker(WandbLogger):
 
         self._attempt(send)
         return True
+
+    def _show_best(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Put into the summary what is better in the rows than all before."""
+        better = best_numbers(rows, self._best)
+        if better and not isinstance(self.experiment, DummyExperiment):
+            self._best |= better
+            shown = {f"best/{key}": value for key, value in better.items()}
+            self._attempt(lambda: self.experiment.summary.update(shown))
 
     def _send_model(self, path: Path, aliases: Sequence[str], metadata: Mapping[str, Any]) -> None:
         if not self._index_used:

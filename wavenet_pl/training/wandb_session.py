@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from lightning.pytorch.loggers.logger import DummyExperiment
 from wavenet_pl.config.training import WandbConfig
 from wavenet_pl.errors import ExitCode
 from wavenet_pl.files.redaction import redact
+from wavenet_pl.training.wandb_description import Description
 
 _log = logging.getLogger(__name__)
 
@@ -29,12 +30,10 @@ _GRACE_SECONDS = 5.0
 
 def begin_run(
     config: WandbConfig,
+    description: Description,
     *,
     mode: Literal["auto", "online", "offline"],
     run_dir: Path,
-    run_id: str,
-    name: str,
-    run_config: Mapping[str, Any],
 ) -> Any:
     """A W&B run: online, or offline where no key is set or no server answers, or an object that does nothing.
 
@@ -43,26 +42,24 @@ def begin_run(
 
     Args:
         config: project and so on.
+        description: what is shown.
         mode: as `WandbConfig.mode`, less disabled.
         run_dir: everything is written to its subfolder wandb.
-        run_id: equal ids are one run, over all restarts.
-        name: what W&B shows.
-        run_config: already redacted.
     """
     try:
         wandb = _import_wandb(run_dir)
         if mode != "offline" and _may_go_online(mode):
             try:
-                run = _init(wandb, "online", config, run_dir, run_id, name, run_config)
+                run = _init(wandb, "online", config, run_dir, description)
                 _log.info(f"W&B: {run.url}")
                 return run
             except Exception as error:  # noqa: BLE001 - wandb raises whatever it likes
                 reason = one_line(error)
                 end_session()  # else the next init finds the run id in use
-            run = _init(wandb, "offline", config, run_dir, run_id, name, run_config)
+            run = _init(wandb, "offline", config, run_dir, description)
             _log.warning(f"W&B cannot be reached ({reason}): this run is tracked offline; {how_to_send(run)}")
             return run
-        run = _init(wandb, "offline", config, run_dir, run_id, name, run_config)
+        run = _init(wandb, "offline", config, run_dir, description)
         _log.info(f"W&B is offline; {how_to_send(run)}")
         return run
     except Exception as error:  # noqa: BLE001 - wandb raises whatever it likes
@@ -188,15 +185,7 @@ def _import_wandb(run_dir: Path) -> Any:
     return wandb
 
 
-def _init(
-    wandb: Any,
-    mode: str,
-    config: WandbConfig,
-    run_dir: Path,
-    run_id: str,
-    name: str,
-    run_config: Mapping[str, Any],
-) -> Any:
+def _init(wandb: Any, mode: str, config: WandbConfig, run_dir: Path, description: Description) -> Any:
     settings = wandb.Settings(
         init_timeout=config.init_timeout,
         finish_timeout=config.finish_timeout,
@@ -206,27 +195,29 @@ def _init(
         allow_val_change=True,  # a resumed run may have another config
         silent=True,
         # What could carry a key, a password or a machine's name out of here.
-        console="off",
+        console="wrap" if config.console else "off",
         disable_code=True,
         disable_git=True,
         disable_job_creation=True,
         host="",
         save_code=False,
-        x_disable_machine_info=True,
         x_disable_meta=True,
+        x_disable_stats=not config.system_metrics,
+        x_stats_disk_paths=(),  # their names are paths
         x_save_requirements=False,
     )
     run = wandb.init(
         mode=mode,
         dir=run_dir,
-        id=run_id,
+        id=description.run_id,
         resume="allow",
-        name=name,
+        name=description.name,
+        job_type=description.job_type,
         project=config.project,
         entity=config.entity,
         group=config.group,
-        tags=list(config.tags),
-        config=dict(run_config),
+        tags=list(dict.fromkeys([*config.tags, *description.tags])),
+        config=dict(description.config),
         settings=settings,
     )
     run.define_metric(STEP)

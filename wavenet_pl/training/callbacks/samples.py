@@ -36,6 +36,9 @@ _COLUMNS = (
     "step", "prompt", "condition", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
     "entropy bits", "bits", "real-time factor", "engine", "STOI", "words",
 )  # fmt: skip
+_KEY = "val/clips"
+_LOGGED = f"{_KEY}/free-running"
+"""Of every set; where W&B has it at a step, it has the set."""
 
 
 class SampleLogger(StepCallback):
@@ -49,8 +52,8 @@ class SampleLogger(StepCallback):
     For each prompt, a recording of the validation split, there are three clips: the recorded one; a
     free-running one that goes on from its beginning; a teacher-forced one, each sample drawn given the
     recorded ones before it. They go to FOLDER/step-000001000/ as WAV, spectrogram and clips.jsonl, and to
-    W&B as val/clips, val/spectrograms and val/clips_table. Levels are as the model made them: nothing is
-    normalised. (W&B keeps equal clips, such as the recorded ones of all steps, in one file.)
+    W&B as val/clips/KIND, val/spectrograms and val/clips_table, the recorded ones once. Levels are as the
+    model made them: nothing is normalised.
 
     Of a model that is told what a recording sounds like, judges say how like it the free-running clips are: val/stoi
     and val/words_understood.
@@ -144,7 +147,7 @@ class SampleLogger(StepCallback):
         folder = set_folder(self.folder, step)
         for logger in trainer.loggers:
             if isinstance(logger, RunTracker):
-                logger.log_media("val/clips", lambda wandb: _media(wandb, folder), step)
+                logger.log_media(_LOGGED, lambda wandb: _media(wandb, folder), step)
 
 
 def _gather(pl_module: L.LightningModule, rows: Tensor) -> Tensor:
@@ -258,10 +261,23 @@ def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) 
     return target
 
 
-def _media(wandb: Any, folder: Path) -> dict[str, Any]:
-    """The clips of a set's folder as objects of W&B, by their keys."""
+def _read_rows(folder: Path) -> list[dict[str, Any]]:
+    """What `write_clips` wrote of each clip of a set."""
     with open(folder / "clips.jsonl", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+        return [json.loads(line) for line in file]
+
+
+def _media(wandb: Any, folder: Path) -> dict[str, Any]:
+    """The clips of a set's folder as objects of W&B, by their keys; recorded ones where the set before has others."""
+
+    def recordings(folder: Path) -> list[tuple[str, float]]:
+        return [(row["prompt"], row["seconds"]) for row in _read_rows(folder) if row["kind"] == "recorded"]
+
+    rows = _read_rows(folder)
+    before = sorted(path for path in folder.parent.glob("step-*") if path < folder)[-1:]
+    kinds = dict.fromkeys(row["kind"] for row in rows)
+    if any(recordings(path) == recordings(folder) for path in before):
+        del kinds["recorded"]
     for row in rows:
         row.setdefault("condition", row.get("told"))  # as version 0.1.0 called it
 
@@ -272,7 +288,7 @@ def _media(wandb: Any, folder: Path) -> dict[str, Any]:
     pictures = {row["file"].split("-")[0]: f"step {row['step']} | {row['prompt']}" for row in rows}
     return {
         # Beside the table: there, audio can only be reached through the table's artifact.
-        "val/clips": [audio(row) for row in rows],
+        **{f"{_KEY}/{kind}": [audio(row) for row in rows if row["kind"] == kind] for kind in kinds},
         "val/spectrograms": [
             wandb.Image(str(folder / f"{number}.png"), caption=caption)
             for number, caption in pictures.items()

@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as L
 
+from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.training.module import WaveNetModule
 
 
@@ -39,11 +40,17 @@ class StepCallback(L.Callback):
 class StepMetrics(StepCallback):
     """Hands the module's `step_metrics` to every logger after each step, at the cost of writing them.
 
+    With them goes train/hours_seen, the hours of audio that the steps so far have learned to predict: the same for a
+    step whether the run was stopped before it or not.
+
     Stands before all that saves: Lightning itself writes the row after the callbacks, so a run that is saved and ends
     there would lack its last step for good.
     """
 
     def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
         """Gives every logger the numbers of the step."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, AudioDataModule)
+        metrics = {**module.step_metrics, "train/hours_seen": self.step * data.hours_per_step}
         for logger in trainer.loggers:
-            logger.log_metrics(module.step_metrics, step=self.step)
+            logger.log_metrics(metrics, step=self.step)

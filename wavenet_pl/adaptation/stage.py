@@ -31,7 +31,7 @@ from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, run_folder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.split import Split
-from wavenet_pl.tracking.rows import read_metrics
+from wavenet_pl.tracking.rows import each_row, pick
 from wavenet_pl.training.callbacks.ranks import is_rank_zero
 from wavenet_pl.training.fit import Extras, Task
 from wavenet_pl.training.module import module_of
@@ -180,7 +180,8 @@ class Stage:
         after, rows = measure_rows(adapted, self.data.splits["val"], self.voice.name)
         forgetting, not_measured = self._forgetting(adapted)
         similarity, not_judged = self._similarity(clips)
-        times = {row["step"]: row["time"] for row in read_metrics(run.metrics) if "train/loss" in row}
+        trained = (row for row in each_row(run.metrics) if "train/loss" in row)
+        times = dict(pick(trained, "time", run.metrics))
         return Results(
             speaker=self.voice.name,
             method=self.method,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
+
+_LONGEST_LINE = 2**24
 
 
 class LineFile:
@@ -52,7 +56,14 @@ class LineFile:
         self._file = None
 
 
-def whole_lines(path: str | os.PathLike[str]) -> list[bytes]:
-    """The lines of a file, without their newlines; what follows the last newline was not written to its end."""
+def whole_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """The lines of a file one by one, without their newlines; what follows the last newline was not written to its end.
+
+    Raises:
+        OSError: it cannot be read, or has a line of more than 16 MiB.
+    """
     with open_file(path) as file:
-        return file.read().split(b"\n")[:-1]
+        while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
+            yield line[:-1]
+    if len(line) == _LONGEST_LINE:
+        raise OSError(errno.EFBIG, f"it has a line of more than {_LONGEST_LINE} bytes", os.fspath(path))

@@ -1,21 +1,22 @@
-"""The rows of metrics.jsonl: how one is written, and all of them read."""
+"""The rows of metrics.jsonl: how one is written, and all of them read, one at a time."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.durable import replacing
 from wavenet_pl.files.line_file import whole_lines
 
 SAVE_SECONDS = "perf/save_seconds"
 """How long a checkpoint took, by which the time that a job needs for its last one is known."""
 _NOT_FINITE = "not_finite"
+_PLAIN = {int, float, bool, str, type(None)}
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
@@ -37,29 +38,44 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """All rows, in the order in which they were written, numbers that are not finite as such.
+    """All rows at once, as `each_row` gives them: for files that are short."""
+    return list(each_row(path))
 
-    A row that a kill left half written at the end is passed over.
+
+def each_row(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """The rows in the order in which they were written, numbers that are not finite as such.
+
+    No more than one is in memory. A row that a kill left half written at the end is passed over.
 
     Raises:
         UserError: a row before the last is damaged, or there is no such file.
     """
+    return (row for _, row in _lines_and_rows(path))
+
+
+def _lines_and_rows(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    number, line = 0, b""
     try:
-        lines = whole_lines(path)
-    except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it is too large"
+        for number, line in enumerate(whole_lines(path), start=1):  # noqa: B007 - for the message
+            yield line, _decode_row(line)
+    except OSError as error:
+        reason = error.strerror or error
         raise UserError(f"{path} cannot be read ({reason}), expected rows of JSON; move it away") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(
-                f"{path} line {number} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
-            ) from None
-        rows.append(row)
-    return rows
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{path} line {number} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
+        ) from None
+
+
+def _decode_row(line: bytes) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(line)
+    row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
+    if type(row.get("step")) not in (int, type(None)):
+        raise ValueError(f"its step is {row['step']!r:.40} and no number of steps")
+    for key, value in row.items():
+        if type(value) not in _PLAIN and not (isinstance(value, list) and _PLAIN.issuperset(map(type, value))):
+            raise ValueError(f"{key!r:.40} is neither a number nor text")
+    return row
 
 
 def cut_back(path: str | os.PathLike[str], step: int) -> int:
@@ -71,14 +87,30 @@ def cut_back(path: str | os.PathLike[str], step: int) -> int:
         How many rows went. Where there is no file, 0.
     """
     path = Path(path)
-    if not path.exists():
-        return 0
-    rows, lines = read_metrics(path), whole_lines(path)
-    kept = [line for row, line in zip(rows, lines, strict=True) if (row.get("step") or 0) <= step]
-    if len(kept) == len(rows):
-        return 0
-    write_durably(path, b"".join(line + b"\n" for line in kept))
-    return len(rows) - len(kept)
+    dropped = sum((row.get("step") or 0) > step for row in each_row(path)) if path.exists() else 0
+    if dropped:
+        with replacing(path) as file:
+            for line, row in _lines_and_rows(path):
+                if (row.get("step") or 0) <= step:
+                    file.write(line + b"\n")
+    return dropped
+
+
+def missing_steps(path: str | os.PathLike[str], last: int) -> list[range]:
+    """Steps from 1 to the last that have no row of the training, which writes one for each: none, unless they were lost.
+
+    Args:
+        path: where the rows are; it need not be there.
+        last: the step that a run goes on from, to which the rows were cut back.
+    """
+    gaps: list[range] = []
+    done = 0
+    for row in each_row(path) if os.path.exists(path) else ():
+        step = row.get("step") or 0
+        if "train/loss" in row and step > done:
+            gaps += [range(done + 1, step)] if step > done + 1 else []
+            done = step
+    return gaps + ([range(done + 1, last + 1)] if done < last else [])
 
 
 def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:
@@ -87,7 +119,7 @@ def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:
     Raises:
         UserError: it is damaged.
     """
-    rows = read_metrics(path) if os.path.exists(path) else []
+    rows = each_row(path) if os.path.exists(path) else ()
     return {step: value for step, value in pick(rows, key, path) if math.isfinite(value)}
 
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 from wavenet_pl.config.training import WandbConfig
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.redaction import redact
-from wavenet_pl.tracking.rows import read_metrics
+from wavenet_pl.tracking.rows import each_row
 from wavenet_pl.tracking.wandb_ledger import Ledger
 from wavenet_pl.training import metrics_file
 from wavenet_pl.training.wandb_model import send_index, send_model, use_model
@@ -194,9 +194,9 @@ class RunTracker(WandbLogger):
         if not self._ledger.exists or not rows.exists():
             return 0
         lost = 0
-        for row in read_metrics(rows):
+        for row in each_row(rows):
             values = {key: value for key, value in row.items() if key not in ("step", "epoch", "time")}
-            lost += self._hand_over(values, row["step"])
+            lost += self._hand_over(values, row.get("step"))
         for (key, step), build in self._media.items():
             self.log_media(key, build, step)
         if lost:

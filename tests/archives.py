@@ -189,7 +189,10 @@ def again(keys: list[Any], name: str = "0") -> bytes:
 
 
 def in_other_letters() -> bytes:
-    names = ["".join(l.upper() if n >> i & 1 else l for i, l in enumerate("abcdefghij")) for n in range(1024)]
+    names = [
+        "".join(sign.upper() if n >> at & 1 else sign for at, sign in enumerate("abcdefghij"))
+        for n in range(1024)
+    ]
     return again(names, "abcdefghij")
 
 
@@ -226,9 +229,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "an end in a comment": end_in_a_comment,
     "an archive behind a pickle": behind_a_pickle,
     "a size that is not there": lambda: archive(
-        checkpoint(
-            pickled(tensor(Storage("0", BYTES // 4))), Member("archive/data/0", bytes(64), size=BYTES)
-        )
+        checkpoint(pickled(tensor(Storage("0", BYTES // 4))), Member("archive/data/0", bytes(64), size=BYTES))
     ),
     "a member twice": twice,
     "a storage by names in other letters": in_other_letters,

@@ -76,7 +76,10 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
-        ("folder", "lock cannot be used .Is a directory., expected a run folder and a file of its own to lock"),
+        (
+            "folder",
+            "lock cannot be used .Is a directory., expected a run folder and a file of its own to lock",
+        ),
         ("pipe", "lock is a pipe, expected a file to lock; move it away"),
         ("file in place of the run folder", "run cannot be used .File exists."),
     ],

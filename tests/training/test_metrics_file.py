@@ -102,7 +102,8 @@ def test_a_torn_last_row_is_passed_over_and_written_over(tmp_path: Path) -> None
 DAMAGED = {
     "no JSON": b"nonsense", "a list": b"[1]", "a number": b"3", "cut": b'{"step": 1', "text": b'"text"',
     "a step that is text": b'{"step": "3"}', "a step that is half a number": b'{"step": 1.5}',
-    "a step that is NaN": b'{"step": NaN}', "a step in a list": b'{"step": [1]}', "a step that is true": b'{"step": true}',
+    "a step that is NaN": b'{"step": NaN}', "a step in a list": b'{"step": [1]}',
+    "a step that is true": b'{"step": true}',
     "a nested value": b'{"step": 1, "val/bits": {"a": 1}}', "nested lists": b'{"step": 1, "keys": [["a"]]}',
     "a list of what is not finite": b'{"step": 1, "not_finite": ["nan"]}',
 }  # fmt: skip

@@ -81,7 +81,7 @@ def _check_archive(file: BinaryIO) -> None:
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:
-    """Whether the archive is the whole file, and its directory right before the end: readers differ in where they look."""
+    """Whether the archive is the whole file, and its directory right before the end: not all readers look elsewhere."""
     file.seek(0)
     sound = file.read(4) == b"PK\3\4"  # or torch reads a format of long ago
     file.seek(max(0, size - _END64.size - _LOCATOR.size - _END.size))
@@ -101,7 +101,9 @@ def _check_names(names: Sequence[str]) -> None:
     """Whether each member is there once, by one name, in one folder."""
     odd = [name for name in names if not _NAME.fullmatch(name)]
     if odd or len(set(names)) < len(names) or len({name.partition("/")[0] for name in names}) != 1:
-        raise ValueError(f"it holds {(odd or list(names))[:1]!r:.80} in a place, or twice, where torch puts no member")
+        raise ValueError(
+            f"it holds {(odd or list(names))[:1]!r:.80} in a place, or twice, where torch puts no member"
+        )
 
 
 def _check_pickle(content: bytes, most: int) -> None:

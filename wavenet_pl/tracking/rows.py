@@ -73,7 +73,9 @@ def _decode_row(line: bytes) -> dict[str, Any]:
     if type(row.get("step")) not in (int, type(None)):
         raise ValueError(f"its step is {row['step']!r:.40} and no number of steps")
     for key, value in row.items():
-        if type(value) not in _PLAIN and not (isinstance(value, list) and _PLAIN.issuperset(map(type, value))):
+        if type(value) not in _PLAIN and not (
+            isinstance(value, list) and _PLAIN.issuperset(map(type, value))
+        ):
             raise ValueError(f"{key!r:.40} is neither a number nor text")
     return row
 
@@ -97,7 +99,7 @@ def cut_back(path: str | os.PathLike[str], step: int) -> int:
 
 
 def missing_steps(path: str | os.PathLike[str], last: int) -> list[range]:
-    """Steps from 1 to the last that have no row of the training, which writes one for each: none, unless they were lost.
+    """Steps from 1 to the last that have no row of the training, which writes one for each: those that were lost.
 
     Args:
         path: where the rows are; it need not be there.

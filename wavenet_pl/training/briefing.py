@@ -25,7 +25,6 @@ from wavenet_pl.tracking.rows import missing_steps
 from wavenet_pl.training.memory import step_gib
 from wavenet_pl.training.module import WaveNetModule
 
-
 _NAMED = 3
 """So many gaps are named."""
 

@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 class Checkpoints(Checkpoint):
     """Saves every `checkpoint_every_n_steps`, after each validation and at the end; keeps the last and the best.
 
-    Costs one write of the weights and the optimizer's state each time, with all ranks waiting. Which are the
-    best is read from metrics.jsonl when training starts, so a run folder can be moved, and kept up from then on, so that
-    a save costs the same at the end of a long run as at its start.
+    Costs one write of the weights and the optimizer's state each time, with all ranks waiting. Which are the best is
+    read from metrics.jsonl when training starts, so a run folder can be moved. From then on it is remembered, so that a
+    save costs the same at the end of a long run as at its start.
 
     A step that is to be validated is saved after that, and not before: a run that is killed in between goes on from
     the checkpoint before, and validates. One that has to stop in between saves all the same, and what it owes is made

@@ -26,7 +26,7 @@ from wavenet_pl.files.durable import write_durably
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval
 from wavenet_pl.runs.checkpoints import best_checkpoint, validation_bits
-from wavenet_pl.runs.delta import DELTA_NAME, Delta, encode_delta
+from wavenet_pl.runs.delta import BASE_NAME, DELTA_NAME, Delta, encode_delta
 from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, run_folder
 from wavenet_pl.runs.loading import load
@@ -39,7 +39,7 @@ from wavenet_pl.training.wandb_logger import RunTracker
 
 PATIENCE, RISE = 4, 0.003
 """Validations without a new minimum of held-out bits, and the share by which they may be above it."""
-BASE_NAME, CLIPS_KEY = "base.json", "adapt/clips"
+CLIPS_KEY = "adapt/clips"
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,11 @@ def say_lost_rows(run: RunFolder, step: int) -> None:
         step: of the checkpoint.
     """
     if gaps := missing_steps(run.metrics, step):
-        where = ", ".join(f"{gap[0]} to {gap[-1]}" if len(gap) > 1 else f"{gap[0]}" for gap in gaps[:_NAMED])
+        named = ", ".join(f"{gap[0]} to {gap[-1]}" if len(gap) > 1 else f"{gap[0]}" for gap in gaps[:_NAMED])
         more = ", and others" if len(gaps) > _NAMED else ""
         print(
             f"{run.metrics} has lost rows: expected one for each of {step} steps, and {sum(map(len, gaps))} have none "
-            f"(step {where}{more}). The weights are as they were; curves lack these steps, and a validation among them "
+            f"(step {named}{more}). The weights are as they were; curves lack these steps, and a validation among them "
             "does not count for the best checkpoint. To have them back, stop, copy the file back and go on",
             file=sys.stderr,
         )

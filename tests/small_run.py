@@ -81,12 +81,11 @@ def train(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Lightning thinks of few workers and the like
         trainer = L.Trainer(
-            **{**config.trainer, **options},
+            **{"enable_checkpointing": False, **config.trainer, **options},
             enable_progress_bar=any(isinstance(callback, L.callbacks.ProgressBar) for callback in callbacks),
             accelerator="cpu",
             callbacks=[StepMetrics(), *callbacks],
             logger=[metrics] if tracker is None else [metrics, tracker],
-            enable_checkpointing=False,
             enable_model_summary=False,
             default_root_dir=str(run_dir),
             log_every_n_steps=1,

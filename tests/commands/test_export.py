@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,6 +86,8 @@ def test_the_config_of_an_export_is_a_legal_argument_of_train(run, tmp_path):
         ("s3://bucket/of/anna", "anna"),
         ("mine", "mine"),
         ("C:\\anna\\mine", "mine"),
+        ("https://anna.example", "elsewhere"),
+        ("https://anna.example/", "elsewhere"),
     ],
 )
 def test_an_export_says_nothing_of_its_makers_folders_and_accounts(path, name):
@@ -101,6 +104,29 @@ def test_an_export_says_nothing_of_its_makers_folders_and_accounts(path, name):
     assert (shared.data.path, shared.train.init_from) == (name, "base.ckpt")
     assert shared.wandb == WandbConfig()
     assert shared.model == config.model and shared.optim == config.optim
+
+
+def test_no_file_of_an_export_has_anything_of_its_makers_machine(tmp_path, monkeypatch):
+    home = tmp_path / "home" / "planted-user"
+    monkeypatch.setenv("HF_TOKEN", "planted-token-of-the-environment")
+    planted = {
+        "data.path": f"{home}/sets/speech",
+        "train.init_from": f"{home}/runs/planted-run/base.ckpt",
+        "trainer.profiler": f"{home}/profile",
+        "trainer.strategy": f"file://planted-host{home}/strategy",
+        "wandb.entity": "planted-team",
+        "wandb.project": "planted-project",
+        "wandb.group": "planted-group",
+        "wandb.tags": "[planted-tag]",
+    }
+    settings = [f"{name}={value}" for name, value in planted.items() if name != "data.path"]
+    run = write_run(home / "runs" / "speech-1a2b3c", *settings, data=planted["data.path"])
+    out = tmp_path / "out"
+    assert export(run.path, out, "--licence", "planted-token-of-the-environment") == 0
+    words = [b"planted", str(tmp_path).encode(), socket.gethostname().encode() + b"/"]
+    assert not [(name, word) for name, content in contents(out).items() for word in words if word in content]
+    exported = load_config([out / "config.yaml"])
+    assert (exported.data.path, exported.trainer["profiler"]) == ("speech", "profile")
 
 
 @pytest.mark.parametrize(

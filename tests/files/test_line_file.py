@@ -23,7 +23,7 @@ def test_what_was_torn_goes_before_the_next_line(tmp_path: Path) -> None:
     file.close()
     with open(path, "ab") as torn:
         torn.write(b"tw")
-    assert whole_lines(path) == [b"one"]
+    assert list(whole_lines(path)) == [b"one"]
     file.append(b"three\n")
     assert path.read_bytes() == b"one\nthree\n"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.files.secrets_table import FORMS, HARMLESS, text
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.config.tree import Config, to_plain
 from wavenet_pl.files.redaction import (
@@ -115,6 +116,38 @@ def test_a_text_loses_its_secrets(line: str, left: str) -> None:
 )  # fmt: skip
 def test_a_text_keeps_what_is_no_secret(line: str) -> None:
     assert redact_text(line, frozenset()) == line
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_secret_goes_and_all_around_it_stays(name: str) -> None:
+    line, secret = FORMS[name]
+    before, after = line.split("§")
+    written = redact_text(f" a\n{before}{secret}{after}\n b", frozenset())
+    assert written == f" a\n{before}{REDACTED}{after}\n b"
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_what_only_looks_like_a_secret_stays(line: str) -> None:
+    assert redact_text(f" a\n{line}\n b", frozenset()) == f" a\n{line}\n b"
+
+
+def test_the_tables_are_long_enough_to_say_something() -> None:
+    assert len(FORMS) >= 60 and len(HARMLESS) >= 60
+
+
+@pytest.mark.parametrize(
+    "name", ["GitHub, fine-grained", "AWS, temporary id", "JWT", "PEM in JSON", "Slack, webhook"]
+)
+def test_keys_of_a_known_form_go_from_settings_and_messages_too(name: str) -> None:
+    line, secret = FORMS[name]
+    note = line.replace("§", secret)
+    assert redact({"note": [note]}, frozenset()) == {"note": [line.replace("§", REDACTED)]}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("part", ["x", "-", "a.", "&a", "://", "curl ", "machine a+", "glpat-", "password='"])
+def test_a_long_line_takes_no_longer_than_many_short_ones(part: str) -> None:
+    assert redact_text(f"{part * 30_000} token: {text(40)}", frozenset()).endswith(f" token: {REDACTED}")
 
 
 def test_the_environment_s_secrets_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

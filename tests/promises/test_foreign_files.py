@@ -91,7 +91,7 @@ CHECKPOINTS = {
         hostile.weighted(
             lambda weights: weights.update({"network.output.weight": torch.zeros(256, 16, 1).to_sparse()})
         ),
-        "network.output.weight is a Tensor, expected torch.float32",
+        CODE,
     ),
     "weights that are text": Case(
         hostile.weighted(lambda weights: weights.update({"network.output.bias": "x" * 256})),
@@ -112,7 +112,13 @@ RUNS = {
     "metrics: escapes": Case(hostile.run_with(metrics=hostile.lines(ESCAPE)), r"line 1 is b'\\x1b"),
     "metrics: no step": Case(hostile.run_with(metrics=hostile.lines('{"val/bits": 1}')), "has the row"),
     "metrics: a list as step": Case(
-        hostile.run_with(metrics=hostile.lines('{"step": [3], "val/bits": 1}')), "has the row"
+        hostile.run_with(metrics=hostile.lines('{"step": [3], "val/bits": 1}')), "line 1 is"
+    ),
+    "metrics: a step that is NaN": Case(
+        hostile.run_with(metrics=hostile.lines('{"step": NaN, "val/bits": 1}')), "line 1 is"
+    ),
+    "metrics: nested": Case(
+        hostile.run_with(metrics=hostile.lines('{"step": 3, "val/bits": {"x": 1}}')), "line 1 is"
     ),
     "metrics: text as bits": Case(
         hostile.run_with(metrics=hostile.lines('{"step": 3, "val/bits": "x"}', '{"step": 4, "val/bits": 2}')),

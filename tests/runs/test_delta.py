@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from wavenet_pl.adaptation.base import Base
 from wavenet_pl.adaptation.merge import merge
 from wavenet_pl.errors import UserError
 from wavenet_pl.model import Model
-from wavenet_pl.runs.delta import DELTA_NAME, SPEAKER_TABLE, Delta, encode_delta, model_hash
+from wavenet_pl.runs.delta import BASE_NAME, DELTA_NAME, SPEAKER_TABLE, Delta, encode_delta, model_hash
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.module import checkpoint_of
 
@@ -103,6 +104,55 @@ def test_a_base_that_has_moved_can_be_said(folder: Path, tmp_path: Path) -> None
     assert merge(tmp_path / "delta", tmp_path / "m.ckpt", moved) == 0
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (
+            "/home/planted/runs/all-1a2b3c/checkpoints/step-000000003.ckpt",
+            "all-1a2b3c/checkpoints/step-000000003.ckpt",
+        ),
+        ("/home/planted/runs/ben-1a2b3c/delta.safetensors", "ben-1a2b3c/delta.safetensors"),
+        ("/home/planted/export", "export"),
+        ("pretrained:speaker", "pretrained:speaker"),
+    ],
+)
+def test_a_delta_says_nothing_of_its_makers_folders(
+    folder: Path, tmp_path: Path, path: str, name: str
+) -> None:
+    base, adapted = (wavenet_pl.load(folder / each) for each in ("base.ckpt", "all.ckpt"))
+    write_delta(Base(path, base), adapted, tmp_path / "d" / DELTA_NAME, Path(path), "all")
+    assert header(tmp_path / "d" / DELTA_NAME)["base"] == name
+    assert b"planted" not in (tmp_path / "d" / DELTA_NAME).read_bytes()
+
+
+@pytest.mark.parametrize("note", [True, False])
+def test_the_base_is_where_it_was_or_in_the_same_folder_of_runs(
+    folder: Path, tmp_path: Path, note: bool
+) -> None:
+    runs = tmp_path / "moved"
+    path, base = (
+        runs / "dora" / DELTA_NAME,
+        tmp_path / "elsewhere" / "base.ckpt" if note else runs / "base.ckpt",
+    )
+    path.parent.mkdir(parents=True)
+    base.parent.mkdir(exist_ok=True)
+    shutil.copy(folder / "all" / DELTA_NAME, path)
+    shutil.copy(folder / "base.ckpt", base)
+    where = base if note else folder / "before it moved.ckpt"
+    path.with_name(BASE_NAME).write_text(json.dumps({"path": str(where)}))
+    assert same(wavenet_pl.load(path), wavenet_pl.load(folder / "all.ckpt"))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"path": 3}', "{}"])
+def test_a_note_that_says_no_base_is_named(folder: Path, tmp_path: Path, content: str) -> None:
+    shutil.copy(folder / "all" / DELTA_NAME, tmp_path)
+    (tmp_path / BASE_NAME).write_text(content)
+    with pytest.raises(
+        UserError, match="base.json does not say where the base is, expected what .* remove it"
+    ):
+        wavenet_pl.load(tmp_path)
+
+
 def test_another_base_is_refused_with_both_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
         UserError,
@@ -155,7 +205,8 @@ def header(path: Path) -> dict[str, object]:
 def test_a_damaged_or_foreign_delta_is_one_message(
     folder: Path, tmp_path: Path, changes: dict[str, object], tensors: dict[str, torch.Tensor], message: str
 ) -> None:
-    said = header(folder / "embedding" / DELTA_NAME) | changes
+    whole = {"base": str(folder / "base.ckpt")}  # as it was written once
+    said = header(folder / "embedding" / DELTA_NAME) | whole | changes
     rows = {f"{SPEAKER_TABLE}[new]": torch.zeros(1, 8)} | tensors
     path = tmp_path / DELTA_NAME
     path.write_bytes(save(rows, {"wavenet_pl_delta": json.dumps(said)}))

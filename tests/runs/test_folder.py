@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -70,6 +71,30 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path, monkeypatch):
         other.kill()
         other.communicate()
     run.lock().close()  # the lock ended with the process
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (
+            "folder",
+            "lock cannot be used .Is a directory., expected a run folder and a file of its own to lock",
+        ),
+        ("pipe", "lock is a pipe, expected a file to lock; move it away"),
+        ("file in place of the run folder", "run cannot be used .File exists."),
+    ],
+)
+def test_a_lock_that_is_no_file_is_one_message(tmp_path, odd, said):
+    run = RunFolder(tmp_path / "run")
+    if odd == "folder":
+        (run.path / "lock").mkdir(parents=True)
+    elif odd == "pipe":
+        run.path.mkdir()
+        os.mkfifo(run.path / "lock")
+    else:
+        run.path.touch()
+    with pytest.raises(UserError, match=said):
+        run.lock()
 
 
 def test_what_a_killed_process_left_half_written_is_swept_up(tmp_path):

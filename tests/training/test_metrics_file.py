@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.tracking.rows import cut_back, encode_row, read_metrics
+from wavenet_pl.tracking.rows import cut_back, encode_row, logged_numbers, missing_steps, read_metrics
 from wavenet_pl.training.metrics_file import MetricsFile
 
 
@@ -97,7 +99,17 @@ def test_a_torn_last_row_is_passed_over_and_written_over(tmp_path: Path) -> None
     assert [row["step"] for row in read_metrics(path)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("line", [b"nonsense", b"[1]", b'{"step": 1', b'"text"'])
+DAMAGED = {
+    "no JSON": b"nonsense", "a list": b"[1]", "a number": b"3", "cut": b'{"step": 1', "text": b'"text"',
+    "a step that is text": b'{"step": "3"}', "a step that is half a number": b'{"step": 1.5}',
+    "a step that is NaN": b'{"step": NaN}', "a step in a list": b'{"step": [1]}',
+    "a step that is true": b'{"step": true}',
+    "a nested value": b'{"step": 1, "val/bits": {"a": 1}}', "nested lists": b'{"step": 1, "keys": [["a"]]}',
+    "a list of what is not finite": b'{"step": 1, "not_finite": ["nan"]}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_row_in_the_middle_is_named(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "metrics.jsonl"
     write_steps(path, 1)
@@ -106,7 +118,56 @@ def test_a_damaged_row_in_the_middle_is_named(tmp_path: Path, line: bytes) -> No
     with pytest.raises(
         UserError, match=r"metrics\.jsonl line 2 is .* expected a row of JSON .* remove the line"
     ):
-        read_metrics(path)
+        cut_back(path, 1)
+    assert path.read_bytes().splitlines()[1] == line
+
+
+READERS: list[Callable[[Path], object]] = [
+    lambda path: cut_back(path, 1_990),
+    lambda path: logged_numbers(path, "val/bits"),
+    lambda path: missing_steps(path, 2_000),
+]
+
+
+@pytest.mark.parametrize("read", READERS, ids=["cut back", "numbers", "missing steps"])
+def test_a_long_file_takes_little_memory(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    path = tmp_path / "metrics.jsonl"
+    rows = ({"step": step, "train/loss": 1 / step, "note": "x" * 100} for step in range(1, 2_001))
+    path.write_bytes(b"".join(map(encode_row, rows)))
+    size = path.stat().st_size
+    tracemalloc.start()
+    try:
+        read(path)
+        assert tracemalloc.get_traced_memory()[1] < size / 4
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with open(path, "wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match=r"cannot be read \(it has a line of more than 16777216 bytes\)"):
+        cut_back(path, 1)
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing"),
+    [
+        ([1, 2, 3, 4], []),
+        ([1, 2, 2, 3, 4], []),
+        ([1, 2], [range(3, 5)]),
+        ([3, 4], [range(1, 3)]),
+        ([1, 3], [range(2, 3), range(4, 5)]),
+        ([], [range(1, 5)]),
+    ],
+)
+def test_steps_without_a_row_are_known(tmp_path: Path, kept: list[int], missing: list[range]) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert missing_steps(path, 4) == [range(1, 5)]
+    write_steps(path, *kept)
+    MetricsFile(path).log_metrics({"perf/save_seconds": 1.0}, step=4)
+    assert missing_steps(path, 4) == missing
 
 
 def test_cutting_back_keeps_the_bytes_up_to_the_step(tmp_path: Path) -> None:

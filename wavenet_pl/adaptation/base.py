@@ -16,7 +16,7 @@ from wavenet_pl.runs.checkpoints import best_checkpoint
 from wavenet_pl.runs.delta import SPEAKER_TABLE, find_delta, model_hash
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.loading import load
-from wavenet_pl.runs.released import find_model
+from wavenet_pl.runs.released import PREFIX, find_model
 from wavenet_pl.runs.weights import is_export
 from wavenet_pl.shards.labels import Labels
 
@@ -29,7 +29,7 @@ class Base:
     """A trained model, and where it is."""
 
     path: str
-    """A checkpoint, an export or a delta: what the model was loaded from."""
+    """A checkpoint, an export or a delta: what the model was loaded from; or ``pretrained:NAME``."""
     model: Model
 
     @cached_property
@@ -93,7 +93,8 @@ def load_base(path: str | os.PathLike[str]) -> Base:
                 f"{path} is conditioned on {each.name} too, which a folder of recordings does not have, expected a "
                 "model of speakers, and at most of frames that are made of audio; train another base"
             )
-    return Base(str(source.absolute()), model)
+    is_released = os.fspath(path).startswith(PREFIX)
+    return Base(os.fspath(path) if is_released else str(source.absolute()), model)
 
 
 def train_row_only(model: Model, row: int) -> None:

@@ -26,12 +26,12 @@ from wavenet_pl.files.durable import write_durably
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval
 from wavenet_pl.runs.checkpoints import best_checkpoint, validation_bits
-from wavenet_pl.runs.delta import DELTA_NAME, Delta, encode_delta
+from wavenet_pl.runs.delta import BASE_NAME, DELTA_NAME, Delta, encode_delta
 from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, run_folder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.split import Split
-from wavenet_pl.tracking.rows import read_metrics
+from wavenet_pl.tracking.rows import each_row, pick
 from wavenet_pl.training.callbacks.ranks import is_rank_zero
 from wavenet_pl.training.module import module_of
 from wavenet_pl.training.task import Extras, Task
@@ -39,7 +39,7 @@ from wavenet_pl.training.wandb_logger import RunTracker
 
 PATIENCE, RISE = 4, 0.003
 """Validations without a new minimum of held-out bits, and the share by which they may be above it."""
-BASE_NAME, CLIPS_KEY = "base.json", "adapt/clips"
+CLIPS_KEY = "adapt/clips"
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ class Stage:
         after, rows = measure_rows(adapted, self.data.splits["val"], self.voice.name)
         forgetting, not_measured = self._forgetting(adapted)
         similarity, not_judged = self._similarity(clips)
-        times = {row["step"]: row["time"] for row in read_metrics(run.metrics) if "train/loss" in row}
+        trained = (row for row in each_row(run.metrics) if "train/loss" in row)
+        times = dict(pick(trained, "time", run.metrics))
         return Results(
             speaker=self.voice.name,
             method=self.method,

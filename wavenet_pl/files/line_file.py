@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
 
+_LONGEST_LINE = 2**24
 _BLOCKS = 2**16, 2**22
 """Bytes of the first look at the end of a file, and of the longest: each is twice as long as the one before."""
 
@@ -56,10 +58,17 @@ class LineFile:
         self._file = None
 
 
-def whole_lines(path: str | os.PathLike[str]) -> list[bytes]:
-    """The lines of a file, without their newlines; what follows the last newline was not written to its end."""
+def whole_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """The lines of a file one by one, without their newlines; what follows the last newline was not written to its end.
+
+    Raises:
+        OSError: it cannot be read, or has a line of more than 16 MiB.
+    """
     with open_file(path) as file:
-        return file.read().split(b"\n")[:-1]
+        while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
+            yield line[:-1]
+    if len(line) == _LONGEST_LINE:
+        raise OSError(errno.EFBIG, f"it has a line of more than {_LONGEST_LINE} bytes", os.fspath(path))
 
 
 def lines_from_end(path: str | os.PathLike[str], mark: bytes, limit: int | None = None) -> Iterator[bytes]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from wavenet_pl.files.secret_forms import without_known
+
 REDACTED = "[redacted]"
 
 # Words that mean a secret wherever they stand in a name, and those that do so only at its end:
@@ -20,10 +22,36 @@ _AT_END = {"auth", "authorization", "cookie", "key", "keys", "token", "tokens"}
 _PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "token")}
 _SIGNATURES = {"sig", "signature"}  # of a URL that was signed for whoever has it
 
-_ASSIGNMENT = re.compile(r"""([A-Za-z_][\w.-]*)(["']?\s*[:=]\s*["']?)([^\s"',;(){}\[\]]{6,})""")
-"""`name = value`, `"name": "value"`, `NAME=value`; a call such as `key=find(x)` has its bracket too early."""
-_KNOWN = re.compile(r"\b(?:hf_\w{20,}|AKIA[0-9A-Z]{16}|gh[opsu]_\w{30,}|sk-[\w-]{20,})")
-"""Keys of services that mark their keys."""
+_QUOTED = r"""[fFrRbBuU]{0,2}(?P<quote>["'])(?P<quoted>(?:(?!(?P=quote))[^\\\n]|\\.)*)(?P=quote)"""
+_WORD = rf"""(?:{_QUOTED}|(?P<bare>[^\s"',;(){{}}\[\]<>]+))"""
+"""What stands for a value: text in quotes, or a word."""
+_NAME = r"(?<![\w.-])(?P<name>[\w.-]{1,100})"
+_ASSIGNED = (
+    rf"""{_NAME}["']?\]?(?:\s*:\s*[\w.\[\] |]+=|\s*!?[:=]{{1,3}}>?|>)[ \t]*{_WORD}""",
+    rf"(?<!\S)(?P<name>--[\w-]+)[ \t]+{_WORD}",
+    rf"(?<![\w.-])(?:ENV|setenv|set -\w+)[ \t]+{_NAME}[ \t]+{_WORD}",
+    rf"""env(?:iron\.\w+)?\(\s*["']{_NAME}["']\s*,\s*{_QUOTED}(?P<bare>)""",
+)
+"""`name = value`, `"name": "value"`, `environ["NAME"] = "value"`; an option; a line of a Dockerfile; `setenv(...)`."""
+_OF_NETRC = r"\b(?:machine[ \t]+\S{1,200}|default)[\s+-]{1,20}"
+_ALWAYS = (
+    r"(?i:\b(?:proxy-)?authorization[\"']?\]?\s*[:=]\s*[\"']?(?:bearer|basic|token|digest)\s+)(?P<value>[^\s\"'{}<>$]{6,})",
+    r"(?i:\b(?:set-)?cookie[\"']?\s*:\s*[\"']?)(?P<value>[\w.-]+=[^\"'\n]+)",
+    r"\b[Bb]earer\s+(?P<value>(?=[\w.~+/-]*\d)[\w.~+/-]{8,}=*)",
+    rf"{_OF_NETRC}(?:login[ \t]+\S{{1,200}}[\s+-]{{1,20}})?password[ \t]+(?P<value>[^\s{{]\S*)",
+    r"\bcurl\b[^\n]{0,200}?\s(?:-u|--user)[ =][\"']?[^\s:\"']+:(?P<value>[^\s\"']+)",
+    r"\bwandb login\s+(?:--\S+\s+)*(?P<value>[\w-]{20,})",
+)
+"""Where a secret follows, whatever it looks like: headers of HTTP, lines of .netrc, options of programs."""
+_ASSIGNMENTS, _CERTAIN = (tuple(map(re.compile, patterns)) for patterns in (_ASSIGNED, _ALWAYS))
+_REFERENCE = re.compile(
+    r"\$.*|%\w+%|\{.*\}|<.*>|\[.*\]|\*+|\.\.\.|None|null|[Tt]rue|[Ff]alse|str|bytes|bool|int|string|Optional"
+)
+"""Instead of a secret: where it comes from, that there is none, or its type."""
+_RANDOM = re.compile(
+    r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9+/=]{16,}|[0-9a-f]{32,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
+"""What no person would call anything."""
 
 _SHORTEST_SECRET = 8  # a shorter value, such as "1" or "true", stands in too many texts by chance
 
@@ -80,19 +108,58 @@ def shorten_paths(value: Any) -> Any:
 
 
 def redact_text(text: str, secrets: frozenset[str] | None = None) -> str:
-    """As `redact`, for a text such as a diff: also what is assigned to a secret's name, and keys known by their form.
+    """As `redact`, for a text such as a diff: also what is assigned to a secret's name, or follows it in a header.
 
     Args:
         text: what is about to be written.
         secrets: texts to look for; the environment's `secret_values` by default.
     """
     text = _text(text, secret_values() if secrets is None else secrets)
-    return _KNOWN.sub(REDACTED, _ASSIGNMENT.sub(_assignment, text))
+    for pattern in _CERTAIN:
+        text = pattern.sub(lambda match: _without(match, "value"), text)
+    for pattern in _ASSIGNMENTS:
+        text = pattern.sub(_assignment, text)
+    return text
+
+
+def _without(match: re.Match[str], group: str) -> str:
+    """The match, with one of its groups taken out."""
+    begin, end = (edge - match.start() for edge in match.span(group))
+    return f"{match[0][:begin]}{REDACTED}{match[0][end:]}"
 
 
 def _assignment(match: re.Match[str]) -> str:
-    name, between, value = match.groups()
-    return f"{name}{between}{REDACTED}" if is_secret_name(name) and not value.isdecimal() else match.group()
+    name, quoted, bare = match["name"], match["quoted"], match["bare"]
+    value = bare if quoted is None else quoted
+    if not is_secret_name(name) or not value or _REFERENCE.fullmatch(value):
+        return match[0]
+    after = match.string[match.end() :][:20]
+    secret = (
+        _is_secret(name, value)
+        if quoted is not None
+        else not _is_code(name, value, after) and _is_secret(name, value)
+    )
+    return _without(match, "bare" if quoted is None else "quoted") if secret else match[0]
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a value can be what a secret's name says: a password is any, and other keys are not words or counts."""
+    words = _words(name)
+    if not _ANYWHERE.isdisjoint(words):
+        return len(value) >= 3
+    if len(words) == 1 or (words[-1] in ("key", "keys") and _PAIRS.isdisjoint(pairwise(words))):
+        return _RANDOM.fullmatch(value) is not None  # what is sorted by, or found in a table
+    return len(value) >= 6 and not re.fullmatch(r"[\d.,_eE+-]+(?:\\\\n)?", value)
+
+
+def _is_code(name: str, value: str, after: str) -> bool:
+    """Whether a word without quotes is a name or a call of a program, or begins a sentence."""
+    if after[:1] in ("(", "[") or (is_secret_name(value) and not re.search(r"\d", value)):
+        return True
+    if re.fullmatch(r"[A-Za-z_]+", value) and re.match(r" [a-z]", after):
+        return True
+    strong = not _ANYWHERE.isdisjoint(_words(name))
+    return not strong and name.islower() and re.fullmatch(r"[A-Za-z_.]+", value) is not None
 
 
 def _redact(value: Any, secrets: frozenset[str], name: str) -> Any:
@@ -117,8 +184,9 @@ def _redact(value: Any, secrets: frozenset[str], name: str) -> Any:
 def _text(text: str, secrets: frozenset[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):  # the longest first: one may contain another
         text = text.replace(secret, REDACTED)
-    text = re.sub(r"(?<=://)[^/?#@\s]+(?=@)", REDACTED, text)
-    return re.sub(r"([?&])([^=&#\s]+)=([^&#\s]+)", _query, text)
+    text = re.sub(r"(?<=://)[^/?#\s]+(?=@)", REDACTED, text)
+    text = re.sub(r"([?&])([^?=&#\s]+)=([^&#\s\"'<>]+)", _query, text)
+    return without_known(text, REDACTED)
 
 
 def _query(match: re.Match[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -16,13 +16,15 @@ from torch import Tensor
 
 from wavenet_pl.config.tree import to_plain
 from wavenet_pl.errors import UserError
-from wavenet_pl.files.foreign import open_file
+from wavenet_pl.files.foreign import open_file, read_file
 from wavenet_pl.model import Model
+from wavenet_pl.runs.released import find_model
 from wavenet_pl.runs.weights import build_trained, encode_weights
 from wavenet_pl.shards import legacy
 from wavenet_pl.shards.labels import Labels
 
-DELTA_NAME = "delta.safetensors"
+DELTA_NAME, BASE_NAME = "delta.safetensors", "base.json"
+"""What changed; and beside it, in the run that it was made in, where its base was."""
 SPEAKER_TABLE = "conditioner.inputs.speaker.table.weight"
 """The rows of the speakers among a model's weights."""
 _HEADER = "wavenet_pl_delta"
@@ -34,7 +36,7 @@ class Delta:
     """The header of the file, beside the weights."""
 
     base: str
-    """Where the base was: a checkpoint or an export."""
+    """What the base was called: a checkpoint, an export or a delta, from its run folder on; or ``pretrained:NAME``."""
     base_hash: str
     """See `model_hash`."""
     labels: dict[str, object]
@@ -57,7 +59,11 @@ def model_hash(model: Model) -> str:
 
 
 def encode_delta(base: Model, adapted: Model, header: Delta) -> bytes:
-    """The weights that differ; of the speaker table the new rows alone, where the old ones are as they were."""
+    """The weights that differ; of the speaker table the new rows alone, where the old ones are as they were.
+
+    A delta is there to be sent: of the path of its base no folder is written that says whose machine it was.
+    """
+    header = replace(header, base=_base_name(Path(header.base)))
     before, changed = base.state_dict(), {}
     for name, tensor in adapted.state_dict().items():
         old = before[name]
@@ -66,6 +72,25 @@ def encode_delta(base: Model, adapted: Model, header: Delta) -> bytes:
         elif not torch.equal(tensor, old):
             changed[name] = tensor.contiguous()
     return save(changed, {_HEADER: json.dumps(asdict(header), sort_keys=True)})
+
+
+def _base_name(path: Path) -> str:
+    parts = 3 if path.parent.name == "checkpoints" else 2 if path.name == DELTA_NAME else 1
+    return "/".join(path.parts[-parts:])
+
+
+def _bases(path: Path, header: Delta) -> Iterator[Path]:
+    """Where the base of a delta may be, the likeliest first."""
+    noted = path.with_name(BASE_NAME)
+    if noted.is_file():
+        try:
+            yield Path(json.loads(read_file(noted, 2**16))["path"])
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            raise UserError(
+                f"{noted} does not say where the base is, expected what `wavenet-pl adapt` wrote; remove it"
+            ) from None
+    yield path.absolute().parent.parent / header.base
+    yield find_model(header.base)
 
 
 def find_delta(path: Path) -> Path | None:
@@ -108,19 +133,21 @@ def load_delta(path: Path, load: Callable[[str], Model], base: str | os.PathLike
     Args:
         path: the file.
         load: gives the model of a run, a checkpoint or an export.
-        base: where the base is now; None for where it was.
+        base: where the base is now; None for where it was, or in the folder of runs that this one is in.
 
     Raises:
         UserError: the file is damaged, its base is not there, or it is another one; names both.
     """
     header, changed = read_delta(path)
-    base_path = os.fspath(base) if base is not None else header.base
-    if not os.path.exists(base_path):
+    paths = [find_model(base)] if base is not None else list(_bases(path, header))
+    base_path = next((each for each in paths if each.exists()), None)
+    if base_path is None:
+        tried = ", ".join(dict.fromkeys(map(str, paths)))
         raise UserError(
-            f"{path} needs its base {base_path}, which is not there, expected a model with the hash "
-            f"{header.base_hash[:12]}; bring it back, or say where it is with `adapt {path} --base RUN --merge OUT`"
+            f"{path} needs its base {base or header.base}, which is not there (looked for {tried}), expected a model "
+            f"with the hash {header.base_hash[:12]}; bring it back, or say where it is with `adapt {path} --base RUN --merge OUT`"
         )
-    model = load(base_path)
+    model = load(str(base_path))
     base_hash = model_hash(model)
     if base_hash != header.base_hash:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -133,10 +134,23 @@ class RunFolder:
         """Make the folder and keep it to this process. The lock ends with the process, or when the file is closed.
 
         Raises:
-            UserError: another process trains here.
+            UserError: another process trains here, or the folder cannot be locked.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = open(self.path / "lock", "ab")  # noqa: SIM115 - it is the caller's
+        path = self.path / "lock"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Without waiting: it may be a pipe.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+            file = os.fdopen(os.open(path, flags, 0o644), "ab")
+        except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+            raise UserError(
+                f"{error.filename} cannot be used ({error.strerror}), expected a run folder and a file of its own to "
+                "lock; move it away"
+            ) from None
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            raise UserError(f"{path} is a pipe, expected a file to lock; move it away") from None
         for _ in range(_PATIENCE):
             try:
                 # A lock of the process: workers that outlive it for a moment do not keep it.

@@ -9,11 +9,12 @@ from typing import Any
 from wavenet_pl.config.tree import from_plain
 from wavenet_pl.errors import UserError
 from wavenet_pl.model import Model
+from wavenet_pl.runs.archive import read_archive
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY, best_checkpoint, checksum_path, problem
 from wavenet_pl.runs.delta import find_delta, load_delta
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.released import find_model
-from wavenet_pl.runs.weights import build_trained, is_export, load_export, read_archive
+from wavenet_pl.runs.weights import build_trained, is_export, load_export
 
 _MOST_DELTAS = 16
 """On top of one another: a file could name itself as its base."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +20,7 @@ from wavenet_pl.config.tree import Config, load_config
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.model import Model
+from wavenet_pl.runs.archive import reason_of
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY
 from wavenet_pl.shards.format import SAMPLE_RATES
 from wavenet_pl.shards.labels import Labels
@@ -102,7 +100,7 @@ def load_export(path: Path) -> Model:
             origin = _read_origin((file.metadata() or {}).get(CHECKPOINT_KEY, ""))
     except (SafetensorError, OSError, MemoryError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(
-            f"{path} cannot be loaded ({_reason(error)}), expected weights that `wavenet-pl export` wrote; copy the "
+            f"{path} cannot be loaded ({reason_of(error)}), expected weights that `wavenet-pl export` wrote; copy the "
             "export again"
         ) from None
     return build_trained(config, asdict(origin), state, path)
@@ -117,37 +115,6 @@ def _read_origin(text: str) -> Origin:
     if type(header["step"]) is not int or header["step"] < 0:
         raise ValueError(f"its step is {header['step']!r:.40}, expected 0 or more")
     return Origin(**header)
-
-
-def read_archive(path: str | os.PathLike[str]) -> Any:
-    """What torch.save wrote: tensors and plain values. Nothing in the file can run code or grow when it is read.
-
-    Raises:
-        UserError: it is damaged, or holds anything else.
-    """
-    try:
-        with open_file(path) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tensors that are refused when a model is built of them
-            _check_archive(file)
-            file.seek(0)
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        reason = "it is damaged, or holds objects that could run code"
-    except Exception as error:  # noqa: BLE001 - where a pickle is damaged, its reader fails in every possible way
-        reason = _reason(error)
-    raise UserError(
-        f"{path} cannot be loaded ({reason}), expected a checkpoint that `wavenet-pl train` wrote; use another one"
-    )
-
-
-def _check_archive(file: BinaryIO) -> None:
-    """Whether all of it is there as it is: what is packed may be a thousand times larger when it is read."""
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
-    size, claimed = file.seek(0, os.SEEK_END), sum(member.file_size for member in members)
-    if packed or claimed > size:
-        raise ValueError(f"it is compressed, or claims to hold {claimed} bytes in a file of {size}")
 
 
 def build_trained(
@@ -182,7 +149,7 @@ def build_trained(
     except KeyError as error:
         reason = f"it lacks {error}"
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = _reason(error)
+        reason = reason_of(error)
     else:
         return model.eval()
     raise UserError(f"{path} does not hold the model that it describes: {reason}; use another copy of it")
@@ -229,9 +196,3 @@ def _checked(state: Mapping[str, Any], wanted: Mapping[str, Tensor], size: int) 
     if odd := next((name for name, tensor in weights.items() if not bool(tensor.isfinite().all())), None):
         raise ValueError(f"{odd} has numbers that are not finite")
     return weights
-
-
-def _reason(error: BaseException) -> str:
-    """An error's own words on one line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.strip().split("\n")[0] or type(error).__name__

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.durable import replacing
 from wavenet_pl.files.line_file import lines_from_end, whole_lines
 
 SAVE_SECONDS = "perf/save_seconds"
@@ -19,6 +19,7 @@ SAVE_SECONDS = "perf/save_seconds"
 STOP_SECONDS = "perf/stop_seconds"
 """How long a request to stop would have had to wait, at most so far: for a step, a part of a validation or of clips."""
 _NOT_FINITE = "not_finite"
+_PLAIN = {int, float, bool, str, type(None)}
 _LATELY = 2**26
 """Bytes at the end of a file, some 250,000 steps, in which the newest rows are looked for, however long it is."""
 _LOWEST, _WIDEST = {"val/bits", "val/bits_mulaw256"}, "val/gap/"
@@ -44,18 +45,27 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """All rows, in the order in which they were written, numbers that are not finite as such.
+    """All rows at once, as `each_row` gives them: for files that are short."""
+    return list(each_row(path))
 
-    A row that a kill left half written at the end is passed over.
+
+def each_row(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """The rows in the order in which they were written, numbers that are not finite as such.
+
+    No more than one is in memory. A row that a kill left half written at the end is passed over.
 
     Raises:
         UserError: a row before the last is damaged, or there is no such file.
     """
+    return (row for _, row in _lines_and_rows(path))
+
+
+def _lines_and_rows(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
     try:
-        lines = whole_lines(path)
-    except (OSError, MemoryError) as error:
+        for number, line in enumerate(whole_lines(path), start=1):
+            yield line, _decode(line, f"{path} line {number}")
+    except OSError as error:
         raise _unreadable(path, error) from None
-    return [_decode(line, f"{path} line {number}") for number, line in enumerate(lines, start=1)]
 
 
 def newest_rows(path: str | os.PathLike[str], key: str, count: int) -> list[dict[str, Any]]:
@@ -82,9 +92,21 @@ def _backwards(path: str | os.PathLike[str], key: str, limit: int | None) -> Ite
 
 
 def _decode(line: bytes, label: str) -> dict[str, Any]:
+    """One row, of plain numbers and texts.
+
+    Raises:
+        UserError: it is none; the label says where it stands.
+    """
     try:
         row: dict[str, Any] = json.loads(line)
         row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
+        if type(row.get("step")) not in (int, type(None)):
+            raise ValueError(f"its step is {row['step']!r:.40} and no number of steps")
+        for key, value in row.items():
+            if type(value) not in _PLAIN and not (
+                isinstance(value, list) and _PLAIN.issuperset(map(type, value))
+            ):
+                raise ValueError(f"{key!r:.40} is neither a number nor text")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{label} is {line[:80]!r}, expected a row of JSON ({error}); remove the line"
@@ -106,14 +128,30 @@ def cut_back(path: str | os.PathLike[str], step: int) -> int:
         How many rows went. Where there is no file, 0.
     """
     path = Path(path)
-    if not path.exists():
-        return 0
-    rows, lines = read_metrics(path), whole_lines(path)
-    kept = [line for row, line in zip(rows, lines, strict=True) if (row.get("step") or 0) <= step]
-    if len(kept) == len(rows):
-        return 0
-    write_durably(path, b"".join(line + b"\n" for line in kept))
-    return len(rows) - len(kept)
+    dropped = sum((row.get("step") or 0) > step for row in each_row(path)) if path.exists() else 0
+    if dropped:
+        with replacing(path) as file:
+            for line, row in _lines_and_rows(path):
+                if (row.get("step") or 0) <= step:
+                    file.write(line + b"\n")
+    return dropped
+
+
+def missing_steps(path: str | os.PathLike[str], last: int) -> list[range]:
+    """Steps from 1 to the last that have no row of the training, which writes one for each: those that were lost.
+
+    Args:
+        path: where the rows are; it need not be there.
+        last: the step that a run goes on from, to which the rows were cut back.
+    """
+    gaps: list[range] = []
+    done = 0
+    for row in each_row(path) if os.path.exists(path) else ():
+        step = row.get("step") or 0
+        if "train/loss" in row and step > done:
+            gaps += [range(done + 1, step)] if step > done + 1 else []
+            done = step
+    return gaps + ([range(done + 1, last + 1)] if done < last else [])
 
 
 def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:

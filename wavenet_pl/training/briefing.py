@@ -23,12 +23,16 @@ from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.runs.neighbours import describe_nearest
 from wavenet_pl.signals import StopRun
+from wavenet_pl.tracking.rows import missing_steps
 from wavenet_pl.training.memory import step_gib
 from wavenet_pl.training.module import WaveNetModule
 from wavenet_pl.training.task import Task
 from wavenet_pl.training.trainer_options import threads_of
 
 _log = logging.getLogger(__name__)
+
+_NAMED = 3
+"""So many gaps are named."""
 
 
 def describe(task: Task, trainer: L.Trainer, resume: Path | None) -> None:
@@ -136,6 +140,24 @@ def show_baselines(baselines: Baselines, model: Model) -> None:
         + ", ".join(f"{name} {bits:.3f}" for name, bits in baselines.rows.items()),
         file=sys.stderr,
     )
+
+
+def say_lost_rows(run: RunFolder, step: int) -> None:
+    """Which rows a disk or a hand took from metrics.jsonl, of the steps that a run goes on from; nothing where all are.
+
+    Args:
+        run: its folder.
+        step: of the checkpoint.
+    """
+    if gaps := missing_steps(run.metrics, step):
+        named = ", ".join(f"{gap[0]} to {gap[-1]}" if len(gap) > 1 else f"{gap[0]}" for gap in gaps[:_NAMED])
+        more = ", and others" if len(gaps) > _NAMED else ""
+        print(
+            f"{run.metrics} has lost rows: expected one for each of {step} steps, and {sum(map(len, gaps))} have none "
+            f"(step {named}{more}). The weights are as they were; curves lack these steps, and a validation among them "
+            "does not count for the best checkpoint. To have them back, stop, copy the file back and go on",
+            file=sys.stderr,
+        )
 
 
 def say_stopped(run: RunFolder, stop: StopRun) -> None:

@@ -170,6 +170,8 @@ def _prepare_rank_zero(
             cut_back(path, -1 if resume is None else checkpoint_step(resume))
         for reason in passed_over:
             print(f"passed over: {reason}", file=sys.stderr)
+        if resume is not None:
+            briefing.say_lost_rows(run, checkpoint_step(resume))
         warn_slow_precision(trainer.precision, trainer.strategy.root_device)
         baselines = briefing.measured_baselines(run, data, module.model)
         briefing.show_baselines(baselines, module.model)

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from wavenet_pl.config.training import WandbConfig
 from wavenet_pl.errors import UserError
-from wavenet_pl.tracking.rows import best_numbers, read_metrics
+from wavenet_pl.tracking.rows import best_numbers, each_row
 from wavenet_pl.tracking.wandb_ledger import Ledger
 from wavenet_pl.training import metrics_file
 from wavenet_pl.training.wandb_description import Description, machine_facts, presentable
@@ -199,11 +199,11 @@ class RunTracker(WandbLogger):
         rows = self.run_dir / metrics_file.NAME
         if not self._ledger.exists or not rows.exists():
             return 0
-        lost, logged = 0, read_metrics(rows)
-        for row in logged:
+        lost = 0
+        for row in each_row(rows):
             values = {key: value for key, value in row.items() if key not in ("step", "epoch", "time")}
-            lost += self._hand_over(values, row["step"])
-        self._show_best(logged)
+            lost += self._hand_over(values, row.get("step"))
+        self._show_best(each_row(rows))
         for (key, step), build in self._media.items():
             self.log_media(key, build, step)
         if lost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
@@ -26,8 +27,9 @@ _log = logging.getLogger(__name__)
 class Checkpoints(Checkpoint):
     """Saves every `checkpoint_every_n_steps`, after each validation and at the end; keeps the last and the best.
 
-    Costs one write of the weights and the optimizer's state each time, with all ranks waiting. Which are the
-    best is read from metrics.jsonl, so a run folder can be moved.
+    Costs one write of the weights and the optimizer's state each time, with all ranks waiting. Which are the best is
+    read from metrics.jsonl when training starts, so a run folder can be moved. From then on it is remembered, so that a
+    save costs the same at the end of a long run as at its start.
 
     A step that is to be validated is saved after that, and not before: a run that is killed in between goes on from
     the checkpoint before, and validates. One that has to stop in between saves all the same, and what it owes is made
@@ -38,6 +40,7 @@ class Checkpoints(Checkpoint):
         self._run, self._config = run, config
         self._saved_step = -1
         self._validation_due = self._validating = False
+        self._bits: dict[int, float] = {}  # by step, on rank 0
 
     def state_dict(self) -> dict[str, Any]:
         """Whether a validation was still to come when this was saved."""
@@ -96,7 +99,9 @@ class Checkpoints(Checkpoint):
         """What was resumed from needs no second save; a validation that it owes is done first."""
         _check_agreement(trainer)
         self._saved_step = trainer.global_step if trainer.ckpt_path else -1
-        owed = self._validation_due and trainer.global_step not in validation_bits(self._run)
+        if trainer.is_global_zero:
+            self._bits = validation_bits(self._run)
+        owed = self._validation_due and trainer.global_step not in self._bits
         if any_rank(trainer, owed and trainer.is_global_zero):
             # As the training loop does it between two steps; all of it, and not where an earlier one ended.
             validation = trainer.fit_loop.epoch_loop.val_loop
@@ -121,6 +126,9 @@ class Checkpoints(Checkpoint):
         """Saves the step that was just validated."""
         self._validating = False
         if trainer.state.fn == "fit" and trainer.global_step > 0:
+            bits = float(trainer.callback_metrics["val/bits"])
+            if math.isfinite(bits):
+                self._bits[trainer.global_step] = bits
             self.save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -130,9 +138,8 @@ class Checkpoints(Checkpoint):
 
     def _prune(self, trainer: L.Trainer) -> None:
         paths = list_checkpoints(self._run)
-        bits = validation_bits(self._run)
-        validated = [path for path in paths if checkpoint_step(path) in bits]
-        best = sorted(validated, key=lambda path: bits[checkpoint_step(path)])[: self._config.keep_best]
+        validated = [path for path in paths if checkpoint_step(path) in self._bits]
+        best = sorted(validated, key=lambda path: self._bits[checkpoint_step(path)])[: self._config.keep_best]
         for path in paths[: -self._config.keep_last]:
             if path not in best:
                 trainer.strategy.checkpoint_io.remove_checkpoint(path)

@@ -1,0 +1,75 @@
+"""What a run saves and keeps, and that no save gets slower as a run gets longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import pytest
+
+from tests.small_run import small_config, train
+from wavenet_pl.config.training import OptimConfig, TrainConfig, WandbConfig
+from wavenet_pl.runs.checkpoints import validation_bits
+from wavenet_pl.runs.folder import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
+from wavenet_pl.training.briefing import say_lost_rows
+from wavenet_pl.training.callbacks.checkpoints import Checkpoints
+from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
+from wavenet_pl.training.metrics_file import MetricsFile
+
+NONSENSE = b"whoever reads this line says so\n"
+
+
+class Scribble(L.Callback):
+    """Writes a line into metrics.jsonl that no reader takes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        with open(self.path, "ab") as file:
+            file.write(NONSENSE)
+
+
+def test_saves_read_nothing_of_what_was_logged_and_keep_the_best_and_the_last(tmp_path: Path) -> None:
+    """Also after a restart, for which the best is one of an earlier start."""
+    run = RunFolder(tmp_path / "run")
+    config = small_config(
+        tmp_path,
+        wandb=WandbConfig(mode="disabled"),
+        optim=OptimConfig(lr=1000.0, warmup_steps=1000),  # soon it gets worse
+        train=TrainConfig(checkpoint_every_n_steps=1, keep_last=1, keep_best=1),
+        trainer={"val_check_interval": 1, "limit_val_batches": 1},
+    )
+    resume = None
+    for last in (5, 7):
+        train(
+            config, run.path, [Scribble(run.metrics), Checkpoints(run, config.train)], ckpt_path=resume,
+            enable_checkpointing=True, plugins=[AtomicCheckpointIO()], max_steps=last,
+        )  # fmt: skip
+        run.metrics.write_bytes(run.metrics.read_bytes().replace(NONSENSE, b""))
+        bits, resume = validation_bits(run), checkpoint_path(run, last)
+        assert list(bits) == list(range(1, last + 1))
+        best = min(bits, key=bits.__getitem__)
+        assert best < 5, "or nothing is shown"
+        assert [checkpoint_step(path) for path in list_checkpoints(run)] == [best, last]
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (range(1, 11), ""),
+        (range(1, 8), "expected one for each of 10 steps, and 3 have none (step 8 to 10)."),
+        ([1, 3, 5, 7, 9, 10], "and 4 have none (step 2, 4, 6, and others)."),
+    ],
+)
+def test_rows_that_were_lost_are_said_when_a_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: list[int], said: str
+) -> None:
+    run = RunFolder(tmp_path)
+    rows = MetricsFile(run.metrics)
+    for step in kept:
+        rows.log_metrics({"train/loss": 1.0}, step=step)
+    say_lost_rows(run, 10)
+    error = capsys.readouterr().err
+    assert (said in error and "has lost rows" in error and error.count("\n") == 1) if said else not error

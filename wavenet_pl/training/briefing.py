@@ -21,7 +21,7 @@ from wavenet_pl.model import Model
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
-from wavenet_pl.runs.neighbours import describe_nearest
+from wavenet_pl.runs.differences import describe_nearest
 from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import missing_steps
 from wavenet_pl.training.memory import step_gib

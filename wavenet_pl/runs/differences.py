@@ -1,4 +1,4 @@
-"""Runs of the same name with other settings: whoever meant to go on with one is told which setting made another."""
+"""In what runs of the same name differ: whoever meant to go on with one is told which setting made another."""
 
 from __future__ import annotations
 

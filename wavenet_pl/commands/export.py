@@ -114,9 +114,10 @@ def choose_checkpoint(source: str, which: str | None) -> tuple[Path, RunFolder |
     """
     from wavenet_pl.runs.checkpoints import best_checkpoint, newest_valid
     from wavenet_pl.runs.folder import RunFolder, open_run
+    from wavenet_pl.runs.released import find_model
     from wavenet_pl.runs.weights import is_export
 
-    path = Path(source)
+    path = find_model(source)
     if is_export(path):
         raise UserError(f"{path} is an export already, expected a run or a checkpoint; copy its folder")
     if not path.is_dir():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -96,26 +97,28 @@ class FusedCPU:
             for rows in self._rows(batch)
         ]
         outputs_B1K = np.zeros((batch, 1, packing.padded(self.head.num_parameters)), np.float32)
-        nothing = np.empty((batch, 0), np.int64)
         with ThreadPoolExecutor(max(1, self.threads - 1)) as pool:
             for start, stop in job.chunks:
                 codes_BN = np.full((batch, stop - start), job.silence_code)
-                arrays = (
-                    job.columns(start, stop),
-                    job.draw.uniforms(start, stop),
-                    nothing,
-                    codes_BN,
-                    outputs_B1K,
-                )
-                unfinished = [group for group in groups if group.length > start]
-                # A share of them here: handing one over takes as long as many samples.
-                own = unfinished[:: self.threads]
-                others = [group for group in unfinished if group not in own]
-                work = [
-                    pool.submit(group.run, self._kernel, self._packed, drawing, *arrays) for group in others
+                steps = [
+                    partial(
+                        group.run,
+                        self._kernel,
+                        self._packed,
+                        drawing,
+                        job.columns(start, stop, group.numbers),
+                        job.draw.uniforms(start, stop, group.numbers),
+                        np.empty((len(group.numbers), 0), np.int64),
+                        codes_BN,
+                        outputs_B1K,
+                    )
+                    for group in groups
+                    if group.length > start
                 ]
-                for group in own:
-                    group.run(self._kernel, self._packed, drawing, *arrays)
+                # A share of them here: handing one over takes as long as many samples.
+                work = [pool.submit(step) for number, step in enumerate(steps) if number % self.threads]
+                for step in steps[:: self.threads]:
+                    step()
                 for each in work:
                     each.result()
                 if not np.isfinite(outputs_B1K).all():
@@ -137,7 +140,16 @@ class FusedCPU:
         for rows in self._rows(batch):
             group = _Group(rows, num_samples, packing.remember(self.network, None, codes_BT[rows, :1]))
             uniforms_BT, codes = np.zeros((batch, num_samples)), np.empty((batch, num_samples), np.int64)
-            group.run(kernel, self._packed, drawing, condition, uniforms_BT, given_BT, codes, outputs_BTK)
+            group.run(
+                kernel,
+                self._packed,
+                drawing,
+                None if condition is None else condition[rows],
+                uniforms_BT[rows],
+                given_BT[rows],
+                codes,
+                outputs_BTK,
+            )
         return torch.from_numpy(outputs_BTK[:, :, : self.head.num_parameters]).transpose(1, 2)
 
     def _rows(self, batch: int) -> list[slice]:
@@ -159,6 +171,7 @@ class _Group:
 
     def __init__(self, rows: slice, length: int, memory: packing.Memory) -> None:
         self.rows, self.length, self.memory, self.clock = rows, length, memory, 0
+        self.numbers = range(rows.start, rows.stop)
 
     def run(
         self,
@@ -166,21 +179,21 @@ class _Group:
         packed: packing.Weights,
         drawing: Drawing,
         condition: Tensor | None,
-        uniforms_BN: Array,
-        given_BN: Array,
+        uniforms_CN: Array,
+        given_CN: Array,
         codes_BN: Array,
         outputs_BNK: Array,
     ) -> None:
-        """As `kernels.run`, for this group's rows of everything."""
-        codes_CN = np.empty((self.rows.stop - self.rows.start, codes_BN.shape[1]), np.int64)
+        """As `kernels.run`, for this group; of codes and outputs its rows are filled."""
+        codes_CN = np.empty((len(self.numbers), codes_BN.shape[1]), np.int64)
         kernel(
             packed,
             drawing,
             self.memory,
             self.clock,
-            _condition_columns(condition, self.rows),
-            np.ascontiguousarray(uniforms_BN[self.rows]),
-            np.ascontiguousarray(given_BN[self.rows]),
+            _condition_columns(condition, len(self.numbers)),
+            np.ascontiguousarray(uniforms_CN),
+            np.ascontiguousarray(given_CN),
             codes_CN,
             outputs_BNK[self.rows],
         )
@@ -188,11 +201,11 @@ class _Group:
         self.clock += codes_CN.shape[1]
 
 
-def _condition_columns(condition: Tensor | None, rows: slice) -> Array:
+def _condition_columns(condition: Tensor | None, num_clips: int) -> Array:
     """Columns (N, C, H), one of them where the condition is constant, none where there is no condition."""
     if condition is None:
-        return np.zeros((0, rows.stop - rows.start, 0), np.float32)
-    columns_NCH = condition[rows].permute(2, 0, 1)
+        return np.zeros((0, num_clips, 0), np.float32)
+    columns_NCH = condition.permute(2, 0, 1)
     padded_NCH = np.zeros((*columns_NCH.shape[:2], packing.padded(columns_NCH.shape[2])), np.float32)
     padded_NCH[:, :, : columns_NCH.shape[2]] = columns_NCH.numpy()
     return padded_NCH

@@ -215,9 +215,7 @@ class Model(nn.Module):
         whole, done = [np.empty(clip.num_samples, np.float32) for clip in clips], [0] * len(clips)
         draw = draw or Draw(clips=tuple(range(len(clips))))
         for batch in divide(self.network, clips, draw, CHUNK):
-            pieces = self.stream(
-                batch.clips, batch.draw, engine, chunk_seconds=CHUNK / self.sample_rate
-            )
+            pieces = self.stream(batch.clips, batch.draw, engine, chunk_seconds=CHUNK / self.sample_rate)
             for row, audio_N in batch.parts(pieces):
                 whole[row][done[row] : done[row] + len(audio_N)] = audio_N
                 done[row] += len(audio_N)

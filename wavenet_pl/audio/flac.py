@@ -32,13 +32,13 @@ class FlacWriter:
     def __init__(self, path: str | os.PathLike[str], sample_rate: int, *, replace: bool = True) -> None:
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if replace else os.O_EXCL)
-        descriptor = os.open(path, flags, 0o666)
+        descriptor = os.open(path, flags, 0o666)  # closed by the library, also where it refuses it
         try:
             self._file = soundfile.SoundFile(
                 descriptor, "w", sample_rate, channels=1, format="FLAC", subtype="PCM_16"
             )
         except soundfile.SoundFileError as error:
-            os.close(descriptor)
+            os.unlink(path)
             raise self._refusal(error) from None
 
     def write(self, audio: npt.NDArray[np.float32]) -> None:

@@ -34,7 +34,9 @@ def not_there(path: str, others: Iterable[str] = ()) -> UserError:
             near += [os.path.join(folder, name) for name in os.listdir(folder)]
     near.sort(key=lambda each: -_likeness(missing.name, os.path.basename(each)))
     models = [each for each in near[:_LOOKED_AT] if each in others or _is_model(Path(each))][:_SHOWN]
-    advice = f"the nearest are {', '.join(map(printable, models))}" if models else "`wavenet-pl train` makes one"
+    advice = (
+        f"the nearest are {', '.join(map(printable, models))}" if models else "`wavenet-pl train` makes one"
+    )
     return UserError(
         f"{printable(path):.300} is not there, expected a run, a checkpoint or an export; {advice}"
     )

@@ -8,7 +8,9 @@ import pytest
 from tests.small import small_model
 from wavenet_pl import ClipRequest
 from wavenet_pl.generation import batches
+from wavenet_pl.generation.choice import Choice
 from wavenet_pl.generation.draw import Draw
+from wavenet_pl.generation.job import CHUNK
 from wavenet_pl.generation.memory import clips_with_room
 
 LENGTHS = [40, 3, 25, 1, 40, 8]
@@ -44,3 +46,24 @@ def test_as_many_have_room_as_take_half_of_the_memory(torch_seed: int) -> None:
     network = small_model().network
     assert clips_with_room(network, 10, 4) == 4
     assert clips_with_room(network, 10**12, 4) == 1, "one is tried in any case, and refused where it has none"
+
+
+@pytest.mark.parametrize("engine", ["reference", "fused-cpu"])
+def test_clips_that_have_ended_are_computed_no_more(
+    torch_seed: int, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """Each sample is made for the clips that need it, but for what is left of the chunk that one ends in."""
+    model, rows = small_model().eval(), []
+    uniforms = Draw.uniforms
+
+    def counted(self: Draw, start: int, stop: int, of: list[int]) -> np.ndarray:
+        rows.append(len(of) * (stop - start))
+        return uniforms(self, start, stop, of)
+
+    monkeypatch.setattr(Draw, "uniforms", counted)
+    lengths = [10, 1_000, 10, 300, 10, 10]
+    audio = model.generate_each(
+        [ClipRequest(seconds=length / 8_000) for length in lengths], choice=Choice(engine=engine, threads=1)
+    )
+    assert [len(each) for each in audio] == lengths
+    assert sum(rows) <= sum(-(-length // CHUNK) * CHUNK for length in lengths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from wavenet_pl.progress import Progress
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS, save_index
 
 _DONE = f"{RECORDS}/done.json"
+_NEXT = ("wavenet-pl", "train", "unconditional")
+"""What a set is good for in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,5 +200,5 @@ def _summary(folder: Path, result: Result | None) -> list[str]:
         f"{folder}: {count} recordings, {hours(result.seconds())} ({', '.join(splits)})",
         f"{len(result.dropped)} of {result.plan.num_sources} sources dropped",
         *(f"{count_of(count)} kept with a flaw: {flaw}" for flaw, count in flaw_counts(result).items()),
-        f"report: {folder / REPORT_NAME}   next: wavenet-pl train configs/unconditional.yaml data.path={folder}",
+        f"report: {folder / REPORT_NAME}   next: {shlex.join([*_NEXT, f'data.path={folder}'])}",
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wavenet_pl.config.tree import Config, load_config
 from wavenet_pl.model import Model
+from wavenet_pl.shards.labels import Labels
 
 SETTINGS = (
     "data.crop_samples=1000",
@@ -37,6 +38,12 @@ def small_config(path: str | Path, *settings: str) -> Config:
     return load_config(overrides=[f"data.path={path}", *SETTINGS, *settings])
 
 
-def small_model(*settings: str, sample_rate: int = 8_000) -> Model:
+def only_clip(folder: str | Path, suffix: str = ".wav") -> Path:
+    """The one file that `generate` left there, whatever it is called."""
+    [path] = Path(folder).glob(f"*{suffix}")
+    return path
+
+
+def small_model(*settings: str, sample_rate: int = 8_000, labels: Labels | None = None) -> Model:
     """A small untrained model."""
-    return Model(small_config("nowhere", *settings), sample_rate=sample_rate)
+    return Model(small_config("nowhere", *settings), sample_rate=sample_rate, labels=labels)

@@ -151,7 +151,7 @@ def test_top_p_keeps_the_lower_of_two_equal_codes() -> None:
     assert codes.tolist() == [0] * 20
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1e-300, 1e-9])
+@pytest.mark.parametrize("temperature", [0.0, 1e-6])
 def test_cold_draws_are_the_most_probable_code(temperature: float) -> None:
     outputs_BK = outputs(50, 16)
     assert torch.equal(HEAD.draw(outputs_BK, uniforms(50), temperature), outputs_BK.argmax(1))
@@ -176,7 +176,7 @@ def test_rows_are_drawn_independently_of_the_batch() -> None:
 
 @pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
 def test_temperature_out_of_range_raises(temperature: float) -> None:
-    with pytest.raises(ValueError, match=r"temperature is .*, expected a number from 0; 1 draws from"):
+    with pytest.raises(ValueError, match=r"temperature is .*, expected a number from 0 to .*; 1 draws from"):
         HEAD.draw(outputs(1, 16), uniforms(1), temperature=temperature)
 
 

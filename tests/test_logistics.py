@@ -252,7 +252,7 @@ def test_draws_of_many_codes_follow_the_distribution(spread: tuple[float, float]
     assert distance < 1.95 / math.sqrt(count)  # exceeded once in a thousand seeds
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1e-300, 1e-12])
+@pytest.mark.parametrize("temperature", [0.0, 1e-6])
 def test_cold_draws_are_the_mean_of_the_heaviest_logistic(temperature: float) -> None:
     outputs_BK1 = outputs(50, 0.5, -3).double()
     means_BM, _, logits_BM = outputs_BK1[..., 0].chunk(3, dim=1)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from wavenet_pl.codec import Codec
 from wavenet_pl.config.model import HeadConfig
 from wavenet_pl.logistics import LogisticMixture
+from wavenet_pl.numbers.bounds import TEMPERATURES, TOP_P
 
 
 class Head(ABC):
@@ -194,10 +195,8 @@ class LogisticsHead(Head):
 
 def check_draw(temperature: float, top_p: float) -> None:
     """Raise ValueError for a temperature or top_p that no draw can use."""
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature is {temperature}, expected a number from 0; 1 draws from the model")
-    if not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}, expected a share above 0 and up to 1; 1 draws from all codes")
+    TEMPERATURES.check("temperature", temperature)
+    TOP_P.check("top_p", top_p)
 
 
 def build_head(config: HeadConfig, codec: Codec) -> Head:

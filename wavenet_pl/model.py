@@ -16,16 +16,19 @@ from torch import Tensor, nn
 from wavenet_pl.codec import build_codec, codes_alike, comparable_codec
 from wavenet_pl.conditioning import Conditioner
 from wavenet_pl.config.tree import Config
+from wavenet_pl.generation.batches import divide
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.generation.condition import ClipCondition, Condition
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.engines import Engine, build_engine, stream
 from wavenet_pl.generation.job import CHUNK, build_job
+from wavenet_pl.generation.memory import check_room
 from wavenet_pl.generation.requests import Clip, ClipRequest, resolve
 from wavenet_pl.heads import build_head
 from wavenet_pl.inputs.input import Input
 from wavenet_pl.inputs.known import build_inputs
 from wavenet_pl.network import State, WaveNet
+from wavenet_pl.numbers.bounds import COUNTS, SECONDS
 from wavenet_pl.shards.labels import Labels
 
 Audio = npt.NDArray[np.float32]
@@ -185,12 +188,11 @@ class Model(nn.Module):
         Raises:
             ValueError: an argument is out of range, or no value of an input of this model.
         """
-        if not isinstance(count, (int, np.integer)) or count < 1:
-            raise ValueError(f"count is {count!r:.60}, expected a whole number from 1 on")
+        COUNTS.check("count", count)
         request = ClipRequest(seconds=seconds, prompt=prompt, **condition)
         draw = Draw(temperature=temperature, top_p=top_p, seed=seed, clips=tuple(range(count)))
         choice = Choice(engine=engine, weights=weights, threads=threads)
-        return np.stack(self.generate_each([request] * count, draw, choice))
+        return np.stack(self.generate_each([request] * int(count), draw, choice))
 
     def generate_each(
         self,
@@ -198,7 +200,7 @@ class Model(nn.Module):
         draw: Draw | None = None,
         choice: Choice | None = None,
     ) -> list[Audio]:
-        """New audio (samples,) float32 in [-1, 1] of clips that differ in anything, made in one batch.
+        """New audio (samples,) float32 in [-1, 1] of clips that differ in anything, as many at a time as have room.
 
         Args:
             requests: what is asked for.
@@ -208,10 +210,16 @@ class Model(nn.Module):
         Raises:
             ValueError: an argument is out of range.
         """
-        clips = self.resolve(requests)
-        pieces = list(self.stream(clips, draw, choice, chunk_seconds=CHUNK / self.sample_rate))
-        whole = np.concatenate(pieces, axis=1)
-        return [audio[: clip.num_samples] for audio, clip in zip(whole, clips, strict=True)]
+        clips, engine = self.resolve(requests), self.build_engine(choice)
+        check_room(sum(clip.num_samples for clip in clips))
+        whole, done = [np.empty(clip.num_samples, np.float32) for clip in clips], [0] * len(clips)
+        draw = draw or Draw(clips=tuple(range(len(clips))))
+        for batch in divide(self.network, clips, draw, CHUNK):
+            pieces = self.stream(batch.clips, batch.draw, engine, chunk_seconds=CHUNK / self.sample_rate)
+            for row, audio_N in batch.parts(pieces):
+                whole[row][done[row] : done[row] + len(audio_N)] = audio_N
+                done[row] += len(audio_N)
+        return whole
 
     def stream(
         self,
@@ -237,6 +245,7 @@ class Model(nn.Module):
         Raises:
             ValueError: an argument is out of range.
         """
+        SECONDS.check("chunk_seconds", chunk_seconds)
         clips = self.resolve([requests] if isinstance(requests, (ClipRequest, Clip)) else requests)
         draw = draw or Draw(clips=tuple(range(len(clips))))
         pieces = self.stream_codes(

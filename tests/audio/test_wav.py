@@ -1,13 +1,17 @@
-"""WAV files that are valid while they grow."""
+"""WAV files that are valid while they grow, and FLAC files that are whole in the end."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
+from wavenet_pl.audio.flac import FlacWriter
 from wavenet_pl.audio.wav import WavWriter, to_int16
+from wavenet_pl.errors import UserError
 
 
 def test_a_file_can_be_read_at_any_time(tmp_path: Path) -> None:
@@ -20,6 +24,27 @@ def test_a_file_can_be_read_at_any_time(tmp_path: Path) -> None:
         assert rate == 8_000 and np.array_equal(audio, codes[: start + 100])
     writer.close()
     assert soundfile.info(path).frames == 1_000
+
+
+@pytest.mark.parametrize("kind", [WavWriter, FlacWriter])
+def test_a_file_that_is_there_is_replaced_only_where_that_is_meant(tmp_path: Path, kind: Any) -> None:
+    path, audio = tmp_path / "clip", np.linspace(-1, 1, 10_000, dtype=np.float32)
+    path.write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        kind(path, 8_000, replace=False)
+    assert path.read_bytes() == b"mine"
+    writer = kind(path, 8_000, replace=True)
+    for start in range(0, 10_000, 3_000):
+        writer.write(audio[start : start + 3_000])
+    writer.close()
+    read, rate = soundfile.read(path, dtype="int16")
+    assert rate == 8_000 and np.array_equal(read, to_int16(audio))
+
+
+def test_a_rate_that_flac_has_not_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"clip.flac cannot be written .*; make room, or write a .wav file"):
+        FlacWriter(tmp_path / "clip.flac", 768_000)
+    assert not list(tmp_path.iterdir())
 
 
 def test_sixteen_bits_come_back_as_they_were() -> None:

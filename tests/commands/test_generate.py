@@ -15,8 +15,14 @@ import pytest
 import soundfile
 import torch
 
-from tests.small import small_model
-from wavenet_pl import cli
+import wavenet_pl
+from tests.small import only_clip, small_model
+from wavenet_pl import ClipRequest, cli
+from wavenet_pl.audio.wav import WavWriter, to_int16
+from wavenet_pl.evaluation import clip_files
+from wavenet_pl.generation import batches
+from wavenet_pl.generation.draw import Draw
+from wavenet_pl.generation.fused_cpu import packing
 from wavenet_pl.runs.folder import RunFolder, checkpoint_path
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.module import checkpoint_of
@@ -49,7 +55,7 @@ def test_writes_a_wav_a_picture_and_facts_for_each_clip(run, tmp_path, capsys):
     ]
     assert cli.main(arguments) == 0
     for number in (0, 1):
-        stem = tmp_path / f"clip-0000-{number:03d}"
+        stem = tmp_path / f"run-seed0-{number:03d}"
         audio, rate = soundfile.read(stem.with_suffix(".wav"))
         assert rate == 8_000 and len(audio) == 400
         assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
@@ -67,7 +73,7 @@ def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):
     assert (
         cli.main(["generate", str(run), "--out", str(out), "--seconds", "0.05", "--prompt", str(prompt)]) == 0
     )
-    audio, _ = soundfile.read(out / "clip-0000-000.wav")
+    audio, _ = soundfile.read(only_clip(out))
     assert len(audio) == 1_600 + 400
     expected = np.sin(np.arange(1_600) / 5) * 0.5
     assert np.abs(audio[100:1_500] - expected[100:1_500]).max() < 0.01
@@ -76,11 +82,24 @@ def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--count", "0"], "--count is 0, expected 1 or more"),
+        (["--count", "0"], "--count is 0, expected a whole number from 1 on"),
+        (["--count", "9" * 30], "--count is 99999999"),
         (["--temperature", "-1"], "temperature is -1.0, expected"),
-        (["--top-p", "0"], "top_p is 0.0, expected"),
+        (
+            ["--temperature", "1e-46"],
+            "temperature is 1e-46, expected a number from 0 to 1,000,000, and none between",
+        ),
+        (["--seed", "-1"], "--seed is -1, expected a whole number from 0"),
+        (["--seed", "9" * 30], "--seed is 99999999"),
+        (["--seconds", "1e300"], "seconds is 1e+300, expected a number above 0, from 0.000001 to 1,000,000"),
+        (
+            ["--seconds", "3e5"],
+            "a clip of 300,000 s is more than a .wav file can hold, which is 268,435 s at 8,000 Hz",
+        ),
+        (["--top-p", "0"], "--top-p is 0.0, expected"),
         (["--prompt", "missing.wav"], "prompt missing.wav cannot be read"),
         (["--threads", "0"], "--threads is 0, expected"),
+        (["--threads", "100000"], "--threads is 100000, expected 1 or more, up to 1,024"),
         (["--engine", "reference", "--weights", "int8"], "weights is int8, expected float32"),
         (["--list", "missing.jsonl"], "--list missing.jsonl cannot be read"),
         (["--list", "missing.jsonl", "--count", "2"], "--count is 2 beside --list"),
@@ -90,6 +109,121 @@ def test_a_mistake_is_one_message_and_2(run, tmp_path, capsys, arguments, messag
     assert cli.main(["generate", str(run), "--out", str(tmp_path / "out"), *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    """What lies in a folder, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_nothing_is_overwritten_unless_it_is_meant(run, tmp_path):
+    command = ["generate", str(run), "--out", str(tmp_path), "--seconds", "0.02", "--no-pictures"]
+    assert cli.main([*command, "--count", "2"]) == 0
+    first = made(tmp_path)
+    assert set(first) == {f"run-seed0-00{number}.{suffix}" for number in (0, 1) for suffix in ("wav", "json")}
+    assert cli.main([*command, "--format", "flac", "--temperature", "0.5"]) == 0
+    second = made(tmp_path)
+    assert first.items() < second.items()
+    assert set(second) - set(first) == {"run-seed0-002.flac", "run-seed0-002.json"}
+    assert cli.main([*command, "--seed", "1"]) == 0
+    third = made(tmp_path)
+    assert second.items() < third.items() and "run-seed1-000.wav" in third, "each seed has its own numbers"
+    assert cli.main([*command, "--temperature", "0.5", "--overwrite"]) == 0
+    assert {name for name, content in made(tmp_path).items() if third[name] != content} == {
+        "run-seed0-000.wav", "run-seed0-000.json"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_file_that_was_named_is_that_file(run, tmp_path, capsys, suffix):
+    command = [
+        "generate",
+        str(run),
+        "--out",
+        str(tmp_path / f"a new folder/take.{suffix}"),
+        "--seconds",
+        "0.02",
+    ]
+    assert cli.main(command) == 0
+    before = made(tmp_path / "a new folder")
+    assert set(before) == {f"take.{suffix}", "take.json", "take.png"}
+    audio, _ = soundfile.read(tmp_path / f"a new folder/take.{suffix}", dtype="int16")
+    assert np.array_equal(audio, to_int16(wavenet_pl.load(run).generate(0.02)[0]))
+    (tmp_path / f"a new folder/take.{suffix}").unlink()
+    assert cli.main([*command, "--seed", "1"]) == 2, "what lies beside it would be replaced as well"
+    assert "take.json is there already, expected a name that is free" in capsys.readouterr().err
+    assert cli.main([*command, "--seed", "1", "--overwrite"]) == 0
+    assert set(made(tmp_path / "a new folder")) == set(before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--out", "a.wav", "--count", "2"],
+            "--out a.wav is one file, and 2 clips are asked for; name a folder",
+        ),
+        (
+            ["--out", "a.wav", "--format", "flac"],
+            "--out a.wav ends with .wav, and --format is flac; leave one out",
+        ),
+        (["--out", "a.mp3"], "--out a.mp3 ends with .mp3, expected a folder, or a file .wav or .flac"),
+        (["--out", "b" * 300], "cannot be used (File name too long), expected a folder for the clips"),
+        (["--out", "file"], "--out file cannot be used (File exists), expected a folder"),
+    ],
+)
+def test_files_that_cannot_be_meant_are_refused(run, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert cli.main(["generate", str(run), "--seconds", "0.02", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_run_that_is_not_there_is_answered_with_the_nearest(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("speech-1a2b3c", "speech-4d5e6f", "piano-778899"):
+        (tmp_path / "runs" / name / "checkpoints").mkdir(parents=True)
+    (tmp_path / "runs" / "speech-notes").mkdir()
+    for typed in (
+        "speech",
+        "runs/speech",
+        "runs/speech-1a2b3d",
+        "runs/speech-1a2b3d/checkpoints/last.ckpt",
+        "s" * 300,
+    ):
+        assert cli.main(["generate", typed, "--out", "clips"]) == 2
+        error = capsys.readouterr().err
+        assert f"{typed} is not there, expected a run" in error and error.count("\n") == 1
+        nearest = error.rpartition("the nearest are ")[2].split(", ")
+        assert "pretrained:" in error or nearest[0].startswith("runs/speech-")
+        assert "runs/speech-notes" not in error, "it is no run"
+    assert not (tmp_path / "clips").exists()
+
+
+def test_many_clips_cost_no_more_for_each_than_few(run, tmp_path, monkeypatch):
+    """Weights are packed once, nothing is drawn, and no more files are open than a batch has clips."""
+    packed, drawn, most = [], [], 0
+    begin = WavWriter.__init__
+
+    def counted(self, path, *arguments, **options):
+        nonlocal most
+        most = max(most, len(os.listdir("/proc/self/fd")))
+        begin(self, path, *arguments, **options)
+
+    monkeypatch.setattr(packing, "pack", lambda *given, pack=packing.pack: packed.append(1) or pack(*given))
+    monkeypatch.setattr(clip_files, "save_spectrograms", lambda *given: drawn.append(1))
+    monkeypatch.setattr(WavWriter, "__init__", counted)
+    monkeypatch.setattr(batches, "MOST", 16)
+    open_before = len(os.listdir("/proc/self/fd"))
+    arguments = ["--seconds", "0.002", "--count", "150", "--no-pictures", "--threads", "1"]
+    assert cli.main(["generate", str(run), "--out", str(tmp_path), *arguments]) == 0
+    assert (len(packed), drawn) == (1, []) and most <= open_before + 20
+    assert len(list(tmp_path.glob("*.wav"))) == len(list(tmp_path.glob("*.json"))) == 150
+    alone = wavenet_pl.load(run).generate_each([ClipRequest(seconds=0.002)], Draw(clips=(149,)))[0]
+    assert np.array_equal(soundfile.read(tmp_path / "run-seed0-149.wav", dtype="int16")[0], to_int16(alone))
 
 
 def test_clips_of_a_list_differ_and_are_made_in_one_batch(run, tmp_path, capsys):
@@ -116,6 +250,11 @@ def test_clips_of_a_list_differ_and_are_made_in_one_batch(run, tmp_path, capsys)
         ("", "is empty, expected a clip on each line"),
         ("{}\nnot json", "line 2 is 'not json', expected a JSON object"),
         ("[1]", "line 1 is '[1]', expected a JSON object"),
+        ('{"seconds": 0.1}\n\n{"seconds": 1e300}', "line 3 has seconds 1e+300, expected a number above 0"),
+        ('{}\n{"seconds": 3e5}', "line 2: a clip of 300,000 s is more than a .wav file can hold"),
+        ('{"seconds": 1, "seconds": 2}', "line 1 has 'seconds' twice, expected it once"),
+        ('{"self": "me"}', "line 1: self is set, and this model has no condition; leave it out"),
+        ('{"prompt": "a\u2028b.wav"}', "line 1: prompt a\\u2028b.wav cannot be read"),
         ('{"secnods": 1}', "line 1 has secnods 1, expected a name, a file or a list of names; did you mean seconds?"),
         ('{}\n{"promt": "a.wav"}', "line 2: promt is set, and this model has no condition; leave it out; did you"),
         ('{"prompt": "missing.wav"}', "line 1: prompt missing.wav cannot be read"),
@@ -154,5 +293,5 @@ def test_after_a_signal_what_was_made_is_a_valid_file(run, tmp_path, number, cod
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code and "Traceback" not in err
-    audio, _ = soundfile.read(tmp_path / "clip-0000-000.wav")
+    audio, _ = soundfile.read(only_clip(tmp_path))
     assert 0 < len(audio) < 6000 * 8_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shlex
@@ -17,7 +18,11 @@ from tests.audio.test_midi import write_midi
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
 from wavenet_pl import cli
+from wavenet_pl.commands import generate
 from wavenet_pl.inputs.array import UserFrames
+from wavenet_pl.inputs.column import Column
+from wavenet_pl.inputs.speaker import Speaker
+from wavenet_pl.runs.examples import print_next
 
 STORED = Path(__file__).resolve().parents[1] / "stored"
 FACTS: dict[str, Any] = json.loads((STORED / "facts.json").read_text())
@@ -34,9 +39,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def next_line(text: str) -> list[str]:
-    """The words after `wavenet-pl` of the one such line."""
+    """The words after `wavenet-pl` of the one such line, as a shell reads it."""
     [line] = re.findall(r"^type next    wavenet-pl (.*)$", text, flags=re.MULTILINE)
-    return shlex.split(line)
+    return shlex.split(line, comments=True)
 
 
 def check_clips(words: list[str], *more: str) -> None:
@@ -49,13 +54,51 @@ def check_clips(words: list[str], *more: str) -> None:
 def test_after_an_export(here: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = Path("runs", FACTS[kind]["run"])
     assert cli.main(["export", str(run), "--out", "exports/a new one"]) == 0
-    words = next_line(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    words = next_line(printed)
     assert "exports/a new one" in words
-    for name in ("notes", "mel"):  # runs from before have no examples; these are names of files of one's own
-        if f"--{name}" in words:
-            place = words.index(f"--{name}") + 1
-            words[place] = f"{name}.npy"
+    own = [
+        name for name in ("recording.wav", "piece.mid") if name in words
+    ]  # runs from before keep no examples
+    assert printed.count(f"# with {' and '.join(own)} of your own") == bool(own)
+    for name in own:
+        write_own(Path(name))
     check_clips(words, *BRIEF)
+
+
+def test_a_name_that_begins_like_an_option_is_still_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = [
+        Speaker(("-anna",)),
+        Column(name="-accent", names=("-scots",)),
+        UserFrames(name="f0", hop_length=80, mean=(0.5,), std=(0.3,)),
+    ]
+    print_next("a run", inputs, None, {"f0": "-f0.npy"})
+    parser = argparse.ArgumentParser()
+    generate.add_arguments(parser)
+    args = parser.parse_args(next_line(capsys.readouterr().out)[1:])
+    assert (args.run, args.speaker, args.set, args.frames) == (
+        "a run",
+        "-anna",
+        ["-accent=-scots"],
+        ["f0=-f0.npy"],
+    )
+
+
+def test_after_preparing_a_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unconditional").mkdir()  # hides no config
+    corpus = tmp_path / "recordings"
+    corpus.mkdir()
+    for number in range(6):
+        soundfile.write(
+            corpus / f"{number}.wav", 0.3 * np.sin(np.arange(16_000) * (0.3 + number / 10)), 8_000
+        )
+    options = ["--sample-rate", "8000", "--val-fraction", "0.3", "--test-fraction", "0", "--jobs", "1"]
+    assert cli.main(["prepare", "folder", "recordings", "a set", *options]) == 0
+    [line] = re.findall(r"next: wavenet-pl (.*)$", capsys.readouterr().out, flags=re.MULTILINE)
+    assert cli.main([*shlex.split(line), "--dry-run"]) == 0
 
 
 @pytest.mark.slow

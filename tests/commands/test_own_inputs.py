@@ -17,7 +17,7 @@ import wavenet_pl
 from tests.data_prep.corpus import prepare, write_table
 from tests.processes import the_run, train
 from tests.shards.made import make_audio
-from tests.small import small_config
+from tests.small import only_clip, small_config
 from wavenet_pl import cli
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.inputs.array import UserFrames
@@ -111,7 +111,7 @@ def generate(
     shutil.rmtree(out, ignore_errors=True)
     told = ["--speaker", speaker, "--set", f"accent={accent}", "--frames", f"f0={pitch}"]
     assert cli.main(["generate", str(model), "--out", str(out), *told, *more]) == 0
-    audio, rate = soundfile.read(out / "clip-0000-000.wav")
+    audio, rate = soundfile.read(only_clip(out))
     assert rate == RATE
     return np.asarray(audio)
 
@@ -168,7 +168,7 @@ def test_evaluate_says_it_too_and_sorts_recordings_by_accent(run: Path, tmp_path
 def test_clips_differ_by_each_and_are_the_same_for_the_same(run: Path, pitches: Path, tmp_path: Path) -> None:
     out, low, high = tmp_path / "out", pitches / "low.npy", pitches / "high.npy"
     clip = generate(run, out, low)
-    facts = json.loads((out / "clip-0000-000.json").read_text())
+    facts = json.loads(only_clip(out, ".json").read_text())
     assert (facts["speaker"], facts["accent"], facts["f0"]) == ("anna", "scots", str(low))
     assert len(clip) == 30 * HOP, "as long as its frames"
     assert np.array_equal(generate(run, out, low), clip)

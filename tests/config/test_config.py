@@ -361,6 +361,36 @@ def test_a_file_of_ones_own_goes_before_a_shipped_config(
     assert load_config(["demo.yaml"], [DATA]).name == "mine"
 
 
+@pytest.mark.parametrize("name", ["demo", "demo.yaml", "configs/demo"])
+def test_a_folder_hides_no_shipped_config_and_a_file_of_that_name_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir(parents=True)
+    assert load_config([name], [DATA]).name == "demo"
+    (tmp_path / name).rmdir()
+    write(tmp_path / name, "name: mine")
+    assert load_config([name], [DATA]).name == "mine"
+
+
+def test_a_folder_that_is_no_shipped_config_is_refused_as_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="found a folder, expected a YAML file; name a file in it"):
+        load_config([tmp_path], [DATA])
+
+
+@pytest.mark.parametrize("length", [250, 256, 5_000])
+def test_a_setting_may_be_longer_than_the_name_of_any_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    value = "x" * length
+    assert split_arguments(["demo", f"data.path={value}"]) == (["demo"], [f"data.path={value}"])
+    with pytest.raises(UserError, match="no such file, and no shipped config of this name"):
+        find_config(value)
+    (tmp_path / "a=b").mkdir()
+    assert split_arguments(["a=b"]) == ([], ["a=b"]), "a folder is no config"
+
+
 # --- options of lightning.Trainer ---
 
 

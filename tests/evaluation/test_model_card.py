@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import re
+import shlex
 import shutil
 
 import pytest
 
 from tests.runs.made import BITS, write_run
 from tests.shards.made import write_shard_set
+from tests.small import small_model
+from wavenet_pl.commands import generate
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.model_card import describe_model
 from wavenet_pl.runs.folder import RunFolder, checkpoint_path
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.index import load_index
+from wavenet_pl.shards.labels import Labels
 
 
 def card_of(run: RunFolder, step: int = 10, **options) -> str:
@@ -86,6 +92,23 @@ def test_licences_are_fields_that_say_when_nothing_was_said(tmp_path):
     card = card_of(run, licence="<b>CC-BY-4.0*", data_licence="a | b")
     assert row(card, "licence of the weights") == "\\<b\\>CC-BY-4.0\\*", "what is said is text, and no markup"
     assert row(card, "licence of the data") == "a \\| b"
+
+
+@pytest.mark.parametrize("name", ["accent", "class", "two words"])
+def test_the_examples_of_a_card_are_words_of_their_languages(tmp_path, name):
+    labels = Labels(tables={name: ("-scots", "north of it")})
+    model = small_model("model.kind=speaker", f"model.condition.inputs=[{name}]", labels=labels)
+    card = describe_model(model, 3, None, averaged=False)
+    [shell], [python] = (
+        re.findall(rf"```{kind}\n(.*?)```", card, flags=re.DOTALL) for kind in ("sh", "python")
+    )
+    parser = argparse.ArgumentParser()
+    generate.add_arguments(parser)
+    assert parser.parse_args(shlex.split(shell)[2:]).set == [f"{name}=-scots"]
+    [call] = (
+        node for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Call) and node.keywords[1:]
+    )
+    assert "'-scots'" in ast.unparse(call)
 
 
 def test_damaged_baselines_are_named(tmp_path):

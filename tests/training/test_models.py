@@ -20,6 +20,7 @@ from tests.data_prep.corpus import prepare
 from tests.data_prep.test_frames import make_pieces
 from tests.processes import losses, the_run, train
 from tests.shards.made import write_shard_set
+from tests.small import only_clip
 from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
 from wavenet_pl.inputs.mel import Mel
@@ -111,7 +112,7 @@ def test_generate_takes_names_and_refuses_others(
     for value in values:
         out = tmp_path / value
         assert cli.main(["generate", run, "--out", str(out), "--seconds", "0.05", option, value]) == 0
-        clips.append(soundfile.read(out / "clip-0000-000.wav")[0])
+        clips.append(soundfile.read(only_clip(out))[0])
     assert not np.array_equal(*clips)
     capsys.readouterr()
     assert cli.main(["generate", run, "--out", str(tmp_path / "no"), option, "callm"]) == 2
@@ -215,7 +216,7 @@ def test_frames_from_prepare_to_generate(
     def generate(out: str, file: Path, *more: str) -> np.ndarray:
         command = ["generate", str(run.path), "--out", str(tmp_path / out), f"--{name}", str(file), *more]
         assert cli.main(command) == 0, capsys.readouterr().err
-        return np.asarray(soundfile.read(tmp_path / out / "clip-0000-000.wav")[0])
+        return np.asarray(soundfile.read(only_clip(tmp_path / out))[0])
 
     extension = "mid" if name == "notes" else "wav"
     one, other = (

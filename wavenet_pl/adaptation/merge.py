@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.runs.delta import DELTA_NAME, load_delta, read_delta
-from wavenet_pl.runs.examples import command_to_try
+from wavenet_pl.runs.examples import print_next
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
@@ -40,5 +40,5 @@ def merge(run: Path, out: Path, base: str | os.PathLike[str] | None) -> int:
     if writer.failure:
         raise UserError(writer.failure)
     print(f"merged {path} and its base:\n  {out}")
-    print(f"type next    {command_to_try(out, model.inputs, RunFolder(path.parent))}")
+    print_next(out, model.inputs, RunFolder(path.parent))
     return ExitCode.DONE

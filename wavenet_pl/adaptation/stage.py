@@ -27,7 +27,7 @@ from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval
 from wavenet_pl.runs.checkpoints import best_checkpoint, validation_bits
 from wavenet_pl.runs.delta import BASE_NAME, DELTA_NAME, Delta, encode_delta
-from wavenet_pl.runs.examples import command_to_try
+from wavenet_pl.runs.examples import print_next
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, run_folder
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.split import Split
@@ -146,8 +146,7 @@ class Stage:
         """Prints where the report, the delta and the clips are, and what to type next."""
         run = self.run.path
         print(f"report       {run / REPORT}\ndelta        {run / DELTA_NAME}\nclips        {self.run.clips}")
-        values = {TABLE: self.voice.name}
-        print(f"type next    {command_to_try(run, self.base.model.inputs, self.run, values)}")
+        print_next(run, self.base.model.inputs, self.run, {TABLE: self.voice.name})
 
     def _finish(self, beginning: Beginning, stop: HeldOutStop, tracker: RunTracker | None) -> None:
         """Writes what came of it: the delta, clips, the report."""

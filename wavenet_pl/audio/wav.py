@@ -15,15 +15,20 @@ class WavWriter:
     Samples go to the file at once, and are counted in its header after that: a reader, or a kill, finds a valid file.
 
     Args:
-        path: of the file; one that is there is replaced.
+        path: of the file.
         sample_rate: in Hz.
+        replace: whether one that is there is replaced.
 
     Raises:
+        FileExistsError: it is there.
         OSError: it cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], sample_rate: int) -> None:
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  # `close` does it
+    most_samples = (2**32 - 1 - 36) // 2
+    """What its header can count: 4 GiB."""
+
+    def __init__(self, path: str | os.PathLike[str], sample_rate: int, *, replace: bool = True) -> None:
+        self._file = open(path, "wb" if replace else "xb", buffering=0)  # noqa: SIM115  # `close` does it
         self._wave = wave.open(self._file, "wb")  # noqa: SIM115
         self._wave.setparams((1, 2, sample_rate, 0, "NONE", "not compressed"))
         self._wave.writeframes(b"")  # the header

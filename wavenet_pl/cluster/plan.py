@@ -19,6 +19,7 @@ from wavenet_pl.config.training import DataConfig
 from wavenet_pl.config.tree import Config, check_limits, load_config, split_arguments
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder, run_folder
+from wavenet_pl.runs.released import find_model
 from wavenet_pl.shards.index import INDEX_NAME, Index, load_index
 from wavenet_pl.shards.storage import Storage
 from wavenet_pl.training.trainer_options import check_trainer
@@ -210,11 +211,13 @@ def _only_one_process(wish: Wish) -> None:
 
 
 def _base_is_there(wish: Wish) -> None:
-    if not wish.args.after and "://" not in wish.args.run and not Path(wish.args.run).exists():
-        raise UserError(
-            f"{wish.args.run} is not there, expected a run, a checkpoint or an export; name one, or the job that will "
-            "write it with --after"
-        )
+    runs = [wish.args.run] if isinstance(wish.args.run, str) else wish.args.run
+    for run in [] if wish.args.after else runs:
+        try:
+            if "://" not in run:
+                find_model(run)
+        except UserError as error:
+            raise UserError(f"{error}; or name the job that will write it with --after") from None
 
 
 def _job(wish: Wish, name: str, words: Sequence[str], *, requeues: bool = False) -> Job:

@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
     from wavenet_pl.config.tree import to_plain
     from wavenet_pl.evaluation.model_card import describe_model
     from wavenet_pl.files.redaction import redact, redact_text
-    from wavenet_pl.runs.examples import command_to_try
+    from wavenet_pl.runs.examples import print_next
     from wavenet_pl.runs.loading import load, read_checkpoint
     from wavenet_pl.runs.weights import CONFIG_NAME, WEIGHTS_NAME, encode_weights
 
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
     for name, content in files.items():
         print(f"  {out / name}  {len(content):,} bytes")
     if not args.dry_run:
-        print(f"type next    {command_to_try(out, model.inputs, run)}")
+        print_next(out, model.inputs, run)
     return 0
 
 
@@ -115,9 +115,10 @@ def choose_checkpoint(source: str, which: str | None) -> tuple[Path, RunFolder |
     """
     from wavenet_pl.runs.checkpoints import best_checkpoint, newest_valid
     from wavenet_pl.runs.folder import RunFolder, open_run
+    from wavenet_pl.runs.released import find_model
     from wavenet_pl.runs.weights import is_export
 
-    path = Path(source)
+    path = find_model(source)
     if is_export(path):
         raise UserError(f"{path} is an export already, expected a run or a checkpoint; copy its folder")
     if not path.is_dir():

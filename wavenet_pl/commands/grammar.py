@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+import os
 from collections import deque
 from pathlib import Path
 from types import ModuleType
@@ -65,9 +66,12 @@ def page_folder(run: str, out: str | None, name: str) -> Path:
         name: of the one in the run.
 
     Raises:
-        UserError: the run is no folder, or no other can be made.
+        UserError: the run is not there, or is no folder, or no other can be made.
     """
-    if out is None and not Path(run).is_dir():
+    from wavenet_pl.runs.released import find_model
+
+    find_model(run)
+    if out is None and not os.path.isdir(run):
         raise UserError(f"{run} is no folder that the page could go to; name one with --out")
     folder = Path(run) / name if out is None else Path(out)
     try:

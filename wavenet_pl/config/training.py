@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from wavenet_pl.config.mistakes import check
+from wavenet_pl.numbers.bounds import COUNTS, SECONDS, TEMPERATURES, THREADS, TOP_P
 
 
 def read_seconds(value: object) -> float:
@@ -134,12 +135,13 @@ class SamplesConfig:
 
     def __post_init__(self) -> None:
         check(self, "every_n_steps", self.every_n_steps >= 0, "0 or more")
-        check(self, "count", self.count >= 1, "1 or more; for no clips set samples.every_n_steps=0")
-        check(self, "seconds", 0 < self.seconds < math.inf, "a finite number above 0")
+        expected = f"{COUNTS.expected}; for no clips set samples.every_n_steps=0"
+        check(self, "count", self.count in COUNTS, expected)
+        check(self, "seconds", self.seconds in SECONDS, SECONDS.expected)
         expected = f"0 to less than seconds, which is {self.seconds} and includes the prompt"
         check(self, "prompt_seconds", 0 <= self.prompt_seconds < self.seconds, expected, "seconds")
-        check(self, "temperature", 0 <= self.temperature < math.inf, "a finite number from 0 on")
-        check(self, "top_p", 0 < self.top_p <= 1, "a probability above 0 and up to 1")
+        check(self, "temperature", self.temperature in TEMPERATURES, TEMPERATURES.expected)
+        check(self, "top_p", self.top_p in TOP_P, TOP_P.expected)
         expected = "1 with temperature 0, which always takes the likeliest code; set one of the two"
         check(self, "top_p", self.temperature > 0 or self.top_p == 1, expected, "temperature")
         check(self, "seed", 0 <= self.seed < 2**32, "0 to 4294967295")
@@ -177,7 +179,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         threads = self.threads
-        check(self, "threads", threads is None or threads >= 1, "1 or more, or null to share the cores")
+        check(
+            self,
+            "threads",
+            threads is None or threads in THREADS,
+            f"{THREADS.expected}, or null to share the cores",
+        )
         expected = "a time above 0, as HH:MM:SS or in seconds, or null for never"
         for name in ("stop_after", "hang_after"):
             seconds = getattr(self, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from wavenet_pl.config.model import ModelConfig
 from wavenet_pl.config.trainer import check_owned
 from wavenet_pl.config.training import DataConfig, OptimConfig, SamplesConfig, TrainConfig, WandbConfig
 from wavenet_pl.errors import UserError, did_you_mean
+from wavenet_pl.files.foreign import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +141,14 @@ def split_arguments(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     files: list[str] = []
     overrides: list[str] = []
     for argument in arguments:
-        is_override = "=" in argument and not Path(argument).exists()
+        is_override = "=" in argument and not _is_file(argument)
         (overrides if is_override else files).append(argument)
     return files, overrides
+
+
+def _is_file(name: str | Path) -> bool:
+    """Whether it is there and no folder. A text that is longer than any path is none."""
+    return os.path.exists(name) and not os.path.isdir(name)
 
 
 def shipped_folder() -> Path:
@@ -158,19 +165,21 @@ def shipped_configs() -> list[str]:
 
 
 def find_config(name: str | Path) -> Path:
-    """The path itself where it exists, else the shipped config of this name.
+    """The file itself where it is there, else the shipped config of this name, which a folder does not hide.
 
     Raises:
         UserError: neither is there.
     """
-    if Path(name).exists():
+    if _is_file(name):
         return Path(name)
     short = str(name).removeprefix("configs/").removesuffix(".yaml")
     names = shipped_configs()
     if short in names:
         return shipped_folder() / f"{short}.yaml"
+    if os.path.isdir(name):
+        return Path(name)  # whose reader says what to do
     raise UserError(
-        f"{name}: no such file, and no shipped config of this name ({', '.join(names)})"
+        f"{printable(str(name)):.300}: no such file, and no shipped config of this name ({', '.join(names)})"
         + did_you_mean(short, names, "a setting is written name=value")
     )
 

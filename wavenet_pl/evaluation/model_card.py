@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 
 from wavenet_pl.errors import UserError
@@ -80,9 +81,9 @@ def _describe_use(model: Model) -> str:
     words = ["--count", "4", *([] if files else ["--seconds", "4"])]  # frames say how long a clip is
     given = {} if files else {"seconds": 2.0}
     arguments = {**given, **{each.name: each.example for each in model.inputs}}
-    if all(map(str.isidentifier, arguments)):
+    if all(name.isidentifier() and not keyword.iskeyword(name) for name in arguments):
         text = "".join(f"{name}={value!r}, " for name, value in arguments.items())
-    else:  # a name of the user's own may have a blank in it
+    else:  # a name of the user's own may have a blank in it, or be a word of Python's
         text = f"**{arguments!r}, "
     return _USE.format(
         files=f", and {' and '.join(files)} of your own" if files else "",

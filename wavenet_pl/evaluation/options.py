@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wavenet_pl.errors import UserError
+from wavenet_pl.numbers.bounds import SECONDS, SEEDS, TEMPERATURES, THREADS
 from wavenet_pl.shards.index import SPLITS
 
 
@@ -31,14 +32,9 @@ class DataOptions:
         """
         if self.split not in SPLITS:
             raise UserError(f"split is {self.split!r}, expected one of {', '.join(SPLITS)}")
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads}, expected 1 or more")
-
-    @staticmethod
-    def check_temperature(temperature: float) -> None:
-        """Refuse what nothing can be drawn at."""
-        if not 0 <= temperature < float("inf"):
-            raise UserError(f"temperature is {temperature}, expected a number from 0")
+        if self.threads is not None:
+            THREADS.check("threads", self.threads)
+        SEEDS.check("seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +62,10 @@ class EvaluationOptions(DataOptions):
         for name in ("predictions", "count"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name} is {value}, expected 0 or more")
-        self.check_temperature(self.temperature)
-        for name in ("max_seconds", "seconds"):
-            if not 0 < (value := getattr(self, name)) < float("inf"):
-                raise UserError(f"{name} is {value}, expected a number above 0")
+        TEMPERATURES.check("temperature", self.temperature)
+        SECONDS.check("seconds", self.seconds)
+        if not 0 < self.max_seconds < float("inf"):
+            raise UserError(f"max_seconds is {self.max_seconds}, expected a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,4 +101,4 @@ class ListeningOptions(DataOptions):
                 f"prompt_seconds is {self.prompt_seconds:g}, expected from 0 to less than seconds={self.seconds:g}"
             )
         for temperature in self.temperatures:
-            self.check_temperature(temperature)
+            TEMPERATURES.check("temperature", temperature)

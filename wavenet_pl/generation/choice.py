@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavenet_pl.numbers.bounds import THREADS
+
 ENGINES = ("auto", "reference", "fused-cpu")
 WEIGHTS = ("float32", "bf16", "int8")
 
@@ -27,5 +29,5 @@ class Choice:
         for name, value, known in (("engine", self.engine, ENGINES), ("weights", self.weights, WEIGHTS)):
             if value not in known:
                 raise ValueError(f"{name} is {value!r:.80}, expected one of {', '.join(known)}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads is {self.threads}, expected 1 or more, or None for as many as help")
+        if self.threads is not None:
+            THREADS.check("threads", self.threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from wavenet_pl.heads import check_draw
 from wavenet_pl.numbers import counter
+from wavenet_pl.numbers.bounds import SEEDS
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,15 @@ class Draw:
 
     def __post_init__(self) -> None:
         check_draw(self.temperature, self.top_p)
+        SEEDS.check("seed", self.seed)
         if not self.clips:
             raise ValueError("clips is empty, expected at least one clip number; (0,) generates one clip")
 
-    def uniforms(self, start: int, stop: int) -> npt.NDArray[np.float64]:
-        """Uniform numbers (B, stop - start) for generated samples start to stop - 1, counted from 0."""
+    def uniforms(self, start: int, stop: int, rows: Sequence[int] | None = None) -> npt.NDArray[np.float64]:
+        """Uniform numbers (B, stop - start) for generated samples start to stop - 1, counted from 0; of some rows only
+        where these are given."""
         samples = np.arange(start, stop, dtype=np.int64)
+        clips = self.clips if rows is None else [self.clips[row] for row in rows]
         return np.stack(
-            [counter.uniforms(counter.stream_key("draw", self.seed, clip), samples) for clip in self.clips]
+            [counter.uniforms(counter.stream_key("draw", self.seed, clip), samples) for clip in clips]
         )

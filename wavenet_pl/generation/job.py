@@ -55,16 +55,20 @@ class Job:
         """The rows that are longer than this."""
         return [row for row, length in enumerate(self.lengths) if length > sample]
 
-    def columns(self, begin: int, end: int) -> Tensor | None:
-        """The condition of the new samples begin to end - 1: (B, H, end - begin), or (B, H, 1) of one that is constant.
+    def columns(self, begin: int, end: int, rows: Sequence[int]) -> Tensor | None:
+        """The condition of the new samples begin to end - 1 of some rows: (B, H, end - begin), or (B, H, 1) of one that
+        is constant.
 
         What goes with samples after a clip's end means nothing.
         """
         if self.condition is None:
             return None
-        prompts = (len(inputs_T) - 1 for inputs_T in self.inputs)
+        prompts = [len(self.inputs[row]) - 1 for row in rows]
         return torch.stack(
-            [self.condition.columns(row, begin + prompt, end + prompt) for row, prompt in enumerate(prompts)]
+            [
+                self.condition.columns(row, begin + prompt, end + prompt)
+                for row, prompt in zip(rows, prompts, strict=True)
+            ]
         )
 
     def ended(self, start: int, codes_BN: Tensor) -> Tensor:

@@ -31,6 +31,29 @@ def check_memory(network: WaveNet, job: Job) -> None:
         )
 
 
+def check_room(num_samples: int) -> None:
+    """Refuse clips that have no room together, once they are there.
+
+    Args:
+        num_samples: of all of them.
+
+    Raises:
+        UserError: says what does not need it.
+    """
+    free, needed = free_bytes(torch.device("cpu")), 2 * 4 * num_samples  # float32, and a copy of it
+    if free is not None and needed > free:
+        raise UserError(
+            f"clips of {num_samples:,} samples together take about {needed / 1e9:,.1f} GB of memory, and "
+            f"{free / 1e9:,.1f} GB are free; ask for less, or take them piece by piece from `stream`"
+        )
+
+
+def clips_with_room(network: WaveNet, chunk: int, most: int) -> int:
+    """How many clips at a time take half of the free memory, from 1 to `most`."""
+    free = free_bytes(next(network.parameters()).device)
+    return most if free is None else min(most, max(1, free // 2 // bytes_of_clip(network, chunk)))
+
+
 def bytes_of_clip(network: WaveNet, chunk: int) -> int:
     """About what one more clip of a batch takes, with the condition of one chunk."""
     config, size = network.config, next(network.parameters()).element_size()

@@ -56,11 +56,11 @@ class Reference:
                 kept = torch.tensor([before.index(row) for row in rows], device=device)
                 codes_B, state = codes_B[kept], tuple(past_PBC[:, kept] for past_PBC in state)
             codes_BN = torch.full((len(job.lengths), stop - start), job.silence_code, device=device)
-            uniforms_BN = torch.from_numpy(draw.uniforms(start, stop)[rows]).to(device)
+            uniforms_BN = torch.from_numpy(draw.uniforms(start, stop, rows)).to(device)
             with _inference(network, self.threads):
-                condition = job.columns(start, stop)
+                condition = job.columns(start, stop, rows)
                 if condition is not None:
-                    condition = condition[rows].to(device)
+                    condition = condition.to(device)
                 for sample in range(stop - start):
                     outputs_BKT, state = network(codes_B[:, None], _column(condition, sample), state)
                     outputs_BK = outputs_BKT[:, :, 0]

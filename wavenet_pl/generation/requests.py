@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from wavenet_pl.audio.reading import read_audio
 from wavenet_pl.errors import UserError, did_you_mean
 from wavenet_pl.files.foreign import printable, read_file
 from wavenet_pl.inputs.input import Input
+from wavenet_pl.numbers.bounds import SECONDS
 
 DEFAULT_SECONDS = 2.0
 """Length of a clip where neither seconds nor frames give one."""
@@ -33,18 +33,19 @@ class ClipRequest:
             ``notes="score.mid"``, ``mel="recording.wav"``, ``f0=array``. None is the same as nothing.
 
     Raises:
-        ValueError: seconds is no length.
+        UserError: seconds is no length.
     """
 
     def __init__(
         self,
+        /,
         *,
         seconds: float | None = None,
         prompt: npt.ArrayLike | str | os.PathLike[str] | None = None,
         **condition: Any,
     ) -> None:
-        if seconds is not None and not (_is_number(seconds) and 0 < seconds < math.inf):
-            raise ValueError(f"seconds is {seconds!r:.60}, expected a number above 0")
+        if seconds is not None:
+            SECONDS.check("seconds", seconds)
         self.seconds, self.prompt = seconds, prompt
         self.location = ""
         """File and line that it comes from, which error messages begin with; empty where it comes from no file."""
@@ -144,7 +145,8 @@ def read_list(path: str, common: ClipRequest) -> list[ClipRequest]:
         UserError: names the line.
     """
     try:
-        lines = read_file(path, _LARGEST_LIST).decode().splitlines()
+        # Other marks that end a line elsewhere may stand inside of a name.
+        lines = read_file(path, _LARGEST_LIST).decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"--list {path} cannot be read ({printable(str(error)):.100}), expected a JSON object on each line"
@@ -160,15 +162,23 @@ def read_list(path: str, common: ClipRequest) -> list[ClipRequest]:
 
 
 def _read_line(location: str, line: str, common: ClipRequest) -> ClipRequest:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise UserError(f"{location} has {twice!r:.60} twice, expected it once; leave one out")
+        return dict(pairs)
+
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, object_pairs_hook=once)
+    except UserError:
+        raise
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         raise UserError(f'{location} is {line!r:.60}, expected a JSON object such as {{"seconds": 2}}')
     for name, value in fields.items():
         if name == "seconds":
-            good, expected = _is_number(value) and 0 < value < math.inf, "a number above 0"
+            good, expected = value in SECONDS, SECONDS.expected
         else:
             names = value if isinstance(value, list) else [value]
             good, expected = all(isinstance(each, str) for each in names), "a name, a file or a list of names"
@@ -196,7 +206,3 @@ def _prompt(value: Any, sample_rate: int) -> npt.NDArray[np.float32]:
     if not np.isfinite(prompt).all():
         raise ValueError(f"prompt has samples that are no numbers, {expected}")
     return prompt
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

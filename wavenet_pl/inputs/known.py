@@ -121,11 +121,10 @@ def as_options(inputs: Iterable[Input], values: Mapping[str, str]) -> list[str]:
     """The options of `wavenet-pl generate` for a condition; an input without a value here gets its example."""
     words = []
     for each in inputs:
-        value = values.get(each.name, each.example)
-        if each.name in BUILT_IN:
-            words += [f"--{each.name}", value]
-        else:
-            words += ["--frames" if isinstance(each, Frames) else "--set", f"{each.name}={value}"]
+        option, value = f"--{each.name}", values.get(each.name, each.example)
+        if each.name not in BUILT_IN:
+            option, value = "--frames" if isinstance(each, Frames) else "--set", f"{each.name}={value}"
+        words += [f"{option}={value}"] if value.startswith("-") else [option, value]  # or it is an option too
     return words
 
 

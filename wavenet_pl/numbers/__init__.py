@@ -1,1 +1,1 @@
-"""Random numbers by counter, and intervals of means."""
+"""Random numbers by counter, intervals of means, and which numbers make sense."""

@@ -145,7 +145,8 @@ def load_delta(path: Path, load: Callable[[str], Model], base: str | os.PathLike
         tried = ", ".join(dict.fromkeys(map(str, paths)))
         raise UserError(
             f"{path} needs its base {base or header.base}, which is not there (looked for {tried}), expected a model "
-            f"with the hash {header.base_hash[:12]}; bring it back, or say where it is with `adapt {path} --base RUN --merge OUT`"
+            f"with the hash {header.base_hash[:12]}; bring it back, or say where it is with `adapt {path} --base RUN "
+            "--merge OUT`"
         )
     model = load(str(base_path))
     base_hash = model_hash(model)

@@ -44,10 +44,29 @@ def command_to_try(
         run: which keeps examples; without it, files have names that stand for the user's own.
         values: of inputs, by name, where an example will not do.
     """
-    kept = [each for each in inputs if isinstance(each, Frames) and run and _path(run, each).exists()]
-    values = {each.name: str(_path(run, each)) for each in kept if run} | dict(values)
-    words = ["wavenet-pl", "generate", os.fspath(model), *as_options(inputs, values), "--out", "clips"]
-    return shlex.join(words)
+    words = as_options(inputs, {**_kept(inputs, run), **values})
+    return shlex.join(["wavenet-pl", "generate", os.fspath(model), *words, "--out", "clips"])
+
+
+def print_next(
+    model: str | os.PathLike[str],
+    inputs: Sequence[Input],
+    run: RunFolder | None,
+    values: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """What to type next, as a line that runs: where it needs a file of the user's own, a comment says so.
+
+    Arguments as `command_to_try`.
+    """
+    known = {*_kept(inputs, run), *values}
+    own = [each.example for each in inputs if isinstance(each, Frames) and each.name not in known]
+    comment = f"   # with {' and '.join(own)} of your own" if own else ""
+    print(f"type next    {command_to_try(model, inputs, run, values)}{comment}")
+
+
+def _kept(inputs: Sequence[Input], run: RunFolder | None) -> dict[str, str]:
+    paths = {each.name: _path(run, each) for each in inputs if isinstance(each, Frames) and run}
+    return {name: str(path) for name, path in paths.items() if path.exists()}
 
 
 def _path(run: RunFolder, frames: Frames) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wavenet_pl.errors import UserError, did_you_mean
+from wavenet_pl.runs.neighbours import not_there
 
 PREFIX = "pretrained:"
 FACTS_NAME = "released.json"
@@ -59,11 +60,13 @@ def find_model(path: str | os.PathLike[str]) -> Path:
     """The path itself, or that of the released model that it names.
 
     Raises:
-        UserError: there is no such model.
+        UserError: there is nothing of that name; names what is like it.
     """
     name = os.fspath(path)
     if not name.startswith(PREFIX):
-        return Path(path)
+        if os.path.lexists(name):
+            return Path(path)
+        raise not_there(name, [PREFIX + each.name for each in list_released()])
     name = name.removeprefix(PREFIX)
     known = {each.name: each.path for each in list_released()}
     if name not in known:

@@ -19,9 +19,9 @@ from wavenet_pl.evaluation.baselines import (
 )
 from wavenet_pl.model import Model
 from wavenet_pl.runs.checkpoints import validation_bits
-from wavenet_pl.runs.examples import command_to_try
-from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.runs.differences import describe_nearest
+from wavenet_pl.runs.examples import print_next
+from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import missing_steps
 from wavenet_pl.training.memory import step_gib
@@ -188,4 +188,4 @@ def say_end(run: RunFolder, trainer: L.Trainer) -> None:
     for name, path in (("clips", run.clips), ("W&B", run.path / "wandb")):
         if path.exists():
             print(f"{name:<13}{path}")
-    print(f"type next    {command_to_try(run.path, model.inputs, run)}")
+    print_next(run.path, model.inputs, run)

@@ -6,8 +6,9 @@ Shapes: B batch, C clips of one thread, T time, N new samples, K head parameters
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -89,37 +90,40 @@ class FusedCPU:
         state, _ = absorb(self.network, job)
         groups = [
             _Group(
-                rows,
-                max(job.lengths[rows]),
+                range(batch)[rows],
                 packing.remember(self.network, [past_PBR[:, rows] for past_PBR in state], job.inputs[rows]),
             )
             for rows in self._rows(batch)
         ]
-        outputs_B1K = np.zeros((batch, 1, packing.padded(self.head.num_parameters)), np.float32)
-        nothing = np.empty((batch, 0), np.int64)
         with ThreadPoolExecutor(max(1, self.threads - 1)) as pool:
             for start, stop in job.chunks:
-                codes_BN = np.full((batch, stop - start), job.silence_code)
-                arrays = (
-                    job.columns(start, stop),
-                    job.draw.uniforms(start, stop),
-                    nothing,
-                    codes_BN,
-                    outputs_B1K,
-                )
-                unfinished = [group for group in groups if group.length > start]
-                # A share of them here: handing one over takes as long as many samples.
-                own = unfinished[:: self.threads]
-                others = [group for group in unfinished if group not in own]
-                work = [
-                    pool.submit(group.run, self._kernel, self._packed, drawing, *arrays) for group in others
+                for group in groups:
+                    group.keep([row for row in group.rows if job.lengths[row] > start])
+                groups = [group for group in groups if group.rows]
+                steps = [
+                    partial(
+                        group.run,
+                        self._kernel,
+                        self._packed,
+                        drawing,
+                        job.columns(start, stop, group.rows),
+                        job.draw.uniforms(start, stop, group.rows),
+                        np.empty((len(group.rows), 0), np.int64),
+                        self._outputs(len(group.rows), 1),
+                    )
+                    for group in groups
                 ]
-                for group in own:
-                    group.run(self._kernel, self._packed, drawing, *arrays)
-                for each in work:
-                    each.result()
-                if not np.isfinite(outputs_B1K).all():
-                    raise not_finite(stop - 1)
+                # A share of them here: handing one over takes as long as many samples.
+                handed = {
+                    number: pool.submit(step) for number, step in enumerate(steps) if number % self.threads
+                }
+                own = {number: steps[number]() for number in range(0, len(steps), self.threads)}
+                codes_BN = np.full((batch, stop - start), job.silence_code)
+                for number, group in enumerate(groups):
+                    made = own[number] if number in own else handed[number].result()
+                    if not made.finite:
+                        raise not_finite(stop - 1)
+                    codes_BN[group.rows] = made.codes_CN
                 yield torch.from_numpy(codes_BN)
 
     def predict(self, codes_BT: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -132,13 +136,23 @@ class FusedCPU:
     def _predict(self, kernel: Kernel, codes_BT: Tensor, condition: Tensor | None) -> Tensor:
         batch, num_samples = codes_BT.shape
         drawing = self._drawing(Draw(temperature=0))
-        outputs_BTK = np.empty((batch, num_samples, packing.padded(self.head.num_parameters)), np.float32)
+        outputs_BTK = self._outputs(batch, num_samples)
         given_BT = codes_BT.roll(-1, dims=1).cpu().numpy()  # what comes after the last input is never read
         for rows in self._rows(batch):
-            group = _Group(rows, num_samples, packing.remember(self.network, None, codes_BT[rows, :1]))
-            uniforms_BT, codes = np.zeros((batch, num_samples)), np.empty((batch, num_samples), np.int64)
-            group.run(kernel, self._packed, drawing, condition, uniforms_BT, given_BT, codes, outputs_BTK)
+            group = _Group(range(batch)[rows], packing.remember(self.network, None, codes_BT[rows, :1]))
+            group.run(
+                kernel,
+                self._packed,
+                drawing,
+                None if condition is None else condition[rows],
+                np.zeros((len(group.rows), num_samples)),
+                np.ascontiguousarray(given_BT[rows]),
+                outputs_BTK[rows],
+            )
         return torch.from_numpy(outputs_BTK[:, :, : self.head.num_parameters]).transpose(1, 2)
+
+    def _outputs(self, num_clips: int, num_samples: int) -> Array:
+        return np.zeros((num_clips, num_samples, packing.padded(self.head.num_parameters)), np.float32)
 
     def _rows(self, batch: int) -> list[slice]:
         """Rows that are generated together: as many groups as threads, and more where they would be large."""
@@ -154,11 +168,26 @@ class FusedCPU:
         )
 
 
+class _Made(NamedTuple):
+    """What a group has made."""
+
+    codes_CN: Array
+    finite: bool
+    """Whether its last outputs are: bad weights show at every sample."""
+
+
 class _Group:
     """Clips that go through the loop together, and where they are in time."""
 
-    def __init__(self, rows: slice, length: int, memory: packing.Memory) -> None:
-        self.rows, self.length, self.memory, self.clock = rows, length, memory, 0
+    def __init__(self, rows: Sequence[int], memory: packing.Memory) -> None:
+        self.rows, self.memory, self.clock = rows, memory, 0
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of its rows: the others have ended."""
+        if len(rows) < len(self.rows):
+            kept = [self.rows.index(row) for row in rows]
+            rings, codes = self.memory
+            self.rows, self.memory = rows, packing.Memory(np.ascontiguousarray(rings[:, kept]), codes[kept])
 
     def run(
         self,
@@ -166,33 +195,25 @@ class _Group:
         packed: packing.Weights,
         drawing: Drawing,
         condition: Tensor | None,
-        uniforms_BN: Array,
-        given_BN: Array,
-        codes_BN: Array,
-        outputs_BNK: Array,
-    ) -> None:
-        """As `kernels.run`, for this group's rows of everything."""
-        codes_CN = np.empty((self.rows.stop - self.rows.start, codes_BN.shape[1]), np.int64)
+        uniforms_CN: Array,
+        given_CN: Array,
+        outputs_CNK: Array,
+    ) -> _Made:
+        """As `kernels.run`, whose arguments are those of this group's rows."""
+        codes_CN = np.empty(uniforms_CN.shape, np.int64)
+        columns = _condition_columns(condition, len(self.rows))
         kernel(
-            packed,
-            drawing,
-            self.memory,
-            self.clock,
-            _condition_columns(condition, self.rows),
-            np.ascontiguousarray(uniforms_BN[self.rows]),
-            np.ascontiguousarray(given_BN[self.rows]),
-            codes_CN,
-            outputs_BNK[self.rows],
+            packed, drawing, self.memory, self.clock, columns, uniforms_CN, given_CN, codes_CN, outputs_CNK
         )
-        codes_BN[self.rows] = codes_CN
         self.clock += codes_CN.shape[1]
+        return _Made(codes_CN, bool(np.isfinite(outputs_CNK).all()))
 
 
-def _condition_columns(condition: Tensor | None, rows: slice) -> Array:
+def _condition_columns(condition: Tensor | None, num_clips: int) -> Array:
     """Columns (N, C, H), one of them where the condition is constant, none where there is no condition."""
     if condition is None:
-        return np.zeros((0, rows.stop - rows.start, 0), np.float32)
-    columns_NCH = condition[rows].permute(2, 0, 1)
+        return np.zeros((0, num_clips, 0), np.float32)
+    columns_NCH = condition.permute(2, 0, 1)
     padded_NCH = np.zeros((*columns_NCH.shape[:2], packing.padded(columns_NCH.shape[2])), np.float32)
     padded_NCH[:, :, : columns_NCH.shape[2]] = columns_NCH.numpy()
     return padded_NCH

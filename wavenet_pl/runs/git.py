@@ -45,7 +45,7 @@ def read_checkout(folder: Path, parts: Sequence[str] = ()) -> Checkout:
         folder: anywhere in it.
         parts: only these files and folders below it; empty for the whole checkout.
     """
-    # Neither a program nor a filter that the repository's own settings name is to run.
+    # Else the programs would run that the repository's own settings name for showing diffs.
     diff = _git(folder, "diff", "--no-ext-diff", "--no-textconv", "HEAD", "--", *parts)
     return Checkout(_git(folder, "rev-parse", "HEAD"), diff)
 

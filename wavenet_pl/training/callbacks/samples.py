@@ -274,7 +274,8 @@ def _media(wandb: Any, folder: Path) -> dict[str, Any]:
         return [(row["prompt"], row["seconds"]) for row in _read_rows(folder) if row["kind"] == "recorded"]
 
     rows = _read_rows(folder)
-    before = sorted(path for path in folder.parent.glob("step-*") if path < folder)[-1:]
+    sets = sorted(path.parent for path in folder.parent.glob("step-*/clips.jsonl"))
+    before = [path for path in sets if path < folder][-1:]
     kinds = dict.fromkeys(row["kind"] for row in rows)
     if any(recordings(path) == recordings(folder) for path in before):
         del kinds["recorded"]

@@ -115,7 +115,7 @@ def _check_pickle(content: bytes, most: int) -> None:
     """
     memory = 0
     for operation, argument, _ in pickletools.genops(content):
-        if operation.name == "GLOBAL" and not _CALLED.fullmatch(argument):
+        if operation.name == "GLOBAL" and not _CALLED.fullmatch(str(argument)):
             raise pickle.UnpicklingError
         if isinstance(argument, str) and "\0" in argument:  # where the name of a member ends, for torch
             raise ValueError(f"it names {argument!r:.40}")

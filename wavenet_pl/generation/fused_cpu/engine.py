@@ -205,7 +205,7 @@ class _Group:
         kernel(
             packed, drawing, self.memory, self.clock, columns, uniforms_CN, given_CN, codes_CN, outputs_CNK
         )
-        self.clock += codes_CN.shape[1]
+        self.clock += uniforms_CN.shape[1]
         return _Made(codes_CN, bool(np.isfinite(outputs_CNK).all()))
 
 

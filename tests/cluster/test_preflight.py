@@ -141,7 +141,11 @@ def _dry_run_name(here: Path) -> str:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["evaluate", "runs/nothing"], "runs/nothing"),
+        (
+            ["evaluate", "runs/nothing"],
+            "runs/nothing is not there, expected a run, a checkpoint or an export",
+        ),
+        (["listen", ".", "runs/nothing"], "name the job that will write it with --after"),
         (["generate", ".", "--out", "clips", "--nodes", "2"], "--nodes"),
         (["export", ".", "--out", "x", "--gpus-per-node", "2"], "--gpus-per-node"),
         (["evaluate", ".", "--array", "seed=0,1"], "--array"),
@@ -164,6 +168,7 @@ def test_mistakes_in_other_commands(
 def test_every_other_command_becomes_a_script(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (
         ["evaluate", ".", "--data", "data"],
+        ["listen", ".", "data"],
         ["generate", "runs/later-123abc", "--after", "12", "--out", "clips"],
         ["export", ".", "--out", "x"],
         ["index", "data"],

@@ -262,7 +262,7 @@ def test_what_cannot_be_exported_is_one_message(run, tmp_path, capsys):
         "is no run to choose from": (checkpoint, ["--checkpoint", "last"]),
         "has no checkpoint yet": (tmp_path / "empty", ["--checkpoint", "last"]),
         "is no run folder": (tmp_path, []),
-        "cannot be loaded": (run.path, ["--checkpoint", "missing.ckpt"]),
+        "missing.ckpt is not there, expected a run": (run.path, ["--checkpoint", "missing.ckpt"]),
         "has the step 'ten', expected 0 or more": (stepless.path, []),
         "cannot be used (Not a directory)": (run.path, ["--out", str(tmp_path / "file")]),
     }

@@ -19,6 +19,7 @@ import wavenet_pl
 from tests.small import only_clip, small_model
 from wavenet_pl import ClipRequest, cli
 from wavenet_pl.audio.wav import WavWriter, to_int16
+from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation import clip_files
 from wavenet_pl.generation import batches
 from wavenet_pl.generation.draw import Draw
@@ -201,6 +202,19 @@ def test_a_run_that_is_not_there_is_answered_with_the_nearest(run, tmp_path, mon
         assert "pretrained:" in error or nearest[0].startswith("runs/speech-")
         assert "runs/speech-notes" not in error, "it is no run"
     assert not (tmp_path / "clips").exists()
+
+
+def test_a_folder_that_changes_meanwhile_is_one_message(run, tmp_path):
+    model, path = wavenet_pl.load(run), tmp_path / "clip.wav"
+    clips, engine = model.resolve([ClipRequest(seconds=0.01)]), model.build_engine()
+    path.write_bytes(b"mine")
+    with pytest.raises(
+        UserError, match="clip.wav was written by another process meanwhile, expected a free name"
+    ):
+        clip_files.write_clips(model, clips, Draw(), engine, [path], replace=False)
+    assert path.read_bytes() == b"mine"
+    with pytest.raises(UserError, match="clip.wav cannot be written .*, expected a folder to write in"):
+        clip_files.write_clips(model, clips, Draw(), engine, [tmp_path / "gone/clip.wav"], replace=False)
 
 
 def test_many_clips_cost_no_more_for_each_than_few(run, tmp_path, monkeypatch):

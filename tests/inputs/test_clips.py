@@ -270,7 +270,7 @@ def test_of_several_frames_the_longest_count_and_without_any_it_is_two_seconds()
     assert clip_of(("mel", "f0"), mel=some(MEL, 1_000), f0=some(F0, 2_000)).num_samples == 2_000
     assert clip_of(("speaker",), speaker="anna").num_samples == 2 * RATE
     assert clip_of(()).num_samples == 2 * RATE
-    assert clip_of((), seconds=1e-9).num_samples == 1
+    assert clip_of((), seconds=1e-6).num_samples == 1
 
 
 def test_a_prompt_is_an_array_or_a_file(tmp_path: Path) -> None:

@@ -140,8 +140,10 @@ def _begin(path: Path, clip: Clip, sample_rate: int, *, replace: bool) -> Writer
         raise UserError(
             f"{path} was written by another process meanwhile, expected a free name; run the same command again"
         ) from None
-    except PermissionError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); name another folder") from None
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}), expected a folder to write in; name another with --out"
+        ) from None
     if len(clip.prompt):
         writer.write(clip.prompt)
     return writer

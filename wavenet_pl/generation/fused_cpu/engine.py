@@ -200,7 +200,7 @@ class _Group:
         outputs_CNK: Array,
     ) -> _Made:
         """As `kernels.run`, whose arguments are those of this group's rows."""
-        codes_CN = np.empty(uniforms_CN.shape, np.int64)
+        codes_CN: Array = np.empty(uniforms_CN.shape, np.int64)
         columns = _condition_columns(condition, len(self.rows))
         kernel(
             packed, drawing, self.memory, self.clock, columns, uniforms_CN, given_CN, codes_CN, outputs_CNK

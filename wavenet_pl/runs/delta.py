@@ -144,8 +144,9 @@ def load_delta(path: Path, load: Callable[[str], Model], base: str | os.PathLike
     if base_path is None:
         tried = ", ".join(dict.fromkeys(map(str, paths)))
         raise UserError(
-            f"{path} needs its base {base or header.base}, which is not there (looked for {tried}), expected a model with the hash "
-            f"{header.base_hash[:12]}; bring it back, or say where it is with `adapt {path} --base RUN --merge OUT`"
+            f"{path} needs its base {base or header.base}, which is not there (looked for {tried}), expected "
+            f"a model with the hash {header.base_hash[:12]}; bring it back, or say where it is with "
+            f"`adapt {path} --base RUN --merge OUT`"
         )
     model = load(str(base_path))
     base_hash = model_hash(model)

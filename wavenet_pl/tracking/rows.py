@@ -69,9 +69,14 @@ def _lines_and_rows(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, dict[
 
 def _decode_row(line: bytes) -> dict[str, Any]:
     row: dict[str, Any] = json.loads(line)
-    row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
+    if not isinstance(row, dict):
+        raise TypeError("it is no object")
+    if _NOT_FINITE in row:
+        row.update({key: float(text) for key, text in row.pop(_NOT_FINITE).items()})
     if type(row.get("step")) not in (int, type(None)):
         raise ValueError(f"its step is {row['step']!r:.40} and no number of steps")
+    if _PLAIN.issuperset(map(type, row.values())):
+        return row
     for key, value in row.items():
         if type(value) not in _PLAIN and not (
             isinstance(value, list) and _PLAIN.issuperset(map(type, value))

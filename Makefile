@@ -1,7 +1,7 @@
 # What a newcomer types. Every target makes .venv and installs into it first; PYTHON=python3.12 chooses the interpreter.
 # ARGS goes to pytest: make test-fast ARGS="-k codec -x"
 .DEFAULT_GOAL := help
-.PHONY: help install demo models test test-fast soak coverage test-oldest check format clean
+.PHONY: help install demo models readme test test-fast soak coverage test-oldest check format clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -23,6 +23,9 @@ models: install ## train the models that come with the project again, for hours:
 
 test: install ## every test but the long repetitions and those that need a GPU
 	$(PYTEST) -m "not gpu and not soak" $(ARGS)
+
+readme: install ## do what README says, command by command, in a small size; README_SETTINGS= for its own sizes
+	$(BIN)/python -m scripts.follow_readme
 
 soak: install ## what the slow tests show once, over and over; twenty minutes
 	$(PYTEST) -m "soak" $(ARGS)

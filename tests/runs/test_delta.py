@@ -108,11 +108,11 @@ def test_a_base_that_has_moved_can_be_said(folder: Path, tmp_path: Path) -> None
     ("path", "name"),
     [
         (
-            "/home/planted/runs/all-1a2b3c/checkpoints/step-000000003.ckpt",
+            "/data/planted/runs/all-1a2b3c/checkpoints/step-000000003.ckpt",
             "all-1a2b3c/checkpoints/step-000000003.ckpt",
         ),
-        ("/home/planted/runs/ben-1a2b3c/delta.safetensors", "ben-1a2b3c/delta.safetensors"),
-        ("/home/planted/export", "export"),
+        ("/data/planted/runs/ben-1a2b3c/delta.safetensors", "ben-1a2b3c/delta.safetensors"),
+        ("/data/planted/export", "export"),
         ("pretrained:speaker", "pretrained:speaker"),
     ],
 )

@@ -115,10 +115,11 @@ def _check_pickle(content: bytes, most: int) -> None:
     """
     memory = 0
     for operation, argument, _ in pickletools.genops(content):
-        if operation.name == "GLOBAL" and not _CALLED.fullmatch(str(argument)):
+        text = argument if isinstance(argument, str) else ""
+        if operation.name == "GLOBAL" and not _CALLED.fullmatch(text):
             raise pickle.UnpicklingError
-        if isinstance(argument, str) and "\0" in argument:  # where the name of a member ends, for torch
-            raise ValueError(f"it names {argument!r:.40}")
+        if "\0" in text:  # where the name of a member ends, for torch
+            raise ValueError(f"it names {text!r:.40}")
         memory += _COST.get(operation.name, _COST_OF_OTHERS)
         if memory > most:
             raise ValueError(f"it takes more than {most} bytes of memory when it is read")

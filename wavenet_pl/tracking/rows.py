@@ -99,7 +99,10 @@ def _decode(line: bytes, label: str) -> dict[str, Any]:
     """
     try:
         row: dict[str, Any] = json.loads(line)
-        row.update({key: float(text) for key, text in row.pop(_NOT_FINITE, {}).items()})
+        if not isinstance(row, dict):
+            raise TypeError("it is no object")
+        if _NOT_FINITE in row:
+            row.update({key: float(text) for key, text in row.pop(_NOT_FINITE).items()})
         if type(row.get("step")) not in (int, type(None)):
             raise ValueError(f"its step is {row['step']!r:.40} and no number of steps")
         for key, value in row.items():

@@ -99,12 +99,19 @@ def test_a_damaged_record_is_named(sweep: Record, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    "row", ['{"train/loss": 1}', '{"step": 5, "train/loss": "x"}', '{"val/bits": 2, "step": []}']
+    ("row", "named"),
+    [
+        ('{"train/loss": 1}', "expected numbers as step and"),
+        ('{"step": 5, "train/loss": "x"}', "expected numbers as step and"),
+        ('{"val/bits": 2, "step": []}', "its step is [] and no number of steps"),
+    ],
 )
-def test_a_damaged_row_is_named(sweep: Record, capsys: pytest.CaptureFixture[str], row: str) -> None:
+def test_a_damaged_row_is_named(
+    sweep: Record, capsys: pytest.CaptureFixture[str], row: str, named: str
+) -> None:
     with open(RunFolder(Path(sweep.runs[0])).metrics, "a", encoding="utf-8") as file:
         file.write(row + "\n")
-    assert "expected numbers as step and" in refusal(capsys, "status")
+    assert named in refusal(capsys, "status")
 
 
 def test_status_of_what_the_controller_forgot(sweep: Record, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from tests.wandb_offline import offline_folders, read_offline_run
 from wavenet_pl import cli
 from wavenet_pl.adaptation.report import NUMBERS, REPORT
 from wavenet_pl.runs.checkpoints import best_checkpoint
-from wavenet_pl.runs.delta import DELTA_NAME, SPEAKER_TABLE, model_hash, read_delta
+from wavenet_pl.runs.delta import BASE_NAME, DELTA_NAME, SPEAKER_TABLE, model_hash, read_delta
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.tracking.rows import read_metrics
 
@@ -130,12 +130,13 @@ def test_the_first_step_leaves_all_that_was_there_bit_for_bit(place: Path, learn
         assert np.array_equal(*clips)
 
 
-def test_the_delta_alone_is_the_run(place: Path, learned: Path, tmp_path: Path) -> None:
+def test_the_delta_is_the_run_where_it_is_said_where_the_base_lies(learned: Path, tmp_path: Path) -> None:
     for method in ("embedding", "all"):
         run = run_of(learned, f"dora-{method}-*")
         alone = tmp_path / method
         alone.mkdir()
-        (alone / DELTA_NAME).write_bytes((run / DELTA_NAME).read_bytes())
+        for name in (DELTA_NAME, BASE_NAME):
+            (alone / name).write_bytes((run / name).read_bytes())
         assert model_hash(wavenet_pl.load(alone)) != ""
         ours, theirs = wavenet_pl.load(alone).state_dict(), wavenet_pl.load(run).state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

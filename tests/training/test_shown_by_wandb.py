@@ -159,11 +159,9 @@ def test_the_picture_of_a_run_has_its_numbers_clips_and_facts(run: RunFolder, tm
     assert "<svg" in (tmp_path / "picture.svg").read_text()
 
 
-def test_host_user_folder_and_console_are_there_for_who_asks(
-    machine: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_host_user_and_folder_are_there_for_who_asks(machine: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tracker = build_wandb_logger(
-        WandbConfig(mode="offline", machine=True, console=True, system_metrics=False),
+        WandbConfig(mode="offline", machine=True, system_metrics=False),
         run_dir=tmp_path / "run",
         run_id="r1",
         run_config={"data": {"path": "/planted-above/speech"}, "url": "https://me:password@host/set"},
@@ -171,14 +169,12 @@ def test_host_user_folder_and_console_are_there_for_who_asks(
     )
     assert tracker is not None
     tracker.log_metrics({"val/bits": 3.0}, step=1)
-    print("a line that is printed")
     tracker.finish()
     [start] = [read_offline_run(folder) for folder in offline_folders(tmp_path / "run")]
     identity = {"host": "planted-host", "user": "planted-user", "folder": str(tmp_path / "run")}
     assert start.config["machine"] == identity
     assert start.config["data"]["path"] == "/planted-above/speech"
     assert start.config["url"] == "https://[redacted]@host/set"
-    assert "a line that is printed" in start.console
 
 
 def test_a_run_of_a_sweep_is_the_agent_s_and_has_every_row_of_its_folder(

@@ -35,7 +35,8 @@ class KeepModel(L.Callback):
         self.path = folder / "step-000000004.ckpt"
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Logs it."""
+        """Logs it, and says so."""
+        print("a line that is printed")
         trainer.save_checkpoint(self.path)
         for logger in trainer.loggers:
             if isinstance(logger, RunTracker):
@@ -48,8 +49,9 @@ def main(folder: Path, starts: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("lightning").setLevel(logging.ERROR)
     tracking = WandbConfig(
-        log_every_n_steps=2, group="trials", tags=("small",), artifacts=True, init_timeout=3, finish_timeout=5
-    )
+        log_every_n_steps=2, group="trials", tags=("small",), artifacts=True, console=True, init_timeout=3,
+        finish_timeout=5,
+    )  # fmt: skip
     config = small_config(folder, wandb=tracking)
     run_dir = folder / "run"
     for _ in range(starts):  # each after one that was killed before it could save

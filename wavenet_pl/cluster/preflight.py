@@ -74,18 +74,23 @@ def examine(
 def secrets(step: Step) -> Iterator[Finding]:
     """Keys and passwords that would stand in the script, which others can read."""
     tasks = (word for task in step.job.tasks for word in task)
-    for word in [*step.job.command, *tasks]:
-        name, _, value = word.partition("=")
-        if redact({name: value}) != {name: value} or redact(word) != word:
+    words = [
+        (word.partition("=")[0] if "=" in word else "command", word) for word in [*step.job.command, *tasks]
+    ]
+    words += [("--sbatch", text) for text in step.options.sbatch]
+    words += [("--setup", text) for text in step.options.setup]
+    for name, word in words:
+        if _has_secret(word):
             yield Finding(
-                "fail", name if value else "command", "has a key or a password in it, and others can read scripts",
-                _INHERITED,
-            )  # fmt: skip
-    for option, texts in (("--sbatch", step.options.sbatch), ("--setup", step.options.setup)):
-        if any(redact_text(part) != part for text in texts for part in (text, text.partition("=")[2])):
-            yield Finding(
-                "fail", option, "has a key or a password in it, and others can read scripts", _INHERITED
+                "fail", name, "has a key or a password in it, and others can read scripts", _INHERITED
             )
+
+
+def _has_secret(word: str) -> bool:
+    """Whether a word has one, or gives a value to the name of one: in `--comment=api_key=x` there are two names."""
+    name, _, value = word.partition("=")
+    given = {name: value}
+    return redact(given) != given or redact_text(word) != word or (bool(value) and _has_secret(value))
 
 
 def folders(step: Step, scheduler: Scheduler, records: Sequence[Record]) -> Iterator[Finding]:

@@ -71,17 +71,17 @@ def whole_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
         raise OSError(errno.EFBIG, f"it has a line of more than {_LONGEST_LINE} bytes", os.fspath(path))
 
 
-def lines_from_end(path: str | os.PathLike[str], mark: bytes, limit: int | None = None) -> Iterator[bytes]:
+def lines_from_end(path: str | os.PathLike[str], mark: bytes, limit: int) -> Iterator[bytes]:
     """The whole lines that have these bytes in them, the last one first. What has them not is hardly looked at.
 
     Args:
         path: the file.
         mark: without a newline.
-        limit: bytes before the end of the file, beyond which no line is looked for; None for all of it.
+        limit: bytes before the end of the file, beyond which no line is looked for.
     """
     with open_file(path) as file:
         end = file.seek(0, os.SEEK_END)
-        farthest, begun, torn = max(0, end - (end if limit is None else limit)), b"", True
+        farthest, begun, torn = max(0, end - limit), b"", True
         size, longest = _BLOCKS
         while end > farthest:
             start = max(farthest, end - size)

@@ -18,7 +18,7 @@ from wavenet_pl.config.tree import to_plain
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file, read_file
 from wavenet_pl.model import Model
-from wavenet_pl.runs.released import find_model
+from wavenet_pl.runs.released import model_path
 from wavenet_pl.runs.weights import build_trained, encode_weights
 from wavenet_pl.shards import legacy
 from wavenet_pl.shards.labels import Labels
@@ -90,7 +90,7 @@ def _bases(path: Path, header: Delta) -> Iterator[Path]:
                 f"{noted} does not say where the base is, expected what `wavenet-pl adapt` wrote; remove it"
             ) from None
     yield path.absolute().parent.parent / header.base
-    yield find_model(header.base)
+    yield model_path(header.base)
 
 
 def find_delta(path: Path) -> Path | None:
@@ -139,7 +139,7 @@ def load_delta(path: Path, load: Callable[[str], Model], base: str | os.PathLike
         UserError: the file is damaged, its base is not there, or it is another one; names both.
     """
     header, changed = read_delta(path)
-    paths = [find_model(base)] if base is not None else list(_bases(path, header))
+    paths = [model_path(base)] if base is not None else list(_bases(path, header))
     base_path = next((each for each in paths if each.exists()), None)
     if base_path is None:
         tried = ", ".join(dict.fromkeys(map(str, paths)))

@@ -57,16 +57,26 @@ def list_released() -> Iterator[Released]:
 
 
 def find_model(path: str | os.PathLike[str]) -> Path:
-    """The path itself, or that of the released model that it names.
+    """As `model_path`, of a model that is there.
 
     Raises:
         UserError: there is nothing of that name; names what is like it.
     """
+    model = model_path(path)
+    if not os.path.lexists(model):
+        raise not_there(os.fspath(path), [PREFIX + each.name for each in list_released()])
+    return model
+
+
+def model_path(path: str | os.PathLike[str]) -> Path:
+    """The path itself, or that of the released model that it names.
+
+    Raises:
+        UserError: there is no such released model.
+    """
     name = os.fspath(path)
     if not name.startswith(PREFIX):
-        if os.path.lexists(name):
-            return Path(path)
-        raise not_there(name, [PREFIX + each.name for each in list_released()])
+        return Path(path)
     name = name.removeprefix(PREFIX)
     known = {each.name: each.path for each in list_released()}
     if name not in known:

@@ -60,10 +60,14 @@ def each_row(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     return (row for _, row in _lines_and_rows(path))
 
 
-def _lines_and_rows(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+def _lines_and_rows(
+    path: str | os.PathLike[str], mark: bytes = b""
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Lines and what they hold. Of rows that do not have the mark only the ends are looked at: decoding takes long."""
     try:
         for number, line in enumerate(whole_lines(path), start=1):
-            yield line, _decode(line, f"{path} line {number}")
+            if mark in line or not (line.startswith(b"{") and line.endswith(b"}")):
+                yield line, _decode(line, f"{path} line {number}")
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -76,13 +80,18 @@ def newest_rows(path: str | os.PathLike[str], key: str, count: int) -> list[dict
     Raises:
         UserError: one of them is damaged, or the file cannot be read.
     """
-    return list(itertools.islice(_backwards(path, key, _LATELY), count))[::-1]
+    return list(itertools.islice(_backwards(path, key), count))[::-1]
 
 
-def _backwards(path: str | os.PathLike[str], key: str, limit: int | None) -> Iterator[dict[str, Any]]:
-    """The rows that have a key, the newest first; the others are not decoded, which is what takes long."""
+def _mark(key: str) -> bytes:
+    """What stands in each line that has this key."""
+    return json.dumps(key, ensure_ascii=False).encode()
+
+
+def _backwards(path: str | os.PathLike[str], key: str) -> Iterator[dict[str, Any]]:
+    """The rows that have a key, the newest first."""
     try:
-        for line in lines_from_end(path, json.dumps(key, ensure_ascii=False).encode(), limit):
+        for line in lines_from_end(path, _mark(key), _LATELY):
             if key in (row := _decode(line, f"a row of {path}")):
                 yield row
     except FileNotFoundError:
@@ -161,9 +170,9 @@ def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:
     """step -> a number such as val/bits where it was logged and is finite; empty where there is no file.
 
     Raises:
-        UserError: such a row is damaged.
+        UserError: such a row is damaged, or a line is none.
     """
-    rows = [*_backwards(path, key, None)][::-1]
+    rows = (row for _, row in _lines_and_rows(path, _mark(key))) if os.path.exists(path) else ()
     return {step: value for step, value in pick(rows, key, path) if math.isfinite(value)}
 
 

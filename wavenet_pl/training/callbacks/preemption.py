@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import lightning.pytorch as L
@@ -35,11 +36,14 @@ class Entrance(L.Callback):
         self._limits: tuple[int | None, int] | None = None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Puts the limits of a run that goes on aside."""
+        """Puts the limits of a run that goes on out of reach. That there are some, Lightning has to know until then."""
         if trainer.ckpt_path is not None:
             loop = trainer.fit_loop
             self._limits = loop.max_epochs, loop.epoch_loop.max_steps
-            loop.max_epochs = loop.epoch_loop.max_steps = -1
+            if loop.max_epochs != -1:
+                loop.max_epochs = sys.maxsize
+            if loop.epoch_loop.max_steps != -1:
+                loop.epoch_loop.max_steps = sys.maxsize
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Sets the limits again; a run that has reached them ends after this, as any other does."""

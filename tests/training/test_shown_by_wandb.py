@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 import wavenet_pl
 from scripts import draw_tracking
+from tests.processes import ROOT
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
 from tests.wandb_offline import OfflineRun, offline_folders, read_offline_run
@@ -175,6 +178,24 @@ def test_host_user_and_folder_are_there_for_who_asks(machine: pytest.MonkeyPatch
     assert start.config["machine"] == identity
     assert start.config["data"]["path"] == "/planted-above/speech"
     assert start.config["url"] == "https://[redacted]@host/set"
+
+
+def test_what_is_printed_is_there_for_who_asks(tmp_path: Path) -> None:
+    """In a process of its own: W&B reads what goes to the stdout that it finds when it is imported."""
+    program = (
+        "from pathlib import Path\n"
+        "from wavenet_pl.config.training import WandbConfig\n"
+        "from wavenet_pl.training.wandb_logger import build_wandb_logger\n"
+        "config = WandbConfig(mode='offline', console=True, system_metrics=False)\n"
+        f"facts = dict(run_dir=Path({str(tmp_path)!r}), run_id='r1', run_config={{}}, index_fingerprint='f' * 64)\n"
+        "tracker = build_wandb_logger(config, **facts)\n"
+        "tracker.log_metrics({'val/bits': 3.0}, step=1)\n"
+        "print('a line that is printed')\n"
+        "tracker.finish()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
+    [start] = [read_offline_run(folder) for folder in offline_folders(tmp_path)]
+    assert "a line that is printed" in start.console
 
 
 def test_a_run_of_a_sweep_is_the_agent_s_and_has_every_row_of_its_folder(

@@ -35,8 +35,7 @@ class KeepModel(L.Callback):
         self.path = folder / "step-000000004.ckpt"
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Logs it, and says so."""
-        print("a line that is printed")
+        """Logs it."""
         trainer.save_checkpoint(self.path)
         for logger in trainer.loggers:
             if isinstance(logger, RunTracker):
@@ -49,9 +48,8 @@ def main(folder: Path, starts: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("lightning").setLevel(logging.ERROR)
     tracking = WandbConfig(
-        log_every_n_steps=2, group="trials", tags=("small",), artifacts=True, console=True, init_timeout=3,
-        finish_timeout=5,
-    )  # fmt: skip
+        log_every_n_steps=2, group="trials", tags=("small",), artifacts=True, init_timeout=3, finish_timeout=5
+    )
     config = small_config(folder, wandb=tracking)
     run_dir = folder / "run"
     for _ in range(starts):  # each after one that was killed before it could save

@@ -30,6 +30,7 @@ def write_pair(
     count: int,
     temperature: float,
     names: tuple[str | None, str],
+    unshown: str | None = None,
 ) -> dict[str, Audio]:
     """One recording of the test split, and the clip that a model makes with its condition; in English, if there is.
 
@@ -42,6 +43,7 @@ def write_pair(
         count: of how many clips this is one, as others were judged.
         temperature: of the draw.
         names: of the two files; None for none.
+        unshown: in the keys of recordings that may not be shown.
 
     Returns: what was written by its name.
     """
@@ -51,7 +53,8 @@ def write_pair(
         temperature=temperature, progress=lambda share: None,
     )  # fmt: skip
     english = {recordings.drawn[position].key for position in recordings.english}
-    clip = max(clips, key=lambda each: (each.key in english, len(each.recorded)))
+    shown = [each for each in clips if unshown is None or unshown not in each.key]
+    clip = max(shown, key=lambda each: (each.key in english, len(each.recorded)))
     folder.mkdir(exist_ok=True)
     written = {}
     for file, audio in zip(names, (clip.recorded, clip.generated), strict=True):

@@ -90,7 +90,7 @@ def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> Non
     model = load(own)
     write_pair(
         model, name, str(data), own / "clips", SECONDS, COUNT, plan.temperature,
-        names=("recorded", "resynthesised") if plan.shows_recording else (None, "generated"),
+        names=("recorded", "resynthesised") if plan.shows_recording else (None, "generated"), unshown="snap_",
     )  # fmt: skip
     facts = {
         "what": plan.what, "data": plan.data, "licence": plan.licence,

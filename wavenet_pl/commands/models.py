@@ -33,5 +33,5 @@ def main(args: argparse.Namespace) -> int:
             "card": str(each.path / "README.md"),
         }
         for name, text in facts.items():
-            print(f"  {name:<28}{text}")
+            print(f"  {name:<32}{text}")
     return ExitCode.DONE

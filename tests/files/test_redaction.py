@@ -184,6 +184,6 @@ def test_of_an_absolute_path_and_of_a_url_the_last_name_is_left() -> None:
     }
     assert shorten_paths(tree) == {
         "data": {"path": "speech", "batch_size": 8},
-        "sets": ["piano", "speech", "host"],
+        "sets": ["piano", "speech", "elsewhere"],
         "stay": tree["stay"],
     }

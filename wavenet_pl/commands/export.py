@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import read_file
@@ -87,20 +87,9 @@ def shareable(config: Config) -> Config:
     """The config without what is somebody's own: of any path the last name is left, and nothing of W&B."""
     from wavenet_pl.config.training import WandbConfig
     from wavenet_pl.config.tree import from_plain, to_plain
+    from wavenet_pl.files.redaction import shorten_paths
 
-    return from_plain(_last_names(to_plain(replace(config, wandb=WandbConfig()))))
-
-
-def _last_names(value: Any) -> Any:
-    """Nested values, with the last name of each path and URL; other text, as `pretrained:speaker`, stays as it is."""
-    if isinstance(value, dict):
-        return {key: _last_names(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_last_names(each) for each in value]
-    if not isinstance(value, str):
-        return value
-    path = re.sub(r"^[\w+.-]+://[^/]*", "", value)  # a host is no name of what lies on it
-    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or ("elsewhere" if value else "")
+    return from_plain(shorten_paths(to_plain(replace(config, wandb=WandbConfig())), relative=True))
 
 
 def choose_checkpoint(source: str, which: str | None) -> tuple[Path, RunFolder | None]:

@@ -93,18 +93,27 @@ def redact(value: Any, secrets: frozenset[str] | None = None) -> Any:
     return _redact(value, secret_values() if secrets is None else secrets, name="")
 
 
-def shorten_paths(value: Any) -> Any:
+def shorten_paths(value: Any, *, relative: bool = False) -> Any:
     """A copy of nested dicts, lists and scalars in which an absolute path or a URL is its last name.
 
-    What stands above it says whose machine it is.
+    What stands above it, a URL's host included, says whose machine it is. Other text, as `pretrained:speaker`, stays.
+
+    Args:
+        value: the tree.
+        relative: whether a path that begins anywhere is shortened, too.
     """
     if isinstance(value, Mapping):
-        return {key: shorten_paths(item) for key, item in value.items()}
+        return {key: shorten_paths(item, relative=relative) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [shorten_paths(item) for item in value]
-    if isinstance(value, str) and (value.startswith(("/", "~")) or "://" in value):
-        return re.split(r"[?#]", value)[0].rstrip("/").rpartition("/")[2]
-    return value
+        return [shorten_paths(item, relative=relative) for item in value]
+    if not isinstance(value, str) or not value:
+        return value
+    path, hosts = re.subn(r"^[\w+.-]+://[^/]*", "", value)
+    if hosts:
+        path = re.split(r"[?#]", path)[0]
+    elif not relative and not value.startswith(("/", "~")):
+        return value
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or "elsewhere"
 
 
 def redact_text(text: str, secrets: frozenset[str] | None = None) -> str:

@@ -76,16 +76,16 @@ def _compare(launch: Launch, devices: int, nodes: int) -> None:
         )
 
 
-def _asked(config: Mapping[str, Any]) -> tuple[int, int] | None:
+def _asked(options: Mapping[str, Any]) -> tuple[int, int] | None:
     """Devices of a node, and nodes; None where the machine decides."""
-    devices, nodes = config.get("devices", "auto"), config.get("num_nodes", 1)
+    devices, nodes = options.get("devices", "auto"), options.get("num_nodes", 1)
     if isinstance(devices, str) and devices.lstrip("-").isdigit():
         devices = int(devices)
     if isinstance(devices, str) and "," in devices:
         devices = [part for part in devices.split(",") if part.strip()]
     if isinstance(devices, (list, tuple)):
         devices = len(devices)
-    if devices == "auto" and config.get("accelerator") == "cpu":
+    if devices == "auto" and options.get("accelerator") == "cpu":
         devices = 1
     return (devices, nodes) if isinstance(devices, int) and devices > 0 and isinstance(nodes, int) else None
 

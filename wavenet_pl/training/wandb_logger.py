@@ -199,11 +199,12 @@ class RunTracker(WandbLogger):
         rows = self.run_dir / metrics_file.NAME
         if not self._ledger.exists or not rows.exists():
             return 0
-        lost = 0
+        lost, validations = 0, []
         for row in each_row(rows):
+            validations += [row] if any(key.startswith("val/") for key in row) else []
             values = {key: value for key, value in row.items() if key not in ("step", "epoch", "time")}
             lost += self._hand_over(values, row.get("step"))
-        self._show_best(each_row(rows))
+        self._show_best(validations)
         for (key, step), build in self._media.items():
             self.log_media(key, build, step)
         if lost:

@@ -47,5 +47,5 @@ class TimeLeft(StepCallback):
         if math.isfinite(left) and (rest := left * seconds / steps) > _TOO_LONG:
             _log.warning(
                 f"the other {left:,.0f} steps will take {duration(rest)} at this pace, on a CPU; the config `small` is "
-                "meant for one, or set a lower trainer.max_steps; a GPU takes hours"
+                "meant for one; or set a lower trainer.max_steps, or use a GPU"
             )

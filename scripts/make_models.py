@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,21 +73,26 @@ def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> Non
     data = plan.prepared(corpora, folder)
     runs, out = folder / "runs" / name, folder / "exports" / name
     recipe = [str(MODELS / "recipe.yaml"), str(own / "recipe.yaml")]
-    wavenet_pl(folder, ["train", *recipe, f"data.path={data}", "--runs", str(runs), *settings])
+    train = ["train", *recipe, f"data.path={data}", "--runs", str(runs), *settings]
+    wavenet_pl(folder, train)
     run = max(runs.iterdir(), key=lambda path: path.stat().st_mtime)
     shutil.rmtree(out, ignore_errors=True)
-    wavenet_pl(folder, [
+    export = [
         "export", str(run), "--out", str(out), "--half", "--licence", plan.licence,
         "--data-licence", plan.data_licence,
-    ])  # fmt: skip
+    ]  # fmt: skip
+    wavenet_pl(folder, export)
     numbers = folder / f"{name}.json"
-    wavenet_pl(folder, [
+    evaluate = [
         "evaluate", str(out), "--out", str(folder / "pages" / name), "--data", str(data), "--split", "test",
         "--count", str(COUNT), "--seconds", f"{SECONDS:g}", "--temperature", f"{plan.temperature:g}",
         "--json", str(numbers),
-    ])  # fmt: skip
+    ]  # fmt: skip
+    wavenet_pl(folder, evaluate)
     for path in out.iterdir():
         shutil.copy(path, own / path.name)
+    with open(own / "README.md", "a", encoding="utf-8") as card:
+        card.write(how_made(name, [train, export, evaluate], folder, settings))
     model = load(own)
     write_pair(
         model, name, str(data), own / "clips", SECONDS, COUNT, plan.temperature,
@@ -97,6 +103,18 @@ def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> Non
         "scores": scores_of(json.loads(numbers.read_text())),
     }  # fmt: skip
     (own / FACTS_NAME).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+
+
+def how_made(name: str, commands: Sequence[Sequence[str]], folder: Path, settings: Sequence[str]) -> str:
+    """The end of a card: the commands, with paths from the checkout or from the folder that they ran in."""
+    chosen = f" --set {shlex.join(settings)}" if settings else ""
+    shown = "\n".join(shlex.join(["wavenet-pl", *command]) for command in commands)
+    for parent in (MODELS.parent, folder):
+        shown = shown.replace(f"{parent}/", "")
+    return (
+        f'\n## How it was made\n\n`make models CORPORA=DIR ARGS="{name}{chosen}"` prepares the data, and then runs\n\n'
+        f"```sh\n{shown}\n```\n"
+    )
 
 
 def scores_of(results: Mapping[str, Any]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import pytest
 from tests.cluster.submitting import TRAIN, slurm
 from tests.shards.made import write_shard_set
 from tests.slurm.jobs import SCRIPT, TWO_NODES, Cluster, log_of
+from tests.small import SETTINGS
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.records import read_records
 from wavenet_pl.cluster.script import Job, build_script
@@ -89,6 +90,25 @@ def test_a_failing_rank_fails_the_job_with_its_code(cluster: Cluster, tmp_path: 
     id = cluster.submit(TWO_NODES, job)
     assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == 2
     assert "failed with 2: see" in log_of(job.records, id)
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        ("", "this job has 2 tasks, and this process was started without srun"),
+        ("srun ", "SLURM started 2 tasks, and trainer.devices x trainer.num_nodes is 1 x 1; set trainer.devices=2"),
+    ],
+)  # fmt: skip
+def test_a_script_of_ones_own_that_starts_other_ranks_is_refused_at_once(
+    cluster: Cluster, tmp_path: Path, start: str, message: str
+) -> None:
+    data, log = write_shard_set(tmp_path / "set", train=3, val=3), tmp_path / "job.log"
+    settings = " ".join([*SETTINGS, f"data.path={data}", "trainer.max_steps=2"])
+    train = f"{sys.executable} -m wavenet_pl train {settings} --runs {tmp_path}/runs"
+    script = f"#!/bin/bash\n#SBATCH --ntasks=2 --nodes=1 --time=5 --output={log}\n{start}{train}\n"
+    id = cluster.scheduler.submit(script)
+    assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == 2
+    assert message in log.read_text() and not (tmp_path / "runs").exists()
 
 
 def test_what_is_set_here_for_slurm_changes_no_job(

@@ -120,6 +120,15 @@ def resolve(requests: Sequence[ClipRequest], inputs: Sequence[Input], sample_rat
     return clips
 
 
+def remarks(clips: Sequence[Clip], inputs: Sequence[Input]) -> list[str]:
+    """What the user should know of what clips are told, each once."""
+    return list(
+        dict.fromkeys(
+            remark for clip in clips for each in inputs for remark in each.remarks(clip.values[each.name])
+        )
+    )
+
+
 def check_names(given: Mapping[str, Any], inputs: Sequence[Input]) -> None:
     """Refuse values for inputs that a model does not have.
 

@@ -98,6 +98,10 @@ class Input(ABC):
 
     # --- words ---
 
+    def remarks(self, value: Any) -> list[str]:
+        """What the user should know of a resolved value that can be used all the same."""
+        return []
+
     @abstractmethod
     def describe(self, batch: Mapping[str, Any], row: int) -> str:
         """The condition of a row of a batch, in a few words for a caption."""

@@ -85,8 +85,8 @@ def read_performance(content: bytes) -> Performance:
     flaws[f"{len(tracks)} of the {num_tracks} tracks that its header counts"] = len(tracks) != num_tracks
     changes = sorted((change for track in tracks for change in track), key=lambda change: change[0])
     events, seconds = _timed(changes, division)
-    told = tuple(what if count == 1 else f"{count} times {what}" for what, count in flaws.items() if count)
-    return Performance(events, seconds, told)
+    texts = tuple(what if count == 1 else f"{count} times {what}" for what, count in flaws.items() if count)
+    return Performance(events, seconds, texts)
 
 
 def _read_tracks(content: bytes, at: int, flaws: Counter[str]) -> Iterator[list[Change]]:
@@ -159,10 +159,10 @@ def _read_track(content: bytes, at: int, end: int, flaws: Counter[str]) -> tuple
 def _read_number(content: bytes, at: int) -> tuple[int, int]:
     """A number of up to four bytes with 7 bits each, and where it ends."""
     number = 0
-    for place in range(at, at + 4):
-        number = number << 7 | content[place] & 0x7F
-        if content[place] < 0x80:
-            return number, place + 1
+    for index in range(at, at + 4):
+        number = number << 7 | content[index] & 0x7F
+        if content[index] < 0x80:
+            return number, index + 1
     raise ValueError(f"byte {at} begins a number of more than four bytes")
 
 

@@ -107,7 +107,7 @@ def main(args: argparse.Namespace) -> int:
         raise
     except ValueError as error:
         raise UserError(f"{args.run}: {error}") from None
-    for remark in remarks(clips, model.inputs):
+    for remark in remarks(requests, clips, model.inputs):
         print(f"warning: {remark}", file=sys.stderr)
     check_lengths(clips, [each.location for each in requests], destination.suffix, model.sample_rate)
     if args.temperature == 0:

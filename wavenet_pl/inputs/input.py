@@ -99,7 +99,7 @@ class Input(ABC):
     # --- words ---
 
     def remarks(self, value: Any) -> list[str]:
-        """What the user should know of a resolved value that can be used all the same."""
+        """What the user should know of the file that a value was read from, which can be used all the same."""
         return []
 
     @abstractmethod

@@ -82,7 +82,7 @@ def _score(performance: Performance) -> Score:
     notes: list[tuple[float, float, int, int]] = []
     pedals: list[tuple[float, int, int]] = []  # second, channel, value
     moves: dict[int, dict[int, Moves]] = {}  # channel -> key -> what becomes of it
-    playing = set()
+    playing: set[int] = set()
 
     def end_notes(channel: int, second: float) -> None:
         for key, of_key in moves.pop(channel, {}).items():
@@ -96,7 +96,8 @@ def _score(performance: Performance) -> Score:
         if kind != CONTROLLER:
             velocity = value if kind == NOTE_ON else 0
             moves.setdefault(channel, {}).setdefault(number, []).append((second, velocity))
-            playing.add(channel)
+            if velocity:
+                playing.add(channel)
             continue
         if number == _ALL_SOUND_OFF or number >= _ALL_NOTES_OFF:
             end_notes(channel, second)

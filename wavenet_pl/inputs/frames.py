@@ -12,13 +12,13 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl.errors import BadDataError, UserError
-from wavenet_pl.inputs.input import Array, Columns, Fields, Input
+from wavenet_pl.inputs.input import Array, Columns, Fields, Input, Rows
 from wavenet_pl.shards.arrays import decode_array, read_npy
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.index import Index
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _BAD = "bad features"
-
-
-class Rows(Protocol):
-    """Stored frames (N, F) of which some at a time are taken: an array, or what makes them when they are asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice, /) -> Array: ...
 
 
 @dataclass(frozen=True, kw_only=True)

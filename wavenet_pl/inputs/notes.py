@@ -12,8 +12,8 @@ import numpy.typing as npt
 from wavenet_pl.audio.midi import NUM_KEYS, PEDAL_DOWN, PianoRoll, Score, piano_roll, read_midi
 from wavenet_pl.audio.shift import SHIFT_FLAWS, shift_flaws
 from wavenet_pl.errors import UserError
-from wavenet_pl.inputs.frames import Frames, Rows
-from wavenet_pl.inputs.input import Array
+from wavenet_pl.inputs.frames import Frames
+from wavenet_pl.inputs.input import Array, Rows
 from wavenet_pl.inputs.settings import read_settings
 
 FRAMES_PER_SECOND = 250

@@ -10,7 +10,7 @@ from wavenet_pl.commands.grammar import positive
 from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.generation.choice import ENGINES, WEIGHTS, Choice
 from wavenet_pl.generation.destination import FORMATS, label, read_destination
-from wavenet_pl.generation.requests import DEFAULT_SECONDS, ClipRequest, read_list, remarks
+from wavenet_pl.generation.requests import DEFAULT_SECONDS, ClipRequest, read_list
 from wavenet_pl.inputs.known import BUILT_IN
 from wavenet_pl.numbers.bounds import COUNTS, SEEDS, TEMPERATURES, THREADS, TOP_P
 from wavenet_pl.runs.released import find_model
@@ -107,8 +107,6 @@ def main(args: argparse.Namespace) -> int:
         raise
     except ValueError as error:
         raise UserError(f"{args.run}: {error}") from None
-    for remark in remarks(requests, clips, model.inputs):
-        print(f"warning: {remark}", file=sys.stderr)
     check_lengths(clips, [each.location for each in requests], destination.suffix, model.sample_rate)
     if args.temperature == 0:
         print(

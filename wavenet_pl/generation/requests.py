@@ -120,17 +120,6 @@ def resolve(requests: Sequence[ClipRequest], inputs: Sequence[Input], sample_rat
     return clips
 
 
-def remarks(requests: Sequence[ClipRequest], clips: Sequence[Clip], inputs: Sequence[Input]) -> list[str]:
-    """What the user should know of the files that clips are told by, each once, with their names."""
-    texts = (
-        f"{each.name} {printable(str(request.condition[each.name]))}: {remark}"
-        for request, clip in zip(requests, clips, strict=True)
-        for each in inputs
-        for remark in each.remarks(clip.values[each.name])
-    )
-    return list(dict.fromkeys(texts))
-
-
 def check_names(given: Mapping[str, Any], inputs: Sequence[Input]) -> None:
     """Refuse values for inputs that a model does not have.
 

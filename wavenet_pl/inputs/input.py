@@ -106,10 +106,6 @@ class Input(ABC):
 
     # --- words ---
 
-    def remarks(self, value: Any) -> list[str]:
-        """What the user should know of the file that a value was read from, which can be used all the same."""
-        return []
-
     @abstractmethod
     def describe(self, batch: Mapping[str, Any], row: int) -> str:
         """The condition of a row of a batch, in a few words for a caption."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from wavenet_pl.audio.midi import NUM_KEYS, PEDAL_DOWN, PianoRoll, Score, piano_roll, read_midi
 from wavenet_pl.audio.shift import SHIFT_FLAWS, shift_flaws
 from wavenet_pl.errors import UserError
+from wavenet_pl.files.foreign import printable
 from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.inputs.input import Array, Rows
 from wavenet_pl.inputs.settings import read_settings
@@ -19,10 +21,7 @@ from wavenet_pl.inputs.settings import read_settings
 FRAMES_PER_SECOND = 250
 """About: finer than two onsets can be told apart."""
 _LOUDEST = 127
-_FILE_FLAWS: Mapping[str, str] = {
-    "malformed": "the MIDI file breaks the format, and is read as players read it",
-    "beyond": "the MIDI file has notes of keys that a piano does not have, which are left out",
-}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,11 @@ class Notes(Frames):
     )
     rule = "notes"
     rule_help = "drop what has no MIDI file that fits"
-    flaw_help: ClassVar[Mapping[str, str]] = {**_FILE_FLAWS, **SHIFT_FLAWS}
+    flaw_help: ClassVar[Mapping[str, str]] = {
+        "malformed": "the MIDI file breaks the format, and is read as players read it",
+        "beyond": "the MIDI file has notes of keys that a piano does not have, which are left out",
+        **SHIFT_FLAWS,
+    }
     file_column = "midi"
 
     @classmethod
@@ -118,15 +121,15 @@ class Notes(Frames):
         return "piece.mid"
 
     def read_file(self, path: str, sample_rate: int) -> Rows:
-        """The roll of a whole MIDI file, of which no more is made than a clip needs."""
+        """The roll of a whole MIDI file, of which no more is made than a clip needs; what is odd about it is logged."""
         if path.endswith(".npy"):
             return super().read_file(path, sample_rate)
-        return PianoRoll(read_midi(path), self.hop_length, sample_rate)
-
-    def remarks(self, value: Any) -> list[str]:
-        """What is wrong with a MIDI file that could be read."""
-        flaws = file_flaws(value.score) if isinstance(value, PianoRoll) else {}
-        return [f"{_FILE_FLAWS[flaw]} ({description})" for flaw, description in flaws.items()]
+        score = read_midi(path)
+        for flaw, description in file_flaws(score).items():
+            _log.warning(
+                f"{self.name} {printable(path)} has a flaw and is taken as it is: {flaw}, {description}"
+            )
+        return PianoRoll(score, self.hop_length, sample_rate)
 
 
 def file_flaws(score: Score) -> dict[str, str]:

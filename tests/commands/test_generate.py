@@ -16,6 +16,7 @@ import soundfile
 import torch
 
 import wavenet_pl
+from tests.audio.test_midi import some_notes, write_midi
 from tests.small import only_clip, small_model
 from wavenet_pl import ClipRequest, cli
 from wavenet_pl.audio.wav import WavWriter, to_int16
@@ -65,6 +66,16 @@ def test_writes_a_wav_a_picture_and_facts_for_each_clip(run, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "WARNING: this clip is noise" in out and "times real time" in err
     assert f"engine {facts['engine']}, weights float32, threads 1" in err
+
+
+def test_a_midi_file_that_breaks_the_format_is_played_with_a_warning(tmp_path, caplog):
+    content = write_midi(tmp_path / "score.mid", some_notes(5)).read_bytes()
+    (tmp_path / "score.mid").write_bytes(content[:11] + b"\2" + content[12:])
+    music = ["generate", str(ROOT / "tests/stored/runs/music-81b6e3"), "--tags", "fast", "--seconds", "0.01"]
+    paths = ["--notes", str(tmp_path / "score.mid"), "--out", str(tmp_path / "out")]
+    assert cli.main([*music, *paths, "--count", "2", "--no-pictures", "--engine", "reference"]) == 0
+    flaw = "has a flaw and is taken as it is: malformed, 1 of the 2 tracks that its header counts"
+    assert caplog.messages == [f"notes {tmp_path / 'score.mid'} {flaw}"]
 
 
 def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):

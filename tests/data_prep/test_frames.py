@@ -198,6 +198,21 @@ def test_too_few_notes_tell_no_shift(tmp_path: Path) -> None:
     assert not [row for record in records(tmp_path / "out") for row in record["flaws"]]
 
 
+def test_a_midi_file_that_breaks_the_format_is_used_and_told(tmp_path: Path) -> None:
+    source = make_pieces(tmp_path / "in", count=2)
+    content = (source / "piece1.mid").read_bytes()
+    (source / "piece1.mid").write_bytes(content[:14] + b"XFIH\0\0\0\4abcd" + content[14:])
+    wide = [*some_notes(50), (1.0, 1.5, 110, 9)]
+    write_midi(source / "piece0.mid", wide, [(1.0, 127), (5.0, 0)])
+    assert prepare("folder", source, tmp_path / "out", "--notes") == 0
+    flaws = {row["source"]: row for record in records(tmp_path / "out") for row in record["flaws"]}
+    assert {name: (row["flaw"], row["found"]) for name, row in flaws.items()} == {
+        "piece0.wav": ("beyond", "1 of them, piece0.mid"),
+        "piece1.wav": ("malformed", "chunk that is no track, piece1.mid"),
+    }
+    assert "1 x malformed: the MIDI file breaks the format" in (tmp_path / "out" / "report.md").read_text()
+
+
 MEL, NOTES = Mel.default(RATE), Notes.default(RATE)
 
 

@@ -5,8 +5,9 @@ Shapes: N frames, F features of a frame.
 
 from __future__ import annotations
 
-import io
+import math
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,22 +15,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wavenet_pl.audio.midi_file import CONTROLLER, NOTE_ON, Performance, read_performance
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import printable, read_file
 
 MAX_MIDI_BYTES = 2**21
 """An hour of piano with all its pedalling takes a quarter of it: a larger file is refused before it is read."""
-MAX_EVENTS = 500_000
-MAX_MIDI_SECONDS = 24 * 3600.0
-"""A file that says it lasts longer is none that was played."""
 LOWEST_KEY, NUM_KEYS = 21, 88
 """MIDI number of a piano's lowest key, and how many there are."""
 PEDAL_DOWN = 64
 """From here on the sustain pedal counts as down (MIDI 1.0)."""
 
-_DRUMS = 9  # channel 10, as mido counts
-_SUSTAIN = 64  # number of the controller
-_FIRST_TEMPO = 500_000  # microseconds a beat, until the file says another
+_DRUMS = 9  # channel 10, as people count
+_SUSTAIN, _ALL_SOUND_OFF, _RESET, _ALL_NOTES_OFF = 64, 120, 121, 123  # numbers of controllers
+# Those after All Notes Off change the mode of the channel, and end all of its notes as well.
+
+Moves = list[tuple[float, int]]
+"""Of one key of one channel: when it is struck, with the velocity, or let go, with 0."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,21 @@ class Score:
     pedal_seconds: npt.NDArray[np.float64]
     """When the sustain pedal moves."""
     pedal_values: npt.NDArray[np.int64]
-    """Where it moves to: 0 is up, 127 is down. It begins up."""
+    """Where it moves to: 0 is up, 127 is down. It begins up. Of channels with notes the deepest counts."""
     left_out: int = 0
     """Notes of keys that a piano does not have."""
+    flaws: tuple[str, ...] = ()
+    """What breaks the format in the file, which could be read all the same."""
 
 
 def read_midi(path: str | os.PathLike[str]) -> Score:
     """The notes of a MIDI file: all tracks and channels together, but for drums (channel 10).
 
-    A key that is struck again while it is down was let go at that moment; one that is never let go is held to the end.
+    A note ends where its key is let go in its channel, or all notes of the channel are ended. Of several notes of one
+    key the oldest ends; one that nothing ends is held until the key is struck again, or to the end of the file.
 
     Raises:
-        UserError: it cannot be read, is no MIDI, is absurdly large or long, or counts time otherwise than in beats.
+        UserError: it cannot be read, is no MIDI or only a part of it, or is absurdly large or long.
     """
     name = printable(os.fspath(path))
     try:
@@ -66,83 +71,43 @@ def read_midi(path: str | os.PathLike[str]) -> Score:
             f"{name} cannot be read ({error.strerror or error}), expected a MIDI file; check the path"
         ) from None
     try:
-        return _notes(list(_events(content)))
-    except _BROKEN as error:
-        reason = printable(str(error)) or type(error).__name__
+        return _score(read_performance(content))
+    except ValueError as error:
         raise UserError(
-            f"{name} cannot be used as MIDI ({reason:.200}), expected a Standard MIDI File; save it anew as one"
+            f"{name} cannot be used as MIDI ({error}), expected a Standard MIDI File; save it anew as one"
         ) from None
 
 
-_BROKEN = (
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    ArithmeticError,
-)
-"""What mido raises for bytes that are no MIDI."""
-
-
-def _events(content: bytes) -> Iterator[tuple[float, Any]]:
-    """All messages of the file as (second, message), in the order of time."""
-    import mido
-
-    try:
-        file = mido.MidiFile(file=io.BytesIO(content))
-    except mido.KeySignatureError as error:  # which is no kind of any other error
-        raise ValueError(error) from None
-    if file.type == 2:
-        raise ValueError("its tracks are pieces of their own, type 2")
-    if file.ticks_per_beat <= 0:
-        raise ValueError("it counts time in film frames, not in beats")
-    if (count := sum(map(len, file.tracks))) > MAX_EVENTS:
-        raise ValueError(f"it has {count} events, more than {MAX_EVENTS}")
-    placed = []
-    for track in file.tracks:
-        tick = 0
-        for message in track:
-            tick += message.time
-            placed.append((tick, message))
-    placed.sort(key=lambda event: event[0])  # of one moment, in the order of the file
-    second, last, tempo = 0.0, 0, _FIRST_TEMPO
-    for tick, message in placed:
-        second += (tick - last) * tempo * 1e-6 / file.ticks_per_beat
-        last = tick
-        if second > MAX_MIDI_SECONDS:
-            raise ValueError(f"it lasts longer than {MAX_MIDI_SECONDS / 3600:g} hours")
-        if message.type == "set_tempo":
-            tempo = message.tempo
-        yield second, message
-
-
-def _notes(events: list[tuple[float, Any]]) -> Score:
+def _score(performance: Performance) -> Score:
     notes: list[tuple[float, float, int, int]] = []
-    pedal: list[tuple[float, int]] = []
-    down: dict[tuple[int, int], tuple[float, int, bool]] = {}  # second, velocity, whether it was down before
+    pedals: list[tuple[float, int, int]] = []  # second, channel, value
+    moves: dict[int, dict[int, Moves]] = {}  # channel -> key -> what becomes of it
+    playing: set[int] = set()
 
-    def let_go(channel: int, key: int, second: float) -> None:
-        if struck := down.pop((channel, key), None):
-            notes.append((struck[0], second, key, struck[1]))
+    def end_notes(channel: int, second: float) -> None:
+        for key, of_key in moves.pop(channel, {}).items():
+            notes.extend(
+                (onset, offset, key, velocity) for onset, offset, velocity in _paired(of_key, second)
+            )
 
-    for second, message in events:
-        if message.is_meta or getattr(message, "channel", _DRUMS) == _DRUMS:
+    for second, kind, channel, number, value in performance.events:
+        if channel == _DRUMS:
             continue
-        if message.type in ("note_on", "note_off"):
-            at = message.channel, message.note
-            if message.type == "note_on" and message.velocity:
-                again = at in down
-                let_go(*at, second)
-                down[at] = second, message.velocity, again
-            elif down.get(at, ())[::2] != (second, True):  # else another track lets go of the note before
-                let_go(*at, second)
-        elif message.type == "control_change" and message.control == _SUSTAIN:
-            pedal.append((second, message.value))
-    for channel, key in list(down):
-        let_go(channel, key, events[-1][0])
+        if kind != CONTROLLER:
+            velocity = value if kind == NOTE_ON else 0
+            moves.setdefault(channel, {}).setdefault(number, []).append((second, velocity))
+            if velocity:
+                playing.add(channel)
+            continue
+        if number == _ALL_SOUND_OFF or number >= _ALL_NOTES_OFF:
+            end_notes(channel, second)
+        if number == _SUSTAIN:
+            pedals.append((second, channel, value))
+        elif number in (_ALL_SOUND_OFF, _RESET):  # what the pedal held is silent
+            pedals.append((second, channel, 0))
+    for channel in list(moves):
+        end_notes(channel, performance.seconds)
+    pedals = [move for move in pedals if move[1] in playing]
     kept = sorted(note for note in notes if LOWEST_KEY <= note[2] < LOWEST_KEY + NUM_KEYS)
     onsets, offsets, keys, velocities = zip(*kept, strict=True) if kept else ((), (), (), ())
     return Score(
@@ -150,10 +115,42 @@ def _notes(events: list[tuple[float, Any]]) -> Score:
         offsets=np.array(offsets, np.float64),
         keys=np.array(keys, np.int64),
         velocities=np.array(velocities, np.int64),
-        pedal_seconds=np.array([second for second, _ in pedal], np.float64),
-        pedal_values=np.array([value for _, value in pedal], np.int64),
+        pedal_seconds=np.array([second for second, _, _ in pedals], np.float64),
+        pedal_values=np.array(list(_deepest(pedals)), np.int64),
         left_out=len(notes) - len(kept),
+        flaws=performance.flaws,
     )
+
+
+def _paired(moves: Moves, end: float) -> Iterator[tuple[float, float, int]]:
+    """Onset, offset and velocity of each note of a key, whose last one ends at `end` at the latest."""
+    to_come, is_ended = 0, []
+    for _, velocity in reversed(moves):
+        is_ended.append(bool(velocity and to_come))
+        to_come = max(0, to_come - 1) if velocity else to_come + 1
+    sounding: deque[tuple[float, int]] = deque()
+    endless: tuple[float, int] | None = None  # a note that is never let go
+    for (second, velocity), ended in zip(moves, reversed(is_ended), strict=True):
+        if velocity and endless:
+            yield endless[0], second, endless[1]
+            endless = None
+        if ended:
+            sounding.append((second, velocity))
+        elif velocity:
+            endless = second, velocity
+        elif sounding:
+            onset, struck = sounding.popleft()
+            yield onset, second, struck
+    if endless:
+        yield endless[0], end, endless[1]
+
+
+def _deepest(pedals: list[tuple[float, int, int]]) -> Iterator[int]:
+    """After each move of a channel's pedal, how far the one that is furthest down is."""
+    values: dict[int, int] = {}
+    for _, channel, value in pedals:
+        values[channel] = value
+        yield max(values.values())
 
 
 def piano_roll(
@@ -183,7 +180,7 @@ def piano_roll(
     first = samples(notes.onsets) // hop_length
     last = np.maximum(-(-samples(notes.offsets) // hop_length), first + 1)
     columns = notes.keys - LOWEST_KEY
-    for row in np.flatnonzero((first < num_frames) & (last > 0)):
+    for row in np.flatnonzero((first <= num_frames) & (last > 0)):
         begin, column = max(int(first[row]), 0), columns[row]
         roll_NF[begin : last[row], column] = notes.velocities[row]
         if first[row] > 0:
@@ -193,3 +190,24 @@ def piano_roll(
         before = np.searchsorted(moved, np.arange(num_frames), side="right")
         roll_NF[:, NUM_KEYS] = np.concatenate([[0], notes.pedal_values])[before]
     return roll_NF
+
+
+@dataclass(frozen=True, eq=False)
+class PianoRoll:
+    """The roll of a whole score, of which no more is made than is asked for: ``roll[first:last]``, as of an array."""
+
+    score: Score
+    hop_length: int
+    sample_rate: int
+
+    def __len__(self) -> int:
+        samples = math.ceil(float(self.score.offsets.max(initial=0)) * self.sample_rate)
+        return -(-max(1, samples) // self.hop_length)
+
+    def __getitem__(self, rows: slice) -> npt.NDArray[np.uint8]:
+        first, last, _ = rows.indices(len(self))
+        num_samples = max(0, last - first) * self.hop_length
+        return piano_roll(self.score, self.hop_length, num_samples, self.sample_rate, first * self.hop_length)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[:], dtype)

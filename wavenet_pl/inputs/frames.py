@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl.errors import BadDataError, UserError
-from wavenet_pl.inputs.input import Array, Columns, Fields, Input
+from wavenet_pl.inputs.input import Array, Columns, Fields, Input, Rows
 from wavenet_pl.shards.arrays import decode_array, read_npy
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.index import Index
@@ -229,7 +229,7 @@ class Frames(Input):
 
     # --- the condition of a clip ---
 
-    def resolve(self, value: Any, sample_rate: int) -> Array:
+    def resolve(self, value: Any, sample_rate: int) -> Rows:
         """Stored frames (N, F) of an array or a file.
 
         Raises:
@@ -258,7 +258,7 @@ class Frames(Input):
             raise ValueError(f"{self.name} has numbers out of range, expected {self.range_words}")
         return stored_NF
 
-    def read_file(self, path: str, sample_rate: int) -> Array:
+    def read_file(self, path: str, sample_rate: int) -> Rows:
         """Stored frames (N, F) that another program has made by the same settings, of a .npy file.
 
         Raises:
@@ -282,11 +282,11 @@ class Frames(Input):
         """An array as rows, where it can be given in another shape."""
         return array
 
-    def num_samples(self, value: Array) -> int:
+    def num_samples(self, value: Rows) -> int:
         """How many samples the frames last."""
         return len(value) * self.hop_length
 
-    def fields(self, value: Array, columns: Columns) -> Fields:
+    def fields(self, value: Rows, columns: Columns) -> Fields:
         """The frames of the columns; those that are not there are 0."""
         begin = columns.first // self.hop_length - columns.frame_context
         frames_NF = self._window(value, begin, self.num_rows(columns))
@@ -311,7 +311,7 @@ class Frames(Input):
     def _phase(self, columns: Columns) -> Array:
         return np.int64(columns.first % self.hop_length)  # type: ignore[return-value]
 
-    def _window(self, stored_NF: Array, begin: int, number: int) -> npt.NDArray[np.float32]:
+    def _window(self, stored_NF: Rows, begin: int, number: int) -> npt.NDArray[np.float32]:
         """So many frames (number, F) from `begin` on, which may be negative; those that are not there are 0."""
         frames_NF = np.zeros((number, self.num_features), dtype=np.float32)
         first, last = max(begin, 0), min(begin + number, len(stored_NF))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,14 @@ from wavenet_pl.shards.split import Split
 Array = npt.NDArray[Any]
 Fields = dict[str, Array]
 """Name of a batch's field -> the part of one crop."""
+
+
+class Rows(Protocol):
+    """Stored frames (N, F) of which some at a time are taken: an array, or what makes them when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Array: ...
 
 
 class Columns(NamedTuple):

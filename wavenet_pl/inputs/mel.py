@@ -13,7 +13,7 @@ from wavenet_pl.audio.mel import MelSettings, mel_frames
 from wavenet_pl.audio.reading import read_audio
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.frames import Frames
-from wavenet_pl.inputs.input import Array
+from wavenet_pl.inputs.input import Array, Rows
 from wavenet_pl.inputs.settings import read_settings
 
 
@@ -134,7 +134,7 @@ class Mel(Frames):
         """Name of an audio file."""
         return "recording.wav"
 
-    def read_file(self, path: str, sample_rate: int) -> Array:
+    def read_file(self, path: str, sample_rate: int) -> Rows:
         """Frames of a .npy file, or those of an audio file."""
         if path.endswith(".npy"):
             return super().read_file(path, sample_rate)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.audio.midi import NUM_KEYS, PEDAL_DOWN, Score, piano_roll, read_midi
+from wavenet_pl.audio.midi import NUM_KEYS, PEDAL_DOWN, PianoRoll, Score, piano_roll, read_midi
 from wavenet_pl.audio.shift import SHIFT_FLAWS, shift_flaws
 from wavenet_pl.errors import UserError
+from wavenet_pl.files.foreign import printable
 from wavenet_pl.inputs.frames import Frames
-from wavenet_pl.inputs.input import Array
+from wavenet_pl.inputs.input import Array, Rows
 from wavenet_pl.inputs.settings import read_settings
 
 FRAMES_PER_SECOND = 250
 """About: finer than two onsets can be told apart."""
 _LOUDEST = 127
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,11 @@ class Notes(Frames):
     )
     rule = "notes"
     rule_help = "drop what has no MIDI file that fits"
-    flaw_help = SHIFT_FLAWS
+    flaw_help: ClassVar[Mapping[str, str]] = {
+        "malformed": "the MIDI file breaks the format, and is read as players read it",
+        "beyond": "the MIDI file has notes of keys that a piano does not have, which are left out",
+        **SHIFT_FLAWS,
+    }
     file_column = "midi"
 
     @classmethod
@@ -91,8 +97,8 @@ class Notes(Frames):
     def flaws(
         self, material: Any, audio: npt.NDArray[np.float32], sample_rate: int, start: int
     ) -> dict[str, str]:
-        """Whether the notes stand where they sound."""
-        return shift_flaws(material, audio, sample_rate, self.hop_length, start)
+        """What is wrong with the file, and whether the notes stand where they sound."""
+        return file_flaws(material) | shift_flaws(material, audio, sample_rate, self.hop_length, start)
 
     def tally(self, stored_NF: Array) -> dict[str, float]:
         """Notes that begin, and the share of the frames with pedal."""
@@ -114,10 +120,19 @@ class Notes(Frames):
         """Name of a MIDI file."""
         return "piece.mid"
 
-    def read_file(self, path: str, sample_rate: int) -> Array:
-        """The roll of a whole MIDI file."""
+    def read_file(self, path: str, sample_rate: int) -> Rows:
+        """The roll of a whole MIDI file, of which no more is made than a clip needs; what is odd about it is logged."""
         if path.endswith(".npy"):
             return super().read_file(path, sample_rate)
         score = read_midi(path)
-        length = math.ceil(float(score.offsets.max(initial=0)) * sample_rate)
-        return piano_roll(score, self.hop_length, max(1, length), sample_rate)
+        for flaw, description in file_flaws(score).items():
+            _log.warning(
+                f"{self.name} {printable(path)} has a flaw and is taken as it is: {flaw}, {description}"
+            )
+        return PianoRoll(score, self.hop_length, sample_rate)
+
+
+def file_flaws(score: Score) -> dict[str, str]:
+    """The flaws that a MIDI file has by itself, with what was found."""
+    flaws = {"malformed": ", ".join(score.flaws)} if score.flaws else {}
+    return flaws | ({"beyond": f"{score.left_out} of them"} if score.left_out else {})

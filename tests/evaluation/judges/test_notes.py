@@ -94,6 +94,24 @@ def test_agreement_is_counted_over_frames_and_keys():
     assert compare_keys(heard, heard, [told[0]] * 2)[0].chance is None, "all were told the same"
 
 
+def test_chance_is_the_next_clip_that_was_told_something_else_and_finding_it_takes_one_look_at_each(
+    monkeypatch,
+):
+    """Among thousands that were told the same, too."""
+    told = [np.full((2, 88), number < 3, bool) for number in range(2000)]
+    looks, equal = 0, np.array_equal
+
+    def array_equal(one: np.ndarray, other: np.ndarray) -> bool:
+        nonlocal looks
+        looks += 1
+        return equal(one, other)
+
+    monkeypatch.setattr(np, "array_equal", array_equal)
+    *_, f1 = compare_keys(told, told, told)
+    assert looks <= 2 * len(told)
+    assert f1.chance is not None and f1.chance.mean == 0
+
+
 def test_what_is_not_installed_is_said_with_what_to_do(monkeypatch, tmp_path):
     def find(spec: ModuleSpec | None) -> None:
         monkeypatch.setattr("wavenet_pl.evaluation.judges.notes.find_spec", lambda name: spec)

@@ -121,7 +121,7 @@ def compare_keys(
         recorded: keys heard in its recorded counterpart.
         condition: keys of its condition; a clip counts as far as its recording reaches.
     """
-    others = [_next_other(condition, clip) for clip in range(len(condition))]
+    others = _next_others(condition)
     pairs = [(generated, condition), (recorded, condition)]
     known = [clip for clip, other in enumerate(others) if other is not None]
     if known:
@@ -130,10 +130,18 @@ def compare_keys(
     return [Measure(name, *(column[name] for column in columns)) for name in ("precision", "recall", "F1")]
 
 
-def _next_other(condition: Sequence[Keys], clip: int) -> Keys | None:
-    """The condition of the next clip that has another one."""
-    following = (condition[(clip + step) % len(condition)] for step in range(1, len(condition)))
-    return next((keys for keys in following if not np.array_equal(keys, condition[clip])), None)
+def _next_others(condition: Sequence[Keys]) -> list[Keys | None]:
+    """For each clip the condition of the next one that has another, around the end; None where all have the same."""
+    others: list[Keys | None] = [None] * len(condition)
+    changes = [not np.array_equal(condition[clip - 1], keys) for clip, keys in enumerate(condition)]
+    other: Keys | None = None
+    for clip in 2 * list(
+        reversed(range(len(condition)))
+    ):  # the second time it is known what follows the last
+        others[clip] = other
+        if changes[clip]:
+            other = condition[clip]
+    return others
 
 
 def _agreement(heard: Sequence[Keys], meant: Sequence[Keys]) -> dict[str, Interval]:

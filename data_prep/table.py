@@ -1,29 +1,54 @@
-"""metadata.csv: what a corpus says of its files."""
+"""Tables: what a corpus says of its files, in metadata.csv or as it is laid out."""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TextIO
 
+from data_prep.layout import DELIMITERS, SPLIT_WORDS, split_of
 from wavenet_pl.errors import UserError, did_you_mean
 from wavenet_pl.files.foreign import open_file
-from wavenet_pl.shards.index import SPLITS
 
 METADATA = "metadata.csv"
-COLUMNS = ("file", "speaker", "text", "tags", "midi", "split")
+MEANINGS: dict[str, tuple[str, ...]] = {
+    "file": (
+        "path",
+        "filename",
+        "file_name",
+        "filepath",
+        "audio",
+        "audio_file",
+        "audio_filename",
+        "audio_path",
+    ),
+    "speaker": ("speaker_id", "client_id"),
+    "text": ("sentence", "transcript", "transcription"),
+    "tags": (),
+    "midi": ("midi_file", "midi_filename", "midi_path"),
+    "split": (),
+}
+"""What a column may say of a recording -> other names that are known to mean it."""
 _LONGEST_LINE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of metadata.csv, cells that are empty left out."""
+    """What a corpus says of one recording, empty cells left out."""
 
-    line: int
+    source: str = ""
+    """Table and line, for messages."""
+    table: str = ""
+    """Name of the table, for reports."""
+    file: str = ""
+    """As the table spells it."""
+    folder: str = ""
+    """Below the corpus, of the table."""
     speaker: str | None = None
     text: str | None = None
     tags: tuple[str, ...] = ()
@@ -31,36 +56,145 @@ class Row:
     split: str | None = None
     tables: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+    """See `Source.group`."""
 
 
-def read_table(
-    path: Path, tag_columns: Sequence[str], fact_columns: Sequence[str], tables: Sequence[str] = ()
-) -> dict[str, Row]:
-    """The rows by the file that each is about.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is looked for in tables."""
+
+    tag_columns: Sequence[str] = ()
+    """Columns whose values are tags, beside `tags`."""
+    tables: Sequence[str] = ()
+    """Columns whose values are names of a table of their own."""
+    fact_columns: Sequence[str] = ()
+    """Columns that are kept as they are."""
+    renames: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    """Meaning -> (option that says so, column); no column where something else than a table says it."""
+    header: tuple[str | None, tuple[str, ...]] = (None, ())
+    """See `Layout.header`."""
+
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """(option, column) for each column that has to be there."""
+        columns = [("--tag-columns", name) for name in self.tag_columns]
+        columns += [("--tables", name) for name in self.tables]
+        return columns + [(option, name) for option, name in self.renames.values() if name is not None]
+
+
+NOTHING = Wanted()
+"""No columns beside those that mean something by themselves."""
+
+
+class Columns:
+    """What the columns of a table mean.
 
     Args:
-        path: the table.
-        tag_columns: columns whose values are tags, beside `tags`.
-        fact_columns: columns that are kept as they are.
-        tables: columns whose values are names of a table of their own.
+        names: of all columns.
+        wanted: what is looked for.
+    """
+
+    def __init__(self, names: Iterable[str], wanted: Wanted) -> None:
+        self._wanted = wanted
+        self.names = list(names)
+        taken = {*wanted.tag_columns, *wanted.tables, *wanted.fact_columns}
+        by_word = {name.casefold(): name for name in reversed(self.names) if name not in taken}
+        self.meant: dict[str, str] = {}
+        """Meaning -> column."""
+        for meaning, others in MEANINGS.items():
+            column = next((by_word[word] for word in (meaning, *others) if word in by_word), None)
+            if meaning in wanted.renames:
+                column = next((name for name in self.names if name == wanted.renames[meaning][1]), None)
+            if column is not None:
+                self.meant[meaning] = column
+        self.free = [name for name in self.names if name not in self.meant.values()]
+        """Those that mean nothing by themselves."""
+        self.unused = [name for name in self.free if name not in taken]
+
+    def row(self, cells: Mapping[str, str | None], source: str, table: str, file: str = "") -> Row:
+        """The row that cells make.
+
+        Args:
+            cells: by column.
+            source: table and line, for messages.
+            table: its path below the corpus.
+            file: that it is about, where no column says so.
+
+        Raises:
+            UserError: a path leads out of the corpus, or the split is none.
+        """
+
+        def value(column: str | None) -> str | None:
+            return ((cells.get(column) if column else None) or "").strip() or None
+
+        meant, wanted = self.meant, self._wanted
+        midi, split = value(meant.get("midi")), value(meant.get("split"))
+        tags = [value(column) or "" for column in (meant.get("tags"), *wanted.tag_columns)]
+        return Row(
+            source=source,
+            table=os.path.basename(table),
+            folder=os.path.dirname(table),
+            file=_inside(value(meant["file"]) or "", "file", source) if "file" in meant else file,
+            speaker=value(meant.get("speaker")),
+            text=value(meant.get("text")),
+            tags=tuple(
+                sorted({tag.strip() for some in tags for tag in re.split(r"[;,]", some) if tag.strip()})
+            ),
+            midi=_inside(midi, "midi", source) if midi else None,
+            split=known_split(split, source) if split else None,
+            tables={column: name for column in wanted.tables if (name := value(column))},
+            facts={column: fact for column in wanted.fact_columns if (fact := value(column))},
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table that was read."""
+
+    columns: Columns
+    rows: tuple[Row, ...]
+
+
+def read_table(path: str, name: str, wanted: Wanted, ending: str = "") -> Table:
+    """The rows of a table.
+
+    What stands between cells follows from the first line, which names the columns: the sign that gives a column with
+    the files. Quotes around cells mean something beside commas and semicolons.
+
+    Args:
+        path: of the table.
+        name: below the corpus.
+        wanted: what is looked for.
+        ending: of its name, where the table is called like the recording that it is about; empty for the extension.
 
     Raises:
         UserError: it is no table, or contradicts itself; with the line.
     """
-    rows: dict[str, Row] = {}
+    delimiter, names = wanted.header
     try:
         with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(_lines(file), strict=True)
-            columns = list(reader.fieldnames or ())
-            _check_columns(path, columns, {"--tag-columns": tag_columns, "--tables": tables})
-            for cells in reader:
-                location = f"{path}, line {reader.line_num},"
-                name = _file_name(cells, location)
-                if name in rows:
+            lines = _lines(file)
+            if not names:
+                delimiter, names = _read_header(next(lines, ""), path, wanted)
+            columns = Columns(names, wanted)
+            if "file" not in columns.meant:
+                recording = os.path.basename(name)
+                recording = recording.removesuffix(ending) if ending else os.path.splitext(recording)[0]
+                cells = {names[0]: " ".join(line.strip() for line in lines)}
+                return Table(columns, (columns.row(cells, path, name, recording),))
+            rows = []
+            before = 0 if wanted.header[1] else 1
+            for number, values in _cells(lines, delimiter, len(names)):
+                source = f"{path}, line {number + before},"
+                if len(values) > len(names):
                     raise UserError(
-                        f"{location} names {name} again, expected each file once; line {rows[name].line} has it"
+                        f"{source} has more cells than the first line has columns; put quotes around cells with commas"
+                        if delimiter in (",", ";")
+                        else f"{source} has {len(values)} cells, expected {', '.join(names)}; name all with --columns"
                     )
-                rows[name] = _row(cells, reader.line_num, location, tag_columns, fact_columns, tables)
+                rows.append(columns.row(dict(zip(names, values, strict=False)), source, name))
+            return Table(columns, tuple(rows))
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
@@ -69,7 +203,54 @@ def read_table(
         raise UserError(f"{path} is no table of comma-separated values ({error}); mend it") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); mend its rights") from None
-    return rows
+
+
+def check_asked(tables: Sequence[Columns], wanted: Wanted, what: str) -> None:
+    """Refuse columns that were asked for and are not there.
+
+    Args:
+        tables: the columns of all tables.
+        wanted: what was asked for.
+        what: what the tables are, for the message.
+
+    Raises:
+        UserError: names the option, and the columns that there are.
+    """
+    free = sorted({name for each in tables for name in each.free})
+    names = {name for each in tables for name in each.names}
+    for option, column in wanted.asked:
+        renamed = any(column == other for _, other in wanted.renames.values())
+        if column not in (names if renamed else free):
+            raise UserError(
+                f"{option} names {column}, expected columns of {what}: {', '.join(free) or 'none'}"
+                f"{did_you_mean(column, free)}"
+            )
+
+
+def describe_columns(tables: Iterable[Columns]) -> list[str]:
+    """Which columns were taken for something by a name of their own, and which for nothing, once over all tables."""
+    tables = list(tables)
+    taken = {(meaning, name) for each in tables for meaning, name in each.meant.items() if meaning != name}
+    unused = dict.fromkeys(name for each in tables for name in each.unused)
+    notes = [f"columns taken: {', '.join(f'{meaning} from {name}' for meaning, name in sorted(taken))}"]
+    notes = notes if taken else []
+    return notes + ([f"columns not used: {', '.join(unused)}"] if unused else [])
+
+
+def known_split(text: str, source: str) -> str:
+    """The split that a word means.
+
+    Raises:
+        UserError: it means none, so that nobody knows whether it may be trained on.
+    """
+    split = split_of(text)
+    if split is None:
+        words = "; ".join(f"{name}: {', '.join(known)}" for name, known in SPLIT_WORDS.items())
+        raise UserError(
+            f"{source} has split {text!r}, expected a word for one of them ({words}); correct it, or let chance decide "
+            "with --split-from none"
+        )
+    return split
 
 
 def _lines(file: TextIO) -> Iterator[str]:
@@ -80,70 +261,54 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _check_columns(path: Path, columns: list[str], asked: Mapping[str, Sequence[str]]) -> None:
-    if "file" not in columns:
-        first_columns = ", ".join(columns[:8]) or "nothing"
+def _cells(lines: Iterable[str], delimiter: str | None, columns: int) -> Iterator[tuple[int, list[str]]]:
+    """(number of its last line, cells) of each row that has any."""
+    if delimiter in (None, " "):
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield number, line.split(None, columns - 1)
+        return
+    quoting = csv.QUOTE_MINIMAL if delimiter in (",", ";") else csv.QUOTE_NONE
+    reader = csv.reader(lines, delimiter=delimiter or ",", quoting=quoting, strict=True)
+    for cells in reader:
+        if cells:
+            yield reader.line_num, cells
+
+
+def _read_header(line: str, path: str, wanted: Wanted) -> tuple[str, tuple[str, ...]]:
+    """What stands between cells, and the names of the columns."""
+    readings = {delimiter: _names(line, delimiter) for delimiter in DELIMITERS[:-1]}
+    fitting = [d for d, names in readings.items() if "file" in Columns(names, wanted).meant]
+    delimiter = fitting[0] if fitting else max(readings, key=lambda d: len(readings[d]))
+    names = readings[delimiter]
+    if not fitting:
+        first_columns = ", ".join(names[:8]) or "nothing"
+        hint = (
+            "it looks like LJSpeech's, which has no such line: say "
+            f"`prepare --columns '{'|'.join(['file', 'original', 'text'][: len(names)])}'`"
+            if delimiter == "|" and len(names) in (2, 3)
+            else "where it calls them otherwise, say `prepare --columns file=COLUMN`, and where it has no such line, "
+            "`prepare --columns file,speaker,text`, as they stand there"
+        )
         raise UserError(
             f"the first line of {path} has the columns {first_columns}, expected `file` and, if you like, "
-            f"{', '.join(COLUMNS[1:])}, with commas between"
+            f"{', '.join(list(MEANINGS)[1:])}; {hint}"
         )
-    twice = {column for column in columns if columns.count(column) > 1}
+    twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UserError(
             f"the first line of {path} names the column {min(twice)} twice, expected each once; mend it"
         )
-    free = [name for name in columns if name not in COLUMNS]
-    for option, names in asked.items():
-        for column in names:
-            if column not in free:
-                raise UserError(
-                    f"{option} names {column}, expected columns of {path}: {', '.join(free) or 'none'}"
-                    f"{did_you_mean(column, free)}"
-                )
+    return delimiter, names
 
 
-def _file_name(cells: dict[str, str], location: str) -> str:
-    if None in cells:  # where DictReader puts what stands beyond the last column
-        raise UserError(
-            f"{location} has more cells than the first line has columns; put quotes around cells with commas"
-        )
-    text = (cells["file"] or "").strip().replace("\\", "/")
-    return _inside(text, "file", location)
+def _names(line: str, delimiter: str) -> tuple[str, ...]:
+    return tuple(name.strip() for _, cells in _cells([line], delimiter, 1) for name in cells)
 
 
-def _inside(text: str, column: str, location: str) -> str:
+def _inside(text: str, column: str, source: str) -> str:
+    text = text.replace("\\", "/")
     path = PurePosixPath(text)
     if not text or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", text) or "\0" in text:
-        raise UserError(f"{location} has {column} {text!r}, expected a path below SRC, without `..`; mend it")
+        raise UserError(f"{source} has {column} {text!r}, expected a path below SRC, without `..`; mend it")
     return path.as_posix()
-
-
-def _row(
-    cells: dict[str, str],
-    line: int,
-    location: str,
-    tag_columns: Sequence[str],
-    fact_columns: Sequence[str],
-    tables: Sequence[str],
-) -> Row:
-    def cell(column: str) -> str | None:
-        return (cells.get(column) or "").strip() or None
-
-    tags = {
-        tag.strip()
-        for column in ("tags", *tag_columns)
-        for tag in re.split(r"[;,]", cell(column) or "")
-        if tag.strip()
-    }
-    midi = cell("midi")
-    split = cell("split")
-    return Row(
-        line=line,
-        speaker=cell("speaker"),
-        text=cell("text"),
-        tags=tuple(sorted(tags)),
-        midi=_inside(midi.replace("\\", "/"), "midi", location) if midi else None,
-        split=split if split in SPLITS else None,
-        tables={column: value for column in tables if (value := cell(column))},
-        facts={column: value for column in fact_columns if (value := cell(column))},
-    )

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from data_prep.columns import Row, Wanted, known_split
 from data_prep.files import FileRule, Files
 from data_prep.layout import NONE, Layout, PathReader, path_reader
 from data_prep.names import Ambiguous, Names, spelled
 from data_prep.origins import nested_speakers, speaker_reader, split_reader
 from data_prep.sources import File, Source
-from data_prep.table import Row, Wanted, known_split
 from wavenet_pl.errors import UserError
 
 

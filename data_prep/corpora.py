@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data_prep.columns import Wanted
 from data_prep.files import FileRule
 from data_prep.folder import Corpus, read_folder
 from data_prep.options import SINES, Options
 from data_prep.shards import read_shards
 from data_prep.sines import RandomSines, Sines
 from data_prep.sources import File, Source, readable
-from data_prep.table import Wanted
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.array import measure
 

@@ -40,6 +40,8 @@ class Files:
     tables: dict[str, tuple[File, str]] = field(default_factory=dict)
     """Table -> its file, and how names end where the pattern that found it says so."""
     left_alone: dict[str, int] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    """What lies at the top, looks like a table, and is none that is read."""
 
     def add(self, file: File) -> None:
         """See what a file is."""
@@ -59,6 +61,7 @@ class Files:
             self.tables[file.name] = file, pattern.rpartition("*")[2] if "*" in pattern else ""
         elif kind[1:] not in AUDIO_EXTENSIONS:
             self.leave(kind)
+            self.unread += [file.name] if kind in (".csv", ".tsv") and "/" not in file.name else []
         elif not file.name.endswith(self.layout.suffix):
             self.leave(f"{kind} without {self.layout.suffix}")
         else:

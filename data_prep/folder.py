@@ -9,11 +9,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data_prep.assembly import resolve, source_of, with_files, with_origins
+from data_prep.columns import NOTHING, Row, Wanted, check_asked, describe_columns
 from data_prep.files import FileRule, Files, extensions, size_of, walk
 from data_prep.layout import AS_IT_IS, NONE, Layout, split_of
 from data_prep.names import Ambiguous, Names
 from data_prep.sources import File, Source
-from data_prep.table import METADATA, NOTHING, Row, Table, Wanted, check_asked, describe_columns, read_table
+from data_prep.table import METADATA, Table, read_table
 from wavenet_pl.errors import UserError, did_you_mean
 
 _SHOWN = 8
@@ -63,6 +64,10 @@ def read_folder(
         files.add(file)
     _add_tables_elsewhere(files, folder)
     notes: list[str] = []
+    if files.unread and not files.tables and layout.metadata is None:
+        notes.append(
+            f"{', '.join(files.unread[:_SHOWN])}: tables that are not read; --metadata names those to read"
+        )
     wanted, speaker_of = resolve(layout, wanted, folder, files.audio)
     rows = _read_tables(files, wanted, folder, notes)
     named = _match(rows, files)

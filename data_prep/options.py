@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from data_prep.columns import MEANINGS
 from data_prep.files import FileRule
 from data_prep.layout import AS_IT_IS, Layout
-from data_prep.table import MEANINGS
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.array import FramesOption
 from wavenet_pl.inputs.frames import Frames

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from data_prep.assembly import Origins, resolve, source_of, with_files, with_origins
+from data_prep.columns import NOTHING, Columns, Row, Wanted, check_asked, describe_columns
 from data_prep.files import FileRule, Files, walk
 from data_prep.folder import Corpus
 from data_prep.layout import AS_IT_IS, Layout
 from data_prep.sources import File, printable
-from data_prep.table import NOTHING, Columns, Row, Wanted, check_asked, describe_columns
 from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.shards.format import AUDIO_EXTENSIONS, read_metadata
@@ -21,7 +22,7 @@ from wavenet_pl.shards.members import Fault, read_members
 
 _TAR, _COMPRESSED = ".tar", (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _TEXT = ".txt"
-_SAYING = (_TEXT, ".json")
+_DESCRIBING = (_TEXT, ".json")
 _MAX_TEXT = 2**24
 _OURS = ("frames", "sample_rate", "source", "start")
 """What the JSON says of a recording as it was stored, in shards that `prepare` wrote."""
@@ -31,11 +32,11 @@ _OURS = ("frames", "sample_rate", "source", "start")
 class _Members:
     """What lies in all shards, before names are given."""
 
-    files: list[tuple[str, File, bytes]] = field(default_factory=list)
-    """(shard, member by its path in the shard, content of what says something of a recording)."""
+    files: list[tuple[str, File, bytes | None]] = field(default_factory=list)
+    """(shard, member by its path in the shard, content where it says something of a recording)."""
     faults: list[tuple[str, Fault]] = field(default_factory=list)
 
-    def named(self) -> Iterator[tuple[str, str, File, bytes]]:
+    def named(self) -> Iterator[tuple[str, str, File, bytes | None]]:
         """(name, shard, member, content): a key that is in several shards has the shard before it."""
         shards: dict[str, set[str]] = {}
         for shard, file, _ in self.files:
@@ -70,47 +71,81 @@ def read_shards(
     notes: list[str] = []
     members = _read_all(_find(folder, leave, notes))
     files = Files(rules=frames or {}, layout=replace(layout, metadata=()))
-    cells: dict[str, dict[str, str]] = {}
-    groups: dict[str, str] = {}
-    texts: dict[str, str] = {}
+    described = _Described()
     origins = Origins()
-    problems: dict[str, str] = {}
-    broken: list[str] = []
     for name, shard, file, content in members.named():
-        stem, extension = os.path.splitext(name)
-        if extension.lower() in _SAYING:
-            try:
-                if extension.lower() == _TEXT:
-                    texts[stem] = content.decode("utf-8", "replace").strip()
-                else:
-                    cells[stem], groups[stem] = _known(content)
-            except BadDataError as error:
-                broken.append(f"{shard}, {file.name} {error}")
+        if name.lower().endswith(_DESCRIBING):
+            described.add(name, content)
         elif name in files.audio:
             files.leave("twice in a shard")
         else:
             files.add(replace(file, name=name))
             origins.speaker[name], origins.split[name] = file.name, f"{shard}/{file.name}"
-    for shard, fault in members.faults:
-        if fault.name.lower().endswith(AUDIO_EXTENSIONS) and fault.name not in files.audio:
-            problems[fault.name] = f"{fault.description}, in {shard}"
-            origins.split[fault.name] = f"{shard}/{fault.name}"
-    notes += _faults(members.faults) + _counted("JSON or texts that cannot be read", broken)
     files.check(f"SRC {folder}")
-    columns, wanted, speaker_of = _understand(cells.values(), layout, wanted, folder, origins)
+    wanted, speaker_of = resolve(layout, wanted, folder, list(origins.speaker.values()))
+    # What lies beside a recording is called like it: no field names a file.
+    wanted = replace(wanted, renames={"file": ("", None), "midi": ("", None), **wanted.renames})
+    columns = Columns(described.fields(), wanted)
     check_asked([columns], wanted, f"the JSON in {folder}")
-    notes += describe_columns([columns])
-    several, saying = _several(files.audio), {*cells, *texts}
+    counts = Counter(map(_key, files.audio))
     sources = []
-    for name in {**files.audio, **problems}:
-        stem = next((each for each in (os.path.splitext(name)[0], _key(name)) if each in saying), "")
-        row = columns.row(cells.get(stem, {}), f"SRC {folder}, {name}", "") if stem in cells else Row()
-        text = row.text or texts.get(stem) or None
-        group = groups.get(stem, "") or several.get(_key(name), "")
-        source = source_of(name, replace(row, text=text, group=group), files.audio.get(name))
-        sources.append(replace(source, problem=problems.get(name, "")))
+    for name, file in files.audio.items():
+        row = described.row(name, columns, f"SRC {folder}, {name}")
+        if not row.group and counts[_key(name)] > 1:  # the same recording in several files
+            row = replace(row, group=_key(name))
+        sources.append(source_of(name, row, file))
+    for shard, fault in members.faults:
+        if fault.name.lower().endswith(AUDIO_EXTENSIONS):
+            name = f"{shard.removesuffix(_TAR)}/{fault.name}" if fault.name in files.audio else fault.name
+            origins.split[name] = f"{shard}/{fault.name}"
+            problem = f"{fault.description}, in {shard}"
+            sources.append(replace(source_of(name, None, None), problem=problem))
+    notes += describe_columns([columns])
+    notes += _counted("JSON or texts that cannot be read", described.broken)
+    damaged = [f"{shard}: {fault.description}" for shard, fault in members.faults]
+    notes += _counted("places in shards that are damaged", damaged)
     sources = with_origins(sources, layout, speaker_of, notes, origins)
     return Corpus(sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes))
+
+
+@dataclass
+class _Described:
+    """What JSON and texts say of recordings, by their names without extension."""
+
+    cells: dict[str, dict[str, str]] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    def add(self, name: str, content: bytes | None) -> None:
+        """Read a member; None is one that is too large."""
+        stem, extension = os.path.splitext(name)
+        if content is None:
+            self.broken.append(f"{name} has more than {_MAX_TEXT} bytes")
+        elif extension.lower() == _TEXT:
+            self.texts[stem] = content.decode("utf-8", "replace").strip()
+        else:
+            try:
+                metadata = read_metadata(content)
+            except BadDataError as error:
+                self.broken.append(f"{name} {error}")
+                return
+            self.cells[stem] = {
+                key: text for key, value in metadata.items() if (text := _cell(value)) and key not in _OURS
+            }
+            source = metadata.get("source") if "start" in metadata else None
+            self.groups[stem] = source if isinstance(source, str) else ""
+
+    def fields(self) -> list[str]:
+        """All fields of the JSON."""
+        return list(dict.fromkeys(field for cells in self.cells.values() for field in cells))
+
+    def row(self, name: str, columns: Columns, source: str) -> Row:
+        """What is said of a recording, by members that are called like it or like its key."""
+        stems = (os.path.splitext(name)[0], _key(name))
+        stem = next((stem for stem in stems if stem in self.cells or stem in self.texts), "")
+        row = columns.row(self.cells.get(stem, {}), source, "")
+        return replace(row, text=row.text or self.texts.get(stem) or None, group=self.groups.get(stem, ""))
 
 
 def _find(folder: Path, leave: Path | None, notes: list[str]) -> list[File]:
@@ -142,10 +177,10 @@ def _read_all(shards: Iterable[File]) -> _Members:
                     else:
                         name = printable(item.name)
                         member = File(name=name, size=item.size, path=shard.path, offset=item.offset)
-                        content = b""
-                        if name.lower().endswith(_SAYING):
+                        content = None
+                        if name.lower().endswith(_DESCRIBING) and item.size <= _MAX_TEXT:
                             file.seek(item.offset)
-                            content = file.read(min(item.size, _MAX_TEXT))
+                            content = file.read(item.size)
                         members.files.append((shard.name, member, content))
         except OSError as error:
             raise UserError(
@@ -160,48 +195,12 @@ def _key(name: str) -> str:
     return folder + slash + base.partition(".")[0]
 
 
-def _several(names: Iterable[str]) -> dict[str, str]:
-    """The keys of recordings that are there as several files, which must not be trained and tested on."""
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[_key(name)] = counts.get(_key(name), 0) + 1
-    return {key: key for key, count in counts.items() if count > 1}
-
-
-def _known(data: bytes) -> tuple[dict[str, str], str]:
-    """What JSON says of its recording, and the source whose part that is, if it says so.
-
-    Raises:
-        BadDataError: it cannot be read.
-    """
-    metadata = read_metadata(data)
-    source = metadata.get("source") if "start" in metadata else None
-    known = {name: text for name, value in metadata.items() if (text := _text(value)) and name not in _OURS}
-    return known, source if isinstance(source, str) else ""
-
-
-def _text(value: Any) -> str:
+def _cell(value: Any) -> str:
     """A value of JSON as the cell of a table has it; empty for what no cell could say."""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ";".join(value)
     plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
     return str(value).encode("utf-8", "replace").decode() if plain else ""
-
-
-def _understand(
-    cells: Iterable[Mapping[str, str]], layout: Layout, wanted: Wanted, folder: Path, origins: Origins
-) -> tuple[Columns, Wanted, Any]:
-    """The fields of the JSON as columns. What is beside a recording is called like it: none of them names files."""
-    wanted, speaker_of = resolve(layout, wanted, folder, list(origins.speaker.values()))
-    renames = {"file": ("", None), "midi": ("", None), **wanted.renames}
-    wanted = replace(wanted, renames=renames)
-    return Columns(dict.fromkeys(name for each in cells for name in each), wanted), wanted, speaker_of
-
-
-def _faults(faults: Iterable[tuple[str, Fault]]) -> list[str]:
-    return _counted(
-        "places in shards that are damaged", [f"{shard}: {each.description}" for shard, each in faults]
-    )
 
 
 def _counted(what: str, examples: list[str]) -> list[str]:

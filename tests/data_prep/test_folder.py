@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.columns import Wanted
 from data_prep.corpora import read_corpus
 from data_prep.folder import read_folder
 from data_prep.options import Options
 from data_prep.sources import Source
-from data_prep.table import Wanted
 from tests.data_prep.corpus import make_corpus, noise, write, write_table
 from wavenet_pl.errors import UserError
 

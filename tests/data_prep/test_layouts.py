@@ -301,6 +301,13 @@ def test_any_delimiter_is_read_with_names_without_folder_and_suffix(delimiter: s
     assert "columns not used: age" in notes
 
 
+def test_a_table_that_is_not_read_is_told(tmp_path: Path) -> None:
+    maestro(tmp_path / "in")
+    _, notes = planned(PLAIN, tmp_path / "in")
+    assert "maestro-v3.0.0.csv: tables that are not read; --metadata names those to read" in notes
+    assert not planned(f"{PLAIN} --metadata none --speaker-from -1", tmp_path / "in")[1]
+
+
 def test_a_table_may_lie_anywhere_and_its_columns_be_called_anything(tmp_path: Path) -> None:
     table = "clip,path,words\n1.wav,x,One\n"
     folder = lay(tmp_path / "in", {"1.wav": WAV, "2.wav": WAV, "metadata.csv": "nonsense"})

@@ -47,44 +47,17 @@ def resolve(
     return replace(wanted, renames=renames, header=layout.header), speaker_of
 
 
-def source_of(name: str, row: Row | None, file: File | None) -> Source:
-    """The source that a file is, with what a table says of it.
-
-    Args:
-        name: path below the corpus.
-        row: None where no table names it.
-        file: None where a table names it, and there is none.
-    """
-    missing = "" if file or not row else f"{row.table} names it, and there is no such file"
-    row, file = row or Row(), file or File(name=name, size=None)
-    return Source(
-        name=name,
-        speaker=row.speaker,
-        text=row.text,
-        tags=row.tags,
-        midi=row.midi,
-        tables=row.tables,
-        split=row.split,
-        facts=row.facts,
-        size=file.size,
-        path=file.path,
-        offset=file.offset,
-        problem=missing,
-        group=row.group,
-    )
-
-
-def with_origins(
-    sources: Iterable[Source],
+def make_sources(
+    recordings: Mapping[str, tuple[Row, File | None]],
     layout: Layout,
     speaker_of: PathReader | None,
     notes: list[str],
     origins: Origins | None = None,
 ) -> list[Source]:
-    """The sources with the speakers and splits that their paths say.
+    """The sources of a corpus, with the speakers and splits that tables or paths say.
 
     Args:
-        sources: as tables have them.
+        recordings: name -> (what a table says, file); no file where a table names one that is not there.
         layout: what the user says.
         speaker_of: from `resolve`.
         notes: what is worth knowing about the choice is added here.
@@ -93,45 +66,81 @@ def with_origins(
     Raises:
         UserError: what was asked for says nothing, or a split that is none.
     """
-    sources, origins = list(sources), origins or Origins()
-    by = {source.name: origins.speaker.get(source.name, source.name) for source in sources}
+    origins = origins or Origins()
+    speakers = _speakers(recordings, layout, speaker_of, origins.speaker, notes)
+    splits = _splits(recordings, layout, origins.split, notes)
+    return [
+        Source(
+            name=name,
+            speaker=speakers[name],
+            text=row.text,
+            tags=row.tags,
+            midi=row.midi,
+            tables=row.tables,
+            split=row.split or splits.get(name),
+            facts=row.facts,
+            size=file.size if file else None,
+            path=file.path if file else "",
+            offset=file.offset if file else None,
+            problem=row.problem
+            if file
+            else row.problem or f"{row.table} names it, and there is no such file",
+            group=row.group,
+        )
+        for name, (row, file) in recordings.items()
+    ]
+
+
+def _speakers(
+    recordings: Mapping[str, tuple[Row, File | None]],
+    layout: Layout,
+    speaker_of: PathReader | None,
+    paths: Mapping[str, str],
+    notes: list[str],
+) -> dict[str, str | None]:
     if speaker_of:
-        sources = [replace(source, speaker=speaker_of(by[source.name])) for source in sources]
-    elif not layout.speaker_from:
-        note = nested_speakers([by[source.name] for source in sources if source.speaker is None])
-        notes += [note] if note else []
-        sources = [replace(source, speaker=source.speaker or _parent(by[source.name])) for source in sources]
-    _check_named(sources, layout, notes)
-    paths = {s.name: origins.split.get(s.name, s.name) for s in sources if s.split is None}
-    split_of_path = path_reader("--split-from", layout.split_from)
-    if not layout.split_from:
-        split_of_path, note = split_reader(list(paths.values()))
-        notes += [note] if note else []
-    if split_of_path is None or layout.split_from == NONE:
-        return sources
-    splits: dict[str, str] = {}
-    for name, path in paths.items():
-        if word := split_of_path(path):
-            splits[name] = known_split(word, f"--split-from: {name}")
-    if layout.split_from and (without := sorted(paths.keys() - splits.keys())):
-        notes.append(f"--split-from {layout.split_from} says nothing of {_some(without)}: chance decides")
-    return [replace(source, split=splits.get(source.name, source.split)) for source in sources]
+        speakers = {name: speaker_of(paths.get(name, name)) for name in recordings}
+    else:
+        speakers = {name: row.speaker for name, (row, _) in recordings.items()}
+    if not layout.speaker_from:
+        unnamed = {name: paths.get(name, name) for name, speaker in speakers.items() if speaker is None}
+        notes += [note] if (note := nested_speakers(unnamed.values())) else []
+        return speakers | {name: _parent(path) for name, path in unnamed.items()}
+    without = sorted(name for name, speaker in speakers.items() if speaker is None)
+    if without and layout.speaker_from != NONE:
+        if len(without) == len(speakers):
+            raise UserError(
+                f"--speaker-from {layout.speaker_from} names no speaker of any recording, such as {without[0]}, "
+                "expected a level, a pattern with ( ), a column of a table or a list that does; correct it"
+            )
+        notes.append(f"--speaker-from {layout.speaker_from} names no speaker of {_some(without)}")
+    return speakers
 
 
 def _parent(name: str) -> str | None:
     return name.split("/")[-2] if "/" in name else None
 
 
-def _check_named(sources: Sequence[Source], layout: Layout, notes: list[str]) -> None:
-    without = [source.name for source in sources if source.speaker is None]
-    if not without or layout.speaker_from in ("", NONE):
-        return
-    if len(without) == len(sources):
-        raise UserError(
-            f"--speaker-from {layout.speaker_from} names no speaker of any recording, such as {min(without)}, expected "
-            "a level, a pattern with ( ), a column of a table or a list that does; correct it"
-        )
-    notes.append(f"--speaker-from {layout.speaker_from} names no speaker of {_some(sorted(without))}")
+def _splits(
+    recordings: Mapping[str, tuple[Row, File | None]],
+    layout: Layout,
+    others: Mapping[str, str],
+    notes: list[str],
+) -> dict[str, str]:
+    """Those that paths say, of recordings of which a table says none."""
+    paths = {name: others.get(name, name) for name, (row, _) in recordings.items() if row.split is None}
+    split_of_path = path_reader("--split-from", layout.split_from)
+    if not layout.split_from:
+        split_of_path, note = split_reader(list(paths.values()))
+        notes += [note] if note else []
+    if split_of_path is None or layout.split_from == NONE:
+        return {}
+    words = {name: split_of_path(path) for name, path in paths.items()}
+    known = {word: known_split(word, f"--split-from: {name}") for name, word in words.items() if word}
+    splits = {name: known[word] for name, word in words.items() if word}
+    if layout.split_from and (without := sorted(paths.keys() - splits.keys())):
+        notes.append(f"--split-from {layout.split_from} says nothing of {_some(without)}: chance decides")
+    return splits
 
 
 def _some(names: Sequence[str]) -> str:

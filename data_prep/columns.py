@@ -50,8 +50,14 @@ class Row:
     split: str | None = None
     tables: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+    """Why the recording cannot be read, where that is known."""
     group: str = ""
     """See `Source.group`."""
+
+
+NOTHING_SAID = Row()
+"""Of a recording that no table names."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from data_prep.assembly import resolve, source_of, with_files, with_origins
-from data_prep.columns import NOTHING, Row, Wanted, check_asked, describe_columns
+from data_prep.assembly import make_sources, resolve, with_files
+from data_prep.columns import NOTHING, NOTHING_SAID, Row, Wanted, check_asked, describe_columns
 from data_prep.files import FileRule, Files, extensions, size_of, walk
 from data_prep.layout import AS_IT_IS, NONE, Layout, split_of
 from data_prep.names import Ambiguous, Names
@@ -77,8 +77,10 @@ def read_folder(
     for name in unlisted if layout.only_listed else ():
         del files.audio[name]
     files.check(f"{option} {folder}")
-    sources = [source_of(name, named.get(name), files.audio.get(name)) for name in {**files.audio, **named}]
-    sources = with_origins(sources, layout, speaker_of, notes)
+    recordings = {
+        name: (named.get(name, NOTHING_SAID), files.audio.get(name)) for name in {**files.audio, **named}
+    }
+    sources = make_sources(recordings, layout, speaker_of, notes)
     return Corpus(sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes))
 
 

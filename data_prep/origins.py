@@ -63,10 +63,10 @@ def nested_speakers(paths: Collection[str]) -> str:
     one for each split, has none.
     """
     inside: dict[str, set[str]] = {}
-    for path in paths:
-        *above, own, _ = ["", *path.split("/")]
-        if len(above) > 1 and split_of(above[-1]) is None:
-            inside.setdefault("/".join(above[1:]), set()).add(own)
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        above, _, own = folder.rpartition("/")
+        if above and split_of(above.rpartition("/")[2]) is None:
+            inside.setdefault(above, set()).add(own)
     several = {folder: own for folder, own in inside.items() if len(own) > 1}
     if len(inside) < 2 or 2 * len(several) < len(inside):
         return ""
@@ -86,17 +86,19 @@ def split_reader(paths: Collection[str]) -> tuple[PathReader | None, str]:
     Args:
         paths: of all recordings that no table gives a split.
     """
-    for level in range(1, max((path.count("/") for path in paths), default=0) + 1):
-        reader = path_reader("--split-from", str(level))
-        assert reader is not None
-        meant = {name: split_of(name or "") for name in map(reader, paths)}
-        if None in meant:
-            break
-        if "train" in meant.values() and len(set(meant.values())) > 1 and None not in meant.values():
+    folders = {path.rpartition("/")[0] for path in paths}
+    for level in range(1, max((folder.count("/") for folder in folders), default=0) + 2):
+        names = {(folder.split("/")[level - 1 : level] or [""])[0] for folder in folders}
+        meant = {name: split for name in names if (split := split_of(name))}
+        if len(meant) == len(names) and "train" in meant.values() and len(set(meant.values())) > 1:
             return _meaning(
                 meant, level
-            ), f"splits by folder: {_pairs(meant)} (--split-from none ignores that)"
-    tests = sorted({part for path in paths for part in path.split("/")[:-1] if split_of(part) == "test"})
+            ), f"splits by folder: {_pairs(meant)} (--split-from {NONE} ignores that)"
+    tests = sorted(
+        part
+        for part in {part for folder in folders for part in folder.split("/")}
+        if split_of(part) == "test"
+    )
     if not tests:
         return None, ""
     return None, (
@@ -105,10 +107,10 @@ def split_reader(paths: Collection[str]) -> tuple[PathReader | None, str]:
     )
 
 
-def _meaning(meant: Mapping[str | None, str | None], level: int) -> PathReader:
+def _meaning(meant: Mapping[str, str], level: int) -> PathReader:
     return lambda path: meant[path.split("/")[level - 1]]
 
 
-def _pairs(meant: Mapping[str | None, str | None]) -> str:
-    pairs = [f"{name} {split}" for name, split in sorted(meant.items(), key=str)]
+def _pairs(meant: Mapping[str, str]) -> str:
+    pairs = [f"{name} {split}" for name, split in sorted(meant.items())]
     return ", ".join(pairs[:_SHOWN]) + (f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else "")

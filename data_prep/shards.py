@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from data_prep.assembly import Origins, resolve, source_of, with_files, with_origins
+from data_prep.assembly import Origins, make_sources, resolve, with_files
 from data_prep.columns import NOTHING, Columns, Row, Wanted, check_asked, describe_columns
 from data_prep.files import FileRule, Files, walk
 from data_prep.folder import Corpus
@@ -88,23 +88,22 @@ def read_shards(
     columns = Columns(described.fields(), wanted)
     check_asked([columns], wanted, f"the JSON in {folder}")
     counts = Counter(map(_key, files.audio))
-    sources = []
+    recordings: dict[str, tuple[Row, File | None]] = {}
     for name, file in files.audio.items():
         row = described.row(name, columns, f"SRC {folder}, {name}")
         if not row.group and counts[_key(name)] > 1:  # the same recording in several files
             row = replace(row, group=_key(name))
-        sources.append(source_of(name, row, file))
+        recordings[name] = row, file
     for shard, fault in members.faults:
         if fault.name.lower().endswith(AUDIO_EXTENSIONS):
             name = f"{shard.removesuffix(_TAR)}/{fault.name}" if fault.name in files.audio else fault.name
             origins.split[name] = f"{shard}/{fault.name}"
-            problem = f"{fault.description}, in {shard}"
-            sources.append(replace(source_of(name, None, None), problem=problem))
+            recordings[name] = Row(problem=f"{fault.description}, in {shard}"), None
     notes += describe_columns([columns])
     notes += _counted("JSON or texts that cannot be read", described.broken)
     damaged = [f"{shard}: {fault.description}" for shard, fault in members.faults]
     notes += _counted("places in shards that are damaged", damaged)
-    sources = with_origins(sources, layout, speaker_of, notes, origins)
+    sources = make_sources(recordings, layout, speaker_of, notes, origins)
     return Corpus(sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes))
 
 

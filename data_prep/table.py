@@ -101,7 +101,8 @@ def _read_header(line: str, path: str, wanted: Wanted) -> tuple[str, tuple[str, 
     """What stands between cells, and the names of the columns."""
     readings = {delimiter: _names(line, delimiter) for delimiter in DELIMITERS[:-1]}
     fitting = [d for d, names in readings.items() if "file" in Columns(names, wanted).meant]
-    delimiter = fitting[0] if fitting else max(readings, key=lambda d: len(readings[d]))
+    rarest_first = sorted(readings, key=("\t", "|", ";", ",").index)  # texts have commas, too
+    delimiter = (fitting or [each for each in rarest_first if len(readings[each]) > 1] or [","])[0]
     names = readings[delimiter]
     if not fitting:
         first_columns = ", ".join(names[:8]) or "nothing"

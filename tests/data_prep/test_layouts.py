@@ -341,9 +341,9 @@ def test_tables_called_like_splits_say_the_split(tmp_path: Path) -> None:
 
 TABLES: dict[str, tuple[dict[str, bytes | str], str, str]] = {
     "LJSpeech's": (
-        {"metadata.csv": "1|One|one\n2|Two|two\n"},
+        {"metadata.csv": "1|One, well, 1|one\n2|Two|two\n"},
         "",
-        r"has the columns 1, One, one, expected `file` .*LJSpeech's, .*`prepare --columns 'file\|original\|text'`",
+        r"has the columns 1, One, well, 1, one, expected .*LJSpeech's, .*`prepare --columns 'file\|original\|text'`",
     ),
     "no names": (
         {"metadata.csv": "1.wav,One\n"},

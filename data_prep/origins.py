@@ -70,8 +70,8 @@ def nested_speakers(paths: Collection[str]) -> str:
     several = {folder: own for folder, own in inside.items() if len(own) > 1}
     if len(inside) < 2 or 2 * len(several) < len(inside):
         return ""
-    folder, own = min(several.items())
-    first, second = sorted(own)[:2]
+    folder = min(several)
+    first, second = sorted(several[folder])[:2]
     return (
         f"speakers may be taken for too many: {folder} has {first}, {second} and so on, and each counts as a speaker; "
         f"if {folder.split('/')[-1]} is one, say --speaker-from -2, else -1"

@@ -90,8 +90,12 @@ def _cells(lines: Iterable[str], delimiter: str | None, columns: int) -> Iterato
             if line.strip():
                 yield number, line.split(None, columns - 1)
         return
-    quoting = csv.QUOTE_MINIMAL if delimiter in (",", ";") else csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=delimiter or ",", quoting=quoting, strict=True)
+    reader = csv.reader(
+        lines,
+        delimiter=delimiter or ",",
+        quoting=csv.QUOTE_MINIMAL if delimiter in (",", ";") else csv.QUOTE_NONE,
+        strict=True,
+    )
     for cells in reader:
         if cells:
             yield reader.line_num, cells

@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME:hop=N",
-        help="folder: arrays (frames, features) of your own, KEY.NAME.npy beside each recording, such as f0:hop=80 "
+        help="arrays (frames, features) of your own, KEY.NAME.npy beside each recording, such as f0:hop=80 "
         "with a frame for 80 samples of the shards; may be given again",
     )
 

@@ -11,6 +11,7 @@ from wavenet_pl.inputs.table import names_of
 _DEFAULT_TRIM_DB = 40.0
 _USAGE = """\
 %(prog)s folder SRC DEST [options]
+       %(prog)s shards SRC DEST [options]
        %(prog)s demo DEST [options]
        %(prog)s two_sines DEST [options]
        %(prog)s many_sines DEST [options]
@@ -18,10 +19,13 @@ _USAGE = """\
 
 _CORPORA = """\
 folder SRC: every FLAC, WAV, OGG and MP3 file below SRC. The speaker is the name of a file's folder, unless
-SRC/metadata.csv says otherwise (columns file, speaker, text, tags, midi, split; tags with ; between; a split other
-than train, val and test is no split). demo: eleven minutes of recorded speech, four voices, that come with the project.
-two_sines: the sum of two sines, made. many_sines: two others in each recording, from 80 to 3,200 Hz, at levels of their
-own, with a little noise. merge: index and report, after all slices are done.
+SRC/metadata.csv says otherwise (columns file, speaker, text, tags, midi, split; tags with ; between; a split may be
+called by any word that means train, val or test). Other layouts are options away: docs/preparing.md has a command for
+each of LibriSpeech, LJSpeech, VCTK, Common Voice and MAESTRO. shards SRC: every such member of the tar files below SRC,
+as any program wrote them; the JSON beside a member says what a row of metadata.csv would. demo: eleven minutes of
+recorded speech, four voices, that come with the project. two_sines: the sum of two sines, made. many_sines: two others
+in each recording, from 80 to 3,200 Hz, at levels of their own, with a little noise. merge: index and report, after all
+slices are done.
 
 Interrupted, the same command goes on; run twice, it does nothing."""
 
@@ -30,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `prepare`."""
     parser.usage = _USAGE
     parser.epilog = _CORPORA
-    parser.add_argument("corpus", metavar="CORPUS", help="folder, demo, two_sines, many_sines, or merge")
-    parser.add_argument("paths", metavar="PATH", nargs="*", help="SRC (for folder) and DEST")
+    parser.add_argument(
+        "corpus", metavar="CORPUS", help="folder, shards, demo, two_sines, many_sines, or merge"
+    )
+    parser.add_argument("paths", metavar="PATH", nargs="*", help="SRC (for folder and shards) and DEST")
 
     rules = parser.add_argument_group("rules, each reported with the seconds it kept and dropped")
     defaults = RuleOptions()
@@ -70,16 +76,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=names_of,
         default=(),
         metavar="A,B",
-        help="folder: columns of metadata.csv, such as accent, each a table of names to condition a model on",
+        help="columns of metadata.csv, or fields of the JSON in shards, such as accent, each a table of names to "
+        "condition a model on",
     )
     inputs.add_argument(
         "--frames",
         action="append",
         default=[],
         metavar="NAME:hop=N",
-        help="folder: arrays (frames, features) of your own, KEY.NAME.npy beside each recording, such as f0:hop=80 "
+        help="arrays (frames, features) of your own, KEY.NAME.npy beside each recording, such as f0:hop=80 "
         "with a frame for 80 samples of the shards; may be given again",
     )
+
+    layout = parser.add_argument_group("where a corpus keeps names, texts and splits (folder, shards)")
+    layout.add_argument(
+        "--metadata",
+        metavar="FILE",
+        help="tables in place of SRC/metadata.csv: one, several with commas between, or a pattern such as "
+        "'*.trans.txt', whose cells have commas, tabs, | or ; between them; none reads no table",
+    )
+    layout.add_argument(
+        "--columns",
+        metavar="LIST",
+        help="names of columns: file=audio,text=sentence where a table calls them otherwise, or the first line that it "
+        "lacks, with what stands between its cells: 'file|original|text'",
+    )
+    layout.add_argument(
+        "--suffix",
+        metavar="END",
+        help="only files whose names end so, such as _mic1.flac; tables may call them by what stands before it",
+    )
+    layout.add_argument(
+        "--speaker-from",
+        metavar="WHAT",
+        help="level of a folder (1 is the first below SRC, -1 the last), pattern with the speaker in ( ), column of a "
+        "table, file that lists the speakers, or none",
+    )
+    layout.add_argument(
+        "--split-from",
+        metavar="WHAT",
+        help="level, pattern, column or none; without it, folders that are called like splits say it",
+    )
+    layout.add_argument("--only-listed", action="store_true", help="leave files alone that no table names")
 
     splits = parser.add_argument_group("splits, by whole recordings")
     for option, what in (("--val-fraction", "validation"), ("--test-fraction", "test")):
@@ -121,7 +159,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=names_of,
         default=(),
         metavar="C,D",
-        help="folder: columns whose values are tags, too",
+        help="columns of metadata.csv, or fields of the JSON in shards, whose values are tags, too",
     )
     sines = SineOptions()
     for name, read, letters, what in (

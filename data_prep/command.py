@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.arguments import add_arguments
-from data_prep.options import CORPORA, SINES, Options, RuleOptions, SineOptions, SplitOptions
+from data_prep.layout import Layout
+from data_prep.options import CORPORA, FROM_FILES, SINES, Options, RuleOptions, SineOptions, SplitOptions
 from wavenet_pl.errors import ExitCode, UserError
+from wavenet_pl.files.redaction import redact
 from wavenet_pl.inputs.array import read_option
 from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.inputs.known import FRAMES
@@ -110,6 +112,7 @@ def check_arguments(args: argparse.Namespace) -> Request | None:
         sines=SineOptions(**sines),
         tag_columns=args.tag_columns,
         tables=args.tables,
+        layout=Layout.read(**{name: getattr(args, name) for name in Layout.__dataclass_fields__}),
         arrays=tuple(map(read_option, args.frames)),
         recordings_per_shard=args.recordings_per_shard,
     )
@@ -152,9 +155,11 @@ def _check_merge(args: argparse.Namespace) -> None:
 def _paths(args: argparse.Namespace) -> tuple[Path | None, Path]:
     """The two folders (SRC, DEST); SRC is None for a corpus that is read from no folder."""
     paths = list(args.paths)
-    if args.corpus == "folder":
+    if args.corpus in FROM_FILES:
         if len(paths) != 2:
-            raise UserError(f"folder got {len(paths)} paths, expected two: SRC DEST")
+            raise UserError(f"{args.corpus} got {len(paths)} paths, expected two: SRC DEST")
+        if "://" in paths[0]:
+            raise UserError(f"SRC is the URL {redact(paths[0])}, expected a folder; copy it to one first")
         return Path(paths[0]), Path(paths[1])
     if len(paths) == 2 and paths[0] == "-":
         del paths[0]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.folder import Corpus, FileRule, read_folder
+from data_prep.columns import Wanted
+from data_prep.files import FileRule
+from data_prep.folder import Corpus, read_folder
 from data_prep.options import SINES, Options
+from data_prep.shards import read_shards
 from data_prep.sines import RandomSines, Sines
-from data_prep.sources import Source
+from data_prep.sources import File, Source, readable
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.array import measure
 
@@ -23,7 +27,7 @@ def read_corpus(options: Options, source: Path | None, destination: Path) -> Cor
 
     Args:
         options: names the corpus.
-        source: folder of the corpus, for `folder`.
+        source: folder of the corpus, for `folder` and `shards`.
         destination: where the shards go.
 
     Raises:
@@ -32,14 +36,17 @@ def read_corpus(options: Options, source: Path | None, destination: Path) -> Cor
     if options.corpus in SINES:
         return make_sines(options)
     if options.corpus == "demo":
-        return Corpus(sources=read_folder(DEMO, fact_columns=("licence",), tables=("lang",)).sources)
+        demo = Wanted(fact_columns=("licence",), tables=("lang",))
+        return Corpus(sources=read_folder(DEMO, demo).sources)
     assert source is not None
     if source.resolve() == destination.resolve():
         raise UserError(f"SRC and DEST are both {source}, expected two folders; name another DEST")
     rules = options.rules.file_rules | {
         each.name: FileRule(suffixes=(f".{each.name}.npy",)) for each in options.arrays
     }
-    return read_folder(source, options.tag_columns, leave=destination, frames=rules, tables=options.tables)
+    wanted = Wanted(tag_columns=options.tag_columns, tables=options.tables)
+    read = read_shards if options.corpus == "shards" else read_folder
+    return read(source, wanted, options.layout, frames=rules, leave=destination)
 
 
 def measured(options: Options, corpus: Corpus) -> Options:
@@ -56,12 +63,17 @@ def measured(options: Options, corpus: Corpus) -> Options:
     sources = sorted(corpus.sources, key=lambda source: source.order)
     free = [source for source in sources if source.split in (None, "train")]
     inputs = [
-        measure(
-            each, [source.files[each.name].path for source in free if each.name in source.files][:_MEASURED]
-        )
+        measure(each, _paths([source.files[each.name] for source in free if each.name in source.files]))
         for each in options.arrays
     ]
     return replace(options, rules=replace(options.rules, frames=(*options.rules.frames, *inputs)))
+
+
+def _paths(files: Sequence[File]) -> Iterator[str]:
+    """Paths of some files, one at a time: a member of a shard is there until the next one is asked for."""
+    for file in files[:_MEASURED]:
+        with readable(file) as path:
+            yield path
 
 
 def make_sines(options: Options) -> Corpus:

@@ -14,6 +14,7 @@ from data_prep.decoding import Unreadable, hash_file
 from data_prep.packing import read_record
 from data_prep.plan import RECORDS, Plan, ShardPlan, load_plan, save_plan
 from data_prep.report import PLOT_NAME, REPORT_NAME
+from data_prep.sources import File, Source, readable
 from wavenet_pl.errors import UserError
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS
 
@@ -106,21 +107,24 @@ def check_sources(folder: Path, shard: ShardPlan, record: Mapping[str, Any]) -> 
     written = (folder / shard.record).stat().st_mtime_ns
     beside = record.get("files", {"notes": record.get("midi", {})})  # version 0.1.0 knew of notes alone
     for source in shard.sources:
-        files = [(source.name, source.path if source.exists else "", record["sources"])]
-        files += [(file.name, file.path, beside.get(frames, {})) for frames, file in source.files.items()]
-        for name, path, hashes in files:
-            if path and not _is_same(path, hashes.get(source.name), written):
+        files: list[tuple[Source | File, Mapping[str, str | None]]] = [(source, record["sources"])]
+        files += [(file, beside.get(frames, {})) for frames, file in source.files.items()]
+        for file, hashes in files:
+            if file.path and file.size is not None and not _is_same(file, hashes.get(source.name), written):
                 raise UserError(
-                    f"{name} in SRC has changed since it was packed into {shard.name}, expected the corpus that "
+                    f"{file.name} in SRC has changed since it was packed into {shard.name}, expected the corpus that "
                     "DEST was begun with; name another DEST, or start over with --overwrite"
                 )
 
 
-def _is_same(path: str, before: str | None, written: int) -> bool:
+def _is_same(file: Source | File, before: str | None, written: int) -> bool:
     """Whether a file has the hash that it had, or was not touched since."""
     try:
-        status = os.stat(path)
-        return max(status.st_mtime_ns, status.st_ctime_ns) < written or hash_file(path) == before
+        status = os.stat(file.path)
+        if max(status.st_mtime_ns, status.st_ctime_ns) < written:
+            return True
+        with readable(file) as path:
+            return hash_file(path) == before
     except (OSError, Unreadable):
         return before is None
 

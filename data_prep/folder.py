@@ -1,29 +1,23 @@
-"""The corpus `folder`: any tree of audio files, and the table metadata.csv that may lie beside them."""
+"""The corpus `folder`: any tree of audio files, and the tables that may lie beside them."""
 
 from __future__ import annotations
 
 import os
-import stat
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from data_prep.sources import File, Source, printable
-from data_prep.table import METADATA, Row, read_table
-from wavenet_pl.errors import UserError
-from wavenet_pl.shards.format import AUDIO_EXTENSIONS
+from data_prep.assembly import make_sources, resolve, with_files
+from data_prep.columns import NOTHING, NOTHING_SAID, Row, Wanted, check_asked, describe_columns
+from data_prep.files import FileRule, Files, extensions, size_of, walk
+from data_prep.layout import AS_IT_IS, NONE, Layout, split_of
+from data_prep.names import Ambiguous, Names
+from data_prep.sources import File, Source
+from data_prep.table import METADATA, Table, read_table
+from wavenet_pl.errors import UserError, did_you_mean
 
-
-@dataclass(frozen=True, kw_only=True)
-class FileRule:
-    """How the file beside a recording that frames are made from is looked for."""
-
-    suffixes: tuple[str, ...]
-    """What follows the recording's name, without its own extension."""
-    column: str = ""
-    """Column of metadata.csv that may name it."""
+_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,181 +27,135 @@ class Corpus:
     sources: tuple[Source, ...]
     left_alone: Mapping[str, int] = field(default_factory=dict)
     """Files that are no audio that can be read: extension -> how many."""
-    unlisted: int = 0
-    """Audio files that metadata.csv does not name."""
+    notes: tuple[str, ...] = ()
+    """How the corpus was understood, and what may be wrong with that, in sentences without their stops."""
 
 
 def read_folder(
     folder: Path,
-    tag_columns: Sequence[str] = (),
-    fact_columns: Sequence[str] = (),
-    leave: Path | None = None,
+    wanted: Wanted = NOTHING,
+    layout: Layout = AS_IT_IS,
     frames: Mapping[str, FileRule] | None = None,
-    tables: Sequence[str] = (),
+    leave: Path | None = None,
     option: str = "SRC",
 ) -> Corpus:
     """Every audio file below a folder, in no order of meaning.
 
-    The speaker is the column of metadata.csv or, where that says nothing, the name of the folder that the file lies in;
-    a file at the top has none.
+    Unless the layout says otherwise, the speaker is the column of a table or, where that says nothing, the name of the
+    folder that the file lies in; a file at the top has none.
 
     Args:
         folder: the corpus.
-        tag_columns: columns of metadata.csv whose values are tags, beside `tags`.
-        fact_columns: columns that go into the JSON of a recording as they are.
+        wanted: columns of tables that are looked for.
+        layout: what the user says of the corpus.
+        frames: what is made of a file beside each recording: a table names it, or it is called like the recording.
         leave: a folder that is not looked into: where the shards go.
-        frames: what is made of a file beside each recording: metadata.csv names it, or it is called like the recording.
-        tables: columns whose values are names of a table of their own.
         option: what the user calls the folder.
 
     Raises:
-        UserError: it cannot be read, holds no audio, or metadata.csv contradicts itself.
+        UserError: it cannot be read, holds no audio, or a table contradicts itself.
     """
     if not folder.is_dir():
         raise UserError(
-            f"{option} {folder} is no folder, expected one with {_extensions()} files; check the path"
+            f"{option} {folder} is no folder, expected one with {extensions()} files; check the path"
         )
-    sizes: dict[str, int | None] = {}
-    paths: dict[str, str] = {}
-    frames = frames or {}
-    beside: dict[str, dict[str, str]] = {name: {} for name in frames}
-    left_alone: dict[str, int] = {}
-    for path, relative in _walk(folder, leave):
-        kind = _kind(relative)
-        wanted = [name for name, rule in frames.items() if relative.lower().endswith(rule.suffixes)]
-        wanted = [] if kind == "hidden" else wanted
-        for name in wanted:
-            beside[name][_spelled(printable(relative))] = path
-        if wanted:
-            continue
-        if kind[1:] not in AUDIO_EXTENSIONS:
-            if relative != METADATA:
-                left_alone[kind] = left_alone.get(kind, 0) + 1
-            continue
-        name = printable(relative)
-        sizes[name], paths[name] = _size(path), path
-    table = folder / METADATA
-    rows = read_table(table, tag_columns, fact_columns, tables) if table.exists() else {}
-    asked = "--tag-columns" if tag_columns else "--tables" if tables else ""
-    if asked and not table.exists():
-        raise UserError(f"{asked} is set, expected {table}, and there is none; write it or drop the option")
-    named = _match(rows, sizes)
-    if not sizes:
-        seen = (
-            f", only {', '.join(f'{n} {kind}' for kind, n in sorted(left_alone.items()))}"
-            if left_alone
-            else ""
+    files = Files(rules=frames or {}, layout=layout)
+    for file in walk(folder, leave):
+        files.add(file)
+    _add_tables_elsewhere(files, folder)
+    notes: list[str] = []
+    if files.unread and not files.tables and layout.metadata is None:
+        notes.append(
+            f"{', '.join(files.unread[:_SHOWN])}: tables that are not read; --metadata names those to read"
         )
-        raise UserError(f"{option} {folder} holds no {_extensions()} file{seen}; check the path")
-    sources = [
-        _source(name, named.get(name), sizes.get(name), paths.get(name, "")) for name in {**sizes, **named}
-    ]
-    for name, rule in frames.items():
-        alike = _by_stem(beside[name], rule)
-        sources = [_with_file(source, name, rule, beside[name], alike) for source in sources]
-    return Corpus(
-        sources=tuple(sources),
-        left_alone=left_alone,
-        unlisted=len(sizes.keys() - named.keys()) if rows else 0,
-    )
+    wanted, speaker_of = resolve(layout, wanted, folder, files.audio)
+    rows = _read_tables(files, wanted, folder, notes)
+    named = _match(rows, files)
+    if unlisted := sorted(files.audio.keys() - named.keys()) if rows else []:
+        fate = "left alone" if layout.only_listed else "taken as well (--only-listed leaves them out)"
+        notes.append(f"{len(unlisted)} files are in no table, such as {unlisted[0]}: {fate}")
+    for name in unlisted if layout.only_listed else ():
+        del files.audio[name]
+    files.check(f"{option} {folder}")
+    recordings = {
+        name: (named.get(name, NOTHING_SAID), files.audio.get(name)) for name in {**files.audio, **named}
+    }
+    sources = make_sources(recordings, layout, speaker_of, notes)
+    return Corpus(sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes))
 
 
-def _extensions() -> str:
-    return ", ".join(AUDIO_EXTENSIONS)
+def _add_tables_elsewhere(files: Files, folder: Path) -> None:
+    """Find tables that do not lie in the corpus; each that the user names is somewhere.
 
-
-def _kind(relative: str) -> str:
-    """The extension; nothing is read that is hidden, such as the ._ twins that a Mac writes."""
-    if any(part.startswith(".") for part in relative.split("/")):
-        return "hidden"
-    return os.path.splitext(relative)[1].lower() or "without extension"
-
-
-def _size(path: str) -> int | None:
-    """Bytes; None for what is no file, such as a link into nowhere or a pipe, which would wait for ever."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _walk(folder: Path, leave: Path | None) -> Iterator[tuple[str, str]]:
-    """(path, path below the folder); links are followed, each folder is entered once."""
-    entered = {os.path.realpath(leave)} if leave else set()
-    waiting = [os.fspath(folder)]
-    while waiting:
-        current = waiting.pop()
-        real = os.path.realpath(current)
-        if real in entered:
+    Raises:
+        UserError: one is nowhere.
+    """
+    for pattern in files.layout.metadata or ():
+        if any(fnmatchcase(name, pattern) for name in files.tables):
             continue
-        entered.add(real)
-        try:
-            with os.scandir(current) as scanned:
-                entries = sorted(scanned, key=lambda entry: entry.name)
-        except OSError as error:
+        if not os.path.isfile(pattern):
+            tables = sorted(path.name for path in folder.iterdir() if path.suffix in (".csv", ".tsv", ".txt"))
+            known = ", ".join(tables[:_SHOWN]) or "none"
             raise UserError(
-                f"folder {printable(current)} cannot be read ({error.strerror}); mend its rights"
-            ) from None
-        for entry in entries:
-            if entry.is_dir():
-                waiting.append(entry.path)
-            else:
-                yield entry.path, os.path.relpath(entry.path, folder).replace(os.sep, "/")
-
-
-def _source(name: str, row: Row | None, size: int | None, path: str) -> Source:
-    parent = name.split("/")[-2] if "/" in name else None
-    row = row or Row(line=0)
-    return Source(
-        name=name,
-        speaker=row.speaker or parent,
-        text=row.text,
-        tags=row.tags,
-        midi=row.midi,
-        tables=row.tables,
-        split=row.split,
-        facts=row.facts,
-        size=size,
-        path=path,
-    )
-
-
-def _by_stem(beside: Mapping[str, str], rule: FileRule) -> dict[str, str]:
-    """Name of a recording, without its extension -> the file that is called like it."""
-    names: dict[str, str] = {}
-    for name in sorted(beside):
-        suffix = next(suffix for suffix in rule.suffixes if name.lower().endswith(suffix))
-        names.setdefault(name[: -len(suffix)], name)
-    return names
-
-
-def _with_file(
-    source: Source, frames: str, rule: FileRule, beside: Mapping[str, str], alike: Mapping[str, str]
-) -> Source:
-    named = getattr(source, rule.column) if rule.column else None
-    name = _spelled(named) if named else alike.get(os.path.splitext(_spelled(source.name))[0])
-    if name is None or name not in beside:
-        return source
-    file = File(name=name, size=_size(beside[name]), path=beside[name])
-    known: dict[str, Any] = {rule.column: name} if rule.column else {}
-    return replace(source, files={**source.files, frames: file}, **known)
-
-
-def _spelled(name: str) -> str:
-    """A name as one of its spellings: an é may be one sign or two."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _match(rows: Mapping[str, Row], files: Mapping[str, object]) -> dict[str, Row]:
-    """The rows under the names that the files have on disk."""
-    spelled = {_spelled(name): name for name in files}
-    named: dict[str, Row] = {}
-    for name, row in rows.items():
-        on_disk = name if name in files else spelled.get(_spelled(name), name)
-        if on_disk in named:
-            raise UserError(
-                f"{METADATA}, lines {named[on_disk].line} and {row.line}, both name {on_disk}; remove one"
+                f"--metadata names {pattern}, expected tables below {folder}, patterns of such, or {NONE}"
+                + did_you_mean(pattern, tables, f"there are {known}")
             )
-        named[on_disk] = row
+        name = os.path.basename(pattern)
+        files.tables[name] = File(name=name, size=size_of(pattern), path=pattern), ""
+
+
+def _read_tables(files: Files, wanted: Wanted, folder: Path, notes: list[str]) -> list[Row]:
+    """The rows of all tables; how their columns were understood is noted."""
+    tables: list[Table] = []
+    rows: list[Row] = []
+    by_table: dict[str, str] = {}
+    for name, (file, ending) in sorted(files.tables.items()):
+        table = read_table(file.path, name, wanted, ending)
+        tables.append(table)
+        meant = split_of(os.path.basename(name)) if "file" in table.columns.meant else None
+        if meant and "split" not in {*table.columns.meant, *wanted.renames}:
+            by_table[name] = meant
+            rows += [replace(row, split=meant) for row in table.rows]
+        else:
+            rows += table.rows
+    if by_table:
+        notes.append("splits by table: " + ", ".join(f"{name} {split}" for name, split in by_table.items()))
+    if tables or wanted.asked:
+        what = f"{folder / min(files.tables, default=METADATA)}"
+        if not tables:
+            raise UserError(
+                f"{wanted.asked[0][0]} is set, expected {what}, and there is none; write it or drop the option"
+            )
+        check_asked([table.columns for table in tables], wanted, what)
+    notes += describe_columns([table.columns for table in tables])
+    return rows
+
+
+def _match(rows: Sequence[Row], files: Files) -> dict[str, Row]:
+    """The rows under the names that the files have on disk.
+
+    Raises:
+        UserError: two of them name one file, one may name several, or none of them names any.
+    """
+    names = Names(files.audio, files.layout.suffix) if rows else Names(())
+    named: dict[str, Row] = {}
+    for row in rows:
+        try:
+            name = names.find(row.file, row.folder)
+        except Ambiguous as error:
+            raise UserError(
+                f"{row.source} names {row.file}, which may be {' or '.join(error.names[:2])}, expected one file; write "
+                "its path below SRC, or say which files are recordings with --suffix"
+            ) from None
+        name = name or (f"{row.folder}/{row.file}" if row.folder else row.file)
+        if name in named:
+            raise UserError(
+                f"{row.source} names {name} again, expected each file once; {named[name].source.rstrip(',')} has it"
+            )
+        named[name] = row
+    if rows and files.audio and not files.audio.keys() & named.keys():
+        raise UserError(
+            f"{rows[0].source} names {rows[0].file}, and no row names a file of SRC, expected names such as "
+            f"{min(files.audio)}, with or without folders and extension; correct them, or --metadata and --columns"
+        )
     return named

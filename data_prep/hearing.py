@@ -100,7 +100,7 @@ def examine(folder: Path, sample_rate: int) -> list[Heard]:
 def _listen(source: Source, sample_rate: int) -> Heard:
     options = RuleOptions(sample_rate=sample_rate)
     if source.split == "test":
-        return Heard(source=source, problem="metadata.csv keeps it for a test")
+        return Heard(source=source, problem="a table or a folder keeps it for a test")
     if not source.exists:
         return Heard(source=source, problem=apply_rules(source, options).steps[-1].reason)
     try:

@@ -6,13 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data_prep.folder import FileRule
+from data_prep.columns import MEANINGS
+from data_prep.files import FileRule
+from data_prep.layout import AS_IT_IS, Layout
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.array import FramesOption
 from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.inputs.known import FRAMES, check_name, frames_of
 
-CORPORA = ("folder", "two_sines", "many_sines", "demo")
+CORPORA = ("folder", "shards", "two_sines", "many_sines", "demo")
+FROM_FILES = ("folder", "shards")
+"""Those that are read from SRC."""
 SINES = ("two_sines", "many_sines")
 """Those that are made."""
 MAX_SAMPLE_RATE = 192_000
@@ -114,6 +118,8 @@ class Options:
     """Columns of metadata.csv, beside `tags`, whose values are tags."""
     tables: tuple[str, ...] = ()
     """Columns of metadata.csv whose values are names of a table of their own."""
+    layout: Layout = AS_IT_IS
+    """Where a corpus keeps its names, texts and splits."""
     arrays: tuple[FramesOption, ...] = ()
     """Frames of the user's own; `measured` makes them some of the rules' frames."""
     recordings_per_shard: int = 128
@@ -127,6 +133,10 @@ class Options:
         described["rules"] |= describe_frames(self.rules.frames, self.rules.sample_rate)
         if not self.tables:  # a plan without any is what it was before there were any
             del described["tables"]
+        if not (layout := self.layout.describe()):
+            del described["layout"]
+        else:
+            described["layout"] = layout
         if self.corpus not in SINES:
             del described["sines"]
         return described
@@ -158,14 +168,9 @@ class Options:
                 f"--holdout-speakers makes {splits.holdout_split} a split of speakers that nobody trains on, and "
                 f"--{splits.holdout_split}-fraction {fraction:g} would put others among them; drop one of the two"
             )
-        if self.tag_columns and self.corpus != "folder":
-            raise UserError(
-                f"--tag-columns is for metadata.csv of a folder, and {self.corpus} has none; drop it"
-            )
-        if self.tables and self.corpus != "folder":
-            raise UserError(f"--tables is for metadata.csv of a folder, and {self.corpus} has none; drop it")
+        self._check_layout()
         beside = next((f"--{each.name}" for each in rules.frames if each.file_suffixes()), "")
-        if (beside := beside or ("--frames" if self.arrays else "")) and self.corpus != "folder":
+        if (beside := beside or ("--frames" if self.arrays else "")) and self.corpus not in FROM_FILES:
             raise UserError(
                 f"{beside} is for files beside those of a folder, and {self.corpus} has none; drop it"
             )
@@ -180,6 +185,24 @@ class Options:
             )
         if self.corpus in SINES:
             self._check_sines()
+
+    def _check_layout(self) -> None:
+        options = [f"--{name.replace('_', '-')}" for name in self.layout.describe()]
+        columns = [
+            option
+            for option, names in (("--tag-columns", self.tag_columns), ("--tables", self.tables))
+            if names
+        ]
+        if (columns or options) and self.corpus not in FROM_FILES:
+            what = "metadata.csv of a folder" if columns else "files of a folder or of shards"
+            raise UserError(f"{(columns + options)[0]} is for {what}, and {self.corpus} has none; drop it")
+        of_tables = ("--metadata", "--only-listed", *(["--columns"] if self.layout.header[1] else []))
+        if self.corpus == "shards" and (wrong := [option for option in options if option in of_tables]):
+            raise UserError(
+                f"{wrong[0]} is for tables of a folder, and shards have JSON beside each recording, expected at most "
+                "--columns NAME=FIELD; drop it"
+            )
+        self.layout.check(MEANINGS)
 
     def _check_sines(self) -> None:
         sines = self.sines

@@ -16,7 +16,7 @@ from data_prep.decoding import Unreadable, hash_file
 from data_prep.options import RuleOptions
 from data_prep.plan import ShardPlan
 from data_prep.rules import RULES, Outcome, Part, Step, apply_rules
-from data_prep.sources import Source, part_key
+from data_prep.sources import File, Source, part_key, readable
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.format import Entry, ShardWriter, WrittenShard
@@ -91,14 +91,14 @@ class _Record:
         Raises:
             UserError: the source has changed since the corpus read it.
         """
-        self._hashes[source.name] = _hash(source.path if source.exists else "")
+        self._hashes[source.name] = _hash(source) if source.exists else None
         if source.sha256 not in (None, self._hashes[source.name]):
             raise UserError(
                 f"{source.name} has changed since it was examined, expected the same audio; "
                 "run the same command again"
             )
         for frames, file in source.files.items():
-            self._file_hashes[frames][source.name] = _hash(file.path)
+            self._file_hashes[frames][source.name] = _hash(file)
 
     def add_outcome(self, source: Source, outcome: Outcome) -> None:
         """Count what each rule did to a source, and note why it was dropped, and its flaws."""
@@ -181,10 +181,11 @@ def read_record(folder: Path, shard: ShardPlan, fingerprint: str) -> dict[str, A
     return record
 
 
-def _hash(path: str) -> str | None:
+def _hash(file: Source | File) -> str | None:
     try:
-        return hash_file(path) if path else None
-    except Unreadable:
+        with readable(file) as path:
+            return hash_file(path) if path else None
+    except (OSError, Unreadable):
         return None  # the rules will say why
 
 

@@ -54,7 +54,8 @@ class Plan:
     """As JSON."""
     shards: tuple[ShardPlan, ...]
     left_alone: Mapping[str, int] = field(default_factory=dict)
-    unlisted: int = 0
+    notes: tuple[str, ...] = ()
+    """How the corpus was understood."""
 
     @property
     def num_sources(self) -> int:
@@ -96,7 +97,7 @@ def build_plan(corpus: Corpus, options: Options) -> Plan:
         options=described,
         shards=tuple(shards),
         left_alone=dict(corpus.left_alone),
-        unlisted=corpus.unlisted,
+        notes=corpus.notes,
     )
 
 
@@ -107,7 +108,7 @@ def save_plan(plan: Plan, folder: Path) -> None:
         "fingerprint": plan.fingerprint,
         "options": plan.options,
         "left_alone": plan.left_alone,
-        "unlisted": plan.unlisted,
+        "notes": plan.notes,
         "shards": [[shard.name, shard.num_sources] for shard in plan.shards],
     }
     write_durably(folder / RECORDS / "plan.json", json.dumps(tree, sort_keys=True, indent=1) + "\n")
@@ -129,7 +130,7 @@ def load_plan(folder: Path) -> Plan | None:
             options=tree["options"],
             shards=tuple(ShardPlan(name=name, num_sources=count) for name, count in tree["shards"]),
             left_alone=tree["left_alone"],
-            unlisted=tree["unlisted"],
+            notes=tuple(tree.get("notes", ())),
         )
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -22,6 +22,7 @@ from data_prep.report import PLOT_NAME, REPORT_NAME, count_of, flaw_counts, hour
 from data_prep.results import Result, collect
 from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.foreign import printable
 from wavenet_pl.progress import Progress
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS, save_index
 
@@ -56,6 +57,8 @@ def prepare(request: Request) -> None:
     """
     request.options.check()
     corpus = read_corpus(request.options, request.source, request.folder)
+    for note in corpus.notes:
+        print(f"prepare: {printable(note)}", file=sys.stderr)
     options = measured(request.options, corpus)
     plan = build_plan(corpus, options)
     if request.dry_run:
@@ -185,7 +188,7 @@ def _describe(plan: Plan) -> list[str]:
         lines.append(f"  {split:5} {plan.num_of(split):7} sources in {len(shards):4} shards{size}")
     missing = sum(not source.exists for shard in plan.shards for source in shard.sources)
     if missing:
-        lines.append(f"  {missing} sources are named in metadata.csv and are not there: they will be dropped")
+        lines.append(f"  {missing} sources are named and are not there: they will be dropped")
     lines.append("nothing was written: leave --dry-run out to do it")
     return lines
 

@@ -88,8 +88,7 @@ def _summary(result: Result) -> str:
         f"{count} recordings, {hours(result.seconds())} at {result.sample_rate} Hz.",
         f"{len(result.dropped)} of {result.plan.num_sources} sources were dropped.",
     ]
-    if result.plan.unlisted:
-        lines.append(f"{result.plan.unlisted} sources are not in metadata.csv.")
+    lines += [f"{cell(note[:1].upper() + note[1:])}." for note in result.plan.notes]
     if result.plan.left_alone:
         kinds = ", ".join(f"{n} {cell(kind)}" for kind, n in sorted(result.plan.left_alone.items()))
         lines.append(f"Files of other kinds were left alone: {kinds}.")

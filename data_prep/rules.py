@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from data_prep.decoding import CLIPPED_RUN, Decoded, Unreadable, decode_source
 from data_prep.options import RuleOptions
-from data_prep.sources import Source, printable
+from data_prep.sources import Source, printable, readable
 from wavenet_pl.audio.loudness import loudness
 from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.errors import UserError
@@ -167,11 +167,14 @@ def _load(source: Source, frames: Frames, num_samples: int, sample_rate: int) ->
             missing = f"metadata.csv names {named}, and there is no such file"
         raise UserError(f"{missing}, expected one with its {frames.name}")
     try:
-        return frames.load(file.path, num_samples, sample_rate)
+        with readable(file) as path:
+            return frames.load(path, num_samples, sample_rate)
+    except OSError as error:
+        raise UserError(f"{file.name} cannot be read ({error.strerror or error})") from None
     except UserError as error:
         reason = str(error)
-        for path in (file.path, printable(file.path), foreign.printable(file.path)):
-            reason = reason.replace(path, file.name)
+        for spelling in (path, printable(path), foreign.printable(path)):
+            reason = reason.replace(spelling, file.name)
         raise UserError(reason) from None
 
 
@@ -201,11 +204,13 @@ def _read(
         seconds = len(audio) / sample_rate
         return [Step(rule, seconds) for rule in ("decode", "mono", "resample")], audio, 0.0
     try:
-        if not source.exists:
-            raise Unreadable(
-                "metadata.csv names it, and there is no such file" if not source.path else "no file"
-            )
-        decoded = decoded or decode_source(source.path, sample_rate)
+        if source.problem or not source.exists:
+            raise Unreadable(source.problem or "no file")
+        if decoded is None:
+            with readable(source) as path:
+                decoded = decode_source(path, sample_rate)
+    except OSError as error:
+        return [Step("decode", 0.0, reason=str(error.strerror or error))], None, 0.0
     except Unreadable as error:
         return [Step("decode", 0.0, error.seconds, reason=error.reason)], None, 0.0
     audio = decoded.audio[slice(*source.stretch)] if source.stretch else decoded.audio

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from data_prep.sines import RandomSines, Sines
+from wavenet_pl.files.foreign import open_file
 
 _LONGEST_KEY = 80  # a tar header has room for 100 bytes of file name
 _PART = re.compile(r"--\d+$")
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file beside a source."""
+    """A file of a corpus, which may be a member of a shard."""
 
     name: str
     """Path below the corpus."""
@@ -26,6 +30,8 @@ class File:
     """Bytes; None for what is no file."""
     path: str = field(default="", compare=False)
     """Where it lies on this machine; part of nothing that is written."""
+    offset: int | None = None
+    """First byte of it within the shard at `path`; None where `path` is the file itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,12 @@ class Source:
     """Bytes of the file; None where metadata.csv names a file that is not there, and for what is made."""
     path: str = field(default="", compare=False)
     """Where the file lies on this machine; part of nothing that is written."""
+    offset: int | None = None
+    """First byte of the file within the shard at `path`; None where `path` is the file itself."""
+    problem: str = ""
+    """Why it cannot be read, where the corpus knows that already."""
+    group: str = ""
+    """Sources of one group, such as the parts of a recording, stay in one split."""
     files: dict[str, File] = field(default_factory=dict)
     """Frames that were asked for -> the file beside this one that they are made from, where there is one."""
     made: Sines | RandomSines | None = None
@@ -89,7 +101,29 @@ class Source:
             *([] if self.stretch is None else [list(self.stretch)]),
             *([] if self.sha256 is None else [self.sha256]),
             *([dict(sorted(self.tables.items()))] if self.tables else []),
+            *([self.offset] if self.offset is not None else []),
         ]
+
+
+@contextmanager
+def readable(file: Source | File) -> Iterator[str]:
+    """A path to what a file holds: its own, or that of a copy of a shard's member, which ends with the block.
+
+    Raises:
+        OSError: the shard cannot be read.
+    """
+    if file.offset is None or file.size is None:
+        yield file.path
+        return
+    with tempfile.NamedTemporaryFile(suffix=os.path.splitext(file.name)[1]) as copy:
+        with open_file(file.path) as shard:
+            shard.seek(file.offset)
+            left = file.size
+            while left and (block := shard.read(min(left, _BLOCK))):
+                copy.write(block)
+                left -= len(block)
+        copy.flush()
+        yield copy.name
 
 
 def printable(path: str) -> str:

@@ -48,6 +48,7 @@ def assign_splits(
             training = _by_chance([source for source in present if chosen[source.name] == "train"])
             count = min(max(1, round(fraction * len(training))), len(training) - 1)
             chosen.update((source.name, split) for source in training[: max(0, count)])
+        _keep_together(free, chosen)
         _replace_useless(split, free, chosen, usable)
     counts = {split: sum(chosen[source.name] == split for source in present) for split in SPLITS}
     if not counts["train"] or (not counts["val"] and fractions["val"]):
@@ -87,11 +88,19 @@ def _replace_useless(
     good = next((source for source in others if usable(source)), None)
     if good is not None:
         chosen.update((name, "train") for name in members)
-        chosen[good.name] = split
+        together = [source for source in others if source is good or good.group == source.group != ""]
+        chosen.update((source.name, split) for source in together)
+
+
+def _keep_together(free: Sequence[Source], chosen: dict[str, str]) -> None:
+    """Put all sources of a group where the first of them was put: those are drawn one after the other."""
+    groups: dict[str, str] = {}
+    for source in _by_chance([source for source in free if source.group]):
+        chosen[source.name] = groups.setdefault(source.group, chosen[source.name])
 
 
 def _by_chance(sources: Sequence[Source]) -> list[Source]:
-    return sorted(sources, key=lambda source: (stream_key("split", source.name), source.name))
+    return sorted(sources, key=lambda source: (stream_key("split", source.group or source.name), source.name))
 
 
 def _check_speakers(sources: Sequence[Source], options: SplitOptions) -> None:

@@ -1,66 +1,70 @@
-"""metadata.csv: what a corpus says of its files."""
+"""Tables: what a corpus says of its files, in metadata.csv or as it is laid out."""
 
 from __future__ import annotations
 
 import csv
 import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TextIO
 
-from wavenet_pl.errors import UserError, did_you_mean
+from data_prep.columns import MEANINGS, Columns, Row, Wanted
+from data_prep.layout import DELIMITERS
+from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
-from wavenet_pl.shards.index import SPLITS
 
 METADATA = "metadata.csv"
-COLUMNS = ("file", "speaker", "text", "tags", "midi", "split")
 _LONGEST_LINE = 2**20
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of metadata.csv, cells that are empty left out."""
+@dataclass(frozen=True)
+class Table:
+    """One table that was read."""
 
-    line: int
-    speaker: str | None = None
-    text: str | None = None
-    tags: tuple[str, ...] = ()
-    midi: str | None = None
-    split: str | None = None
-    tables: dict[str, str] = field(default_factory=dict)
-    facts: dict[str, str] = field(default_factory=dict)
+    columns: Columns
+    rows: tuple[Row, ...]
 
 
-def read_table(
-    path: Path, tag_columns: Sequence[str], fact_columns: Sequence[str], tables: Sequence[str] = ()
-) -> dict[str, Row]:
-    """The rows by the file that each is about.
+def read_table(path: str, name: str, wanted: Wanted, ending: str = "") -> Table:
+    """The rows of a table.
+
+    What stands between cells follows from the first line, which names the columns: the sign that gives a column with
+    the files. Quotes around cells mean something beside commas and semicolons.
 
     Args:
-        path: the table.
-        tag_columns: columns whose values are tags, beside `tags`.
-        fact_columns: columns that are kept as they are.
-        tables: columns whose values are names of a table of their own.
+        path: of the table.
+        name: below the corpus.
+        wanted: what is looked for.
+        ending: of its name, where the table is called like the recording that it is about; empty for the extension.
 
     Raises:
         UserError: it is no table, or contradicts itself; with the line.
     """
-    rows: dict[str, Row] = {}
+    delimiter, names = wanted.header
     try:
         with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(_lines(file), strict=True)
-            columns = list(reader.fieldnames or ())
-            _check_columns(path, columns, {"--tag-columns": tag_columns, "--tables": tables})
-            for cells in reader:
-                location = f"{path}, line {reader.line_num},"
-                name = _file_name(cells, location)
-                if name in rows:
+            lines = _lines(file)
+            if not names:
+                delimiter, names = _read_header(next(lines, ""), path, wanted)
+            columns = Columns(names, wanted)
+            if "file" not in columns.meant:
+                recording = os.path.basename(name)
+                recording = recording.removesuffix(ending) if ending else os.path.splitext(recording)[0]
+                cells = {names[0]: " ".join(line.strip() for line in lines)}
+                return Table(columns, (columns.row(cells, path, name, recording),))
+            rows = []
+            before = 0 if wanted.header[1] else 1
+            for number, values in _cells(lines, delimiter, len(names)):
+                source = f"{path}, line {number + before},"
+                if len(values) > len(names):
                     raise UserError(
-                        f"{location} names {name} again, expected each file once; line {rows[name].line} has it"
+                        f"{source} has more cells than the first line has columns; put quotes around cells with commas"
+                        if delimiter in (",", ";")
+                        else f"{source} has {len(values)} cells, expected {', '.join(names)}; name all with --columns"
                     )
-                rows[name] = _row(cells, reader.line_num, location, tag_columns, fact_columns, tables)
+                rows.append(columns.row(dict(zip(names, values, strict=False)), source, name))
+            return Table(columns, tuple(rows))
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
@@ -69,7 +73,6 @@ def read_table(
         raise UserError(f"{path} is no table of comma-separated values ({error}); mend it") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); mend its rights") from None
-    return rows
 
 
 def _lines(file: TextIO) -> Iterator[str]:
@@ -80,70 +83,51 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _check_columns(path: Path, columns: list[str], asked: Mapping[str, Sequence[str]]) -> None:
-    if "file" not in columns:
-        first_columns = ", ".join(columns[:8]) or "nothing"
+def _cells(lines: Iterable[str], delimiter: str | None, columns: int) -> Iterator[tuple[int, list[str]]]:
+    """(number of its last line, cells) of each row that has any."""
+    if delimiter in (None, " "):
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield number, line.split(None, columns - 1)
+        return
+    reader = csv.reader(
+        lines,
+        delimiter=delimiter or ",",
+        quoting=csv.QUOTE_MINIMAL if delimiter in (",", ";") else csv.QUOTE_NONE,
+        strict=True,
+    )
+    for cells in reader:
+        if cells:
+            yield reader.line_num, cells
+
+
+def _read_header(line: str, path: str, wanted: Wanted) -> tuple[str, tuple[str, ...]]:
+    """What stands between cells, and the names of the columns."""
+    readings = {delimiter: _names(line, delimiter) for delimiter in DELIMITERS[:-1]}
+    fitting = [d for d, names in readings.items() if "file" in Columns(names, wanted).meant]
+    rarest_first = sorted(readings, key=("\t", "|", ";", ",").index)  # texts have commas, too
+    delimiter = (fitting or [each for each in rarest_first if len(readings[each]) > 1] or [","])[0]
+    names = readings[delimiter]
+    if not fitting:
+        first_columns = ", ".join(names[:8]) or "nothing"
+        hint = (
+            "it looks like LJSpeech's, which has no such line: say "
+            f"`prepare --columns '{'|'.join(['file', 'original', 'text'][: len(names)])}'`"
+            if delimiter == "|" and len(names) in (2, 3)
+            else "where it calls them otherwise, say `prepare --columns file=COLUMN`, and where it has no such line, "
+            "`prepare --columns file,speaker,text`, as they stand there"
+        )
         raise UserError(
             f"the first line of {path} has the columns {first_columns}, expected `file` and, if you like, "
-            f"{', '.join(COLUMNS[1:])}, with commas between"
+            f"{', '.join(list(MEANINGS)[1:])}; {hint}"
         )
-    twice = {column for column in columns if columns.count(column) > 1}
+    twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UserError(
             f"the first line of {path} names the column {min(twice)} twice, expected each once; mend it"
         )
-    free = [name for name in columns if name not in COLUMNS]
-    for option, names in asked.items():
-        for column in names:
-            if column not in free:
-                raise UserError(
-                    f"{option} names {column}, expected columns of {path}: {', '.join(free) or 'none'}"
-                    f"{did_you_mean(column, free)}"
-                )
+    return delimiter, names
 
 
-def _file_name(cells: dict[str, str], location: str) -> str:
-    if None in cells:  # where DictReader puts what stands beyond the last column
-        raise UserError(
-            f"{location} has more cells than the first line has columns; put quotes around cells with commas"
-        )
-    text = (cells["file"] or "").strip().replace("\\", "/")
-    return _inside(text, "file", location)
-
-
-def _inside(text: str, column: str, location: str) -> str:
-    path = PurePosixPath(text)
-    if not text or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", text) or "\0" in text:
-        raise UserError(f"{location} has {column} {text!r}, expected a path below SRC, without `..`; mend it")
-    return path.as_posix()
-
-
-def _row(
-    cells: dict[str, str],
-    line: int,
-    location: str,
-    tag_columns: Sequence[str],
-    fact_columns: Sequence[str],
-    tables: Sequence[str],
-) -> Row:
-    def cell(column: str) -> str | None:
-        return (cells.get(column) or "").strip() or None
-
-    tags = {
-        tag.strip()
-        for column in ("tags", *tag_columns)
-        for tag in re.split(r"[;,]", cell(column) or "")
-        if tag.strip()
-    }
-    midi = cell("midi")
-    split = cell("split")
-    return Row(
-        line=line,
-        speaker=cell("speaker"),
-        text=cell("text"),
-        tags=tuple(sorted(tags)),
-        midi=_inside(midi.replace("\\", "/"), "midi", location) if midi else None,
-        split=split if split in SPLITS else None,
-        tables={column: value for column in tables if (value := cell(column))},
-        facts={column: value for column in fact_columns if (value := cell(column))},
-    )
+def _names(line: str, delimiter: str) -> tuple[str, ...]:
+    return tuple(name.strip() for _, cells in _cells([line], delimiter, 1) for name in cells)

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from data_prep.folder import FileRule, read_folder
+from data_prep.files import FileRule
+from data_prep.folder import read_folder
 from tests.data_prep.corpus import (
     dropped,
     entries,

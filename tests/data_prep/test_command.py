@@ -303,7 +303,7 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
 MISTAKES = {
     "no such corpus": (
         ["foldr", "SRC", "OUT"],
-        "CORPUS is 'foldr', expected one of folder, two_sines, many_sines, demo, or merge",
+        "CORPUS is 'foldr', expected one of folder, shards, two_sines, many_sines, demo, or merge",
     ),
     "folder without SRC": (["folder", "OUT"], "folder got 1 paths, expected two: SRC DEST"),
     "demo with SRC": (["demo", "SRC", "OUT"], "demo got SRC .*src, and reads none"),
@@ -336,6 +336,11 @@ MISTAKES = {
     "unknown speaker": (["folder", "SRC", "OUT", "--holdout-speakers", "anne"], "did you mean ann?"),
     "empty speaker": (["folder", "SRC", "OUT", "--holdout-speakers", "ann,"], "has an empty name"),
     "tags of the demo": (["demo", "OUT", "--tag-columns", "x"], "demo has none; drop it"),
+    "a layout of the demo": (
+        ["demo", "OUT", "--metadata", "none"],
+        "--metadata is for files of a folder or of shards",
+    ),
+    "shards without SRC": (["shards", "OUT"], "shards got 1 paths, expected two: SRC DEST"),
     "sines of a folder": (
         ["folder", "SRC", "OUT", "--seconds", "3"],
         "--seconds is for the corpus two_sines",

@@ -109,9 +109,9 @@ def test_each_file_that_cannot_be_used_says_why(tmp_path: Path) -> None:
 def test_what_the_table_keeps_for_a_test_or_names_in_vain_is_not_used(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", noise(1))
     write(tmp_path / "b.wav", noise(1, seed=1))
-    write_table(tmp_path, ["file", "split"], ["a.wav", "test"], ["b.wav", "val"], ["c.wav", ""])
+    write_table(tmp_path, ["file", "split"], ["a.wav", "Testing"], ["b.wav", "val"], ["c.wav", ""])
     assert {name: heard.problem for name, heard in hear(tmp_path).items()} == {
-        "a.wav": "metadata.csv keeps it for a test",
+        "a.wav": "a table or a folder keeps it for a test",
         "b.wav": "",
         "c.wav": "metadata.csv names it, and there is no such file",
     }

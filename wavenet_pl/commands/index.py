@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from wavenet_pl.shards.index import Index
     from wavenet_pl.shards.scan import ScannedShard
     from wavenet_pl.shards.storage import Storage
+    from wavenet_pl.shards.survey import Splits
 
 _VAL_FRACTION = 0.05
 _MB = 1e6
@@ -100,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
         if not args.skip_damaged:
             raise UserError(
                 f"{storage.location} has {_count(damage)}, listed above; mend the shards, or leave these out "
-                "with --skip-damaged"
+                f"with --skip-damaged{_preparation(args.location, args.tables, damage, sound)}"
             )
     index = index_of(divide(sound, val_fraction), base, older)
     if unnamed := [name for name in args.tables if name not in index.labels.tables]:
@@ -126,6 +129,23 @@ def main(args: argparse.Namespace) -> int:
         print(f"left out: {_count(damage)}")
     print(f"wrote {path} (fingerprint {index.fingerprint[:12]})")
     return ExitCode.DONE
+
+
+def _preparation(location: str, tables: Sequence[str], damage: Sequence[Damage], sound: Splits) -> str:
+    """The command that writes shards without what it can mend, as the end of a message; empty where that is nothing."""
+    from data_prep.options import RuleOptions
+    from wavenet_pl.shards.damage import PREPARED
+
+    if "://" in location or not (kinds := sorted({row.kind for row in damage} & PREPARED)):
+        return ""
+    rates = Counter(
+        row.sample_rate for shards in sound.values() for shard in shards for row in shard.recordings
+    )
+    rate = max(rates, key=lambda each: rates[each], default=RuleOptions.sample_rate)
+    words = ["wavenet-pl", "prepare", "shards", location, f"{location.rstrip('/')}-prepared"]
+    words += [] if rate == RuleOptions.sample_rate else ["--sample-rate", str(rate)]
+    words += ["--tables", ",".join(tables)] if tables else []
+    return f"; shards in which these are mended ({', '.join(kinds)}) are written by `{shlex.join(words)}`"
 
 
 def _destination(location: str, out: str | None) -> tuple[str, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,12 +182,12 @@ def read_frames(path: str) -> Array:
     )
 
 
-def measure(option: FramesOption, paths: Sequence[str]) -> UserFrames:
+def measure(option: FramesOption, paths: Iterable[str]) -> UserFrames:
     """The input that an option asks for, with what is known of some recordings' arrays.
 
     Args:
         option: of `prepare`.
-        paths: arrays of recordings to train on.
+        paths: arrays of recordings to train on; each is read before the next one is asked for.
 
     Raises:
         UserError: there is none that can be read, or they differ in their number of features.

@@ -34,9 +34,7 @@ class Notes(Frames):
     bounds = (0, _LOUDEST)
     metavar = "FILE"
     help = "MIDI file to play, for a model conditioned on notes"
-    prepare_help = (
-        "folder: piano rolls, of MIDI files that metadata.csv names or that are called like the recordings"
-    )
+    prepare_help = "piano rolls, of MIDI files that metadata.csv names or that are called like the recordings"
     rule = "notes"
     rule_help = "drop what has no MIDI file that fits"
     flaw_help: ClassVar[Mapping[str, str]] = {

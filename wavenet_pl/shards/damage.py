@@ -9,7 +9,7 @@ from wavenet_pl.shards.format import AUDIO_EXTENSIONS
 
 _COPY = "copy the shard again, or write it anew"
 _OLDER = "copy its shard again; if that is meant, delete index.json and run `wavenet-pl index`"
-_PREPARE = "`wavenet-pl prepare folder` does"
+_PREPARE = "`wavenet-pl prepare shards` does"
 
 REMEDIES = {
     "missing shard": _OLDER,
@@ -44,6 +44,11 @@ REMEDIES = {
     "outside": "write the shard anew with paths below one folder",
 }
 """Every kind of damage, and what to do about it."""
+PREPARED = {
+    *(kind for kind, remedy in REMEDIES.items() if remedy.endswith(_PREPARE)),
+    *("interleaved", "dotted key", "bad key", "no JSON"),
+}
+"""The kinds that `wavenet-pl prepare shards` mends, as it writes shards anew."""
 
 
 class Damage(NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any
 
 from data_prep.sources import File, Source, printable
 from data_prep.table import METADATA, Row, read_table
+from wavenet_pl.audio.formats import AUDIO_EXTENSIONS
 from wavenet_pl.errors import UserError
-from wavenet_pl.shards.format import AUDIO_EXTENSIONS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ import soundfile
 
 from wavenet_pl.audio.complaints import caught_complaints
 from wavenet_pl.audio.flac_frames import read_flac
-from wavenet_pl.audio.formats import FULL_SCALES, SAMPLE_RATES
+from wavenet_pl.audio.formats import FULL_SCALES, LONGEST_SECONDS, SAMPLE_RATES
 from wavenet_pl.audio.mpeg import MpegStream, read_mpeg
 from wavenet_pl.audio.ogg import read_ogg
 from wavenet_pl.audio.riff import is_placeholder, read_riff
@@ -108,14 +108,17 @@ class _Decoder:
             wanted = min(wanted, known - self.at)
         elif stream.length is not None:
             wanted = 0
+        dtype = "int32" if stream.whole_numbers else "float32"
         try:
             block = self._guarded(
-                lambda: self._sound.read(wanted, dtype="float32", always_2d=True), not_past=stream.claimed
+                lambda: self._sound.read(wanted, dtype=dtype, always_2d=True), not_past=stream.claimed
             )
         except _BehindTheEnd:
             self._flaws["foreign bytes"] = "behind its end"
             return np.zeros((0, self.channels), np.float32)
         self.at += len(block)
+        if stream.whole_numbers:
+            block = (block / 2**31).astype(np.float32)
         if not self._bounded and len(block):
             with np.errstate(all="ignore"):
                 peak = max(self._peak, float(block.max()), -float(block.min()))
@@ -142,7 +145,11 @@ class _Decoder:
             if not_past is not None and self.at >= not_past:
                 raise _BehindTheEnd from None
             raise Unreadable(f"cannot be decoded: {_words(error)}", self._seconds) from None
-        except (TypeError, ValueError, MemoryError) as error:  # what soundfile makes of a header that is absurd
+        except (
+            TypeError,
+            ValueError,
+            MemoryError,
+        ) as error:  # what soundfile makes of a header that is absurd
             raise Unreadable(f"cannot be decoded: {error}", self._seconds) from None
         self._check_file()
         if spoken:
@@ -217,7 +224,11 @@ class AudioReader:
             self.flaws["joined"] = f"{len(layout.streams)} streams"
         self._file, self._left = file, list(layout.streams)
         self._before = 0
-        while len(self._left) > 1 and self._left[0].length is not None and self._before + self._left[0].length <= start:
+        while (
+            len(self._left) > 1
+            and self._left[0].length is not None
+            and self._before + self._left[0].length <= start
+        ):
             self._before += self._left.pop(0).length or 0
         self._decoder = self._open(start, stop)
         self.sample_rate = self._decoder.sample_rate
@@ -273,7 +284,11 @@ class AudioReader:
                 self._before += self._decoder.at
                 self._decoder = self._open(self._before, None)
                 if self._decoder.sample_rate != self.sample_rate:
-                    raise Unreadable(f"goes on at {self._decoder.sample_rate} Hz, after {self.sample_rate} Hz: cut it in two")
+                    raise Unreadable(
+                        f"goes on at {self._decoder.sample_rate} Hz, after {self.sample_rate} Hz: cut it in two"
+                    )
+            if self.seconds > LONGEST_SECONDS:
+                raise Unreadable(f"longer than {LONGEST_SECONDS / 3600:g} hours: cut it in several files")
         except Unreadable as error:
             raise Unreadable(error.reason, self.seconds, cut=error.cut) from None
         return block

@@ -71,6 +71,10 @@ def read_flac(file: BinaryIO, start: int, end: int) -> Layout:
     header = head[:4] + b"\x80" + head[5:18] + packed.to_bytes(8, "big") + head[26:]
     pieces: list[Piece] = [header, (at, end - at)]
     stream = FlacStream(
-        pieces=pieces, claimed=total or None, whole=(start, end - start), mended=mended
+        pieces=pieces,
+        claimed=total or None,
+        whole=(start, end - start),
+        mended=mended,
+        whole_numbers=true_bits == 32,
     )
     return Layout(streams=[stream], flaws=flaws)

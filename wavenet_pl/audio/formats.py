@@ -8,6 +8,8 @@ AUDIO_EXTENSIONS = (
 """Names of audio files end so. What they hold is seen in their first bytes."""
 SAMPLE_RATES = range(1_000, 768_001)
 """Sample rates that are audio in Hz. A header that says 1 Hz would turn seconds into hours."""
+LONGEST_SECONDS = 4 * 3600.0
+"""Longer audio is refused as soon as it is: an hour at 16 kHz takes 230 MB while it is worked on."""
 
 FULL_SCALES = 2.0
 """Decoders of MP3 and Ogg pass full scale by a little; nothing that was meant so passes it by 6 dB."""

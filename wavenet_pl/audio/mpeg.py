@@ -33,7 +33,9 @@ _MOST_JUNK = 2**20
 _WINDOW = 2**20
 _RESERVOIR = 511  # bytes of earlier frames that a frame may use, at most
 _PADDED, _UNCHECKED = 0x200, 0x1_0000
-_PERIOD = 8  # frames after which the decoder's filter is where it was: the order of its additions, so every bit
+_PERIOD = (
+    8  # frames after which the decoder's filter is where it was: the order of its additions, so every bit
+)
 _DELAY = 529  # samples by which any decoder is late, where an encoder tells its own delay
 _LEAST_LAME = 36
 
@@ -201,7 +203,11 @@ def _described(file: BinaryIO, runs: list[_Run], junk: int, cut: bool) -> Layout
 
 def _joined(begins: array[int], ends: array[int]) -> list[Piece]:
     """Frames as few pieces."""
-    breaks = [0, *(i + 1 for i, (e, b) in enumerate(zip(ends, begins[1:], strict=False)) if e != b), len(ends)]
+    breaks = [
+        0,
+        *(i + 1 for i, (e, b) in enumerate(zip(ends, begins[1:], strict=False)) if e != b),
+        len(ends),
+    ]
     return [(begins[a], ends[b - 1] - begins[a]) for a, b in pairwise(breaks)]
 
 
@@ -264,7 +270,10 @@ def _frame_samples(word: int) -> int:
 
 def _info_at(word: int) -> int:
     """Where in a frame of layer III the main data begins, or the mark of the frame that describes the others."""
-    return 4 + {(0, True): 9, (0, False): 17, (1, True): 17, (1, False): 32}[word >> 19 & 1, word & _MONO == _MONO]
+    return (
+        4
+        + {(0, True): 9, (0, False): 17, (1, True): 17, (1, False): 32}[word >> 19 & 1, word & _MONO == _MONO]
+    )
 
 
 def _kind(word: int) -> tuple[int, bool]:

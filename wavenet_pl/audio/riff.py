@@ -14,7 +14,19 @@ _MOST_FORMAT_BYTES = 2**16
 _MPEG = (0x50, 0x55)
 _PLAIN = {1: "PCM", 3: "float", 6: "A-law", 7: "mu-law", 0xFFFE: "extensible"}
 """Formats with as many bytes for each sample, which a decoder finds by counting."""
-_COMMON_CHUNKS = (b"LIST", b"fact", b"bext", b"id3 ", b"ID3 ", b"cue ", b"smpl", b"PEAK", b"JUNK", b"junk", b"iXML")
+_COMMON_CHUNKS = (
+    b"LIST",
+    b"fact",
+    b"bext",
+    b"id3 ",
+    b"ID3 ",
+    b"cue ",
+    b"smpl",
+    b"PEAK",
+    b"JUNK",
+    b"junk",
+    b"iXML",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +85,13 @@ def _chunks(
 
 
 def _read_samples(
-    file: BinaryIO, at: int, claimed: int, end: int, order: Literal["little", "big"], shape: bytes, fact: bytes
+    file: BinaryIO,
+    at: int,
+    claimed: int,
+    end: int,
+    order: Literal["little", "big"],
+    shape: bytes,
+    fact: bytes,
 ) -> Layout | tuple[int, int]:
     sign = "<" if order == "little" else ">"
     format, channels, rate, byte_rate, align, bits = struct.unpack(f"{sign}HHIIHH", shape[:16])

@@ -54,6 +54,8 @@ class Stream:
     """Samples that are there, where that can be counted without decoding."""
     claimed: int | None = None
     """Samples that its header claims; None where it claims nothing."""
+    whole_numbers: bool = False
+    """Whether it is read as 32-bit integers: libsndfile turns FLAC of 32 bits upside down where it is to be floats."""
 
     def excerpt(self, start: int, stop: int | None) -> Excerpt:
         """How samples start to stop - 1 are read; None is the end."""
@@ -78,7 +80,9 @@ class Spliced(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, pieces: Sequence[Piece], least_bytes: int = 0) -> None:
         self._file, self._pieces = file, pieces
-        self._ends = list(accumulate(len(piece) if isinstance(piece, bytes) else piece[1] for piece in pieces))
+        self._ends = list(
+            accumulate(len(piece) if isinstance(piece, bytes) else piece[1] for piece in pieces)
+        )
         self._filled = self._ends[-1]
         self._size = max(self._filled, least_bytes)
         self._at = 0

@@ -22,7 +22,7 @@ from wavenet_pl.files.foreign import open_file
 from wavenet_pl.model import Model
 from wavenet_pl.runs.archive import reason_of
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY
-from wavenet_pl.shards.format import SAMPLE_RATES
+from wavenet_pl.audio.formats import SAMPLE_RATES
 from wavenet_pl.shards.labels import Labels
 
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.yaml"

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from data_prep.decoding import CLIPPED_RUN, Decoded, decode_source
 from data_prep.options import RuleOptions
 from data_prep.sources import Source, printable
-from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.audio.formats import ODDITIES
 from wavenet_pl.audio.loudness import loudness
+from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.errors import UserError
 from wavenet_pl.files import foreign

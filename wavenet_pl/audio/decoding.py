@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, BinaryIO
@@ -18,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from wavenet_pl.audio.claims import claimed_samples
 from wavenet_pl.audio.complaints import caught_complaints
 from wavenet_pl.audio.flac_frames import read_flac
 from wavenet_pl.audio.formats import FULL_SCALES, LONGEST_SECONDS, SAMPLE_RATES
 from wavenet_pl.audio.mpeg import MpegStream, read_mpeg
 from wavenet_pl.audio.ogg import read_ogg
-from wavenet_pl.audio.riff import is_placeholder, read_riff
+from wavenet_pl.audio.riff import read_riff
 from wavenet_pl.audio.streams import Layout, Spliced, Stream, Unreadable, read_at
 from wavenet_pl.audio.tags import without_tags
 from wavenet_pl.files.foreign import open_file
@@ -33,8 +33,6 @@ _BLOCK = 2**18
 _BUFFER = 2**16
 _OTHERS = (b"FORM", b"caff", b"riff", b"RF64", b"BW64", b"NIST", b".snd", b"Crea")
 """How formats begin that libsndfile is left alone with."""
-_COUNTED = ("AIFF", "W64", "RF64", "CAF", "AU", "SVX")
-_PROMISED = re.compile(r"^ *(?:data|SSND|BODY) *: (\d+) \(should be (\d+)\)", flags=re.MULTILINE)
 _BOUNDED = ("PCM_", "ULAW", "ALAW")
 """Samples that cannot pass full scale."""
 _UNKNOWN = 2**62
@@ -65,11 +63,13 @@ class _Decoder:
         self, file: BinaryIO, stream: Stream, start: int, stop: int | None, flaws: dict[str, str]
     ) -> None:
         self._stream, self._flaws = stream, flaws
+        file = stream.file or file
         self._spliced: Spliced | None = None
         self._peak, self._complaints = FULL_SCALES, 0
         excerpt = stream.excerpt(start, stop)
         source: BinaryIO = file
-        if isinstance(file, io.BytesIO) and list(excerpt.pieces) == [(0, file.seek(0, os.SEEK_END))]:
+        size = file.seek(0, os.SEEK_END)
+        if isinstance(file, io.BytesIO) and [*excerpt.pieces] == [(0, size)] and excerpt.least_bytes <= size:
             file.seek(0)  # as it is: crops of sound FLAC come by here, a thousand in a second
         else:
             self._spliced = Spliced(file, excerpt.pieces, excerpt.least_bytes)
@@ -170,12 +170,6 @@ class _Decoder:
         if self._sample_rate not in SAMPLE_RATES:
             raise Unreadable(
                 f"its header says {self._sample_rate} Hz, expected {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1}"
-            )
-        # libsndfile takes what is there without a word; its log knows that a header promised more.
-        sizes = _PROMISED.search(self._sound.extra_info) if self._sound.format in _COUNTED else None
-        if sizes and int(sizes[2]) + 16 < int(sizes[1]) and not is_placeholder(int(sizes[1])):
-            raise Unreadable(
-                f"cut short: its header says {sizes[1]} bytes of audio, {sizes[2]} are there", cut=True
             )
 
     def _check_length(self) -> None:
@@ -328,7 +322,7 @@ def _lay_out(file: BinaryIO, size: int) -> Layout:
             layout = read_mpeg(file, *layout)
     elif mark[:4] not in _OTHERS:
         layout = read_mpeg(file, start, end)
-    return layout or Layout(streams=[Stream(pieces=[(0, size)])])
+    return layout or Layout(streams=[Stream(pieces=[(0, size)], claimed=claimed_samples(file, mark))])
 
 
 def _words(error: soundfile.SoundFileError) -> str:

@@ -20,6 +20,6 @@ ODDITIES = {
     "foreign bytes": "bytes before, between or behind the audio are none, and are passed over",
     "header": "its header contradicts itself, or what it was written for",
     "broken frames": "the decoder passed over frames that it cannot read, and put silence there",
-    "beyond full scale": f"samples pass {FULL_SCALES:g} times full scale: floats in another scale, such as that of 16 bits",
+    "beyond full scale": f"samples pass {FULL_SCALES:g} times full scale: floats in the scale of 16 bits?",
 }
 """What is reported of a file that is read all the same -> what it means."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import BinaryIO
@@ -61,7 +60,6 @@ _SIZES = _size_of_frames()
 class MpegStream(Stream):
     """Frames that follow each other, and where each of them begins."""
 
-    file: BinaryIO
     word: int
     """Header of the first frame."""
     offsets: array[int]
@@ -72,8 +70,8 @@ class MpegStream(Stream):
     def excerpt(self, start: int, stop: int | None) -> Excerpt:
         """From two frames before the first sample: what these leave in the filters is a part of it.
 
-        Silent frames stand before them. They bring what earlier frames kept for later ones, and turn the decoder's filter to
-        where it would be.
+        Silent frames stand before them. They bring what earlier frames kept for later ones, and turn the decoder's
+        filter to where it would be.
         """
         samples = _frame_samples(self.word)
         first = max(0, (self.skip + start) // samples - 2)
@@ -94,6 +92,7 @@ class MpegStream(Stream):
         kept = b""
         while frame and len(kept) < _RESERVOIR and _layer(self.word) == 3:
             frame -= 1
+            assert self.file is not None
             content = read_at(self.file, self.offsets[frame], self.ends[frame] - self.offsets[frame])
             checksum = 2 * (not content[1] & 1)
             kept = content[_info_at(self.word) + checksum :] + kept

@@ -117,7 +117,7 @@ def _read_samples(
         rest = there - claimed
         if is_placeholder(claimed):
             size = there
-        elif rest < 2 * max(align, 8) or not any(read_at(file, at + claimed, 2**16)):
+        elif rest < 2**32 and (rest < 2 * max(align, 8) or not any(read_at(file, at + claimed, 2**16))):
             flaws["foreign bytes"] = f"{rest} bytes behind its samples"
         else:
             size = there

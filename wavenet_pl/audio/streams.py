@@ -50,6 +50,8 @@ class Stream:
 
     pieces: Sequence[Piece]
     """Without anything that a decoder would believe and should not."""
+    file: BinaryIO | None = None
+    """What the pieces are of; None where that is the file itself."""
     length: int | None = None
     """Samples that are there, where that can be counted without decoding."""
     claimed: int | None = None

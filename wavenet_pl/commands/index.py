@@ -97,7 +97,6 @@ def main(args: argparse.Namespace) -> int:
     sound, damage = survey(
         {split: [scanned[name] for name in some] for split, some in names.items()}, older, tables
     )
-    print("".join(f"{line}\n" for line in flaw_lines(sound)), end="")
     if damage:
         print("\n".join(damage_table(damage)), end="\n\n")
         if not args.skip_damaged:
@@ -105,6 +104,8 @@ def main(args: argparse.Namespace) -> int:
                 f"{storage.location} has {_count(damage)}, listed above; mend the shards, or leave these out "
                 "with --skip-damaged"
             )
+    for line in flaw_lines(sound):
+        print(line)
     index = index_of(divide(sound, val_fraction), base, older)
     if unnamed := [name for name in args.tables if name not in index.labels.tables]:
         raise UserError(

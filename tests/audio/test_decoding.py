@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import struct
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +17,9 @@ import soundfile
 
 from data_prep.decoding import decode_source
 from tests.audio.files import (
-    APE,
     APE_TAG,
     ID3V1,
     RATE,
-    changed_page,
     claiming,
     encoded,
     flac_of,
@@ -40,7 +34,7 @@ from tests.audio.files import (
     without_end_mark,
     without_xing,
 )
-from wavenet_pl.audio.decoding import AudioReader, open_audio
+from wavenet_pl.audio.decoding import AudioReader
 from wavenet_pl.audio.formats import AUDIO_EXTENSIONS, ODDITIES
 from wavenet_pl.audio.reading import read_audio
 from wavenet_pl.audio.streams import Unreadable
@@ -215,12 +209,14 @@ def refused(data: bytes) -> dict[str, Callable[[str], object]]:
         (b"To be, or not to be\n" * 99, "cannot be decoded: Format not recognised"),
         (mp3(ONE)[:-800], "cut short: its header says 1.08 s, "),
         (wav(ONE)[:-1_000], "cut short: its header says 32000 bytes of audio, 31000 are there"),
-        (claiming(encoded(ONE, "FLAC", "PCM_16"), 2**36 - 1), "cut short: its header says 4294967.30 s, 1.00 s are there"),
+        (claiming(encoded(ONE, "FLAC", "PCM_16"), 2**36 - 1),
+         "cut short: its header says 4294967.30 s, 1.00 s are there"),
         (encoded(ONE, "OGG", "VORBIS")[:-10], "cut short: its last page is not whole"),
         (encoded(ONE, "AIFF", "PCM_16")[:-1_000], "cut short: its header says 1.00 s, 0.97 s are there"),
         *((encoded(ONE, format, "PCM_16")[:-1_000], "cut short: its header says 1.00 s, 0.97 s are there")
           for format in ("W64", "RF64", "CAF", "NIST")),
-        (wav(ONE)[:24] + struct.pack("<I", 2**31 - 1) + wav(ONE)[28:], "its header says 2147483647 Hz, expected 1000 to 768000"),
+        (wav(ONE)[:24] + struct.pack("<I", 2**31 - 1) + wav(ONE)[28:],
+         "its header says 2147483647 Hz, expected 1000 to 768000"),
         (mp3(ONE) + mp3(tones(0.5, 22_050), 22_050), "goes on at 22050 Hz, after 16000 Hz: cut it in two"),
         (wav(np.zeros(0, np.float32)), "no samples in it"),
     ],

@@ -37,6 +37,8 @@ _PERIOD = (
 )
 _DELAY = 529  # samples by which any decoder is late, where an encoder tells its own delay
 _LEAST_LAME = 36
+_LAME = 120  # bytes from the mark to what an encoder says of itself, where nothing is left out
+_MARKS = (b"Xing", b"Info")
 
 
 def _size_of_frames() -> dict[int, int]:
@@ -139,7 +141,8 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
                 cut = True
                 break
             mark = window[inside + info_at : inside + info_at + 4]
-            if mark in (b"Xing", b"Info") or window[inside + 36 : inside + 40] == b"VBRI":
+            vbri = window[inside + 36 : inside + 40] == b"VBRI"
+            if mark in _MARKS or vbri or (not runs[-1].offsets and _is_info(read_at(file, at, size), info_at)):
                 runs.append(_Run(word, _info(read_at(file, at, size), info_at)))
             else:
                 runs[-1].offsets.append(at)
@@ -180,7 +183,7 @@ def _described(file: BinaryIO, runs: list[_Run], junk: int, cut: bool) -> Layout
             if frames is not None and frames < len(run.offsets):
                 flaws["length"] = f"its header says {frames / second:.2f} s, {there}"
             if changed:
-                flaws["header"] = "what its header says of its encoder has another checksum than it says"
+                flaws["header"] = "the frame that describes the others was changed"
             skip, stop = delay, min(stop, stop - padding)
         streams.append(
             MpegStream(
@@ -214,16 +217,28 @@ def _info(frame: bytes, at: int) -> tuple[int | None, int, int, bool]:
     """Of the frame that describes the others: their number, samples before and behind, whether it was changed."""
     if frame[36:40] == b"VBRI":
         return int.from_bytes(frame[50:54], "big"), 0, 0, False
+    changed = frame[at : at + 4] not in _MARKS
     flags = int.from_bytes(frame[at + 4 : at + 8], "big")
     frames = int.from_bytes(frame[at + 8 : at + 12], "big") if flags & 1 else None
     lame = at + 8 + sum(size for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)
+    if _is_info(frame, at) and lame != at + _LAME:
+        changed, lame = True, at + _LAME
     tag = frame[lame : lame + _LEAST_LAME]
     if len(tag) < _LEAST_LAME or not tag[0]:
-        return frames, _DELAY, 0, False
+        return frames, _DELAY, 0, changed or any(tag)
     delay, padding = tag[21] << 4 | tag[22] >> 4, (tag[22] & 15) << 8 | tag[23]
     checksum = int.from_bytes(tag[34:36], "big")
-    changed = tag.startswith(b"LAME") and checksum not in (0, _crc16(frame[: lame + 34]))
+    changed |= tag.startswith(b"LAME") and checksum not in (0, _crc16(frame[: lame + 34]))
     return frames, delay + _DELAY, padding - _DELAY, changed
+
+
+def _is_info(frame: bytes, at: int) -> bool:
+    """Whether an encoder describes itself where it usually does, though the mark before it may be damaged.
+
+    LAME also fills up frames with its name, and then with a U.
+    """
+    tag = frame[at + _LAME : at + _LAME + _LEAST_LAME]
+    return tag[:4] in (b"LAME", b"Lavc", b"Lavf") and len(tag) == _LEAST_LAME and b"U" not in tag[4:12]
 
 
 def _crc16(data: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import soundfile
 import torch
 
 import wavenet_pl
+from tests.audio.files import claiming, encoded, tones
 from tests.small import only_clip, small_model
 from wavenet_pl import ClipRequest, cli
 from wavenet_pl.audio.wav import WavWriter, to_int16
@@ -65,6 +67,20 @@ def test_writes_a_wav_a_picture_and_facts_for_each_clip(run, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "WARNING: this clip is noise" in out and "times real time" in err
     assert f"engine {facts['engine']}, weights float32, threads 1" in err
+
+
+def test_a_prompt_of_any_make_is_whole_and_what_is_odd_about_it_is_told(run, tmp_path, caplog):
+    for name, data, flaw in (
+        ("piped.flac", claiming(encoded(tones(rate=8_000), "FLAC", "PCM_16", 8_000), 0), ""),
+        ("chained.ogg", encoded(tones(), "OGG") + encoded(tones(0.5), "OGG"), "joined, 2 streams"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        arguments = ["generate", str(run), "--out", str(tmp_path / "out"), "--seconds", "0.05", "--prompt"]
+        assert cli.main([*arguments, str(tmp_path / name)]) == 0
+        audio, _ = soundfile.read(only_clip(tmp_path / "out"))
+        assert len(audio) == 400 + (12_000 if flaw else 8_000)
+        assert flaw in caplog.text and bool(caplog.text) == bool(flaw)
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):

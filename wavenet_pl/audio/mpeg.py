@@ -142,7 +142,11 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
                 break
             mark = window[inside + info_at : inside + info_at + 4]
             vbri = window[inside + 36 : inside + 40] == b"VBRI"
-            if mark in _MARKS or vbri or (not runs[-1].offsets and _is_info(read_at(file, at, size), info_at)):
+            if (
+                mark in _MARKS
+                or vbri
+                or (not runs[-1].offsets and _is_info(read_at(file, at, size), info_at))
+            ):
                 runs.append(_Run(word, _info(read_at(file, at, size), info_at)))
             else:
                 runs[-1].offsets.append(at)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from wavenet_pl.audio.decoding import AudioReader, open_audio
 from wavenet_pl.audio.resampling import Resampler
 from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import printable
+
+if TYPE_CHECKING:
+    from wavenet_pl.audio.decoding import AudioReader
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +31,8 @@ def read_audio(path: str, sample_rate: int, what: str = "") -> npt.NDArray[np.fl
     Raises:
         UserError: it cannot be read, is empty, or has samples that are no numbers.
     """
+    from wavenet_pl.audio.decoding import open_audio  # late: it loads soundfile
+
     name = f"{what}{printable(path)}"
     try:
         with open_audio(path) as reader:

@@ -17,7 +17,8 @@ _USAGE = """\
        %(prog)s merge DEST"""
 
 _CORPORA = """\
-folder SRC: every FLAC, WAV, OGG and MP3 file below SRC. The speaker is the name of a file's folder, unless
+folder SRC: every audio file below SRC: FLAC, WAV, Ogg, MP3, Opus, AIFF and others. The speaker is the name of a
+file's folder, unless
 SRC/metadata.csv says otherwise (columns file, speaker, text, tags, midi, split; tags with ; between; a split other
 than train, val and test is no split). demo: eleven minutes of recorded speech, four voices, that come with the project.
 two_sines: the sum of two sines, made. many_sines: two others in each recording, from 80 to 3,200 Hz, at levels of their

@@ -21,6 +21,7 @@ from wavenet_pl.audio.streams import Unreadable
 CASES = int(os.environ.get("MUTATED_HEADERS", "480"))
 """How many headers are changed, all formats together; 20,000 take some minutes."""
 LONGEST_SECONDS = 5.0
+"""Of a processor."""
 MOST_MEMORY = 500 * 2**20
 LARGEST_CHANGE = 0.01
 HEADER = 200
@@ -96,9 +97,9 @@ def test_a_changed_header_costs_nothing_and_changes_no_length_in_silence(
     resample(tones(0.1), 22_050, RATE)  # loads torch, which takes longer than anything here
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number, changed in enumerate(mutations(data, CASES // len(ANSWERS), seed=0)):
-        began = time.monotonic()
+        began = time.process_time()
         told = answer(changed)
-        assert time.monotonic() - began < LONGEST_SECONDS, (number, told)
+        assert time.process_time() - began < LONGEST_SECONDS, (number, told)
         if isinstance(told, float):
             assert abs(told - true) <= LARGEST_CHANGE * true, (number, told, true)
         else:

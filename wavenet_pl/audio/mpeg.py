@@ -38,6 +38,7 @@ _PERIOD = (
 _DELAY = 529  # samples by which any decoder is late, where an encoder tells its own delay
 _LEAST_LAME = 36
 _LAME = 120  # bytes from the mark to what an encoder says of itself, where nothing is left out
+_ENCODERS = (b"LAME", b"Lavc", b"Lavf")
 _MARKS = (b"Xing", b"Info")
 
 
@@ -232,17 +233,21 @@ def _info(frame: bytes, at: int) -> tuple[int | None, int, int, bool]:
         return frames, _DELAY, 0, changed or any(tag)
     delay, padding = tag[21] << 4 | tag[22] >> 4, (tag[22] & 15) << 8 | tag[23]
     checksum = int.from_bytes(tag[34:36], "big")
-    changed |= tag.startswith(b"LAME") and checksum not in (0, _crc16(frame[: lame + 34]))
+    changed |= tag[:4] not in _ENCODERS or (
+        tag[:4] == b"LAME" and checksum not in (0, _crc16(frame[: lame + 34]))
+    )
     return frames, delay + _DELAY, padding - _DELAY, changed
 
 
 def _is_info(frame: bytes, at: int) -> bool:
-    """Whether an encoder describes itself where it usually does, though the mark before it may be damaged.
+    """Whether a frame describes the others where it usually does, though the mark before that may be damaged.
 
     LAME also fills up frames with its name, and then with a U.
     """
     tag = frame[at + _LAME : at + _LAME + _LEAST_LAME]
-    return tag[:4] in (b"LAME", b"Lavc", b"Lavf") and len(tag) == _LEAST_LAME and b"U" not in tag[4:12]
+    named = any(sum(map(int.__eq__, tag, name)) >= 3 for name in _ENCODERS) and b"U" not in tag[4:12]
+    complete = not any(frame[6:at]) and frame[at + 4 : at + 8] == b"\0\0\0\x0f"
+    return len(tag) == _LEAST_LAME and (named or complete)
 
 
 def _crc16(data: bytes) -> int:

@@ -14,6 +14,7 @@ _MOST_FORMAT_BYTES = 2**16
 _MPEG = (0x50, 0x55)
 _PLAIN = {1: "PCM", 3: "float", 6: "A-law", 7: "mu-law", 0xFFFE: "extensible"}
 """Formats with as many bytes for each sample, which a decoder finds by counting."""
+_SIZES_OF = {3: (32, 64), 6: (8,), 7: (8,)}
 _COMMON_CHUNKS = (
     b"LIST",
     b"fact",
@@ -100,7 +101,9 @@ def _read_samples(
     if format in (1, 0xFFFE) and 8 * width >= bits + 8 and width <= 4:
         bits = 8 * width  # such as 24 bits in 4 bytes: those on top
         shape = shape[:14] + struct.pack(f"{sign}H", bits) + shape[16:]
-    if format in _PLAIN and align != channels * -(-bits // 8):
+    if bits not in _SIZES_OF.get(format, (bits,)):
+        flaws["header"] = f"{_PLAIN[format]} of {bits} bits"
+    elif format in _PLAIN and align != channels * -(-bits // 8):
         flaws["header"] = f"{channels} channels of {bits} bits do not take {align} bytes"
     elif format in _PLAIN and byte_rate not in (0, rate * align):
         flaws["header"] = f"{rate} Hz times {align} bytes are not {byte_rate} bytes a second"

@@ -33,13 +33,13 @@ QUICK = 50
 EXPLAINED = {
     "refused": "the reader refuses it, by name; ffmpeg gives what it can",
     "joined": "ffmpeg gives the first of several streams, or keeps what an encoder put between them",
-    "unfinished": "ffmpeg does not cut an Ogg stream whose last page is not marked at its true end, or decodes half a frame",
+    "unfinished": "ffmpeg does not cut an Ogg stream without an end mark at its true end, or decodes half a frame",
     "length": "ffmpeg believes the length in the header",
     "foreign bytes": "ffmpeg decodes bytes that are no audio, or stops at them",
     "broken frames": "each puts something else where frames cannot be read",
     "header": "ffmpeg believes another part of a header that contradicts itself",
     "opus": "ffmpeg always decodes Opus to 48 kHz: its length is compared, not its samples",
-    "delay": "an MP3 with a Xing header that says nothing of the encoder: ffmpeg keeps the decoder's delay of 529 samples",
+    "delay": "a Xing header that says nothing of the encoder: ffmpeg keeps the decoder's delay of 529 samples",
 }
 """Kind of a disagreement -> its reason, as docs/damage.md has it."""
 

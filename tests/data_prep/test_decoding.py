@@ -13,7 +13,7 @@ import soundfile
 
 from data_prep.decoding import decode_source, hash_file
 from tests.data_prep.corpus import noise, write
-from wavenet_pl.audio import decoding
+from wavenet_pl.audio import decoder, decoding
 from wavenet_pl.audio.streams import Unreadable
 
 
@@ -74,7 +74,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
 def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(write(tmp_path / "a.flac", noise(3, 22_050), 22_050))
     whole = decode_source(path, 16_000).audio
-    monkeypatch.setattr(decoding, "_BLOCK", 1_000)
+    monkeypatch.setattr(decoder, "BLOCK", 1_000)
     np.testing.assert_array_equal(decode_source(path, 16_000).audio, whole)
 
 

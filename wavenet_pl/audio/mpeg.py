@@ -47,9 +47,9 @@ def _size_of_frames() -> dict[int, int]:
     for version, rates in _RATES.items():
         for layer in (1, 2, 3):
             for number, kilobits in enumerate(_BITRATES[3 if version == 3 else 2, layer], start=1):
-                for place, rate in enumerate(rates):
+                for column, rate in enumerate(rates):
                     for padding in (0, 1):
-                        word = 0xFFE0_0000 | version << 19 | 4 - layer << 17 | number << 12 | place << 10
+                        word = 0xFFE0_0000 | version << 19 | 4 - layer << 17 | number << 12 | column << 10
                         slot = 4 if layer == 1 else 1
                         slots = 12 if layer == 1 else 72 if layer == 3 and version != 3 else 144
                         sizes[word | padding << 9] = slot * (slots * kilobits * 1000 // rate + padding)
@@ -262,21 +262,21 @@ def _crc16(data: bytes) -> int:
 def _next_chain(file: BinaryIO, at: int, end: int, most: int) -> int | None:
     """Where the next frames begin, of which each stands where the one before ends."""
     window = read_at(file, at, min(max(most, 0), end - at))
-    for found in re.finditer(rb"\xff[\xe2-\xff]", window):
-        begin = where = at + found.start()
+    for sync in re.finditer(rb"\xff[\xe2-\xff]", window):
+        begin = next_at = at + sync.start()
         kind = None
         for number in range(_CHAIN):
-            word = int.from_bytes(read_at(file, where, 4), "big")
+            word = int.from_bytes(read_at(file, next_at, 4), "big")
             size = _SIZES.get(word & _SIZED, 0)
             if not size or kind not in (None, _kind(word)):
                 break
-            kind, where = _kind(word), where + size
-            whole = where <= end
-            if (number == _CHAIN - 1 and whole) or (number and not whole) or where == end:
+            kind, next_at = _kind(word), next_at + size
+            whole = next_at <= end
+            if (number == _CHAIN - 1 and whole) or (number and not whole) or next_at == end:
                 return begin
             if not whole:
                 break
-            if tag_before(read_at(file, where, LONGEST_MARK)):
+            if tag_before(read_at(file, next_at, LONGEST_MARK)):
                 return begin
     return None
 

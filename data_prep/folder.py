@@ -64,9 +64,7 @@ def read_folder(
         UserError: it cannot be read, holds no audio, or metadata.csv contradicts itself.
     """
     if not folder.is_dir():
-        raise UserError(
-            f"{option} {folder} is no folder, expected one with {_extensions()} files; check the path"
-        )
+        raise UserError(f"{option} {folder} is no folder, expected one with audio files; check the path")
     sizes: dict[str, int | None] = {}
     paths: dict[str, str] = {}
     frames = frames or {}
@@ -98,7 +96,7 @@ def read_folder(
             if left_alone
             else ""
         )
-        raise UserError(f"{option} {folder} holds no {_extensions()} file{seen}; check the path")
+        raise UserError(f"{option} {folder} holds no audio file{seen}; check the path")
     sources = [
         _source(name, named.get(name), sizes.get(name), paths.get(name, "")) for name in {**sizes, **named}
     ]
@@ -110,10 +108,6 @@ def read_folder(
         left_alone=left_alone,
         unlisted=len(sizes.keys() - named.keys()) if rows else 0,
     )
-
-
-def _extensions() -> str:
-    return ", ".join(AUDIO_EXTENSIONS)
 
 
 def _kind(relative: str) -> str:

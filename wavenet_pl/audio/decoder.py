@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -122,9 +122,11 @@ class Decoder:
             work: of the library.
             not_past: a sample behind which an error is none: the stream is over there.
         """
-        spoken: list[str] = []
+        quiet: AbstractContextManager[list[str]] = nullcontext([])
+        if isinstance(self._stream, MpegStream):
+            quiet = caught_complaints()
         try:
-            with caught_complaints() if isinstance(self._stream, MpegStream) else nullcontext([]) as spoken:
+            with quiet as spoken:
                 result = work()
         except soundfile.SoundFileError as error:
             self._check_file()

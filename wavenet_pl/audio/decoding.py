@@ -149,15 +149,14 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[AudioReader]:
 def _lay_out(file: BinaryIO, size: int) -> Layout:
     start, end = without_tags(file, size)
     mark = read_at(file, start, 12)
-    layout: Layout | tuple[int, int] | None = None
+    layout: Layout | None = None
     if mark[:4] == b"fLaC":
         layout = read_flac(file, start, end)
     elif mark[:4] == b"OggS":
         layout = read_ogg(file, start, end)
     elif mark[:4] in (b"RIFF", b"RIFX") and mark[8:] == b"WAVE":
-        layout = read_riff(file, start, end)
-        if isinstance(layout, tuple):
-            layout = read_mpeg(file, *layout)
+        riff = read_riff(file, start, end)
+        layout = read_mpeg(file, *riff) if isinstance(riff, tuple) else riff
     elif mark[:4] not in _OTHERS:
         layout = read_mpeg(file, start, end)
     return layout or Layout(streams=[Stream(pieces=[(0, size)], claimed=claimed_samples(file, mark))])

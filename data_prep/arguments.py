@@ -18,7 +18,7 @@ _USAGE = """\
        %(prog)s merge DEST"""
 
 _CORPORA = """\
-folder SRC: every FLAC, WAV, OGG and MP3 file below SRC. The speaker is the name of a file's folder, unless
+folder SRC: every audio file below SRC: FLAC, WAV, Ogg, MP3, Opus, AIFF and others. The speaker is the name of a file's folder, unless
 SRC/metadata.csv says otherwise (columns file, speaker, text, tags, midi, split; tags with ; between; a split may be
 called by any word that means train, val or test). Other layouts are options away: docs/preparing.md has a command for
 each of LibriSpeech, LJSpeech, VCTK, Common Voice and MAESTRO. shards SRC: every such member of the tar files below SRC,

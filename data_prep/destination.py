@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_prep.decoding import Unreadable, hash_file
+from data_prep.decoding import hash_file
 from data_prep.packing import read_record
 from data_prep.plan import RECORDS, Plan, ShardPlan, load_plan, save_plan
 from data_prep.report import PLOT_NAME, REPORT_NAME
 from data_prep.sources import File, Source, readable
+from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.errors import UserError
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS
 

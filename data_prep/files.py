@@ -13,8 +13,8 @@ from data_prep.layout import Layout
 from data_prep.names import spelled
 from data_prep.sources import File, printable
 from data_prep.table import METADATA
+from wavenet_pl.audio.formats import AUDIO_EXTENSIONS
 from wavenet_pl.errors import UserError
-from wavenet_pl.shards.format import AUDIO_EXTENSIONS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.decoding import Decoded, Unreadable, decode_source, hash_file
+from data_prep.decoding import Decoded, decode_source, hash_file
 from data_prep.folder import read_folder
 from data_prep.options import RuleOptions
 from data_prep.rules import SILENT_PEAK, apply_rules
 from data_prep.sources import Source
 from wavenet_pl.audio.levels import Levels
+from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.progress import Progress
 
 _FRAME_SECONDS = 0.02

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.decoding import Unreadable, hash_file
+from data_prep.decoding import hash_file
 from data_prep.options import RuleOptions
 from data_prep.plan import ShardPlan
 from data_prep.rules import RULES, Outcome, Part, Step, apply_rules
 from data_prep.sources import File, Source, part_key, readable
+from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.format import Entry, ShardWriter, WrittenShard

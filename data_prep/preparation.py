@@ -189,8 +189,14 @@ def _describe(plan: Plan) -> list[str]:
     missing = sum(not source.exists for shard in plan.shards for source in shard.sources)
     if missing:
         lines.append(f"  {missing} sources are named and are not there: they will be dropped")
+    lines += _left_alone(plan)
     lines.append("nothing was written: leave --dry-run out to do it")
     return lines
+
+
+def _left_alone(plan: Plan) -> list[str]:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(plan.left_alone.items()))
+    return [f"files of other kinds left alone: {printable(kinds)}"] if kinds else []
 
 
 def _summary(folder: Path, result: Result | None) -> list[str]:
@@ -202,6 +208,7 @@ def _summary(folder: Path, result: Result | None) -> list[str]:
         *rule_lines(result),
         f"{folder}: {count} recordings, {hours(result.seconds())} ({', '.join(splits)})",
         f"{len(result.dropped)} of {result.plan.num_sources} sources dropped",
+        *_left_alone(result.plan),
         *(f"{count_of(count)} kept with a flaw: {flaw}" for flaw, count in flaw_counts(result).items()),
         f"report: {folder / REPORT_NAME}   next: {shlex.join([*_NEXT, f'data.path={folder}'])}",
     ]

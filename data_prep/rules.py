@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.decoding import CLIPPED_RUN, Decoded, Unreadable, decode_source
+from data_prep.decoding import CLIPPED_RUN, Decoded, decode_source
 from data_prep.options import RuleOptions
 from data_prep.sources import Source, printable, readable
+from wavenet_pl.audio.formats import ODDITIES
 from wavenet_pl.audio.loudness import loudness
+from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.errors import UserError
 from wavenet_pl.files import foreign
@@ -45,6 +47,7 @@ LARGE_OFFSET = 0.01
 FLAWS = {
     "clipped": f"{CLIPPED_RUN} samples in a row and more stand at full scale in the source",
     "offset": f"the mean is {LARGE_OFFSET:.0%} of full scale or more away from zero",
+    **ODDITIES,
     **{flaw: meaning for kind in FRAMES for flaw, meaning in kind.flaw_help.items()},
 }
 """Flaw that is reported of a recording, which is kept and left as it is -> what it means."""
@@ -104,7 +107,7 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
         options: of the rules.
         decoded: the source, where it was read already.
     """
-    steps, audio, clipped = _read(source, options.sample_rate, decoded)
+    steps, audio, decoded = _read(source, options.sample_rate, decoded)
     start = source.stretch[0] if source.stretch else 0
     if audio is None:
         return Outcome(tuple(steps), ())
@@ -145,7 +148,7 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
         if step.reason:
             return Outcome(tuple(steps), ())
     parts = tuple(_with_frames(part, options, materials) for part in cut(to_int16(audio), rate, start))
-    flaws = _flaws(clipped, float(audio.mean(dtype=np.float64)))
+    flaws = _flaws(decoded, float(audio.mean(dtype=np.float64)))
     for each in options.frames:
         for flaw, description in each.flaws(materials.get(each.name), audio, rate, start).items():
             flaws[flaw] = f"{description}, {source.files[each.name].name}"
@@ -186,10 +189,10 @@ def _with_frames(part: Part, options: RuleOptions, materials: Mapping[str, Any])
     return replace(part, arrays=arrays)
 
 
-def _flaws(clipped: float, offset: float) -> dict[str, str]:
-    flaws = {}
-    if clipped:
-        flaws["clipped"] = f"{100 * clipped:.3g} % of its samples"
+def _flaws(decoded: Decoded | None, offset: float) -> dict[str, str]:
+    flaws = dict(decoded.flaws) if decoded else {}
+    if decoded and decoded.clipped:
+        flaws["clipped"] = f"{100 * decoded.clipped:.3g} % of its samples"
     if abs(offset) >= LARGE_OFFSET:
         flaws["offset"] = f"{offset:+.3f} of full scale"
     return flaws
@@ -197,12 +200,12 @@ def _flaws(clipped: float, offset: float) -> dict[str, str]:
 
 def _read(
     source: Source, sample_rate: int, decoded: Decoded | None
-) -> tuple[list[Step], npt.NDArray[np.float32] | None, float]:
-    """Steps, audio, and which share of it is clipped."""
+) -> tuple[list[Step], npt.NDArray[np.float32] | None, Decoded | None]:
+    """Steps, the audio that is left, and the source as it was decoded."""
     if source.made is not None:
         audio = source.made.audio(sample_rate)
         seconds = len(audio) / sample_rate
-        return [Step(rule, seconds) for rule in ("decode", "mono", "resample")], audio, 0.0
+        return [Step(rule, seconds) for rule in ("decode", "mono", "resample")], audio, None
     try:
         if source.problem or not source.exists:
             raise Unreadable(source.problem or "no file")
@@ -212,7 +215,7 @@ def _read(
     except OSError as error:
         return [Step("decode", 0.0, reason=str(error.strerror or error))], None, 0.0
     except Unreadable as error:
-        return [Step("decode", 0.0, error.seconds, reason=error.reason)], None, 0.0
+        return [Step("decode", 0.0, error.seconds, reason=error.reason)], None, None
     audio = decoded.audio[slice(*source.stretch)] if source.stretch else decoded.audio
     seconds = len(audio) / sample_rate if source.stretch else decoded.seconds
     steps = [
@@ -220,7 +223,7 @@ def _read(
         Step("mono", seconds, changed=decoded.channels > 1),
         Step("resample", len(audio) / sample_rate, changed=decoded.sample_rate != sample_rate),
     ]
-    return steps, audio, decoded.clipped
+    return steps, audio, decoded
 
 
 def find_sound(audio: npt.NDArray[np.float32], sample_rate: int, decibels: float) -> tuple[int, int]:

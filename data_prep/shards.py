@@ -15,9 +15,10 @@ from data_prep.files import FileRule, Files, walk
 from data_prep.folder import Corpus
 from data_prep.layout import AS_IT_IS, Layout
 from data_prep.sources import File, printable
+from wavenet_pl.audio.formats import AUDIO_EXTENSIONS
 from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.foreign import open_file
-from wavenet_pl.shards.format import AUDIO_EXTENSIONS, read_metadata
+from wavenet_pl.shards.format import read_metadata
 from wavenet_pl.shards.members import Fault, read_members
 
 _TAR, _COMPRESSED = ".tar", (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from benchmarks.decode import EXPLAINED
 from tests.commands.test_index import run, table
 from tests.data_prep.corpus import dropped, make_corpus, prepare, records, tally
 from tests.processes import losses, the_run, train
@@ -26,6 +27,7 @@ from tests.shards.damages import (
     write_tar,
     write_unchecked_index,
 )
+from wavenet_pl.audio.formats import ODDITIES
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.pipeline import Share, build_pipeline
@@ -58,8 +60,8 @@ TABLE = {
     "samples that are NaN": Finds("finite", "not finite", "not finite"),
     "wrong sample rate": Finds("resample", "sample rate", "sample rate"),
     "wrong channels": Finds("mono", "channels", "channels"),
-    "header of 1 Hz": Finds("decode", "audio", "sample rate"),
-    "header of 200 hours": Finds("decode", "too long", "changed"),
+    "header of 1 Hz": Finds("decode", "audio", "audio"),
+    "header of 200 hours": Finds("decode", "cut audio", "changed"),
     "silence": Finds("silence"),
     "offset": Finds("offset"),
     "clipped": Finds("clipped"),
@@ -373,3 +375,14 @@ def test_the_page_says_who_finds_what() -> None:
 def test_there_are_twenty_kinds_of_damage_and_more() -> None:
     assert len(TABLE) >= 20
     assert set(AUDIO) | set(SHARDS) <= TABLE.keys()
+
+
+def test_the_page_says_what_each_flaw_of_an_audio_file_means() -> None:
+    rows = rows_of("Audio files of any make")
+    assert ODDITIES.items() <= {(row[0], row[1]) for row in rows if len(row) == 2}
+
+
+def test_the_page_explains_where_another_decoder_differs() -> None:
+    assert len(EXPLAINED) <= 15
+    rows = rows_of("Audio files of any make")
+    assert EXPLAINED.items() <= {(row[0], row[1]) for row in rows if len(row) == 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 
 import wavenet_pl
 from tests.audio.test_midi import some_notes, write_midi
+from tests.audio.files import claiming, encoded, tones
 from tests.small import only_clip, small_model
 from wavenet_pl import ClipRequest, cli
 from wavenet_pl.audio.wav import WavWriter, to_int16
@@ -76,6 +78,20 @@ def test_a_midi_file_that_breaks_the_format_is_played_with_a_warning(tmp_path, c
     assert cli.main([*music, *paths, "--count", "2", "--no-pictures", "--engine", "reference"]) == 0
     flaw = "has a flaw and is taken as it is: malformed, 1 of the 2 tracks that its header counts"
     assert caplog.messages == [f"notes {tmp_path / 'score.mid'} {flaw}"]
+
+
+def test_a_prompt_of_any_make_is_whole_and_what_is_odd_about_it_is_told(run, tmp_path, caplog):
+    for name, data, flaw in (
+        ("piped.flac", claiming(encoded(tones(0.1, 8_000), "FLAC", "PCM_16", 8_000), 0), ""),
+        ("chained.ogg", encoded(tones(0.1), "OGG") + encoded(tones(0.1), "OGG"), "joined, 2 streams"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        arguments = ["generate", str(run), "--out", str(tmp_path / "out"), "--seconds", "0.05", "--prompt"]
+        assert cli.main([*arguments, str(tmp_path / name)]) == 0
+        audio, _ = soundfile.read(only_clip(tmp_path / "out"))
+        assert len(audio) == 400 + (1_600 if flaw else 800)
+        assert flaw in caplog.text and bool(caplog.text) == bool(flaw)
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_a_clip_begins_with_its_prompt_resampled(run, tmp_path):

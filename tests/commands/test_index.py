@@ -12,6 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from tests.audio.files import mp3, tones, without_end_mark, without_xing
 from tests.shards.damages import DAMAGES, audio_bytes, metadata_bytes, write_tar
 from tests.shards.made import make_audio, write_shard_set
 from wavenet_pl import cli
@@ -86,6 +87,43 @@ def test_a_lost_index_comes_back_to_the_byte(prepared: Path, capsys: pytest.Capt
     assert code == 0
     assert "wrote" in out
     assert (prepared / INDEX_NAME).read_bytes() == before
+
+
+def test_mp3_of_any_make_is_indexed_and_trained_on_without_a_word_of_its_library(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    members = []
+    for number in range(6):
+        whole = mp3(tones(0.7, seed=number))
+        members.append((f"clip{number}.mp3", without_xing(whole) if number % 2 else whole))
+    write_tar(tmp_path / "mp3.tar", members)
+    assert cli.main(["index", str(tmp_path)]) == 0
+    index = load_index(tmp_path)
+    frames = {
+        row.key: row.frames
+        for shards in index.splits.values()
+        for shard in shards
+        for row in shard.recordings
+    }
+    assert frames["clip0"] == 11_200 and frames["clip1"] % 576 == 0
+    capfd.readouterr()
+    split = Split(index.splits["train"], shard_storage(index, str(tmp_path)), 16_000)
+    plan = EpochPlan(split.frames, 1_000, 4, 0, 0, index.fingerprint, True)
+    for batch in build_pipeline(Conditions(split), plan, Share(), receptive_field=100):
+        assert not batch["bad"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_odd_about_a_recording_that_is_kept_is_told_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [(f"odd{number:02d}.ogg", without_end_mark(audio_bytes(3_000, "ogg"))) for number in range(22)]
+    write_tar(tmp_path / "a.tar", [("sound.ogg", audio_bytes(3_000, "ogg")), *odd])
+    code, out, _ = run(capsys, tmp_path)
+    assert code == 0
+    assert "unfinished: 22 recordings; its last page or frame is cut" in out
+    assert "  odd00 in a.tar: its last page is not marked as the end of the stream" in out
+    assert "  and 2 more" in out
 
 
 @pytest.mark.slow

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep import decoding
-from data_prep.decoding import Unreadable, decode_source, hash_file
+from data_prep.decoding import decode_source, hash_file
 from tests.data_prep.corpus import noise, write
+from wavenet_pl.audio import decoder, decoding
+from wavenet_pl.audio.streams import Unreadable
 
 
 def wav_bytes(seconds: float = 1.0, rate: int = 16_000) -> bytearray:
@@ -73,7 +74,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
 def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(write(tmp_path / "a.flac", noise(3, 22_050), 22_050))
     whole = decode_source(path, 16_000).audio
-    monkeypatch.setattr(decoding, "_BLOCK", 1_000)
+    monkeypatch.setattr(decoder, "BLOCK", 1_000)
     np.testing.assert_array_equal(decode_source(path, 16_000).audio, whole)
 
 
@@ -105,7 +106,7 @@ def test_a_header_that_claims_200_hours_takes_no_memory_for_them(tmp_path: Path)
 def test_a_source_of_many_hours_is_refused_as_soon_as_it_is_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "MAX_SOURCE_SECONDS", 0.9)
+    monkeypatch.setattr(decoding, "LONGEST_SECONDS", 0.9)
     path = str(write(tmp_path / "a.wav", noise(1)))
     with pytest.raises(Unreadable, match="longer than 0.00025 hours: cut it in several files"):
         decode_source(path, 16_000)

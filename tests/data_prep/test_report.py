@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from tests.audio.files import tones, wav
 from tests.data_prep.corpus import entries, make_corpus, noise, prepare, write, write_table
 
 
@@ -71,16 +72,21 @@ def test_flaws_are_counted_and_listed(tmp_path: Path, capsys: pytest.CaptureFixt
     write(source / "loud.wav", np.clip(1.5 * np.sin(np.arange(4_800) / 20), -1, 1))
     shifted = noise(0.3, seed=1)
     write(source / "shifted.wav", shifted - shifted.mean() + 0.25)
+    (source / "wrapped.wav").write_bytes(wav(tones(), len(tones())))
+    (source / "notes.txt").write_text("read by nobody")
+    (source / "film.MOV").write_text("read by nobody")
     assert prepare("folder", source, tmp_path / "out", "--test-fraction", 0) == 0
     report = (tmp_path / "out/report.md").read_text()
     rows = {row[0]: row[2:] for row in table(report, "Flaws")}
-    assert rows.keys() == {"loud.wav", "shifted.wav"}
+    assert rows.keys() == {"loud.wav", "shifted.wav", "wrapped.wav"}
+    assert rows["wrapped.wav"] == ["length", "its header says 0.50 s, 1.00 s are there"]
     assert rows["shifted.wav"] == ["offset", "+0.250 of full scale"]
     assert rows["loud.wav"][0] == "clipped"
     assert "1 x clipped: 3 samples in a row and more stand at full scale" in report
     said = capsys.readouterr().out
     assert "1 recording kept with a flaw: clipped" in said
     assert "1 recording kept with a flaw: offset" in said
+    assert "files of other kinds left alone: 1 .mov, 1 .txt\n" in said
 
 
 def test_a_corpus_without_flaws_says_so(folder: Path) -> None:

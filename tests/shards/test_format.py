@@ -27,7 +27,6 @@ from wavenet_pl.shards.format import (
     Entry,
     ShardWriter,
     Span,
-    audio_info,
     check_key,
     decode_audio,
     encode_audio,
@@ -70,9 +69,7 @@ def write(path: Path, rows: list[Entry]) -> ShardWriter:
 @pytest.mark.parametrize("audio", [make_audio(5_000), np.arange(-32768, 32768, dtype=np.int16)])
 def test_audio_comes_back_to_the_bit(audio: np.ndarray) -> None:
     data = encode_audio(audio, 16_000)
-    info = audio_info(data)
-    assert (info.frames, info.sample_rate, info.channels) == (len(audio), 16_000, 1)
-    back = decode_audio(data)
+    back = decode_audio(data, sample_rate=16_000)
     assert back.dtype == np.float32
     assert np.array_equal(back * 32768, audio)
     assert -1 <= back.min() <= back.max() < 1
@@ -85,7 +82,7 @@ def test_audio_comes_back_to_the_bit(audio: np.ndarray) -> None:
 def test_a_range_is_that_part_of_the_whole(extension: str, start: int, stop: int) -> None:
     data = audio_bytes(9_000, extension)
     whole = decode_audio(data, 0, 9_000)
-    assert np.allclose(decode_audio(data, start, stop), whole[start:stop], atol=1e-6)
+    np.testing.assert_array_equal(decode_audio(data, start, stop), whole[start:stop])
 
 
 def test_shard_opens_with_tar_and_with_webdataset(tmp_path: Path) -> None:
@@ -175,16 +172,14 @@ def test_metadata_that_is_no_number_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"<html></html>", bytes(5_000), b"fLaC" + b"\xff" * 500])
 def test_bytes_that_are_no_audio_are_refused(data: bytes) -> None:
-    with bad("audio", "cannot be read as audio .*, expected FLAC, WAV, OGG or MP3") as caught:
-        audio_info(data)
-    assert " at 0x" not in str(caught.value), "the same words every time"
-    with bad("audio", "cannot be decoded"):
+    with bad("audio", "cannot be read") as caught:
         decode_audio(data, 0, 10)
+    assert " at 0x" not in str(caught.value), "the same words every time"
 
 
 def test_header_of_one_hertz_is_refused() -> None:
-    with bad("audio", "has a header that says 1 Hz, expected 1000 to 768000"):
-        audio_info(audio_bytes(rate=1))
+    with bad("audio", "its header says 1 Hz, expected 1000 to 768000"):
+        decode_audio(audio_bytes(rate=1))
 
 
 def test_stereo_is_refused() -> None:
@@ -201,7 +196,7 @@ def test_another_sample_rate_is_refused_where_one_is_expected() -> None:
 def test_audio_that_ends_early_is_refused() -> None:
     with bad("cut audio", "ends at sample 1000, expected 1001"):
         decode_audio(audio_bytes(1_000), 10, 1_001)
-    with bad("audio", "cannot be decoded"):
+    with bad("cut audio", "ends at sample 1000, expected 2001"):
         decode_audio(audio_bytes(1_000), 2_000, 2_001)
 
 

@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "settings", nargs="*", metavar="CONFIG | key=value", help="settings of the training, as of `train`"
     )
-    parser.add_argument("--audio", metavar="DIR", help="recordings of the new voice: WAV, FLAC, OGG, MP3")
+    parser.add_argument(
+        "--audio", metavar="DIR", help="recordings of the new voice: WAV, FLAC, Ogg, MP3 and others"
+    )
     parser.add_argument("--speaker", metavar="NAME", help="what the new voice is called from now on")
     parser.add_argument(
         "--method", choices=(*METHODS, "auto"), default="auto",

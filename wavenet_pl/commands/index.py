@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _VAL_FRACTION = 0.05
 _MB = 1e6
 _COLUMNS = ("shard", "recording", "damage", "found", "what to do")
+_MOST_NAMED = 20  # recordings with one flaw
 _WIDEST = 120  # characters of one cell: names come from files that anyone may have written
 
 
@@ -105,6 +106,8 @@ def main(args: argparse.Namespace) -> int:
                 f"{storage.location} has {_count(damage)}, listed above; mend the shards, or leave these out "
                 f"with --skip-damaged{_preparation(args.location, args.tables, damage, sound)}"
             )
+    for line in flaw_lines(sound):
+        print(line)
     index = index_of(divide(sound, val_fraction), base, older)
     if unnamed := [name for name in args.tables if name not in index.labels.tables]:
         raise UserError(
@@ -236,6 +239,23 @@ def damage_table(damage: Sequence[Damage]) -> list[str]:
     cells = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS))]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+
+
+def flaw_lines(splits: Splits) -> list[str]:
+    """What is odd about recordings that are kept, flaw by flaw, each with the names of some."""
+    from wavenet_pl.audio.formats import ODDITIES
+
+    named: dict[str, list[str]] = {}
+    for shard in (shard for shards in splits.values() for shard in shards):
+        for row in shard.recordings:
+            for flaw, seen in row.flaws.items():
+                named.setdefault(flaw, []).append(f"  {row.key} in {shard.name}: {seen}")
+    lines = []
+    for flaw, rows in named.items():
+        lines.append(f"{flaw}: {len(rows)} recording{'s' * (len(rows) != 1)}; {ODDITIES[flaw]}")
+        lines += map(_printable, rows[:_MOST_NAMED])
+        lines += [f"  and {len(rows) - _MOST_NAMED} more"] if len(rows) > _MOST_NAMED else []
+    return lines
 
 
 def _printable(text: str) -> str:

@@ -16,13 +16,13 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from wavenet_pl.audio.formats import SAMPLE_RATES
 from wavenet_pl.config.tree import Config, load_config
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.model import Model
 from wavenet_pl.runs.archive import reason_of
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY
-from wavenet_pl.shards.format import SAMPLE_RATES
 from wavenet_pl.shards.labels import Labels
 
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.yaml"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wavenet_pl.audio.formats import AUDIO_EXTENSIONS
 from wavenet_pl.files.redaction import redact
-from wavenet_pl.shards.format import AUDIO_EXTENSIONS
 
 _COPY = "copy the shard again, or write it anew"
 _OLDER = "copy its shard again; if that is meant, delete index.json and run `wavenet-pl index`"
@@ -28,7 +28,7 @@ REMEDIES = {
     "dotted key": "rename it: a key ends at its first dot, so recordings would merge",
     "bad key": "rename it with letters, digits, _ and -",
     "duplicate": "rename one of the two",
-    "no audio": f"add its {', '.join(AUDIO_EXTENSIONS)}, or remove the rest of it",
+    "no audio": f"add its .{AUDIO_EXTENSIONS[0]} or other audio, or remove the rest of it",
     "no JSON": "add its .json, or remove it",
     "broken JSON": "replace its .json",
     "no name": "add the name to its .json, or remove it",

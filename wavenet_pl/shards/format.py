@@ -9,11 +9,12 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,18 +23,19 @@ from wavenet_pl.errors import BadDataError
 from wavenet_pl.files.durable import replacing
 from wavenet_pl.shards.arrays import encode_array
 
-AUDIO_EXTENSIONS = ("flac", "wav", "ogg", "mp3")
-"""What a shard may hold as audio. `prepare` writes the first; the others are read from shards made elsewhere."""
+if TYPE_CHECKING:
+    from wavenet_pl.audio.decoding import AudioReader
+
 MAX_AUDIO_BYTES = 2**28
 """A member larger than this is no recording of a minute: refused before it is read."""
 MAX_SECONDS = 3_600
 """A recording longer than this is no recording but a bomb, or should be cut: refused before it is decoded."""
+BLOCK_SAMPLES = 2**18
+"""Decoded at a time."""
 BLOCK = 512
 """Bytes of a tar header, which stands before the content of its member."""
 LONGEST_NAME = 100
 """Longer names may stand elsewhere: in front of this header, or in two parts."""
-SAMPLE_RATES = range(1_000, 768_001)
-"""Sample rates that are audio in Hz. A header that says 1 Hz would turn seconds into hours."""
 
 _KEY = re.compile(r"[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*")
 
@@ -50,15 +52,6 @@ class Entry:
     """Primitives only: names of tables, text, source, start."""
     arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """Name of frames -> stored frames (N, F)."""
-
-
-@dataclass(frozen=True)
-class AudioInfo:
-    """What the header of an audio file claims."""
-
-    frames: int
-    sample_rate: int
-    channels: int
 
 
 class Span(NamedTuple):
@@ -210,37 +203,29 @@ def encode_audio(audio: npt.NDArray[np.int16], sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def audio_info(data: bytes) -> AudioInfo:
-    """What the header says; nothing is decoded.
+@contextmanager
+def open_member(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[AudioReader]:
+    """A reader of the audio in a member, from `start` on; what is wrong with it comes as bad data.
 
     Raises:
-        BadDataError: it is no audio that can be read, or its header is absurd.
+        BadDataError: it is no audio, is cut, or its header is absurd.
     """
-    import soundfile
+    from wavenet_pl.audio.decoding import AudioReader
+    from wavenet_pl.audio.streams import Unreadable
 
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            info = AudioInfo(file.frames, file.samplerate, file.channels)
-    except (
-        soundfile.SoundFileError,
-        TypeError,
-        ValueError,
-    ) as error:  # what it raises for bytes that are no audio
+        with AudioReader(io.BytesIO(data), start, stop) as reader:
+            yield reader
+    except Unreadable as error:
         raise BadDataError(
-            f"cannot be read as audio ({_reason(error)}), expected FLAC, WAV, OGG or MP3", "audio"
+            f"cannot be read ({error.reason})", "cut audio" if error.cut else "audio"
         ) from None
-    if info.sample_rate not in SAMPLE_RATES:
-        raise BadDataError(
-            f"has a header that says {info.sample_rate} Hz, expected {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1}",
-            "audio",
-        )
-    return info
 
 
 def decode_audio(
     data: bytes, start: int = 0, stop: int | None = None, *, sample_rate: int | None = None
 ) -> npt.NDArray[np.float32]:
-    """Samples start to stop - 1 of a mono audio file as float32 in [-1, 1]; only these are decoded.
+    """Samples start to stop - 1 of a mono audio file as float32 in [-1, 1], the same as of the whole.
 
     Args:
         data: the file.
@@ -251,24 +236,41 @@ def decode_audio(
     Raises:
         BadDataError: it cannot be decoded, ends before `stop`, is not mono, not finite or has another sample rate.
     """
-    import soundfile
+    with open_member(data, start, stop) as reader:
+        if sample_rate not in (None, reader.sample_rate):
+            raise BadDataError(f"has {reader.sample_rate} Hz, expected {sample_rate}", "sample rate")
+        blocks = []
+        while stop is None or reader.at < stop:
+            check_mono(reader)
+            block = reader.read(BLOCK_SAMPLES if stop is None else stop - reader.at)
+            if not len(block):
+                break
+            blocks.append(block)
+        if stop is not None and reader.at < stop:
+            raise BadDataError(f"ends at sample {reader.at}, expected {stop}", "cut audio")
+    audio = np.concatenate(blocks)[:, 0] if blocks else np.zeros(0, np.float32)
+    check_finite(audio)
+    return audio
 
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            if file.channels != 1:
-                raise BadDataError(f"has {file.channels} channels, expected 1", "channels")
-            if sample_rate not in (None, file.samplerate):
-                raise BadDataError(f"has {file.samplerate} Hz, expected {sample_rate}", "sample rate")
-            stop = file.frames if stop is None else stop
-            file.seek(start)
-            audio = file.read(stop - start, dtype="float32")
-    except (soundfile.SoundFileError, TypeError, ValueError) as error:
-        raise BadDataError(f"cannot be decoded ({_reason(error)})", "audio") from None
-    if len(audio) != stop - start:
-        raise BadDataError(f"ends at sample {start + len(audio)}, expected {stop}", "cut audio")
+
+def check_mono(reader: AudioReader) -> None:
+    """Refuse audio of several channels.
+
+    Raises:
+        BadDataError: it has them.
+    """
+    if reader.channels != 1:
+        raise BadDataError(f"has {reader.channels} channels, expected 1", "channels")
+
+
+def check_finite(audio: npt.NDArray[np.float32]) -> None:
+    """Refuse samples that are no numbers.
+
+    Raises:
+        BadDataError: there are some.
+    """
     if not np.isfinite(audio).all():
         raise BadDataError("has samples that are no numbers, expected finite audio", "not finite")
-    return np.asarray(audio)
 
 
 def read_metadata(data: bytes) -> dict[str, Any]:
@@ -284,11 +286,6 @@ def read_metadata(data: bytes) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise BadDataError(f"has JSON that is a {type(metadata).__name__}, expected an object", "broken JSON")
     return metadata
-
-
-def _reason(error: Exception) -> str:
-    """What the library says, less the address of the object that it read from: a message is the same every time."""
-    return str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
 
 
 def _describe(file: Any) -> WrittenShard:

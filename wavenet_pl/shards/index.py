@@ -12,15 +12,14 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from wavenet_pl.audio.formats import AUDIO_EXTENSIONS, SAMPLE_RATES
 from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards import legacy
 from wavenet_pl.shards.format import (
-    AUDIO_EXTENSIONS,
     BLOCK,
     MAX_AUDIO_BYTES,
     MAX_SECONDS,
-    SAMPLE_RATES,
     Span,
     check_key,
 )

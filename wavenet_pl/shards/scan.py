@@ -9,25 +9,25 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from wavenet_pl.audio.formats import AUDIO_EXTENSIONS
 from wavenet_pl.errors import BadDataError
-from wavenet_pl.shards.containers import missing_end
 from wavenet_pl.shards.damage import Damage, unreadable
 from wavenet_pl.shards.format import (
-    AUDIO_EXTENSIONS,
     BLOCK,
     MAX_AUDIO_BYTES,
     MAX_SECONDS,
     Span,
-    audio_info,
+    check_finite,
     check_key,
-    decode_audio,
+    check_mono,
+    open_member,
     read_member,
     read_metadata,
 )
 from wavenet_pl.shards.members import Fault, Member, read_members
 from wavenet_pl.shards.storage import Storage
 
-_CHUNK = 2**22  # bytes read, or samples decoded, at a time
+_CHUNK = 2**22  # bytes read at a time
 _MAX_JSON = 2**24
 _EXTENSION = re.compile(r"[a-z0-9_\-]+(\.[a-z0-9_\-]+)*")
 
@@ -46,6 +46,8 @@ class ScannedRecording:
     members: dict[str, Span]
     suspect: bool
     """Something beside it in the shard was lost, which may have been a part of it."""
+    flaws: Mapping[str, str] = field(default_factory=dict)
+    """Of `audio.formats.ODDITIES`, with what was found: what is odd about it, and does not lose any of it."""
 
 
 @dataclass(frozen=True)
@@ -193,16 +195,15 @@ def _check(file: BinaryIO, run: _Run, shard: str, tables: Mapping[str, bool]) ->
         span = members[extension]
         file.seek(span.offset - BLOCK)
         data = read_member(file.read(BLOCK + span.size), run.key, extension, span)
-        info = audio_info(data)
-        if info.frames > MAX_SECONDS * info.sample_rate:
-            hours = info.frames / info.sample_rate / 3600
-            return Damage(shard, run.key, "too long", f"its header says {hours:.3g} hours")
-        if info.frames < 1:
-            return Damage(shard, run.key, "audio", "no samples")
-        if end := missing_end(data):
-            return Damage(shard, run.key, "cut audio", end)
-        for start in range(0, info.frames, _CHUNK):
-            decode_audio(data, start, min(start + _CHUNK, info.frames))
+        with open_member(data) as reader:
+            check_mono(reader)
+            for block in reader.blocks():
+                check_mono(reader)
+                check_finite(block)
+                if reader.seconds > MAX_SECONDS:
+                    return Damage(shard, run.key, "too long", f"more than {MAX_SECONDS / 3600:g} hours")
+            if not reader.at:
+                return Damage(shard, run.key, "audio", "no samples")
         metadata = _metadata(file, members["json"]) if "json" in members else {}
         names = {table: some for table, many in tables.items() if (some := _names(metadata, table, many))}
     except BadDataError as error:
@@ -210,12 +211,13 @@ def _check(file: BinaryIO, run: _Run, shard: str, tables: Mapping[str, bool]) ->
     source = metadata.get("source")
     return ScannedRecording(
         key=run.key,
-        frames=info.frames,
-        sample_rate=info.sample_rate,
+        frames=reader.at,
+        sample_rate=reader.sample_rate,
         names=names,
         source=source if isinstance(source, str) else run.key,
         members=members,
         suspect=run.suspect,
+        flaws=reader.flaws,
     )
 
 

@@ -19,6 +19,7 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.generation.choice import ENGINES, Choice
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.engines import Engine, build_engine, stream
+from wavenet_pl.generation.fused_gpu.engine import FusedGpu
 from wavenet_pl.generation.job import Job, build_job
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
 from wavenet_pl.network import NetworkConfig, WaveNet
@@ -120,6 +121,8 @@ def network_of(case: Case) -> WaveNet:
 
 
 def engine_of(name: str, network: WaveNet, head: Head) -> Engine:
+    if name == "fused-gpu":
+        return FusedGpu(network, head)  # which on a CPU nobody is given
     return build_engine(network, head, Choice(engine=name, threads=2))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wavenet_pl.numbers.bounds import THREADS
 
-ENGINES = ("auto", "reference", "fused-cpu")
+ENGINES = ("auto", "reference", "fused-cpu", "fused-gpu")
 WEIGHTS = ("float32", "bf16", "int8")
 
 

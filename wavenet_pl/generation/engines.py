@@ -15,6 +15,7 @@ from wavenet_pl.generation.choice import Choice
 from wavenet_pl.generation.fused_cpu.fitness import why_not as why_not_on_cpu
 from wavenet_pl.generation.fused_gpu.engine import FusedGpu
 from wavenet_pl.generation.fused_gpu.fitness import why_not as why_not_on_gpu
+from wavenet_pl.generation.fused_gpu.trial import find_way
 from wavenet_pl.generation.job import Job
 from wavenet_pl.generation.memory import check_memory
 from wavenet_pl.generation.reference import Reference
@@ -58,6 +59,9 @@ def build_engine(network: WaveNet, head: Head, choice: Choice) -> Engine:
         "fused-cpu": why_not_on_cpu(network, head),
         "fused-gpu": why_not_on_gpu(network, head, choice.weights),
     }
+    way = ""
+    if choice.engine in ("auto", "fused-gpu") and not reasons["fused-gpu"]:
+        way, reasons["fused-gpu"] = find_way(network, head, choice.weights)
     fastest = next((name for name, reason in reasons.items() if not reason), "reference")
     name = fastest if choice.engine == "auto" else choice.engine
     if reason := reasons.get(name):
@@ -68,7 +72,7 @@ def build_engine(network: WaveNet, head: Head, choice: Choice) -> Engine:
 
         return FusedCPU(network, head, weights=choice.weights, threads=choice.threads)
     if name == "fused-gpu":
-        return FusedGpu(network, head, weights=choice.weights)
+        return FusedGpu(network, head, weights=choice.weights, way=way)
     if choice.weights != "float32":
         why = "".join(f", and {other} cannot: {reason}" for other, reason in reasons.items() if reason)
         raise UserError(

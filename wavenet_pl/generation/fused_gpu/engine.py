@@ -101,7 +101,7 @@ class FusedGpu:
             buffers.load(state, job.inputs)
             if not local:
                 buffers.project(self._packed, job.columns(0, 1, range(batch)))
-        keys_B = torch.tensor([signed(each) for each in job.draw.keys()], device=device)
+        keys_B = torch.tensor([signed(each) for each in job.draw.stream_keys()], device=device)
         lengths_B = torch.tensor(job.lengths, device=device)
         for start, stop in job.chunks:
             pieces = []

@@ -4,7 +4,7 @@ No program waits for another. Within one, what threads hand to each other goes t
 layer's input through its ring, gates and what comes after the layers through a row of room for each clip. All matrices
 are one run of tiles, of which two are always on their way: across layers, barriers and samples.
 
-Shapes: C clips of a program, I inputs and O outputs of a tile, R residual, K outputs, J outputs of a block, M logistics.
+Shapes: C clips of a program, I inputs and O outputs of a tile, R residual, K outputs, J some of them, M logistics.
 """
 
 from __future__ import annotations
@@ -83,13 +83,15 @@ def make_samples(
     o = tl.arange(0, SIDE)
     clock = tl.load(clocks)
     near, far, number = _tile(run, 0, SIDE), _tile(run, 1, SIDE), 2 % TILES
-    for n in range(0, tl.max(tl.load(remaining + row_C), axis=0)):
+    for n in range(tl.max(tl.load(remaining + row_C), axis=0)):
         tl.debug_barrier()
         newest = tl.load(offsets) + (clock + n) % tl.load(lengths)
         for first in range(0, RESIDUAL, SIDE):
             r = first + o
             inside = (r < RESIDUAL)[None, :]
-            x_CR = tl.load(start + r, mask=r < RESIDUAL, other=0.0)[None, :] + tl.zeros([CLIPS, SIDE], tl.float32)
+            x_CR = tl.load(start + r, mask=r < RESIDUAL, other=0.0)[None, :] + tl.zeros(
+                [CLIPS, SIDE], tl.float32
+            )
             for tap in tl.static_range(TAPS):
                 code_C = tl.load(history_C + n + tap)
                 known_C = tl.maximum(code_C, 0)
@@ -98,9 +100,13 @@ def make_samples(
                 entry_CR = tl.load(entry + entry_C[:, None] * RESIDUAL + r[None, :], mask=inside, other=0.0)
                 x_CR += amplitude_C[:, None] * entry_CR
             tl.store(ring_C[:, None] + (newest * RESIDUAL + r)[None, :], x_CR, mask=inside)
-        for layer in range(0, LAYERS):
+        for layer in range(LAYERS):
             tl.debug_barrier()
-            dilation, length, offset = tl.load(dilations + layer), tl.load(lengths + layer), tl.load(offsets + layer)
+            dilation, length, offset = (
+                tl.load(dilations + layer),
+                tl.load(lengths + layer),
+                tl.load(offsets + layer),
+            )
             phase = (clock + n) % length
             own_C = ring_C + offset * RESIDUAL
             column_C = columns + n * column_stride + (layer * batch + row_C) * (2 * HALF)
@@ -140,25 +146,52 @@ def make_samples(
             skips_C, hidden_C, hidden_bias, 1.0, SKIP, SKIP, True, run, number, near, far, TILES, SIDE, CLIPS
         )
         number, near, far = _dense(
-            hidden_C, outputs_C, output_bias, 1.0, SKIP, OUTPUTS, False, run, number, near, far, TILES, SIDE, CLIPS
+            hidden_C,
+            outputs_C,
+            output_bias,
+            1.0,
+            SKIP,
+            OUTPUTS,
+            False,
+            run,
+            number,
+            near,
+            far,
+            TILES,
+            SIDE,
+            CLIPS,
         )
         tl.debug_barrier()
         uniform_C = tl.load(uniforms_C + n)
         if LOGISTICS:
             code_C = _draw_logistics(
-                outputs_C, uniform_C, drawing, OUTPUTS // 3, CODES, GREEDY, PADDED, SEARCHES, START, WIDEST, NARROWEST
+                outputs_C,
+                uniform_C,
+                drawing,
+                OUTPUTS // 3,
+                CODES,
+                GREEDY,
+                PADDED,
+                SEARCHES,
+                START,
+                WIDEST,
+                NARROWEST,
             )
         else:
             code_C = _draw_softmax(outputs_C, uniform_C, drawing, OUTPUTS, GREEDY, TOP_P, PADDED)
-        code_C = tl.minimum(tl.maximum(code_C, 0), CODES - 1)  # of outputs that are no numbers there may be none
+        code_C = tl.minimum(
+            tl.maximum(code_C, 0), CODES - 1
+        )  # of outputs that are no numbers there may be none
         tl.store(history_C + n + TAPS, code_C.to(tl.int64))
 
 
 @triton.jit
 def _tile(run, number, SIDE: tl.constexpr):
-    """A tile (1, I, O), on its way: nobody waits for it before its numbers are used. It passes by the nearest cache."""
+    """A tile (1, I, O), on its way: nobody waits for it before its numbers are used. It passes the nearest cache by."""
     o = tl.arange(0, SIDE)
-    return tl.load(run + number * (SIDE * SIDE) + o[None, :, None] * SIDE + o[None, None, :], cache_modifier=".cg")
+    return tl.load(
+        run + number * (SIDE * SIDE) + o[None, :, None] * SIDE + o[None, None, :], cache_modifier=".cg"
+    )
 
 
 @triton.jit
@@ -267,7 +300,9 @@ def _draw_softmax(
             before_CK = tl.zeros_like(weight_CK)
             for first in range(0, OUTPUTS, 16):
                 j = first + tl.arange(0, 16)
-                other_CJ = tl.load(outputs_C[:, None] + j[None, :], mask=(j < OUTPUTS)[None, :], other=-float("inf"))
+                other_CJ = tl.load(
+                    outputs_C[:, None] + j[None, :], mask=(j < OUTPUTS)[None, :], other=-float("inf")
+                )
                 other_weight_CJ = tl.exp((other_CJ.to(tl.float64) - largest_C1) / temperature)
                 same = (other_CJ[:, None, :] == output_CK[:, :, None]) & (j[None, None, :] < k[None, :, None])
                 sooner = (other_CJ[:, None, :] > output_CK[:, :, None]) | same
@@ -314,9 +349,11 @@ def _draw_logistics(
         log_scale_CM = tl.load(of_CM + MIXTURES, mask=inside, other=0.0).to(tl.float64) + START
         scale_CM = tl.exp(tl.where(log_scale_CM > WIDEST, WIDEST, log_scale_CM))
         scale_CM = (scale_CM + 2 / CODES * NARROWEST) * temperature
-        code_C = tl.zeros_like(tl.argmax(logit_CM, axis=1))  # below(code) <= uniform, and below(high) is above it
+        code_C = tl.zeros_like(
+            tl.argmax(logit_CM, axis=1)
+        )  # below(code) <= uniform, and below(high) is above it
         high_C = code_C + CODES
-        for _ in range(0, SEARCHES):
+        for _ in range(SEARCHES):
             level_C = (code_C + high_C) // 2
             edge_C1 = (level_C.to(tl.float64) * (2 / CODES) - 1)[:, None]
             below_C = tl.sum(weight_CM / (1 + tl.exp((mean_CM - edge_C1) / scale_CM)), axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import triton
@@ -60,10 +61,20 @@ class Launches:
 
     def session(self, draw: Draw, buffers: Buffers) -> Callable[[int], None]:
         """Makes so many samples at each call, from what is in the buffers then."""
-        network, head, packed = self.network, self.head, self.packed
-        config, device = network.config, self.run.device
+        programs = buffers.rings.shape[0] // self.group(buffers.rings.shape[0])
+        arguments, constants = self.arguments(draw, buffers)
+
+        def run(number: int) -> None:
+            kernels.make_samples[(programs,)](*arguments, **constants)
+            buffers.clock.add_(number)
+
+        return run
+
+    def arguments(self, draw: Draw, buffers: Buffers) -> tuple[list[Any], dict[str, Any]]:
+        """What the kernel is called with, and what it is compiled for: see `kernels.make_samples`."""
+        config, head, packed, device = self.network.config, self.head, self.packed, self.run.device
         batch, (num_layers, half, residual) = buffers.rings.shape[0], packed.residual.shape
-        group, is_mixture = self.group(batch), head.distribution == "logistics"
+        is_mixture, codes = head.distribution == "logistics", head.quantization_channels
         numbers = head.num_parameters // 3 if is_mixture else head.num_parameters
         dilations, lengths, offsets = (
             torch.tensor(each, dtype=torch.int32, device=device)
@@ -71,22 +82,21 @@ class Launches:
         )
         room = torch.zeros(batch, num_layers * half + 2 * config.skip_channels, device=device)
         drawing = torch.tensor([draw.temperature, draw.top_p], dtype=torch.float64, device=device)
-
-        def run(number: int) -> None:
-            kernels.make_samples[(batch // group,)](
-                self.run, packed.entry, packed.amplitudes, packed.start, packed.residual_bias, packed.skip_bias,
-                packed.hidden_bias, packed.output_bias, dilations, lengths, offsets, buffers.rings, buffers.history,
-                buffers.uniforms, buffers.columns, buffers.outputs, buffers.remaining, buffers.clock, room, drawing,
-                batch, buffers.columns[0].numel() if buffers.local else 0, buffers.rings[0].numel(),
-                buffers.history.shape[1], buffers.uniforms.shape[1], config.residual_scale, config.skip_scale,
-                LAYERS=num_layers, TAPS=buffers.taps, RESIDUAL=residual, HALF=half, SKIP=config.skip_channels,
-                OUTPUTS=head.num_parameters, CODES=head.quantization_channels, ENTRIES=packed.entry.shape[1],
-                TILES=self.run.numel() // self.side**2, SIDE=self.side, CLIPS=group, LOGISTICS=is_mixture,
-                GREEDY=draw.temperature == 0, TOP_P=draw.top_p < 1, PADDED=triton.next_power_of_2(numbers),
-                SEARCHES=math.ceil(math.log2(head.quantization_channels)), START=logistics.START,
-                WIDEST=logistics.WIDEST, NARROWEST=logistics.NARROWEST,
-                num_warps=8 if self.side == _SIDES[1] else 4, num_stages=1,
-            )  # fmt: skip
-            buffers.clock.add_(number)
-
-        return run
+        column_stride = buffers.columns[0].numel() if buffers.local else 0
+        arguments = [
+            self.run, packed.entry, packed.amplitudes, packed.start, packed.residual_bias, packed.skip_bias,
+            packed.hidden_bias, packed.output_bias, dilations, lengths, offsets, buffers.rings, buffers.history,
+            buffers.uniforms, buffers.columns, buffers.outputs, buffers.remaining, buffers.clock, room, drawing,
+            batch, column_stride, buffers.rings[0].numel(), buffers.history.shape[1], buffers.uniforms.shape[1],
+            float(config.residual_scale), float(config.skip_scale),
+        ]  # fmt: skip
+        constants = {
+            "LAYERS": num_layers, "TAPS": buffers.taps, "RESIDUAL": residual, "HALF": half,
+            "SKIP": config.skip_channels, "OUTPUTS": head.num_parameters, "CODES": codes,
+            "ENTRIES": packed.entry.shape[1], "TILES": self.run.numel() // self.side**2, "SIDE": self.side,
+            "CLIPS": self.group(batch), "LOGISTICS": is_mixture, "GREEDY": draw.temperature == 0,
+            "TOP_P": draw.top_p < 1, "PADDED": triton.next_power_of_2(numbers),
+            "SEARCHES": math.ceil(math.log2(codes)), "START": logistics.START, "WIDEST": logistics.WIDEST,
+            "NARROWEST": logistics.NARROWEST, "num_warps": 8 if self.side == _SIDES[1] else 4, "num_stages": 1,
+        }  # fmt: skip
+        return arguments, constants

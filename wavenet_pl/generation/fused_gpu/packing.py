@@ -1,6 +1,7 @@
 """A network's weights as the fused GPU engine reads them: the layers one after the other, inputs before outputs.
 
-Shapes: T taps, Q codes, K outputs, L layers, R residual, G gate, S skip, H condition, I inputs and O outputs of a matrix.
+Shapes: T taps, Q codes, K outputs, L layers, R residual, G gate, S skip, H condition, I inputs and O outputs of a
+matrix.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ WEIGHTS = ("float32", "bf16")
 
 
 class Weights(NamedTuple):
-    """A network in the order of reading, on its device; float32, whose lower halves are zero in matrices kept in bf16."""
+    """A network in the order of reading, on its device; float32, where bf16 is asked for with zeros at the end."""
 
     entry: Tensor
     """(T, Q, R), or (T, 1, R), as of `entry_table`."""

@@ -43,10 +43,10 @@ def main() -> None:
     arguments, constants = launches.arguments(Draw(), Buffers(network, 1, 200, local=True))
     options = {name: constants.pop(name) for name in ("num_warps", "num_stages")}
     names = kernels.make_samples.arg_names
-    signature = {name: type_of(value) for name, value in zip(names, arguments, strict=False)}
+    signature = {name: type_of(arguments[name]) for name in names if name in arguments}
     even = {
         (number,): [["tt.divisibility", 16]]
-        for number, value in enumerate(arguments)
+        for number, value in enumerate(arguments[name] for name in signature)
         if isinstance(value, torch.Tensor) or (isinstance(value, int) and value % 16 == 0)
     }
     source = ASTSource(

@@ -57,7 +57,7 @@ class Buffers:
         """(N, L, B, G), or (1, L, B, G): biases and condition of each layer."""
         self.outputs = torch.zeros(batch, network.num_parameters, device=device)
         """(B, K) of the newest sample."""
-        self.remaining = torch.zeros(batch, dtype=torch.int64, device=device)
+        self.remaining = torch.zeros(batch, dtype=torch.int32, device=device)
         """(B,): samples of the stretch that each clip still wants."""
         self.clock = torch.zeros(1, dtype=torch.int64, device=device)
         """(1,): samples since the memory was new."""

@@ -32,7 +32,7 @@ def make_samples(
     columns,
     outputs,
     remaining,
-    clocks,
+    phases,
     room,
     drawing,
     batch,
@@ -68,7 +68,8 @@ def make_samples(
         run: `packing.tiles`, in float32 or bfloat16.
         entry, amplitudes, start, residual_bias, skip_bias, hidden_bias, output_bias: as in `packing.Weights`.
         dilations, lengths, offsets: of each layer, and of its ring.
-        rings, history, uniforms, columns, outputs, remaining, clocks: as in `buffers.Buffers`.
+        rings, history, uniforms, columns, outputs, remaining: as in `buffers.Buffers`.
+        phases: of each layer the slot of its ring that the first sample goes to.
         room: (B, L * G / 2 + 2 * S) to work in.
         drawing: temperature and top_p, float64.
         batch: B.
@@ -81,11 +82,10 @@ def make_samples(
     outputs_C = outputs + row_C * OUTPUTS
     skips_C, hidden_C = room_C + LAYERS * HALF, room_C + (LAYERS * HALF + SKIP)
     o = tl.arange(0, SIDE)
-    clock = tl.load(clocks)
     near, far, number = _tile(run, 0, SIDE), _tile(run, 1, SIDE), 2 % TILES
     for n in range(tl.max(tl.load(remaining + row_C), axis=0)):
         tl.debug_barrier()
-        newest = tl.load(offsets) + (clock + n) % tl.load(lengths)
+        newest = tl.load(offsets) + (tl.load(phases) + n) % tl.load(lengths)
         for first in range(0, RESIDUAL, SIDE):
             r = first + o
             inside = (r < RESIDUAL)[None, :]
@@ -107,7 +107,7 @@ def make_samples(
                 tl.load(lengths + layer),
                 tl.load(offsets + layer),
             )
-            phase = (clock + n) % length
+            phase = (tl.load(phases + layer) + n) % length
             own_C = ring_C + offset * RESIDUAL
             column_C = columns + n * column_stride + (layer * batch + row_C) * (2 * HALF)
             gates_C = room_C + layer * HALF
@@ -126,7 +126,7 @@ def make_samples(
                 tl.store(gates_C[:, None] + h[None, :], gated_CO, mask=inside)
             tl.debug_barrier()
             after = tl.minimum(layer + 1, LAYERS - 1)
-            newest = tl.load(offsets + after) + (clock + n) % tl.load(lengths + after)
+            newest = tl.load(offsets + after) + (tl.load(phases + after) + n) % tl.load(lengths + after)
             for first in range(0, RESIDUAL, SIDE):
                 r = first + o
                 inside = (r < RESIDUAL)[None, :]
@@ -218,7 +218,7 @@ def _products(
         number: the tile to send for.
         near, far: the two that are on their way.
     """
-    # Zeros that lie in the registers as a tile does: the compiler takes the layout of loads, and this one loads nothing.
+    # Zeros that lie in registers as a tile does: the compiler takes the layout of loads, and this one loads nothing.
     c, o = tl.arange(0, CLIPS), tl.arange(0, SIDE)
     at_CIO = run + (c[:, None, None] * (SIDE * SIDE) + o[None, :, None] * SIDE + o[None, None, :])
     made_CIO = tl.load(at_CIO, mask=number < 0, other=0.0).to(tl.float32)

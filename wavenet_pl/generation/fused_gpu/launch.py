@@ -65,12 +65,14 @@ class Launches:
         arguments, constants = self.arguments(draw, buffers)
 
         def run(number: int) -> None:
-            kernels.make_samples[(programs,)](*arguments, **constants)
+            # Of 64 bits: in the kernel each layer of each sample would pay for this remainder.
+            arguments["phases"].copy_(buffers.clock % arguments["lengths"])
+            kernels.make_samples[(programs,)](**arguments, **constants)
             buffers.clock.add_(number)
 
         return run
 
-    def arguments(self, draw: Draw, buffers: Buffers) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(self, draw: Draw, buffers: Buffers) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the kernel is called with, and what it is compiled for: see `kernels.make_samples`."""
         config, head, packed, device = self.network.config, self.head, self.packed, self.run.device
         batch, (num_layers, half, residual) = buffers.rings.shape[0], packed.residual.shape
@@ -82,14 +84,18 @@ class Launches:
         )
         room = torch.zeros(batch, num_layers * half + 2 * config.skip_channels, device=device)
         drawing = torch.tensor([draw.temperature, draw.top_p], dtype=torch.float64, device=device)
-        column_stride = buffers.columns[0].numel() if buffers.local else 0
-        arguments = [
-            self.run, packed.entry, packed.amplitudes, packed.start, packed.residual_bias, packed.skip_bias,
-            packed.hidden_bias, packed.output_bias, dilations, lengths, offsets, buffers.rings, buffers.history,
-            buffers.uniforms, buffers.columns, buffers.outputs, buffers.remaining, buffers.clock, room, drawing,
-            batch, column_stride, buffers.rings[0].numel(), buffers.history.shape[1], buffers.uniforms.shape[1],
-            float(config.residual_scale), float(config.skip_scale),
-        ]  # fmt: skip
+        arguments = {
+            "run": self.run, "entry": packed.entry, "amplitudes": packed.amplitudes, "start": packed.start,
+            "residual_bias": packed.residual_bias, "skip_bias": packed.skip_bias, "hidden_bias": packed.hidden_bias,
+            "output_bias": packed.output_bias, "dilations": dilations, "lengths": lengths, "offsets": offsets,
+            "rings": buffers.rings, "history": buffers.history, "uniforms": buffers.uniforms,
+            "columns": buffers.columns, "outputs": buffers.outputs, "remaining": buffers.remaining,
+            "phases": torch.zeros_like(lengths), "room": room, "drawing": drawing, "batch": batch,
+            "column_stride": buffers.columns[0].numel() if buffers.local else 0,
+            "ring_stride": buffers.rings[0].numel(), "history_stride": buffers.history.shape[1],
+            "uniforms_stride": buffers.uniforms.shape[1], "residual_scale": float(config.residual_scale),
+            "skip_scale": float(config.skip_scale),
+        }  # fmt: skip
         constants = {
             "LAYERS": num_layers, "TAPS": buffers.taps, "RESIDUAL": residual, "HALF": half,
             "SKIP": config.skip_channels, "OUTPUTS": head.num_parameters, "CODES": codes,

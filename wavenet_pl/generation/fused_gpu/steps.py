@@ -41,14 +41,7 @@ class Steps:
 
     def session(self, draw: Draw, buffers: Buffers) -> Callable[[int], None]:
         """Makes so many samples at each call, from what is in the buffers then."""
-        step = _Step(self, draw, buffers)
-        once = step.make if buffers.rings.device.type != "cuda" else _captured(step)
-
-        def run(number: int) -> None:
-            for _ in range(number):
-                once()
-
-        return run
+        return _Step(self, draw, buffers).run
 
 
 class _Step:
@@ -64,6 +57,15 @@ class _Step:
         self.offset_L1 = torch.tensor(buffers.offsets, device=device)[:, None]
         self.length_L1 = torch.tensor(buffers.lengths, device=device)[:, None]
         self.first_column = torch.zeros_like(buffers.sample)
+        self.graph = _captured(self) if device.type == "cuda" else None
+
+    def run(self, number: int) -> None:
+        """So many more samples."""
+        for _ in range(number):
+            if self.graph is None:
+                self.make()
+            else:
+                self.graph.replay()
 
     def make(self) -> None:
         """One more sample."""
@@ -106,8 +108,11 @@ class _Step:
         return weights.start + (entry_BTR * amplitudes_BT[:, :, None]).sum(dim=1)
 
 
-def _captured(step: _Step) -> Callable[[], None]:
-    """The step as a graph of its launches: the host says once for each sample that all of them are to run."""
+def _captured(step: _Step) -> torch.cuda.CUDAGraph:
+    """The step as a graph of its launches: the host says once for each sample that all of them are to run.
+
+    It reads and writes the step's tensors where they are now, and lives no longer than these.
+    """
     own, buffers = torch.cuda.Stream(), step.buffers
     own.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(own):
@@ -119,5 +124,4 @@ def _captured(step: _Step) -> Callable[[], None]:
     # Other threads of a training may ask the device for something meanwhile.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         step.make()
-    replay: Callable[[], None] = graph.replay
-    return replay
+    return graph

@@ -123,6 +123,8 @@ def outcome(trial: Trial) -> str:
         file=sys.stderr,
     )
     reason, known = _apart(trial)
+    if reason:
+        print(f"engine fused-gpu ({trial.way}) is left out: {reason}", file=sys.stderr)
     if file is not None and known:
         with contextlib.suppress(OSError):  # it is tried again next time
             write_durably(file, json.dumps({"reason": reason, **facts}, indent=1))

@@ -433,7 +433,7 @@ def test_dependencies_are_what_the_code_imports() -> None:
     } | {name.lower() for name in optional()}
 
 
-WRITTEN_IN_TRITON = {"wavenet_pl.generation.fused_gpu.kernels", "wavenet_pl.generation.fused_gpu.launch"}
+WRITTEN_IN_TRITON = {f"wavenet_pl.generation.fused_gpu.{name}" for name in ("draws", "kernels", "launch")}
 """These import it at once, as there is nothing in them without it; who needs them imports them late."""
 
 

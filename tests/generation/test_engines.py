@@ -126,7 +126,11 @@ def check_greedy(head: Head, outputs_NK: Tensor, codes_N: Tensor) -> None:
 
 def sized(name: str, case: Case) -> Case:
     """The case as an engine has time for it."""
-    return replace(case, lengths=tuple(min(length, 3) for length in case.lengths)) if name == KERNEL else case
+    if name != KERNEL:
+        return case
+    return replace(
+        case, lengths=tuple(min(length, 3) for length in case.lengths[:3]), prompts=case.prompts[:3]
+    )
 
 
 def network_of(case: Case) -> WaveNet:
@@ -136,6 +140,8 @@ def network_of(case: Case) -> WaveNet:
 def engine_of(name: str, network: WaveNet, head: Head) -> Engine:
     if name == KERNEL:
         pytest.importorskip("triton", reason="triton is not installed: pip install -e '.[kernels]'")
+        if torch.cuda.is_available():
+            pytest.skip("there is a GPU, and the kernel is tried on it: pytest -m gpu tests/generation")
         return FusedGpu(network, head, way="kernel")
     if name == "fused-gpu":
         return FusedGpu(network, head)  # which on a CPU nobody is given

@@ -89,7 +89,9 @@ def test_another_network_or_number_format_is_tried_by_itself() -> None:
 
 def test_the_fastest_exact_way_is_taken() -> None:
     pytest.importorskip("triton", reason="triton is not installed: pip install -e '.[kernels]'")
-    network = build(replace(TINY, stacks=1, layers_per_stack=1))
+    network = build(replace(TINY, stacks=1, layers_per_stack=1)).to(
+        "cuda" if torch.cuda.is_available() else "cpu"
+    )
     assert find_way(network, HEAD, "float32", samples=2, batches=(2,)) == ("kernel", "")
     way, reason = find_way(network, HEAD, "float32", samples=0)
     assert way == "" and "kernel: the trial ended" in reason and "; steps: the trial ended" in reason

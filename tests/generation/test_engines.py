@@ -129,7 +129,7 @@ def sized(name: str, case: Case) -> Case:
     if name != KERNEL:
         return case
     return replace(
-        case, lengths=tuple(min(length, 3) for length in case.lengths[:3]), prompts=case.prompts[:3]
+        case, lengths=tuple(min(length, 2) for length in case.lengths[:2]), prompts=case.prompts[:2]
     )
 
 

@@ -26,6 +26,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # Set before any test imports numpy or torch: processes with more threads than cores spin on each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before anything imports triton: without a driver its kernels run in its interpreter.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 CLUSTER = "tests/slurm/"
 

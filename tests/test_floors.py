@@ -38,7 +38,7 @@ FLOORS = (
     ("files", "numbers", "progress", "signals", "errors"),
 )
 MOST_FILES_AT_THE_TOP = 12
-MOST_ROOMS, MOST_FLOORS = 34, 18
+MOST_ROOMS, MOST_FLOORS = 35, 18
 
 # Reading a config, an index or --help must not wait for torch.
 TORCH_FREE = (

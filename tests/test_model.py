@@ -199,6 +199,10 @@ def test_damaged_weights_are_named(model: Model) -> None:
         ({"engine": "fast"}, "engine is 'fast', expected one of auto, reference, fused-cpu"),
         ({"weights": "int4"}, "weights is 'int4', expected one of float32, bf16, int8"),
         ({"threads": 0}, "threads is 0, expected 1 or more"),
+        (
+            {"engine": "fused-gpu", "threads": 2},
+            "threads is 2, expected none: engine fused-gpu computes on the device",
+        ),
         ({"threads": 100_000}, "threads is 100000, expected 1 or more, up to 1,024"),
         ({"threads": 1.5}, "threads is 1.5, expected 1 or more"),
         (

@@ -6,7 +6,7 @@ Shapes: B clips, T time, N new samples, K head parameters.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -19,13 +19,22 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.generation.choice import ENGINES, Choice
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.engines import Engine, build_engine, stream
+from wavenet_pl.generation.fused_gpu.engine import FusedGpu
 from wavenet_pl.generation.job import Job, build_job
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
 from wavenet_pl.network import NetworkConfig, WaveNet
 
 CHANNELS, TIE = 3, 1e-4
 """Of the condition; and how near to the edge of a code a uniform is that may fall on either side."""
-NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "reference")) for name in ENGINES[1:]]
+KERNEL = "fused-gpu, its kernel"
+"""In triton's interpreter where there is no GPU, and so of few samples."""
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in ("reference", KERNEL)))
+    for name in (*ENGINES[1:], KERNEL)
+]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:overflow encountered in exp"
+)  # of that interpreter; the 0 is meant
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,27 @@ def check_greedy(head: Head, outputs_NK: Tensor, codes_N: Tensor) -> None:
         assert ((best_N - codes_N).abs() <= level).float().mean() > 0.9  # two logistics may weigh the same
 
 
+def sized(name: str, case: Case) -> Case:
+    """The case as an engine has time for it."""
+    if name != KERNEL:
+        return case
+    return replace(
+        case, lengths=tuple(min(length, 2) for length in case.lengths[:2]), prompts=case.prompts[:2]
+    )
+
+
 def network_of(case: Case) -> WaveNet:
     return build(case.config, 0 if case.kind == "none" else CHANNELS, case.head).float()
 
 
 def engine_of(name: str, network: WaveNet, head: Head) -> Engine:
+    if name == KERNEL:
+        pytest.importorskip("triton", reason="triton is not installed: pip install -e '.[kernels]'")
+        if torch.cuda.is_available():
+            pytest.skip("there is a GPU, and the kernel is tried on it: pytest -m gpu tests/generation")
+        return FusedGpu(network, head, way="kernel")
+    if name == "fused-gpu":
+        return FusedGpu(network, head)  # which on a CPU nobody is given
     return build_engine(network, head, Choice(engine=name, threads=2))
 
 
@@ -127,6 +152,7 @@ def engine_of(name: str, network: WaveNet, head: Head) -> Engine:
 @settings(max_examples=25, deadline=None)
 @given(case=cases())
 def test_every_engine_agrees_with_float64(name: str, case: Case) -> None:
+    case = sized(name, case)
     network = network_of(case)
     job = job_of(network, case)
     codes_BN = torch.cat(list(stream(engine_of(name, network, case.head), network, job)), dim=1)
@@ -141,6 +167,7 @@ def test_every_engine_agrees_with_float64(name: str, case: Case) -> None:
 @settings(max_examples=10, deadline=None)
 @given(case=cases())
 def test_chunks_do_not_change_a_clip(name: str, case: Case) -> None:
+    case = sized(name, case)
     network = network_of(case)
     engine = engine_of(name, network, case.head)
     whole, pieces = (
@@ -151,7 +178,10 @@ def test_chunks_do_not_change_a_clip(name: str, case: Case) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_are_refreshed_in_place(name: str) -> None:
-    case = Case(NetworkConfig(stacks=1, layers_per_stack=2), SoftmaxHead(256), "none", 1.0, (30,), (1,), 30)
+    case = sized(
+        name,
+        Case(NetworkConfig(stacks=1, layers_per_stack=2), SoftmaxHead(256), "none", 1.0, (30,), (1,), 30),
+    )
     network = network_of(case)
     engine = engine_of(name, network, case.head)
     [before] = stream(engine, network, job_of(network, case))

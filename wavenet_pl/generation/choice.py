@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavenet_pl.errors import UserError
 from wavenet_pl.numbers.bounds import THREADS
 
-ENGINES = ("auto", "reference", "fused-cpu")
+ENGINES = ("auto", "reference", "fused-cpu", "fused-gpu")
 WEIGHTS = ("float32", "bf16", "int8")
 
 
@@ -31,3 +32,7 @@ class Choice:
                 raise ValueError(f"{name} is {value!r:.80}, expected one of {', '.join(known)}")
         if self.threads is not None:
             THREADS.check("threads", self.threads)
+            if self.engine == "fused-gpu":
+                raise UserError(
+                    f"threads is {self.threads}, expected none: engine fused-gpu computes on the device; leave it out"
+                )

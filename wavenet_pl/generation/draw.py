@@ -40,7 +40,9 @@ class Draw:
         """Uniform numbers (B, stop - start) for generated samples start to stop - 1, counted from 0; of some rows only
         where these are given."""
         samples = np.arange(start, stop, dtype=np.int64)
+        return np.stack([counter.uniforms(key, samples) for key in self.stream_keys(rows)])
+
+    def stream_keys(self, rows: Sequence[int] | None = None) -> list[int]:
+        """What the uniform numbers of each row are numbers of: the key of its stream."""
         clips = self.clips if rows is None else [self.clips[row] for row in rows]
-        return np.stack(
-            [counter.uniforms(counter.stream_key("draw", self.seed, clip), samples) for clip in clips]
-        )
+        return [counter.stream_key("draw", self.seed, clip) for clip in clips]

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.generation.choice import Choice
-from wavenet_pl.generation.fused_cpu.fitness import why_not
+from wavenet_pl.generation.fused_cpu.fitness import why_not as why_not_on_cpu
+from wavenet_pl.generation.fused_gpu.engine import FusedGpu
+from wavenet_pl.generation.fused_gpu.fitness import why_not as why_not_on_gpu
+from wavenet_pl.generation.fused_gpu.trial import find_way
 from wavenet_pl.generation.job import Job
 from wavenet_pl.generation.memory import check_memory
 from wavenet_pl.generation.reference import Reference
@@ -47,24 +50,36 @@ class Engine(Protocol):
 
 
 def build_engine(network: WaveNet, head: Head, choice: Choice) -> Engine:
-    """The engine that was chosen; with ``auto``, the fused one where it can do the work, else the reference.
+    """The engine that was chosen; with ``auto``, the fastest that can do the work.
 
     Raises:
         UserError: the one that was asked for cannot do the work.
     """
-    reason = why_not(network, head)
-    if choice.engine == "fused-cpu" and reason:
-        raise UserError(f"engine fused-cpu cannot generate here: {reason}; use the reference engine")
-    if choice.engine == "reference" or reason:
-        if choice.weights != "float32":
-            raise UserError(
-                f"weights is {choice.weights}, expected float32: the reference engine computes with the weights as "
-                f"they are{f', and fused-cpu cannot: {reason}' if reason else ''}; leave it out"
-            )
-        return Reference(network, head, threads=choice.threads)
-    from wavenet_pl.generation.fused_cpu.engine import FusedCPU  # numba takes a while to import
+    reasons = {
+        "fused-cpu": why_not_on_cpu(network, head),
+        "fused-gpu": why_not_on_gpu(network, head, choice.weights),
+    }
+    way = ""
+    if choice.engine in ("auto", "fused-gpu") and not reasons["fused-gpu"]:
+        way, reasons["fused-gpu"] = find_way(network, head, choice.weights)
+    fastest = next((name for name, reason in reasons.items() if not reason), "reference")
+    name = fastest if choice.engine == "auto" else choice.engine
+    if reason := reasons.get(name):
+        other = "the reference engine" if fastest == "reference" else f"engine {fastest}"
+        raise UserError(f"engine {name} cannot generate here: {reason}; use {other}")
+    if name == "fused-cpu":
+        from wavenet_pl.generation.fused_cpu.engine import FusedCPU  # numba takes a while to import
 
-    return FusedCPU(network, head, weights=choice.weights, threads=choice.threads)
+        return FusedCPU(network, head, weights=choice.weights, threads=choice.threads)
+    if name == "fused-gpu":
+        return FusedGpu(network, head, weights=choice.weights, way=way)
+    if choice.weights != "float32":
+        why = "".join(f", and {other} cannot: {reason}" for other, reason in reasons.items() if reason)
+        raise UserError(
+            f"weights is {choice.weights}, expected float32: the reference engine computes with the weights as they "
+            f"are{why}; leave it out"
+        )
+    return Reference(network, head, threads=choice.threads)
 
 
 def stream(engine: Engine, network: WaveNet, job: Job) -> Iterator[Tensor]:

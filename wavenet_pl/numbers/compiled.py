@@ -49,9 +49,14 @@ def cache_folder(sources: Sequence[ModuleType]) -> Path | None:
     texts = [Path(module.__file__).read_bytes() for module in sources if module.__file__]
     versions = f"{numba.__version__} {sys.version}".encode()
     digest = hashlib.sha256(b"".join([*texts, versions])).hexdigest()[:16]
+    return users_folder(f"kernels-{digest}")
+
+
+def users_folder(name: str) -> Path | None:
+    """A folder of the user's own for what takes long to make; None where it cannot be, or where others could write."""
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(base) / "wavenet-pl" / f"kernels-{digest}"
+        folder = Path(base) / "wavenet-pl" / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except (OSError, RuntimeError):

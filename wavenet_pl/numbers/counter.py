@@ -13,9 +13,10 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
-_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+MIX_2 = np.uint64(0x94D049BB133111EB)
+"""What the counters are multiplied with, for who computes the same numbers on another device."""
 
 
 def stream_key(*parts: int | str) -> int:
@@ -45,9 +46,9 @@ def random_bits(key: int, counters: npt.ArrayLike) -> npt.NDArray[np.uint64]:
     assert counter.dtype.kind in "iu", counter.dtype
     assert counter.size == 0 or counter.min() >= 0, counter.min()
     with np.errstate(over="ignore"):  # arithmetic is modulo 2**64
-        bits = np.uint64(key) + (counter.astype(np.uint64) + np.uint64(1)) * _GOLDEN_GAMMA
-        bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
-        bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
+        bits = np.uint64(key) + (counter.astype(np.uint64) + np.uint64(1)) * GOLDEN_GAMMA
+        bits = (bits ^ (bits >> np.uint64(30))) * MIX_1
+        bits = (bits ^ (bits >> np.uint64(27))) * MIX_2
         return np.asarray(bits ^ (bits >> np.uint64(31)))
 
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from wavenet_pl import logistics
 from wavenet_pl.generation.draw import Draw
+from wavenet_pl.generation.fitness import DISTRIBUTIONS
 from wavenet_pl.generation.fused_cpu import draws, kernels, packing, vectors
-from wavenet_pl.generation.fused_cpu.fitness import DISTRIBUTIONS
 from wavenet_pl.generation.job import Job
 from wavenet_pl.generation.reference import absorb, not_finite
 from wavenet_pl.heads import Head

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from wavenet_pl.generation.entry import entry_table
 from wavenet_pl.generation.fused_cpu.vectors import LANES, PANELS
 from wavenet_pl.network import WaveNet
 
@@ -168,14 +169,7 @@ def _halves(rows: Array, half: int) -> Array:
 
 def _entry(network: WaveNet, residual: int) -> tuple[Array, Array]:
     """The table of the first convolution and what its rows are multiplied with."""
-    weight_RCT = network.first.weight.detach().double()
-    codes_Q = torch.arange(network.quantization_channels, device=weight_RCT.device)
-    if network.embedding is None:
-        assert network.decode is not None
-        table_TQR, amplitudes_Q = weight_RCT.permute(2, 1, 0), network.decode(codes_Q)
-    else:
-        table_TQR = torch.einsum("qc,rct->tqr", network.embedding.weight.detach().double(), weight_RCT)
-        amplitudes_Q = torch.ones_like(codes_Q)
+    table_TQR, amplitudes_Q = entry_table(network)
     table = np.zeros((*table_TQR.shape[:2], residual), np.float32)
     table[:, :, : table_TQR.shape[2]] = _array(table_TQR)
     return table, _array(amplitudes_Q)

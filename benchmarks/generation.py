@@ -76,12 +76,8 @@ def network_of(size: Size) -> WaveNet:
 
 
 def weights_read(size: Size) -> int:
-    """Numbers that one sample is multiplied with; of the first convolution there is only a row or two to look up."""
-    network = network_of(size)
-    parts = [*network.layers, network.hidden, network.output]
-    return sum(
-        each.weight.numel() for part in parts for each in part.modules() if isinstance(each, torch.nn.Conv1d)
-    )
+    """Numbers that one sample is multiplied with."""
+    return network_of(size).multiplications()
 
 
 @cache

@@ -204,7 +204,9 @@ def test_one_compiled_layer_stands_for_all(columns: int, monkeypatch: pytest.Mon
     counter = CompileCounterWithBackend("aot_eager")
     monkeypatch.setattr(fused, "compiled_layer", partial(fused.compiled_layer, counter))
     torch.compiler.reset()
-    config = NetworkConfig(stacks=2, layers_per_stack=9, residual_channels=4, gate_channels=8, skip_channels=6)
+    config = NetworkConfig(
+        stacks=2, layers_per_stack=9, residual_channels=4, gate_channels=8, skip_channels=6
+    )
     network = build(config, SoftmaxHead(16), 16, CHANNELS, torch.float32)
     codes_BT = torch.randint(16, (2, 1100), generator=torch.Generator().manual_seed(1))
     condition, begins_B = torch.randn(2, CHANNELS, columns), torch.tensor([0, 7])

@@ -164,9 +164,7 @@ def test_gradients_are_clipped_before_a_step_in_one_kernel(
     """Lightning refuses to clip for an optimizer that takes a loss scale out of the gradients by itself."""
     monkeypatch.setattr(training_module, "build_optimizer", partial(build_optimizer, fused=True))
     config = run_config(tmp_path, wandb=WandbConfig(mode="disabled"))
-    trainer = train(
-        config, tmp_path / "run", max_steps=2, precision="bf16-mixed", gradient_clip_val=1e-3
-    )
+    trainer = train(config, tmp_path / "run", max_steps=2, precision="bf16-mixed", gradient_clip_val=1e-3)
     assert trainer.global_step == 2
     assert trainer.optimizers[0].param_groups[0]["fused"]
 

@@ -30,7 +30,7 @@ from wavenet_pl.model import Model
 from wavenet_pl.network import NetworkConfig, WaveNet
 from wavenet_pl.training.memory import network_gib
 from wavenet_pl.training.optimizer import build_optimizer
-from wavenet_pl.training.utilization import TRAINING_FLOPS, peak_flops
+from wavenet_pl.training.utilization import FLOPS, multiplications, peak_flops
 
 TINY = Size(10, 8, 8)
 TIE = 1e-4
@@ -147,7 +147,7 @@ def differences(
     """Codes that an engine draws, of these those that float64 draws otherwise, and of these those that are no tie."""
     draw, silence = Draw(clips=tuple(range(4)), seed=1), CODES // 2
     told = None if condition is None else condition[:, :, : samples if condition.shape[2] > 1 else 1]
-    job = build_job(network, head, draw, samples, silence_code=silence, condition=told, chunk=70)
+    job = build_job(network, head, draw, samples, silence_code=silence, condition=told, chunk=30)
     engine = build_engine(network, head, Choice(engine=name))
     codes_BN = torch.cat([piece.cpu() for piece in stream(engine, network, job)], dim=1)
     inputs_BN = torch.cat([torch.full((4, 1), silence), codes_BN[:, :-1]], dim=1)
@@ -167,7 +167,7 @@ def exact(bench: Bench, name: str) -> dict[str, Any]:
     totals, wrong = [0, 0], []
     for kind, network, head, condition in networks(bench.device):
         try:
-            codes, other, bad = differences(name, network, head, condition, 200)
+            codes, other, bad = differences(name, network, head, condition, 50 if bench.tiny else 400)
         except UserError as error:
             return {"passed": True, "seen": f"not here: {' '.join(str(error).split())[:200]}", "runs": False}
         totals = [totals[0] + codes, totals[1] + other]
@@ -186,7 +186,7 @@ def generated(bench: Bench, name: str, size: Size, batch: int) -> dict[str, Any]
     )
     pieces = stream(engine, network, job)
     rate = rates((piece.cpu().numel() for piece in pieces), 0.05 if bench.tiny else 1.0)
-    roofs_here, count = roofs_of(bench.device), network.multiplications()
+    roofs_here, count = roofs_of(bench.device), multiplications(network)
     by_reading = batch * roofs_here["cache_bytes_per_second"] / (4 * count)
     by_products = roofs_here["flops_float32"] / (2 * count)
     share = rate / min(by_reading, by_products)
@@ -250,7 +250,7 @@ def stepped(device: str, size: Size, way: str, who: str, crops: int, crop_sample
     ready = synchronized(device) - began
     one = seconds_of(device, step, 2)
     rate = predictions / seconds_of(device, step, 2 if device == "cpu" else max(3, round(2 / one)))
-    flops, roof = TRAINING_FLOPS * network_of(size).multiplications(), roofs_of(device)
+    flops, roof = FLOPS * multiplications(network_of(size)), roofs_of(device)
     by_moving = roof["bytes_per_second"] / least_bytes(config, 4 if precision == "float32" else 2)
     by_products = roof[f"flops_{precision}"] / flops
     peak = peak_flops(torch.device(device), precision)

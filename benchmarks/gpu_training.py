@@ -138,7 +138,7 @@ class Trainings:
         size = () if self.bench.tiny else (
             "model.network.stacks=3", "model.network.layers_per_stack=10", "model.network.residual_channels=64",
             "model.network.gate_channels=128", "model.network.skip_channels=128", "data.batch_size=32",
-            "data.crop_samples=4000", "data.num_workers=4",
+            "data.crop_samples=4000", "data.num_workers=4", f"data.path={prepare_set(self.bench.folder, 700)}",
         )  # fmt: skip
         run = self.train(
             "speed",

@@ -12,7 +12,7 @@ from pathlib import Path
 from wavenet_pl.config.model import NetworkConfig
 from wavenet_pl.errors import UserError
 from wavenet_pl.network import WaveNet
-from wavenet_pl.training.utilization import TRAINING_FLOPS
+from wavenet_pl.training.utilization import FLOPS, multiplications
 
 STEPS = Path(__file__).with_name("training_steps.py")
 
@@ -39,7 +39,7 @@ class Shape:
     @property
     def flops(self) -> int:
         """Of one prediction, with its gradients."""
-        return TRAINING_FLOPS * WaveNet(self.network).multiplications()
+        return FLOPS * multiplications(WaveNet(self.network))
 
 
 class Trainer:

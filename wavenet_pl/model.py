@@ -25,7 +25,6 @@ from wavenet_pl.generation.job import CHUNK, build_job
 from wavenet_pl.generation.memory import check_room
 from wavenet_pl.generation.requests import Clip, ClipRequest, resolve
 from wavenet_pl.heads import build_head
-from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.inputs.input import Input
 from wavenet_pl.inputs.known import build_inputs
 from wavenet_pl.network import State, WaveNet
@@ -108,11 +107,6 @@ class Model(nn.Module):
     def num_parameters(self) -> int:
         """How many weights there are."""
         return sum(parameter.numel() for parameter in self.parameters())
-
-    @property
-    def multiplications(self) -> int:
-        """How many numbers each prediction is multiplied with, forward; see `WaveNet.multiplications`."""
-        return self.network.multiplications(any(isinstance(each, Frames) for each in self.inputs))
 
     @property
     def device(self) -> torch.device:

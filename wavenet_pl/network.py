@@ -212,25 +212,6 @@ class WaveNet(nn.Module):
         if self.embedding is None:
             self.first.weight.mul_(10)  # audio has an RMS near 0.1, and an embedding of 1
 
-    def multiplications(self, local_condition: bool = False) -> int:
-        """How many numbers each prediction is multiplied with, forward: the matrices of the layers and of the outputs.
-
-        Of the first convolution's there is a row or two to look up.
-
-        Args:
-            local_condition: whether there is one that changes from sample to sample, so that its matrices count too.
-        """
-        layers: list[Any] = list(self.layers)
-        parts = [part for layer in layers for part in (layer.dilated, layer.residual, layer.skip)]
-        parts += [self.hidden, self.output, *(layer.condition for layer in layers if local_condition)]
-        return sum(
-            weight.numel()
-            for part in parts
-            if part is not None
-            for weight in part.parameters()
-            if weight.ndim > 1
-        )
-
     def numbers_kept(self, num_columns: int, num_used: int) -> int:
         """How many numbers of each row are there at most: what a forward keeps, and the first gradients beside it."""
         config = self.config

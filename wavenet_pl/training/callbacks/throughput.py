@@ -13,7 +13,7 @@ import torch
 from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.memory import peak_gib
 from wavenet_pl.training.module import WaveNetModule
-from wavenet_pl.training.utilization import TRAINING_FLOPS, peak_flops
+from wavenet_pl.training.utilization import peak_flops, training_flops
 
 
 class Throughput(StepCallback):
@@ -73,8 +73,7 @@ class Throughput(StepCallback):
         super().on_train_start(trainer, pl_module)
         assert isinstance(pl_module, WaveNetModule)
         if peak := self._peak(trainer.strategy.root_device, str(trainer.precision)):
-            flops = TRAINING_FLOPS * pl_module.model.multiplications
-            self._used_by_one = flops / (peak * trainer.world_size)
+            self._used_by_one = training_flops(pl_module.model) / (peak * trainer.world_size)
         self._restart()
         self.leave_out()
 

@@ -18,7 +18,7 @@ from argparse import Namespace
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.gpu_checks import BENCHMARK, PARTS
+from benchmarks.gpu_checks import BENCHMARK, BROKEN, PARTS
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.errors import UserError
 
@@ -27,6 +27,8 @@ GRACE = 20.0
 """Seconds that a row that has begun may take longer than there is time."""
 LEAST = 5.0
 """Seconds that a part is worth beginning with."""
+PATIENCE = 180.0
+"""Seconds without a row after which a part is given up."""
 UNDONE = 75
 """How the process of a part ends that had no time for all of it."""
 
@@ -76,24 +78,44 @@ def do_part(args: Namespace) -> int:
     return UNDONE if bench.left else 0
 
 
-def start_part(part: str, args: Namespace, folder: Path, variables: dict[str, str], until: float) -> bool:
-    """A part in a process and session of its own, which is ended where no time is left; whether all of it is done."""
+def do_in_process(
+    part: str,
+    args: Namespace,
+    folder: Path,
+    variables: dict[str, str],
+    until: float,
+    patience: float = PATIENCE,
+) -> bool:
+    """A part in a process and session of its own; whether all of it is done.
+
+    It is ended where no time is left, and where no row has come for long: something hangs, and others can be measured
+    meanwhile. What leaves its device unusable is a row that did not pass, and the part goes on behind it, anew.
+    """
     command = [
         sys.executable, "-m", "benchmarks.gpu", "--part", part, "--json", str(args.json.absolute()),
         "--folder", str(folder), "--until", str(until), "--device", args.device,
         *(option for peer in args.peer for option in ("--peer", str(peer.absolute()))),
     ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True)
-    try:
-        code = process.wait(until + GRACE - time.time())
-    except subprocess.TimeoutExpired:
-        print(f"{part}: no time is left, so it was ended", file=sys.stderr)
-        code = UNDONE
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    if code not in (0, UNDONE):
+    code = BROKEN
+    while code == BROKEN and time.time() < until:
+        process = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True)
+        began = time.time()
+        try:
+            while process.poll() is None:
+                time.sleep(0.1)
+                stands_since = max(began, args.json.stat().st_mtime if args.json.exists() else 0.0)
+                if time.time() > min(until + GRACE, stands_since + patience):
+                    print(
+                        f"{part}: no row for {time.time() - stands_since:.0f} s, so it was ended",
+                        file=sys.stderr,
+                    )
+                    return False
+            code = process.returncode
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if code not in (0, UNDONE, BROKEN):
         print(f"{part}: its process ended with {code}, expected 0; what it said is above", file=sys.stderr)
     return code == 0
 
@@ -113,7 +135,7 @@ def main(args: Namespace) -> int:
         variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         undone = [
             part for part in PARTS
-            if until - time.time() < LEAST or not start_part(part, args, folder, variables, until)
+            if until - time.time() < LEAST or not do_in_process(part, args, folder, variables, until)
         ]  # fmt: skip
         rows = Records(args.json).of(BENCHMARK)
         if args.write_docs:

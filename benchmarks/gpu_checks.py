@@ -14,6 +14,8 @@ from typing import Any
 from benchmarks.records import Records
 
 BENCHMARK = "gpu"
+BROKEN = 76
+"""How the process of a part ends that can do nothing more with its device."""
 WITHIN = 0.05
 """Bits that trainings may differ by in another precision or on another device."""
 
@@ -92,6 +94,15 @@ class Bench:
             "versions": f"Python {platform.python_version()}, torch {torch.__version__}, CUDA {torch.version.cuda}",
         }
 
+    def is_usable(self) -> bool:
+        """Whether the device still computes: after some errors it does nothing more for the process."""
+        import torch
+
+        try:
+            return float(torch.ones(2, device=self.device).sum()) == 2
+        except RuntimeError:
+            return False
+
     def row(self, check: str, measure: Callable[[], Mapping[str, Any]], **facts: Any) -> Mapping[str, Any]:
         """The row of a check, which is there or is measured now; an empty one where there is no time left.
 
@@ -117,6 +128,8 @@ class Bench:
             self.left.append(named)
             return {}
         row = self.records.measure(identity, guarded)
+        if not row["passed"] and not self.is_usable():
+            raise SystemExit(BROKEN)
         print(
             f"{'ok    ' if row['passed'] else 'FAILED'} {named}: {row['seen']}", file=sys.stderr, flush=True
         )

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import torch
 
 from benchmarks import gpu, gpu_page, gpu_speed
 from benchmarks.generation import SIZES
-from benchmarks.gpu_checks import PARTS, Bench
+from benchmarks.gpu_checks import BROKEN, PARTS, Bench
 from benchmarks.gpu_parts import WORK
 from benchmarks.records import Records
+from tests.warm import OrdinaryPopen
 from wavenet_pl.errors import UserError
 from wavenet_pl.generation.engines import build_engine
 
@@ -27,6 +29,11 @@ CHECKS = [check.name for part in PARTS.values() for check in part]
 
 def bench(path: Path | None = None, until: float = float("inf")) -> Bench:
     return Bench(Records(path), "cpu", until, Path())
+
+
+def do_part(folder: Path, patience: float = 60.0) -> bool:
+    args = Namespace(json=folder / "gpu.json", device="cpu", peer=[])
+    return gpu.do_in_process("engines", args, folder, {}, time.time() + 60, patience)
 
 
 def row(check: str, device: str = "cuda: NVIDIA H200", **facts: Any) -> dict[str, Any]:
@@ -115,6 +122,42 @@ def test_what_fails_is_a_row_and_is_measured_again(tmp_path: Path) -> None:
     assert [row["check"] for row in Records(path).rows] == ["bf16-mixed"]
     again = Bench(records, "cpu", 0.0, Path())
     assert again.row("bf16-mixed", lambda: pytest.fail("measured again"))["seen"] == "good"
+
+
+def test_a_device_that_an_error_broke_ends_the_process_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.json"
+    broken = bench(path)
+    broken.is_usable = lambda: False  # type: ignore[method-assign]
+    assert bench().is_usable()
+    with pytest.raises(SystemExit) as stop:
+        broken.row("generation", lambda: {"passed": False, "seen": "CUDA error"}, batch=1)
+    assert stop.value.code == BROKEN
+    after = bench(path)
+    assert not after.row("generation", lambda: pytest.fail("measured again"), batch=1)["passed"]
+    assert after.row("generation", lambda: {"passed": True, "seen": "good"}, batch=8)["passed"]
+
+
+@pytest.mark.parametrize(("codes", "done"), [([0], True), ([75], False), ([76, 76, 0], True), ([1], False)])
+def test_a_part_goes_on_in_a_new_process_where_its_device_broke(
+    codes: list[int], done: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = iter(codes)
+
+    def end(command: list[str], **options: Any) -> Any:
+        return OrdinaryPopen(["sh", "-c", f"exit {next(starts)}"], **options)
+
+    monkeypatch.setattr(gpu.subprocess, "Popen", end)
+    assert do_part(tmp_path) == done
+    assert next(starts, None) is None
+
+
+def test_a_part_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    hang = lambda command, **options: OrdinaryPopen(["sleep", "60"], **options)  # noqa: E731
+    monkeypatch.setattr(gpu.subprocess, "Popen", hang)
+    began = time.monotonic()
+    assert not do_part(tmp_path, patience=0.5)
+    assert time.monotonic() - began < 30
+    assert "engines: no row for" in capfd.readouterr().err
 
 
 def test_what_there_is_no_time_for_is_named_and_not_begun() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks.gpu_speed import engines, steps
 from benchmarks.gpu_training import losses, ranks
 from benchmarks.records import Records
 from wavenet_pl import cli
+from wavenet_pl.layers import fused
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 def bench_of(args: Namespace) -> Bench:
     """Where a part's rows go, by the options of its process."""
     device = "cuda" if args.device == "auto" and torch.cuda.is_available() else "cpu"
+    if (
+        device == "cpu"
+    ):  # what comes after the graphs takes a CPU's compiler a minute, and is tested elsewhere
+        fused.compiled_layer = partial(fused.compiled_layer, "aot_eager")  # type: ignore[assignment]
     return Bench(Records(args.json), device, args.until, args.folder, tuple(args.peer))
 
 

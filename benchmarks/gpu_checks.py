@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -64,6 +65,15 @@ PARTS: dict[str, tuple[Check, ...]] = {
 """Name of a part, which is a process of its own -> what it checks."""
 
 
+def driver() -> str:
+    """Its version, as the driver's own tool says it."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return "unknown"
+
+
 @dataclass
 class Bench:
     """Where a part's rows go, and what it may use."""
@@ -89,9 +99,10 @@ class Bench:
         import torch
 
         name = platform.machine() if self.tiny else torch.cuda.get_device_name()
+        versions = f"Python {platform.python_version()}, torch {torch.__version__}, CUDA {torch.version.cuda}"
         return {
             "device": f"{self.device}: {name}",
-            "versions": f"Python {platform.python_version()}, torch {torch.__version__}, CUDA {torch.version.cuda}",
+            "versions": versions + ("" if self.tiny else f", driver {driver()}"),
         }
 
     def is_usable(self) -> bool:

@@ -236,12 +236,13 @@ def stepped(device: str, size: Size, way: str, who: str, crops: int, crop_sample
     network, loss, predictions = trained_network(who, more or precision, sizes, device)
     optimizer = optimizer_of(network, "muon" if more == "Muon" else "adamw")
 
-    def step() -> None:
+    def step() -> Tensor:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
             value = loss()
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
+        return value.detach()
 
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -250,6 +251,7 @@ def stepped(device: str, size: Size, way: str, who: str, crops: int, crop_sample
     ready = synchronized(device) - began
     one = seconds_of(device, step, 2)
     rate = predictions / seconds_of(device, step, 2 if device == "cpu" else max(3, round(2 / one)))
+    taken = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0  # before roofs take more
     flops, roof = FLOPS * multiplications(network_of(size)), roofs_of(device)
     by_moving = roof["bytes_per_second"] / least_bytes(config, 4 if precision == "float32" else 2)
     by_products = roof[f"flops_{precision}"] / flops
@@ -257,12 +259,12 @@ def stepped(device: str, size: Size, way: str, who: str, crops: int, crop_sample
     found = {
         "crops": crops, "crop_samples": crop_samples, "predictions_per_second": rate,
         "roof_fraction": rate / min(by_moving, by_products), "move_roof": by_moving, "product_roof": by_products,
-        "mfu": flops * rate / peak if peak else 0.0, "seconds_until_ready": ready, "loss": float(loss().detach()),
+        "mfu": flops * rate / peak if peak else 0.0, "seconds_until_ready": ready, "loss": float(step()),
     }  # fmt: skip
     memory = ""
     if device == "cuda":
-        found["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        memory = f", {found['memory_gib']:.2f} GiB"
+        found["memory_gib"] = taken
+        memory = f", {taken:.2f} GiB"
     if isinstance(network, Model):
         found["estimated_gib"] = network_gib(network.network, crop_samples, crops, precision)
         memory += f" (estimated {found['estimated_gib']:.2f})" if memory else ""

@@ -53,7 +53,7 @@ class Trainings:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.data = bench, prepare_set(bench.folder)
-        self.steps, self.threads = (12, ["train.threads=1"]) if bench.tiny else (60, [])
+        self.steps, self.threads = (12, ["train.threads=1"]) if bench.tiny else (60, ["train.threads=4"])
         self.log = open(bench.folder / "trainings.log", "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - logging keeps it
 
     def train(

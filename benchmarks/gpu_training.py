@@ -210,6 +210,7 @@ class Ranks:
             f"trainer.accelerator={ACCELERATORS[bench.device]}",
             "wandb.mode=disabled",
             "samples.every_n_steps=0",
+            "data.num_workers=0",
         )
 
     def training(self, name: str, steps: int, *settings: str) -> Training:

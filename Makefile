@@ -1,7 +1,7 @@
 # What a newcomer types. Every target makes .venv and installs into it first; PYTHON=python3.12 chooses the interpreter.
 # ARGS goes to pytest: make test-fast ARGS="-k codec -x"
 .DEFAULT_GOAL := help
-.PHONY: help install demo models readme test test-fast soak coverage test-oldest check format clean
+.PHONY: help install demo models readme test test-fast gpu-check soak coverage test-oldest check format clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -26,6 +26,9 @@ test: install ## every test but the long repetitions and those that need a GPU
 
 readme: install ## do what README says, command by command, in a small size; README_SETTINGS= for its own sizes
 	$(BIN)/python -m scripts.follow_readme
+
+gpu-check: install ## everything to be seen on a GPU, in eight minutes; tiny on the CPU where there is none
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 soak: install ## what the slow tests show once, over and over; twenty minutes
 	$(PYTEST) -m "soak" $(ARGS)

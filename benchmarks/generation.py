@@ -32,6 +32,7 @@ from wavenet_pl.generation.engines import build_engine, stream
 from wavenet_pl.generation.job import build_job
 from wavenet_pl.heads import SoftmaxHead
 from wavenet_pl.network import NetworkConfig, WaveNet
+from wavenet_pl.training.utilization import multiplications
 
 SAMPLE_RATE, CODES, STACK = 16_000, 256, 10
 BATCHES = (1, 8, 64)
@@ -76,12 +77,8 @@ def network_of(size: Size) -> WaveNet:
 
 
 def weights_read(size: Size) -> int:
-    """Numbers that one sample is multiplied with; of the first convolution there is only a row or two to look up."""
-    network = network_of(size)
-    parts = [*network.layers, network.hidden, network.output]
-    return sum(
-        each.weight.numel() for part in parts for each in part.modules() if isinstance(each, torch.nn.Conv1d)
-    )
+    """Numbers that one sample is multiplied with."""
+    return multiplications(network_of(size))
 
 
 @cache

@@ -87,9 +87,17 @@ class Records:
             began = time.monotonic()
             row = {**facts, **measure(), "seconds": round(time.monotonic() - began, 1)}
             self.rows.append(row)
-            if self.path is not None:
-                write_durably(self.path, json.dumps(self.rows, indent=1) + "\n")
+            self._write()
         return row
+
+    def drop(self, wrong: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Forget records, so that they are measured again."""
+        self.rows = [row for row in self.rows if not wrong(row)]
+        self._write()
+
+    def _write(self) -> None:
+        if self.path is not None:
+            write_durably(self.path, json.dumps(self.rows, indent=1) + "\n")
 
 
 def lacking(record: Mapping[str, Any], promised: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from wavenet_pl.config.model import NetworkConfig
 from wavenet_pl.errors import UserError
+from wavenet_pl.network import WaveNet
+from wavenet_pl.training.utilization import FLOPS, multiplications
 
 STEPS = Path(__file__).with_name("training_steps.py")
 
@@ -26,10 +29,17 @@ class Shape:
     crop_samples: int = 4000
 
     @property
-    def multiplications(self) -> int:
-        """For one prediction, forward: each weight of a layer or of the outputs once, and thrice with its gradients."""
-        layer = 4 * self.residual**2 + self.residual * (self.residual + self.skip)
-        return 3 * (self.stacks * self.layers * layer + self.skip**2 + self.skip * 256)
+    def network(self) -> NetworkConfig:
+        """Its config."""
+        return NetworkConfig(
+            stacks=self.stacks, layers_per_stack=self.layers, residual_channels=self.residual,
+            gate_channels=2 * self.residual, skip_channels=self.skip,
+        )  # fmt: skip
+
+    @property
+    def flops(self) -> int:
+        """Of one prediction, with its gradients."""
+        return FLOPS * multiplications(WaveNet(self.network))
 
 
 class Trainer:

@@ -84,13 +84,13 @@ def measure(
     own, other = (figures[0], figures[-1] or figures[0])
     names = ("predictions_per_second", "memory_mib")
     rate, memory = (statistics.median(each[name] for each in own) for name in names)
-    shares = [2e-9 * shape.multiplications * each[names[0]] / each["roof_gflops"] for each in own]
+    shares = [1e-9 * shape.flops * each[names[0]] / each["roof_gflops"] for each in own]
     ratios = [mine[names[0]] / its[names[0]] for mine, its in zip(own, other, strict=True)]
     return {
         "predictions_per_second": round(rate),
         "per_thread": round(rate / threads),
         "ratio": statistics.median(ratios),
-        "gflops": 2e-9 * shape.multiplications * rate,
+        "gflops": 1e-9 * shape.flops * rate,
         "roof_gflops": statistics.median(each["roof_gflops"] for each in own),
         "roof_share": statistics.median(shares),
         "memory_mib": round(memory),

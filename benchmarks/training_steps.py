@@ -13,7 +13,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -38,7 +38,9 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def network_of(who: str, precision: str, sizes: list[int]) -> tuple[nn.Module, Callable[[], Tensor], int]:
+def network_of(
+    who: str, precision: str, sizes: Sequence[int], device: str = "cpu"
+) -> tuple[nn.Module, Callable[[], Tensor], int]:
     """What is trained, the loss of its batch, and how many predictions that has."""
     stacks, layers, residual, skip, crops, crop_samples = sizes
     names = ("stacks", "layers_per_stack", "residual_channels", "gate_channels", "skip_channels")
@@ -46,12 +48,13 @@ def network_of(who: str, precision: str, sizes: list[int]) -> tuple[nn.Module, C
     settings = [f"model.network.{name}={value}" for name, value in zip(names, values, strict=True)]
     model = Model(load_config([], ["data.path=x", *settings]), sample_rate=16_000)
     receptive_field = model.config.model.network.receptive_field
-    audio = torch.rand(crops, receptive_field + crop_samples) * 2 - 1
+    audio = (torch.rand(crops, receptive_field + crop_samples) * 2 - 1).to(device)
     predictions = crops * crop_samples
     if who != "ours":
         from benchmarks.peer_networks import load_network
 
         peer = load_network(Path(who), model.config.model.network)
+        peer.module.to(device)
         codes = model.codec.encode(audio)
 
         def loss() -> Tensor:
@@ -63,14 +66,16 @@ def network_of(who: str, precision: str, sizes: list[int]) -> tuple[nn.Module, C
         from wavenet_pl.training.memory import keep_freed_memory
 
         keep_freed_memory()
-    number = torch.full((crops,), crop_samples)
+    number = torch.full((crops,), crop_samples, device=device)
+    model.to(device)
     # The last two are how an earlier pipeline said which predictions count.
     batch = {
-        "audio": audio, "begin": torch.zeros(crops).long(), "counted": torch.ones(crops, crop_samples).bool(),
-        "first": torch.full((crops,), receptive_field - 1), "last": receptive_field - 1 + number,
+        "audio": audio, "begin": torch.zeros_like(number),
+        "counted": torch.ones(crops, crop_samples, dtype=torch.bool, device=device),
+        "first": torch.full_like(number, receptive_field - 1), "last": receptive_field - 1 + number,
     }  # fmt: skip
     if precision == "compiled":
-        model.network.compile()
+        model.network.compiled = True
     if precision == "recomputed":
         model.network.recompute = True
     return model, lambda: model.nats(batch)[0] / predictions, predictions

@@ -66,7 +66,8 @@ class Start:
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         self._mark = uuid.uuid4().hex
-        ours = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WAVENET_PL_TRIAL": self._mark}
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        ours = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "WAVENET_PL_TRIAL": self._mark}
         self.log = folder / "start.log"
         self.began = time.time()
         with open(self.log, "ab") as log:
@@ -158,8 +159,13 @@ class Training:
     def start(self) -> Start:
         """Start it once more."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "wavenet_pl", "train", f"data.path={self.data}", "--runs", "."]
-        return Start([*command, f"trainer.max_steps={self.steps}", *SETTINGS, *self.settings], self.folder)
+        return Start([sys.executable, "-m", "wavenet_pl", "train", *self.arguments], self.folder)
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of the command, less its name."""
+        steps = f"trainer.max_steps={self.steps}"
+        return [f"data.path={self.data}", "--runs", ".", steps, *SETTINGS, *self.settings]
 
     @property
     def run(self) -> RunFolder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tests.test_gradients import train
 from wavenet_pl.codec import LinearCodec
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
+from wavenet_pl.layers import fused
 from wavenet_pl.layers.convolution import product_over_rows
 from wavenet_pl.model import Model
 from wavenet_pl.network import NetworkConfig, WaveNet
@@ -193,24 +194,32 @@ def test_what_is_recomputed_is_what_was_kept() -> None:
     assert all(torch.equal(kept, again) for kept, again in zip(*gradients, strict=True))
 
 
-@pytest.mark.soak  # a minute for the compiler
-@pytest.mark.filterwarnings(
-    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
-)  # by inductor
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
-def test_a_compiled_network_has_the_same_gradients() -> None:
-    """In one graph."""
-    config = NetworkConfig(stacks=1, layers_per_stack=2, residual_channels=4, gate_channels=8)
+@pytest.mark.slow  # the compiler takes seconds to load
+@pytest.mark.filterwarnings("default")  # it hides those of its own parts by itself
+@pytest.mark.parametrize("columns", [1, 1100])
+def test_one_compiled_layer_stands_for_all(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its dilation and its columns; but for a dilation of 1, and for the last layer, which has no residual."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    counter = CompileCounterWithBackend("aot_eager")
+    monkeypatch.setattr(fused, "compiled_layer", partial(fused.compiled_layer, counter))
+    torch.compiler.reset()
+    config = NetworkConfig(
+        stacks=2, layers_per_stack=9, residual_channels=4, gate_channels=8, skip_channels=6
+    )
     network = build(config, SoftmaxHead(16), 16, CHANNELS, torch.float32)
-    codes_BT = torch.randint(16, (2, 50), generator=torch.Generator().manual_seed(1))
-    condition, begins_B = torch.ones(2, CHANNELS, 50), torch.tensor([0, 7])
+    codes_BT = torch.randint(16, (2, 1100), generator=torch.Generator().manual_seed(1))
+    condition, begins_B = torch.randn(2, CHANNELS, columns), torch.tensor([0, 7])
     gradients = []
-    for compiled in (False, True):
-        if compiled:
-            network.compile(fullgraph=True)
-        outputs, _ = network(codes_BT, condition, last=20, begins_B=begins_B)
+    for network.compiled in (False, True):
+        for last in (40, 50):
+            outputs, _ = network(codes_BT, condition, last=last, begins_B=begins_B)
         gradients.append(list(torch.autograd.grad(outputs.square().sum(), list(network.parameters()))))
     assert_same(gradients[1], gradients[0], torch.float32)
+    assert counter.frame_count == 3
+    with torch.no_grad():  # as a validation and clips go
+        network(codes_BT[:, :9], condition[:, :, :9])
+    assert counter.frame_count == 3
 
 
 @pytest.mark.slow

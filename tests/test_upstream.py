@@ -52,6 +52,13 @@ USED = {
         "lightning.pytorch.plugins.precision.MixedPrecision.scaler",
         "torch._foreach_mul_",
     ),
+    "wavenet_pl/training/optimizer.py": (
+        "torch.optim.AdamW._step_supports_amp_scaling",
+        "torch._foreach_lerp_",
+        "torch._foreach_lerp",
+        "torch._foreach_mul_",
+        "torch._foreach_add_",
+    ),
     "wavenet_pl/training/trainer_options.py": (
         "lightning.pytorch.plugins.environments.SLURMEnvironment(auto_requeue)",
     ),

@@ -67,6 +67,8 @@ class WaveNet(nn.Module):
         self.decode = decode
         self.recompute = False
         """Whether gates are computed again for the gradients: a fifth less memory, a quarter more time."""
+        self.compiled = False
+        """Whether a compiler makes the layers where gradients are wanted, so in the steps of a training."""
         self.embedding = nn.Embedding(quantization_channels, residual) if symbols else None
         self.first = CausalConv1d(residual if symbols else 1, residual, config.kernel_size, bias=config.bias)
         self.layers = nn.ModuleList(
@@ -158,7 +160,9 @@ class WaveNet(nn.Module):
         layers: list[Any] = list(self.layers)
         step_by_step = take is not None or not self._is_plain()
         columns = [num_columns] * (1 + len(layers)) if step_by_step else self._columns(num_columns, num_used)
-        begun_MB1 = None if begins_B is None else begun(begins_B, num_columns)
+        compiled = self.compiled and torch.is_grad_enabled() and not step_by_step
+        look = codes_BT.is_cpu and not compiled
+        begun_MB1 = None if begins_B is None else begun(begins_B, num_columns, look)
         first_past, *pasts = state if state is not None else [None] * (1 + len(layers))
         with self._own_types(codes_BT.device) as dtype:
             condition_TBH = None if condition is None else as_TBC(condition).to(dtype).contiguous()
@@ -168,7 +172,7 @@ class WaveNet(nn.Module):
             new_state, traces = [first_past], []
             for layer, past, num_made in zip(layers, pasts, columns[1:], strict=True):
                 begun_here = of_last(begun_MB1, num_columns, num_made)
-                ask = Ask(num_made, num_used, begun_here, self.recompute, step_by_step)
+                ask = Ask(num_made, num_used, begun_here, self.recompute, step_by_step, compiled)
                 x_NBR, skips_UBS, condition_TBH, past, made = layer(
                     x_NBR, skips_UBS, condition_TBH, past, ask
                 )
@@ -177,11 +181,6 @@ class WaveNet(nn.Module):
                     traces.append(take(LayerTrace.of(made)))
             outputs = self.project_output(skips_UBS)
             return Trace(tuple(traces), outputs), tuple(new_state)
-
-    def compile(self, *args: Any, **options: Any) -> None:
-        """As torch has it; hooks and layers that are changed afterwards are not seen."""
-        torch.compiler.assume_constant_result(WaveNet._is_plain)  # here, as it loads the compiler
-        super().compile(*args, **options)
 
     def _is_plain(self) -> bool:
         """Whether weights say all that the layers compute."""
@@ -272,7 +271,7 @@ class WaveNet(nn.Module):
                 f"codes are {codes_BT.dtype} of shape {tuple(codes_BT.shape)}, expected int64 of shape "
                 "(batch, time) with at least one sample; encode audio with the codec first"
             )
-        if codes_BT.is_cpu and not torch.compiler.is_compiling():
+        if codes_BT.is_cpu:
             lowest, highest = (int(code) for code in codes_BT.aminmax())
             if lowest < 0 or highest >= self.quantization_channels:
                 raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,20 @@ def test_a_package_that_is_missing_fails_with_the_command_to_type() -> None:
     finding = only(versions.dependencies(["webdataset>=1.0.2"], {}.get))
     assert (finding.level, finding.state) == ("fail", "not installed")
     assert "pip install 'webdataset>=1.0.2'" in finding.advice
+
+
+def test_a_package_that_all_works_without_is_a_warning_that_says_what_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finding = only(versions.dependencies(["wandb>=0.31"], {}.get))
+    assert (finding.level, finding.state) == ("warn", "not installed")
+    assert finding.advice == "runs are tracked in metrics.jsonl alone: pip install 'wandb>=0.31'"
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    finding = only(doctor.wandb_login())
+    assert (finding.level, finding.state) == (
+        "ok",
+        "wandb is not here: runs are tracked in metrics.jsonl alone",
+    )
 
 
 def test_what_only_developers_need_is_not_asked_for() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,13 @@ import torch
 from torch import Tensor
 
 from tests.small import small_config
+from tests.small_run import small_config as run_config
+from tests.small_run import train
+from wavenet_pl.config.training import WandbConfig
 from wavenet_pl.errors import UserError
 from wavenet_pl.model import Model
 from wavenet_pl.runs.checkpoints import CHECKPOINT_KEY
+from wavenet_pl.training import module as training_module
 from wavenet_pl.training.module import build_module
 from wavenet_pl.training.optimizer import Muon, build_optimizer, orthogonal
 
@@ -119,6 +125,48 @@ def test_it_goes_on_from_its_state_as_if_it_had_not_stopped() -> None:
             give_gradients(other, seed)
             resumed.step()
     assert all(torch.equal(weight, weights(other)[name]) for name, weight in weights(model).items())
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_one_kernel_for_all_weights_moves_them_as_far(kind: str) -> None:
+    model, other = small_model(f"optim.kind={kind}"), small_model(f"optim.kind={kind}")
+    plain = build_optimizer(model, model.config.optim)
+    fused = build_optimizer(other, other.config.optim, fused=True)
+    assert fused.param_groups[0]["fused"] and not plain.param_groups[0]["fused"]
+    for seed in range(3):
+        for each, optimizer in ((model, plain), (other, fused)):
+            give_gradients(each, seed)
+            optimizer.step()
+    torch.testing.assert_close(weights(other), weights(model))
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize("first", [True, False])
+def test_the_device_says_how_a_step_is_computed_and_not_the_checkpoint(kind: str, first: bool) -> None:
+    model, other = small_model(f"optim.kind={kind}"), small_model(f"optim.kind={kind}")
+    optimizer = build_optimizer(model, model.config.optim, fused=first)
+    give_gradients(model, 0)
+    optimizer.step()
+    other.load_state_dict(model.state_dict())
+    resumed = build_optimizer(other, other.config.optim, fused=not first)
+    resumed.load_state_dict(deepcopy(optimizer.state_dict()))
+    for each, one in ((model, optimizer), (other, resumed)):
+        give_gradients(each, 1)
+        one.step()
+    assert [group["fused"] for group in resumed.param_groups] == [not first] * len(resumed.param_groups)
+    torch.testing.assert_close(weights(other), weights(model))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_gradients_are_clipped_before_a_step_in_one_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning refuses to clip for an optimizer that takes a loss scale out of the gradients by itself."""
+    monkeypatch.setattr(training_module, "build_optimizer", partial(build_optimizer, fused=True))
+    config = run_config(tmp_path, wandb=WandbConfig(mode="disabled"))
+    trainer = train(config, tmp_path / "run", max_steps=2, precision="bf16-mixed", gradient_clip_val=1e-3)
+    assert trainer.global_step == 2
+    assert trainer.optimizers[0].param_groups[0]["fused"]
 
 
 def test_a_closure_is_called_with_gradients_and_before_anything_moves() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import shutil
@@ -157,6 +158,9 @@ def compiler(which: Callable[[str], str | None]) -> Iterator[Finding]:
 
 def wandb_login() -> Iterator[Finding]:
     """Whether runs can go to a W&B server."""
+    if importlib.util.find_spec("wandb") is None:
+        yield Finding("ok", "wandb login", f"wandb is not here: {versions.DISPENSABLE['wandb']}")
+        return
     from wavenet_pl.training.wandb_session import key_is_set
 
     if key_is_set():

@@ -159,7 +159,7 @@ class TrainConfig:
     init_from: str | None = None
     """A run, checkpoint or export whose weights it begins with; null for new ones. It is another run then."""
     compile: bool = False
-    """Whether torch.compile prepares the network."""
+    """Whether torch.compile makes the layers of the steps, one for all; it takes a C++ compiler, and pays on GPUs."""
     recompute: bool = False
     """Whether layers compute their gates again for the gradients, which saves memory, instead of keeping them."""
     checkpoint_every_n_steps: int = 1000
@@ -189,6 +189,8 @@ class TrainConfig:
         for name in ("stop_after", "hang_after"):
             seconds = getattr(self, name)
             check(self, name, seconds is None or 0 < seconds < math.inf, expected)
+        expected = "false with train.compile, which chooses itself what is kept; set one of the two"
+        check(self, "recompute", not (self.compile and self.recompute), expected, "compile")
         check(self, "init_from", self.init_from != "", "a run, a checkpoint or an export, or null for none")
         check(self, "max_skipped_steps", self.max_skipped_steps >= 1, "1 or more")
         for name in ("checkpoint_every_n_steps", "keep_last"):

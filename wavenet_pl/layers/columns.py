@@ -26,15 +26,15 @@ def last_columns(x_TBC: Tensor, number: int) -> Tensor:
     return x_TBC if x_TBC.shape[0] == 1 else x_TBC[x_TBC.shape[0] - number :]
 
 
-def begun(begins_B: Tensor, num_columns: int) -> Tensor | None:
+def begun(begins_B: Tensor, num_columns: int, look: bool) -> Tensor | None:
     """(M, B, 1): whether each recording has begun, up to where all have. None where all have from the first column on.
 
     Args:
         begins_B: the column where each begins.
         num_columns: how many there are.
+        look: whether the numbers are looked at. On an accelerator every step would wait for it, and what is compiled
+            wants columns that are as many at each step.
     """
-    # Looking would make every step wait on an accelerator, and cut what is compiled in two.
-    look = begins_B.is_cpu and not torch.compiler.is_compiling()
     latest = int(begins_B.max()) if look else num_columns
     if latest == 0:
         return None

@@ -9,6 +9,8 @@ made ones in which a recording may not have begun, B batch, P past, K taps, R re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +34,8 @@ class Ask(NamedTuple):
     """Whether the gate is computed again for the gradients instead of kept until then."""
     step_by_step: bool = False
     """Whether all T columns are made, and each part by its own module."""
+    compiled: bool = False
+    """Whether a compiler makes the layer, and finds its gradients."""
 
 
 class Layer(NamedTuple):
@@ -72,11 +76,30 @@ def make_layer(layer: Layer, skips_UBS: Tensor) -> tuple[Any, Tensor, Any]:
     And the condition for the next layer: the same, so that its gradient goes from layer to layer too, and each adds to
     it in place. Were it one input of all layers, autograd would add up one gradient of its size for each.
     """
-    # A compiler finds gradients of what it has fused, which those of ours would keep it from.
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if layer.ask.compiled:
+        return *compiled_layer()(layer, skips_UBS), layer.condition_TBH
+    if torch.is_grad_enabled():
         x_NBR, skips_UBS, *condition = _Function.apply(skips_UBS, *layer)
         return x_NBR, skips_UBS, *(condition or [layer.condition_TBH])
     return _make(layer, *_gate(layer), skips_UBS), skips_UBS, layer.condition_TBH
+
+
+@cache
+def compiled_layer(backend: str | Callable[..., Any] = "inductor") -> Callable[..., tuple[Any, Tensor]]:
+    """`whole_layer` compiled, once for all layers: dilations and numbers of columns are numbers that it is given.
+
+    Three times, that is: a dilation of 1 is known to it, and the last layer has no residual.
+    """
+    return torch.compile(whole_layer, dynamic=True, backend=backend)
+
+
+def whole_layer(layer: Layer, skips_UBS: Tensor) -> tuple[Any, Tensor]:
+    """The next layer's input and the sum of skips, for a compiler: what comes in stays as it is.
+
+    It finds gradients of what it has fused, which those of ours would keep it from.
+    """
+    skips_UBS = skips_UBS.clone()
+    return _make(layer, *_gate(layer), skips_UBS), skips_UBS
 
 
 class _Function(torch.autograd.Function):

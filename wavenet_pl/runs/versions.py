@@ -20,6 +20,8 @@ KNOWN_BAD = {
     )
 }
 KNOWN_BAD["pytorch-lightning"] = KNOWN_BAD["lightning"]
+DISPENSABLE = {"wandb": "runs are tracked in metrics.jsonl alone"}
+"""Package that everything works without -> what becomes of what it is for."""
 REINSTALL = "`pip install -e .` in the repository"
 INSTALL_EVALUATE = "`pip install -e '.[evaluate]'` in the repository"
 """The optional networks that `evaluate` judges clips with."""
@@ -85,7 +87,9 @@ def dependencies(requirements: Sequence[str], installed: Installed) -> Iterator[
         version, wanted = installed(requirement.name), str(requirement.specifier)
         if version is None:
             repair = f"pip install '{requirement.name}{wanted}'"
-            yield Finding("fail", requirement.name, "not installed", repair)
+            without = DISPENSABLE.get(requirement.name)
+            advice = repair if without is None else f"{without}: {repair}"
+            yield Finding("fail" if without is None else "warn", requirement.name, "not installed", advice)
         elif not requirement.specifier.contains(version, prereleases=True):
             repair = f"expected {wanted}: pip install '{requirement.name}{wanted}'"
             yield Finding("fail", requirement.name, version, repair)

@@ -47,8 +47,6 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     torch.set_num_threads(threads_of(config, trainer))
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
-    if config.train.compile:
-        module.model.network.compile()
     held = _take_folder(run, fresh) if trainer.is_global_zero else []
     enter(run, trainer.global_rank)
     resume, passed_over = newest_valid(run)

@@ -8,6 +8,7 @@ import resource
 import torch
 
 from wavenet_pl.model import Model
+from wavenet_pl.network import WaveNet
 
 _MMAP_MAX, _TRIM_THRESHOLD = -4, -1
 """Options of glibc's mallopt."""
@@ -25,8 +26,12 @@ def keep_freed_memory() -> bool:
 
 def step_gib(model: Model, crops: int, precision: str) -> float:
     """About how much memory, in GiB, a step needs beside the weights, for so many crops at a time."""
-    crop_samples = model.config.data.crop_samples
-    numbers = model.network.numbers_kept(model.receptive_field + crop_samples - 1, crop_samples)
+    return network_gib(model.network, model.config.data.crop_samples, crops, precision)
+
+
+def network_gib(network: WaveNet, crop_samples: int, crops: int, precision: str) -> float:
+    """The same of a network, and of crops of so many samples."""
+    numbers = network.numbers_kept(network.receptive_field + crop_samples - 1, crop_samples)
     size = 8 if "64" in precision else 2 if "16" in precision else 4
     return crops * numbers * size / 2**30
 

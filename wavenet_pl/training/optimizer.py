@@ -19,18 +19,36 @@ ITERATIONS = ((3.4445, -4.7750, 2.0315),) * 5
 """Coefficients of x, x^3 and x^5: each takes singular values from 0 to 1 nearer to 1 (Jordan et al., 2024)."""
 
 
-def build_optimizer(model: Model, config: OptimConfig) -> torch.optim.AdamW:
-    """As the config says, over all weights of the model."""
+def build_optimizer(model: Model, config: OptimConfig, fused: bool | None = None) -> torch.optim.AdamW:
+    """As the config says, over all weights of the model, which are on their device already.
+
+    Args:
+        model: whose weights.
+        config: of the rates.
+        fused: whether AdamW moves all its weights in one kernel; on a GPU if None.
+    """
     settings: dict[str, Any] = {
         "lr": config.lr,
         "betas": config.betas,
         "weight_decay": config.weight_decay,
+        "fused": (model.device.type == "cuda" or None) if fused is None else fused,
     }
     if config.kind == "adamw":
-        return torch.optim.AdamW(model.parameters(), **settings)
-    matrices = {parameter for parameter in model.network.layers.parameters() if parameter.ndim > 1}
-    others = (parameter for parameter in model.parameters() if parameter not in matrices)
-    return Muon(others, (one for one in model.parameters() if one in matrices), **settings)
+        optimizer = torch.optim.AdamW(model.parameters(), **settings)
+    else:
+        matrices = {parameter for parameter in model.network.layers.parameters() if parameter.ndim > 1}
+        others = (parameter for parameter in model.parameters() if parameter not in matrices)
+        optimizer = Muon(others, (one for one in model.parameters() if one in matrices), **settings)
+    # Else a loss scale would stay in the gradients until the step, and be in the norm that they are clipped by.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    optimizer.register_load_state_dict_pre_hook(_fused_as_here)
+    return optimizer
+
+
+def _fused_as_here(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A state as if it had been saved here: the device says how a step is computed, and a run may go on on another."""
+    groups = [{**group, "fused": optimizer.defaults["fused"]} for group in state["param_groups"]]
+    return {**state, "param_groups": groups}
 
 
 class Muon(torch.optim.AdamW):
@@ -73,15 +91,16 @@ class Muon(torch.optim.AdamW):
                 alike[parameter.shape].append(parameter)
         rate, left = group["lr"], 1 - group["lr"] * group["weight_decay"]
         for parameters in alike.values():
-            ahead = []
-            for parameter in parameters:
-                assert parameter.grad is not None
-                momentum = self._momentum(parameter).lerp_(parameter.grad, 1 - MOMENTUM)
-                ahead.append(parameter.grad.lerp(momentum, MOMENTUM).flatten(1))
-            moves_NDC = orthogonal(torch.stack(ahead))
+            momenta = [self._momentum(parameter) for parameter in parameters]
+            gradients: list[Any] = [parameter.grad for parameter in parameters]
+            # Of all of them at once: on a GPU each by itself would be a launch that takes longer than its work.
+            torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+            ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+            moves_NDC = orthogonal(torch.stack([each.flatten(1) for each in ahead]))
             length = 0.2 * math.sqrt(max(moves_NDC.shape[1:]))  # 0.2 is the usual RMS of AdamW's steps
-            for parameter, move_DC in zip(parameters, moves_NDC, strict=True):
-                parameter.mul_(left).add_(move_DC.view_as(parameter), alpha=-rate * length)
+            moves = moves_NDC.unflatten(2, parameters[0].shape[1:]).unbind()
+            torch._foreach_mul_(parameters, left)
+            torch._foreach_add_(parameters, moves, alpha=-rate * length)
 
     def _momentum(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]

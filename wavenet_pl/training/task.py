@@ -51,3 +51,4 @@ class Task:
 
     def __post_init__(self) -> None:
         self.module.model.network.recompute = self.config.train.recompute
+        self.module.model.network.compiled = self.config.train.compile

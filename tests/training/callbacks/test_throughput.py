@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import pytest
+import torch
 
 from tests.small_run import small_config, train
 from wavenet_pl.config.training import WandbConfig
@@ -96,6 +97,22 @@ def test_a_real_clock_gives_shares(tmp_path: Path) -> None:
     assert row["perf/samples_per_second"] > 0
     assert 0.05 < row["perf/peak_memory"] < 50, "GiB of a process that has torch"
     assert throughput.last.items() <= row.items()
+    assert "perf/mfu" not in row, "nobody knows what a CPU can do at best"
+
+
+def test_mfu_is_what_the_predictions_take_of_what_all_devices_have(tmp_path: Path) -> None:
+    asked = []
+
+    def peak(device: torch.device, precision: str) -> float:
+        asked.append((device.type, precision))
+        return 1e9
+
+    clock = Clock()
+    (_, row) = fit(tmp_path, clock, Throughput(2, clock, peak), precision="bf16-mixed")
+    # Four layers of 8 channels and gates of 4 each; the last has no residual; then 8 x 8 and 8 x 256.
+    multiplications = 4 * (2 * 8 * 8 + 4 * 8 + 4 * 8) - 4 * 8 + 8 * 8 + 8 * 256
+    assert row["perf/mfu"] == pytest.approx(row["perf/samples_per_second"] * 6 * multiplications / 1e9)
+    assert asked == [("cpu", "bf16-mixed")]
 
 
 def test_an_interval_of_nothing_is_refused() -> None:

@@ -12,9 +12,9 @@ from wavenet_pl.shards.near import NearFolder
 from wavenet_pl.shards.split import StoredShard
 
 _THREADS = 4
-_LOOK = 1.0
+LOOK = 1.0
 """Seconds between two looks at the folder where there is nothing to do: others may have removed what was there."""
-_REST, _LONGEST_REST = 5.0, 300.0
+REST, LONGEST_REST = 5.0, 300.0
 """Seconds before the next try where one has failed, and after many."""
 
 
@@ -26,8 +26,6 @@ class Keeper:
         near: where copies lie.
         agenda: which shards are needed when.
         limit: bytes of copies.
-        threads: that fetch.
-        rest: seconds before the next try where one has failed.
     """
 
     def __init__(
@@ -36,9 +34,6 @@ class Keeper:
         near: NearFolder,
         agenda: Agenda,
         limit: int,
-        *,
-        threads: int = _THREADS,
-        rest: float = _REST,
     ) -> None:
         self._shards, self._near, self._agenda, self._limit = shards, near, agenda, limit
         self._number = {shard.name: number for number, shard in enumerate(shards) if agenda.sizes[number]}
@@ -46,11 +41,11 @@ class Keeper:
         self._under_way: set[int] = set()
         self._changed: set[int] = set()  # not the shards of which the index speaks
         self._fetched = False
-        self._first_rest = self._rest = rest
+        self._rest = REST
         self._resting_until = 0.0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(_THREADS)]
 
     def at(self, epoch: int, batch: int) -> None:
         """The training has come to this batch. The first call starts the threads."""
@@ -68,7 +63,7 @@ class Keeper:
         while not self._stopped.is_set():
             number = self._next()
             if number is None:
-                self._stopped.wait(min(_LOOK, self._first_rest))
+                self._stopped.wait(LOOK)
                 continue
             self._fetch(number)
             with self._lock:
@@ -94,7 +89,7 @@ class Keeper:
     def _look(self) -> tuple[list[int], list[int]]:
         sizes = self._near.sizes()
         if self._fetched and not self._near.path.is_dir():
-            self._near.say_once("gone", f"{self._near.path} was removed, and is filled anew")
+            self._near.say_once("gone", f"{self._near.path} was removed while it was in use")
         near = {self._number[name]: size for name, size in sizes.items() if name in self._number}
         wanted = self._agenda.wanted(*self._position, self._limit)
         return changes(wanted, self._agenda.sizes, near)
@@ -103,20 +98,20 @@ class Keeper:
         storage, name, size, sha256, _ = self._shards[number]
         try:
             self._near.fetch(storage, name, size, sha256, lambda: not self._stopped.is_set())
-            self._rest, self._fetched = self._first_rest, True
+            self._rest, self._fetched = REST, True
         except InterruptedError:
             return
         except BadDataError as error:
             self._changed.add(number)
             self._near.say_once("changed", f"{storage.path(name)} is not copied: {error}")
         except OSError as error:
-            reason = error.strerror or error
+            reason = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
             with self._lock:
-                self._fail(
-                    f"fetch {error.errno}", f"{name} could not be copied to {self._near.path} ({reason})"
-                )
+                self._fail("fetch", f"{name} could not be copied to {self._near.path} ({reason})")
 
     def _fail(self, kind: str, text: str) -> None:
         self._near.say_once(kind, text)
-        self._resting_until = time.monotonic() + self._rest
-        self._rest = min(2 * self._rest, _LONGEST_REST)
+        if (now := time.monotonic()) < self._resting_until:
+            return  # another thread failed a moment ago
+        self._resting_until = now + self._rest
+        self._rest = min(2 * self._rest, LONGEST_REST)

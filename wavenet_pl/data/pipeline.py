@@ -83,14 +83,11 @@ def planned(plan: EpochPlan, share: Share, first_batch: int) -> Iterator[Slot]:
     info = torch.utils.data.get_worker_info()
     worker, num_workers = (info.id, info.num_workers) if info else (0, 1)
     turns = ((number, part) for number in range(first_batch, plan.num_batches) for part in range(share.parts))
+    rows = plan.rows(range(share.rank, share.rank + 1), parts=share.parts, world_size=share.world_size)
     for number, part in islice(turns, worker, None, num_workers):
-        predictions = plan.windows(plan.batch(number)).predictions
-        windows = plan.windows(
-            plan.share(number, part, share.rank, parts=share.parts, world_size=share.world_size)
-        )
-        for row in zip(
-            windows.recording.tolist(), windows.start.tolist(), windows.stop.tolist(), strict=True
-        ):
+        windows = plan.windows(plan.batch(number))
+        predictions = windows.predictions
+        for row in zip(*(column[rows[part]].tolist() for column in windows), strict=True):
             yield Slot(*row, batch_predictions=predictions)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator
-from itertools import islice
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,7 @@ from wavenet_pl.numbers import counter
 RECORDINGS, PER_SHARD, BATCH, CROP = 280_000, 156, 256, 16_000
 SLOTS = 12.6
 """Of a recording, on the mean."""
-BATCHES = 1_500
-"""From the middle of an epoch."""
-SPAN = 100
+SPAN, STEP = 100, 7
 BUFFER = 1_000
 ORDERS = ("whole set", "window 1", "window 2", "window 4", "window 8", f"webdataset shuffle({BUFFER})")
 
@@ -39,70 +37,65 @@ def frames_of(recordings: int) -> Integers:
     return np.asarray((SLOTS - 0.5) * CROP * (0.5 + uniforms), dtype=np.int64) + 1
 
 
-def batches_of(order: str, recordings: int, batches: int) -> Iterator[Integers]:
-    """The recordings of batches that follow one another."""
-    frames = frames_of(recordings)
-    plan = EpochPlan(frames, CROP, BATCH, seed=0, epoch=0, fingerprint="order", shuffle=True)
+def read_in(order: str, recordings: int) -> Integers:
+    """(batches, BATCH) the recordings of an epoch, in the order in which crops of them are read."""
+    plan = EpochPlan(frames_of(recordings), CROP, BATCH, seed=0, epoch=0, fingerprint="order", shuffle=True)
     shards = np.full(recordings // PER_SHARD, PER_SHARD)
     shards[-1] += recordings - shards.sum()
     if order.startswith("window"):
         plan = LanePlan(**plan.facts, shards=shards, window=int(order.split()[1]))
-    if not order.startswith("webdataset"):
-        first = (plan.num_batches - batches) // 2
-        for number in range(first, first + batches):
-            yield plan.windows(plan.batch(number)).recording
-        return
-    draws = random.Random(0)
-    ends = np.cumsum(shards).tolist()
-    counts = plan.counts(slice(None)).tolist()
+    if order.startswith("webdataset"):
+        read = np.fromiter(buffered(shards, plan.counts(slice(None))), dtype=np.int64)
+    else:
+        read = plan.windows(plan.order).recording
+    return read[: len(read) // BATCH * BATCH].reshape(-1, BATCH)
+
+
+def buffered(shards: Integers, counts: Integers) -> Iterator[int]:
+    """The recordings of crops as they leave a buffer."""
+    draws, ends = random.Random(0), np.cumsum(shards)
 
     def crops() -> Iterator[int]:
         for shard in draws.sample(range(len(shards)), len(shards)):
-            for recording in range(ends[shard] - int(shards[shard]), ends[shard]):
-                yield from [recording] * counts[recording]
+            own = np.arange(ends[shard] - shards[shard], ends[shard])
+            yield from np.repeat(own, counts[own]).tolist()
 
-    mixed = iter(webdataset.shuffle(BUFFER, rng=draws)(crops()))
-    for _ in range(batches):
-        yield np.array(list(islice(mixed, BATCH)))
+    yield from webdataset.shuffle(BUFFER, rng=draws)(crops())
 
 
-def measure(order: str, recordings: int, batches: int) -> dict[str, Any]:
+def measure(order: str, recordings: int) -> dict[str, Any]:
     """What mixes well has few pairs, many recordings and no drift."""
+    read = read_in(order, recordings)
     speakers = counter.uniforms(counter.stream_key("speakers"), np.arange(recordings // PER_SHARD + 1))
-    pairs, neighbours, means = [], [], []
-    seen: list[Integers] = []
-    distinct = []
-    before: Integers | None = None
-    for batch in batches_of(order, recordings, batches):
-        counts = np.bincount(batch)
-        pairs.append(int((counts * (counts - 1) // 2).sum()))
-        if before is not None:
-            size = max(batch.max(), before.max()) + 1
-            both = np.bincount(batch, minlength=size) * np.bincount(before, minlength=size)
-            neighbours.append(int(both.sum()))
-        means.append(float(speakers[batch // PER_SHARD].mean()))
-        seen.append(batch)
-        if len(seen) == SPAN:
-            distinct.append(len(np.unique(np.concatenate(seen))) / (SPAN * BATCH))
-            seen = []
-        before = batch
-    series = np.array(means) - np.mean(means)
+    series = speakers[read // PER_SHARD].mean(axis=1)
+    series -= series.mean()
+    some = range(0, len(read) - 1, STEP)
+    distinct = [len(np.unique(read[at : at + SPAN])) for at in range(0, len(read) - SPAN + 1, SPAN)]
     return {
-        "pairs of a recording in a batch": round(float(np.mean(pairs)), 3),
-        "pairs between neighbouring batches": round(float(np.mean(neighbours)), 3),
-        f"different recordings in {SPAN} batches": round(float(np.mean(distinct)), 4),
-        "lag-1 of batch means": round(float((series[1:] * series[:-1]).mean() / (series**2).mean()), 3),
+        "pairs of a recording in a batch": np.mean([pairs(read[at], read[at]) - BATCH for at in some]) / 2,
+        "pairs between neighbouring batches": np.mean([pairs(read[at], read[at + 1]) for at in some]),
+        f"different recordings in {SPAN} batches": np.mean(distinct) / (SPAN * BATCH),
+        "lag-1 of batch means": (series[1:] * series[:-1]).mean() / (series**2).mean(),
     }
+
+
+def pairs(one: Integers, other: Integers) -> int:
+    """How often a crop of one and a crop of the other are of the same recording."""
+    return int((one[:, None] == other[None]).sum())
+
+
+def _plain(order: str, recordings: int) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in measure(order, recordings).items()}
 
 
 def main(args: argparse.Namespace) -> int:
     """Measure what is missing, and show all."""
-    recordings, batches = (28_000, 300) if args.quick else (RECORDINGS, BATCHES)
+    recordings = RECORDINGS // 10 if args.quick else RECORDINGS
     records, progress = Records(args.json), Progress("order", len(ORDERS))
     rows = []
     for order in ORDERS:
-        facts = {"benchmark": "order_quality", "order": order, "recordings": recordings, "batches": batches}
-        rows.append(records.measure(facts, lambda order=order: measure(order, recordings, batches)))
+        facts = {"benchmark": "order_quality", "order": order, "recordings": recordings}
+        rows.append(records.measure(facts, partial(_plain, order, recordings)))
         progress.step(order)
     print_table(rows)
     return 0

@@ -83,7 +83,7 @@ class EpochPlan:
     @cached_property
     def _before(self) -> Integers:
         """Slots before each run of recordings, and before the end."""
-        totals = [0]
+        totals = [np.zeros(1, dtype=np.int64)]
         for first in range(0, len(self.frames), _RUN * _AT_ONCE):
             counts = self.counts(slice(first, first + _RUN * _AT_ONCE))
             totals.append(np.add.reduceat(counts, np.arange(0, len(counts), _RUN)))

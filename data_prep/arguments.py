@@ -18,14 +18,14 @@ _USAGE = """\
        %(prog)s merge DEST"""
 
 _CORPORA = """\
-folder SRC: every audio file below SRC: FLAC, WAV, Ogg, MP3, Opus, AIFF and others. The speaker is the name of a file's folder, unless
-SRC/metadata.csv says otherwise (columns file, speaker, text, tags, midi, split; tags with ; between; a split may be
-called by any word that means train, val or test). Other layouts are options away: docs/preparing.md has a command for
-each of LibriSpeech, LJSpeech, VCTK, Common Voice and MAESTRO. shards SRC: every such member of the tar files below SRC,
-as any program wrote them; the JSON beside a member says what a row of metadata.csv would. demo: eleven minutes of
-recorded speech, four voices, that come with the project. two_sines: the sum of two sines, made. many_sines: two others
-in each recording, from 80 to 3,200 Hz, at levels of their own, with a little noise. merge: index and report, after all
-slices are done.
+folder SRC: every audio file below SRC: FLAC, WAV, Ogg, MP3, Opus, AIFF and others. The speaker is the name of a
+file's folder, unless SRC/metadata.csv says otherwise (columns file, speaker, text, tags, midi, split; tags with ;
+between; a split may be called by any word that means train, val or test). Other layouts are options away:
+docs/preparing.md has a command for each of LibriSpeech, LJSpeech, VCTK, Common Voice and MAESTRO. shards SRC: every
+such member of the tar files below SRC, as any program wrote them; the JSON beside a member says what a row of
+metadata.csv would. demo: eleven minutes of recorded speech, four voices, that come with the project. two_sines: the
+sum of two sines, made. many_sines: two others in each recording, from 80 to 3,200 Hz, at levels of their own, with a
+little noise. merge: index and report, after all slices are done.
 
 Interrupted, the same command goes on; run twice, it does nothing."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config
 from tests.shards.made import write_shard_set
 from wavenet_pl.adaptation.data import AdaptationData, base_split
+from wavenet_pl.data.lanes import LanePlan
 from wavenet_pl.data.order import ReplayPlan
 from wavenet_pl.errors import UserError
 
@@ -68,6 +70,16 @@ def test_an_epoch_goes_through_the_new_voice_once_and_draws_its_share_of_the_oth
 def test_without_replay_the_plan_is_that_of_any_training(base_set: Path, new_set: Path) -> None:
     assert not isinstance(data_of(base_set, new_set).plan("train", 0), ReplayPlan)
     assert not isinstance(data_of(base_set, new_set, 0.5).plan("val", 0), ReplayPlan)
+
+
+def test_replayed_crops_go_in_no_lanes(base_set: Path, new_set: Path) -> None:
+    labels = make_base(base_set).labels_with(NEW)
+    config = new_config(new_set)
+    config = replace(config, data=replace(config.data, window=2))
+    assert isinstance(AdaptationData(config, labels).plan("train", 0), LanePlan)
+    replayed = base_split(str(base_set), "train", 8_000, INPUTS, labels)
+    with pytest.raises(UserError, match="data.window is 2, expected null with --replay"):
+        AdaptationData(config, labels, replayed, 0.5)
 
 
 def test_replay_of_voices_that_the_base_does_not_know_is_refused(tmp_path: Path, base_set: Path) -> None:

@@ -30,6 +30,11 @@ MISTAKES = {
     "two tasks in one folder": (["--array", "train.keep_last=1,2"], "--array"),
     "parallel nothing": (["--max-parallel", "2"], "--max-parallel"),
     "no job to wait for": (["--after", "12\n#SBATCH --nodes=9"], "--after"),
+    "a cache that is too small": (
+        ["--cache", "tmpdir", "data.window=1", "data.cache_gib=1e-7"],
+        "data.cache_gib",
+    ),
+    "two caches": (["--cache", "tmpdir", "data.cache=/x"], "--cache"),
     "slices of a training": (["--slices", "2"], "--slices"),
     "no data": (["data.path=nowhere"], "nowhere/index.json"),
     "no end": (["trainer.max_steps=null"], "trainer.max_steps"),
@@ -63,6 +68,13 @@ def test_nothing_stands_in_the_way_of_a_right_one(here: Path, capsys: pytest.Cap
     assert "#SBATCH --nodes=2\n" in said.out
     assert "trainer.num_nodes=2 trainer.devices=1" in said.out
     assert snapshot(here) == before
+
+
+def test_a_cache_is_a_setting_of_the_training(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert slurm(*TRAIN, "--cache", "tmpdir", "--dry-run") == 0
+    said = capsys.readouterr()
+    assert "data.cache=tmpdir" in said.out
+    assert re.search(r"^ok +data\.cache +tmpdir, up to .* GiB on each node", said.err, re.MULTILINE)
 
 
 def test_without_slurm_nothing_is_submitted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,6 +161,7 @@ def _dry_run_name(here: Path) -> str:
         (["generate", ".", "--out", "clips", "--nodes", "2"], "--nodes"),
         (["export", ".", "--out", "x", "--gpus-per-node", "2"], "--gpus-per-node"),
         (["evaluate", ".", "--array", "seed=0,1"], "--array"),
+        (["evaluate", ".", "--cache", "tmpdir"], "--cache"),
         (["adapt", ".", "--audio", "x"], "--speaker"),
         (["adapt", "nowhere", "--audio", "x", "--speaker", "me"], "nowhere"),
         (["prepare", "folder", "corpus"], "SRC DEST"),

@@ -17,8 +17,8 @@ import soundfile
 import torch
 
 import wavenet_pl
-from tests.audio.test_midi import some_notes, write_midi
 from tests.audio.files import claiming, encoded, tones
+from tests.audio.test_midi import some_notes, write_midi
 from tests.small import only_clip, small_model
 from wavenet_pl import ClipRequest, cli
 from wavenet_pl.audio.wav import WavWriter, to_int16

@@ -129,6 +129,22 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
     ),
     "mixtures": ("model: {head: {kind: logistics, mixtures: 0}}", 1, ["mixtures is 0, expected 1 to 100"]),
     "batch": ("data: {batch_size: 0}", 1, ["data.batch_size is 0, expected 1 or more"]),
+    "window": (
+        "data: {window: 0}",
+        1,
+        ["data.window is 0, expected 1 or more, or null to shuffle the whole set"],
+    ),
+    "cache": ("data: {cache: ''}", 1, ["data.cache is '', expected a folder, tmpdir, or null for none"]),
+    "cache-limit": (
+        "data: {cache: /x, cache_gib: 0}",
+        1,
+        ["data.cache_gib is 0.0, expected a finite number above 0, or null for as much as the order needs"],
+    ),
+    "cache-limit-alone": (
+        "data: {cache_gib: 5}",
+        1,
+        ["data.cache_gib is 5.0, expected null where data.cache is null, as nothing is kept; set data.cache"],
+    ),
     "workers": ("data: {num_workers: -1}", 1, ["data.num_workers is -1, expected 0 or more"]),
     "bad-fraction": (
         "data: {max_bad_fraction: 5}",

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavenet_pl.data.order import PADDING, EpochPlan
+from wavenet_pl.numbers import counter
 
 LENGTHS = st.lists(st.integers(1, 400), min_size=1, max_size=25)
 WORLDS = st.integers(1, 8)
@@ -90,6 +91,23 @@ def test_order_is_the_same_on_every_machine_and_in_every_release() -> None:
     plan = plan_of([120, 75, 30], seed=7, epoch=2, fingerprint="abc")
     assert plan.order.tolist() == [4, 3, 5, 1, 0, 2]
     assert plan.windows(plan.order).start.tolist() == [30, 0, 0, 41, 0, 91]
+
+
+def test_a_long_order_is_what_it_was_in_the_first_release() -> None:
+    """More recordings than are counted at a time."""
+    bits = counter.random_bits(counter.stream_key("lengths"), np.arange(300))
+    frames = (bits % np.uint64(5_000)).astype(np.int64) + 1
+    plan = plan_of(frames.tolist(), 700, seed=11, epoch=3, fingerprint="0a1b")
+    rows = np.stack([plan.order, *plan.windows(plan.order)]).astype("<i8")
+    assert hashlib.sha256(rows.tobytes()).hexdigest().startswith("c3588bc426bf50623f491561ff662e74")
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=200), st.data())
+def test_slots_before_a_recording_are_those_of_all_before_it(frames: list[int], data: st.DataObject) -> None:
+    recordings = data.draw(st.lists(st.integers(0, len(frames)), max_size=9))
+    counts = [-(-length // 50) for length in frames]
+    before = plan_of(frames).slots_before(np.array(recordings, dtype=np.int64))
+    assert before.tolist() == [sum(counts[:recording]) for recording in recordings]
 
 
 @given(LENGTHS, st.integers(1, 80), st.integers(0, 3), st.booleans())

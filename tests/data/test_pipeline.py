@@ -458,6 +458,28 @@ def test_a_server_that_falters_changes_nothing(shard_set: Path, split: Split, wo
         assert not server.troubles
 
 
+def test_several_requests_are_in_flight_and_crops_stay_in_order(shard_set: Path, split: Split) -> None:
+    with serving(shard_set) as server:
+        far = Split(load_index(server.url).splits["train"], Storage(server.url), 8_000)
+        server.latency = 0.02
+        plan = plan_of(split)
+        got = batches(far, plan)
+        assert [list(rows(batch)) for batch in got] == [list(rows(batch)) for batch in batches(split, plan)]
+        assert 4 <= server.at_once <= 8
+
+
+def test_crops_of_a_recording_that_follow_one_another_read_it_once(shard_set: Path) -> None:
+    """As they do in validation."""
+    with serving(shard_set) as server:
+        index = load_index(server.url)
+        far = Split(index.splits["val"], Storage(server.url), index.sample_rate)
+        plan = plan_of(far, crop_samples=100, shuffle=False)
+        before, server.asked = server.sent, []
+        assert not any(batch["bad"] for batch in batches(far, plan))
+        assert plan.num_slots > 100 and len(server.asked) == len(far)
+        assert server.sent - before == sum(512 + far[position].audio[1].size for position in range(len(far)))
+
+
 def test_a_server_that_is_down_costs_its_recordings_and_no_more(shard_set: Path) -> None:
     with serving(shard_set) as server:
         patience = Patience(request=0.2, total=0.3, pause=0.05)

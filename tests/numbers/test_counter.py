@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -99,3 +101,43 @@ def test_keys_fit_in_64_bits_and_take_any_integer_type() -> None:
 def test_key_of_a_float_raises() -> None:
     with pytest.raises(TypeError):
         counter.stream_key(0.5)  # type: ignore[arg-type]
+
+
+# --- shuffles ---
+
+
+def shuffles(size: int, count: int) -> np.ndarray:
+    """(count, size): so many shuffles of range(size), each position asked for by itself."""
+    keys = np.repeat(counter.random_bits(counter.stream_key("shuffles", size), np.arange(count)), size)
+    positions = np.tile(np.arange(size), count)
+    return counter.permuted(keys, positions, np.full(len(positions), size)).reshape(count, size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1_000])
+def test_a_shuffle_has_each_thing_once(size: int) -> None:
+    assert (np.sort(shuffles(size, 20)) == np.arange(size)).all()
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+def test_every_order_of_a_few_things_comes_equally_often(size: int) -> None:
+    count, orders = 20_000, math.factorial(size)
+    seen, observed = np.unique(shuffles(size, count), axis=0, return_counts=True)
+    assert len(seen) == orders
+    chi_square = ((observed - count / orders) ** 2 / (count / orders)).sum()
+    assert abs(chi_square - (orders - 1)) < 5 * np.sqrt(2 * (orders - 1))
+
+
+def test_neighbours_in_a_shuffle_lie_anywhere() -> None:
+    size, count = 50, 4_000
+    rows = shuffles(size, count)
+    steps = np.bincount(((rows[:, 1:] - rows[:, :-1]) % size).ravel(), minlength=size)[1:]
+    chi_square = ((steps - steps.mean()) ** 2 / steps.mean()).sum()
+    assert abs(chi_square - (size - 2)) < 5 * np.sqrt(2 * (size - 2))
+    places = np.stack([np.bincount(row, minlength=size) for row in rows.T])
+    chi_square = ((places - count / size) ** 2 / (count / size)).sum()
+    assert abs(chi_square - (size - 1) ** 2) < 5 * np.sqrt(2) * (size - 1)
+
+
+def test_shuffles_are_what_they_were_in_the_first_release() -> None:
+    keys = np.full(10, counter.stream_key("stored"), dtype=np.uint64)
+    assert counter.permuted(keys, np.arange(10), np.full(10, 10)).tolist() == [2, 7, 1, 4, 8, 5, 0, 3, 9, 6]

@@ -19,6 +19,7 @@ PRINT = "f" * 64
 @pytest.mark.parametrize(
     "setting",
     ["seed=1", "optim.lr=0.5", "model.network.stacks=2", "data.batch_size=8", "data.crop_samples=2000",
+     "data.window=4",
      "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1.0"],
 )  # fmt: skip
 def test_what_changes_the_result_changes_the_signature(setting):
@@ -27,7 +28,8 @@ def test_what_changes_the_result_changes_the_signature(setting):
 
 @pytest.mark.parametrize(
     "setting",
-    ["data.path=elsewhere", "data.num_workers=3", "trainer.devices=2", "trainer.num_nodes=2", "trainer.max_steps=7",
+    ["data.path=elsewhere", "data.cache=/nvme", "data.window=null",
+      "data.num_workers=3", "trainer.devices=2", "trainer.num_nodes=2", "trainer.max_steps=7",
      "trainer.max_epochs=7", "wandb.mode=offline", "samples.count=2", "train.stop_after=60"],
 )  # fmt: skip
 def test_what_does_not_change_the_result_keeps_the_signature(setting):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,11 +24,35 @@ class Server(ThreadingHTTPServer):
         self.always = ""
         self.asked: list[str] = []
         """Method and path of every request."""
+        self.latency = 0.0
+        """Seconds before each answer."""
+        self.bandwidth = 0.0
+        """Bytes per second of all answers together; 0 for what the machine gives."""
+        self.sent = 0
+        """Bytes of all answers."""
+        self.at_once = 0
+        """The most answers that were on their way at a time."""
+        self._line, self._free_at, self._under_way = threading.Lock(), 0.0, 0
         self.released = threading.Event()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def take_time(self, size: int) -> None:
+        """Wait as long as an answer of so many bytes takes on its way."""
+        with self._line:
+            self._under_way += 1
+            self.at_once = max(self.at_once, self._under_way)
+        time.sleep(self.latency)
+        with self._line:
+            self.sent += size
+            if self.bandwidth:
+                self._free_at = max(self._free_at, time.monotonic()) + size / self.bandwidth
+        if self.bandwidth:
+            time.sleep(max(0.0, self._free_at - time.monotonic()))
+        with self._line:
+            self._under_way -= 1
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are part of the tests."""
@@ -83,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        self.server.take_time(len(content) if self.command != "HEAD" else 0)
         if self.command != "HEAD":
             self.wfile.write(content)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import resource
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import pytest
 
 from tests.shards.http_server import Server, serving
 from wavenet_pl.errors import UserError
+from wavenet_pl.files import open_files
+from wavenet_pl.files.foreign import open_file
 from wavenet_pl.shards import storage as storage_file
 from wavenet_pl.shards.storage import Patience, Storage
 
@@ -109,17 +113,60 @@ def test_forked_processes_read_on_their_own(storage: Storage) -> None:
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
 
 
-def test_many_files_do_not_use_up_the_descriptors(tmp_path: Path) -> None:
+def test_many_files_stay_open_and_do_not_use_up_the_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(300):
         (tmp_path / f"{number}.tar").write_bytes(b"%d" % number)
-    storage = Storage(str(tmp_path))
+    storage, opened = Storage(str(tmp_path)), []
+    monkeypatch.setattr(open_files, "open_file", lambda path: opened.append(path) or open_file(path))
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(2):
         for number in range(300):
             assert storage.read_range(f"{number}.tar", 0, 9) == b"%d" % number
-    assert len(os.listdir("/proc/self/fd")) - before < 100
+    assert len(opened) == 300, "each once"
+    assert len(os.listdir("/proc/self/fd")) - before == 300
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 400, hard))
+    few = Storage(str(tmp_path))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for number in (*range(300), *range(299, 200, -1)):
+        assert few.read_range(f"{number}.tar", 0, 9) == b"%d" % number
+    assert len(opened) == 600, "those that were read last"
+    assert len(os.listdir("/proc/self/fd")) - before <= 300 + (before + 400) // 2
+    del few
     del storage
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_threads_may_share_it_while_files_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_files, "_MOST", 2)
+    for number in range(9):
+        (tmp_path / f"{number}.tar").write_bytes(b"%d" % number)
+    storage, wrong = Storage(str(tmp_path)), []
+
+    def read(first: int) -> None:
+        for step in range(300):
+            number = first * step % 9
+            if storage.read_range(f"{number}.tar", 0, 9) != b"%d" % number:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=read, args=(first,)) for first in (1, 2, 5, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_what_is_written_later_is_seen(storage: Storage, tmp_path: Path) -> None:
+    """Clients of networks keep listings, if they are let."""
+    assert "later.tar" not in storage.names()
+    if storage.location.startswith("memory"):
+        fsspec.filesystem("memory").pipe("/storage/later.tar", b"x")
+    else:
+        (tmp_path / "later.tar").write_bytes(b"x")
+    assert "later.tar" in storage.names()
 
 
 @pytest.mark.parametrize("location", ["pipe:touch {}/x", "pipe:cat a |"])

@@ -20,6 +20,9 @@ class AdaptationData(AudioDataModule):
         labels: of the model, with the new speaker.
         replay: what the base was trained on, under the model's labels; None for the new voice alone.
         replay_share: share of the crops that are replayed.
+
+    Raises:
+        UserError: there is no usable index, it lacks a split or an input, or replayed crops cannot go in lanes.
     """
 
     def __init__(
@@ -41,6 +44,11 @@ class AdaptationData(AudioDataModule):
         self.voice = self.splits["train"]
         """The new voice's own recordings."""
         if replay is not None:
+            if config.data.window is not None:
+                raise UserError(
+                    f"data.window is {config.data.window}, expected null with --replay, which draws from all of a set; "
+                    "leave one of the two out"
+                )
             self.splits["train"] += replay
 
     def plan(self, split: str, epoch: int) -> EpochPlan:
@@ -48,8 +56,7 @@ class AdaptationData(AudioDataModule):
         plan = super().plan(split, epoch)
         if split != "train" or len(plan.frames) == len(self.voice):
             return plan
-        facts = {name: getattr(plan, name) for name in EpochPlan.__dataclass_fields__}
-        return ReplayPlan(**facts, own=len(self.voice), replay_share=self.replay_share)
+        return ReplayPlan(**plan.facts, own=len(self.voice), replay_share=self.replay_share)
 
 
 def base_split(path: str, name: str, sample_rate: int, inputs: tuple[str, ...], labels: Labels) -> Split:

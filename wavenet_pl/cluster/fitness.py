@@ -10,11 +10,14 @@ from typing import Any
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.plan import Training
 from wavenet_pl.config.tree import Config
-from wavenet_pl.data.order import check_batch_size
+from wavenet_pl.data.order import EpochPlan, check_batch_size
+from wavenet_pl.data.plans import GIB, epoch_plan, near_limit, node_agenda
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.versions import Finding
 from wavenet_pl.shards.index import Index, shard_storage
+from wavenet_pl.shards.near import NearFolder, NearStorage
+from wavenet_pl.shards.split import Split
 from wavenet_pl.tracking.rows import SAVE_SECONDS, STOP_SECONDS, newest_rows, pick
 
 _EARLY = 60
@@ -112,6 +115,32 @@ def data(path: str, index: Index | None) -> Iterator[Finding]:
             yield Finding("fail", "data.path", what, f"copy it again, or run `wavenet-pl index {path}`")
             return
     yield Finding("ok", "data.path", f"{path}, index {index.fingerprint[:12]} and its shards agree")
+
+
+def near(training: Training, options: JobOptions) -> Iterator[Finding]:
+    """What a node keeps near of the shards, against its limit. The nodes' disks are not known here."""
+    config, index, world_size = training.config, training.index, options.nodes * options.tasks
+    parts = int(config.trainer.get("accumulate_grad_batches", 1))
+    if config.data.cache is None or index is None or config.data.batch_size % (world_size * parts):
+        return
+    folder = NearFolder.of(config.data.cache, index.fingerprint)
+    storage = NearStorage(shard_storage(index, config.data.path), folder)
+    split = Split(index.splits.get("train", ()), storage, index.sample_rate)
+
+    def plan(epoch: int) -> EpochPlan:
+        return epoch_plan(
+            config.data, split, seed=config.seed, epoch=epoch, fingerprint=index.fingerprint, shuffle=True
+        )
+
+    agenda = node_agenda(split, plan, range(options.tasks), parts=parts, world_size=world_size)
+    try:
+        limit = near_limit(config.data, agenda, None)
+    except UserError as error:
+        setting, _, state = str(error).partition(" is ")
+        state, _, advice = state.rpartition("; ")
+        yield Finding("fail", setting, state, advice)
+        return
+    yield Finding("ok", "data.cache", f"{config.data.cache}, up to {limit / GIB:.3g} GiB on each node")
 
 
 def saving(training: Training, options: JobOptions) -> Iterator[Finding]:

@@ -70,7 +70,8 @@ def plan(wish: Wish) -> list[Step]:
         UserError: the command would refuse its arguments, or could not run as a job.
     """
     args, name = wish.args, wish.name
-    for option, own in (("array", "train"), ("max_parallel", "train"), ("slices", "prepare")):
+    trainings = [(option, "train") for option in ("array", "max_parallel", "cache")]
+    for option, own in (*trainings, ("slices", "prepare")):
         if getattr(args, option) not in (None, []) and name != own:
             raise UserError(
                 f"--{option.replace('_', '-')} is for {own}, and would be ignored for {name}; leave it out"
@@ -102,6 +103,12 @@ def _training(wish: Wish) -> Step:
             f"--max-parallel is {args.max_parallel}, expected 1 or more, beside --array; mend or drop it"
         )
     added = _topology(base.trainer, wish.options)
+    if args.cache is not None:
+        if base.data.cache not in (None, args.cache):
+            raise UserError(
+                f"data.cache is {base.data.cache}, and --cache is {args.cache}, expected one of the two; leave one out"
+            )
+        added.append(f"data.cache={args.cache}")
     if tasks and base.wandb.group is None:
         added.append(f"wandb.group={sweep_name(base.name, tasks)}")
     read_index = cache(load_index)  # once for all tasks: it may be large

@@ -59,7 +59,11 @@ def examine(
     yield from dict.fromkeys(
         finding
         for each in step.trainings
-        for finding in (*fitness.settings(each.config, step.options), *fitness.saving(each, step.options))
+        for finding in (
+            *fitness.settings(each.config, step.options),
+            *fitness.near(each, step.options),
+            *fitness.saving(each, step.options),
+        )
     )
     yield from folders(step, scheduler, records)
     if not scheduler.is_here:

@@ -77,6 +77,11 @@ def build_parser(name: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentP
         )  # fmt: skip
         group.add_argument("--max-parallel", type=int, metavar="N", help="tasks of --array that run at once")
         group.add_argument(
+            "--cache",
+            metavar="DIR",
+            help="train: data.cache, a folder of each node's own, or tmpdir for the disk that SLURM gives a job",
+        )
+        group.add_argument(
             "--slices", type=int, metavar="N", help="prepare: as N jobs, and one that merges what they made"
         )
         group.add_argument(

@@ -46,12 +46,29 @@ class DataConfig:
     """How worker processes are started; spawn takes longer, for where a fork server is not to be had."""
     max_bad_fraction: float = 0.01
     """The run stops when more than this share of a split's recordings cannot be read."""
+    window: int | None = field(default=None, metadata=LATER)
+    """Shards that are shuffled together, each row of a batch going through its own; null shuffles the whole set."""
+    cache: str | None = None
+    """Folder of the node's own that shards are copied to ahead, tmpdir for where the node keeps what is temporary."""
+    cache_gib: float | None = None
+    """GiB of shards that are kept there at most; null for as much as the order needs."""
 
     def __post_init__(self) -> None:
         check(self, "batch_size", self.batch_size >= 1, "1 or more")
         check(self, "crop_samples", self.crop_samples >= 1, "1 or more")
         check(self, "num_workers", self.num_workers >= 0, "0 or more")
         check(self, "max_bad_fraction", 0 <= self.max_bad_fraction <= 1, "a share from 0 to 1")
+        check(
+            self,
+            "window",
+            self.window is None or self.window >= 1,
+            "1 or more, or null to shuffle the whole set",
+        )
+        check(self, "cache", self.cache != "", "a folder, tmpdir, or null for none")
+        expected = "a finite number above 0, or null for as much as the order needs"
+        check(self, "cache_gib", self.cache_gib is None or 0 < self.cache_gib < math.inf, expected)
+        expected = "null where data.cache is null, as nothing is kept; set data.cache, or remove it"
+        check(self, "cache_gib", self.cache_gib is None or self.cache is not None, expected, "cache")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,15 @@ import lightning.pytorch as L
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.config.tree import Config
 from wavenet_pl.data.conditions import Conditions
+from wavenet_pl.data.keeper import Keeper
 from wavenet_pl.data.order import EpochPlan, check_batch_size
 from wavenet_pl.data.pipeline import Share, build_pipeline
+from wavenet_pl.data.plans import epoch_plan, near_limit, node_agenda
 from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.known import build_inputs, check_inputs
 from wavenet_pl.shards.index import Index, load_index, shard_storage
+from wavenet_pl.shards.near import NearFolder, NearStorage
 from wavenet_pl.shards.split import Split
 
 
@@ -34,6 +37,7 @@ class CropLoader:
         worker_start: how they are started: forkserver or spawn.
         pin_memory: whether batches are put where a GPU fetches them fastest.
         goes_on: whether an epoch that was left in the middle goes on; if not, each iteration begins anew.
+        keeper: is told how far the training is.
     """
 
     def __init__(
@@ -47,12 +51,13 @@ class CropLoader:
         worker_start: str = "forkserver",
         pin_memory: bool = False,
         goes_on: bool = True,
+        keeper: Keeper | None = None,
     ) -> None:
         self._conditions, self._plan, self._share = conditions, plan, share
         self._receptive_field, self._num_workers, self._pin_memory = receptive_field, num_workers, pin_memory
         self._worker_start = worker_start
         self._length = plan(0).num_batches * share.parts
-        self._goes_on = goes_on
+        self._goes_on, self._keeper = goes_on, keeper
         self.epoch = 0
         self._consumed = 0  # batches of this rank, in this epoch
 
@@ -64,6 +69,7 @@ class CropLoader:
             self._consumed = 0
         elif self._consumed >= self._length:
             self.epoch, self._consumed = self.epoch + 1, 0
+        self._say_position()
         pipeline = build_pipeline(
             self._conditions,
             self._plan(self.epoch),
@@ -79,7 +85,12 @@ class CropLoader:
         )
         for batch in batches:
             self._consumed += 1  # before the batch is used: whoever saves afterwards has used it
+            self._say_position()
             yield batch
+
+    def _say_position(self) -> None:
+        if self._keeper is not None:
+            self._keeper.at(self.epoch, self._consumed // self._share.parts)
 
     def state_dict(self) -> dict[str, int]:
         """The epoch, and the global batches of it that were used."""
@@ -123,6 +134,11 @@ class AudioDataModule(L.LightningDataModule):
         self.index = load_index(config.path) if index is None else index
         check_inputs(config.path, self.index, inputs)
         storage = shard_storage(self.index, config.path)
+        self._near: NearFolder | None = None
+        self._keeper: Keeper | None = None
+        if config.cache is not None:
+            self._near = NearFolder.of(config.cache, self.index.fingerprint)
+            storage = NearStorage(storage, self._near)
         self.labels = self.index.labels.of(inputs)
         self.inputs = build_inputs(inputs, self.labels)
         self.splits = {
@@ -174,15 +190,38 @@ class AudioDataModule(L.LightningDataModule):
 
     def plan(self, split: str, epoch: int) -> EpochPlan:
         """The order of one epoch over a split; shuffled for training only."""
-        return EpochPlan(
-            frames=self.splits[split].frames,
-            crop_samples=self.config.crop_samples,
-            batch_size=self.config.batch_size,
+        return epoch_plan(
+            self.config,
+            self.splits[split],
             seed=self.seed,
             epoch=epoch,
             fingerprint=self.index.fingerprint,
             shuffle=split == "train",
         )
+
+    def build_keeper(self, trainer: L.Trainer | None) -> Keeper | None:
+        """What keeps shards near for all ranks of this node; None where `data.cache` asks for nothing.
+
+        Raises:
+            UserError: its limit or the disk is too small.
+        """
+        if self._near is None:
+            return None
+        ranks, world_size, parts = range(1), 1, 1
+        if trainer is not None:
+            first = trainer.global_rank - trainer.local_rank
+            ranks = range(first, first + trainer.num_devices)
+            world_size, parts = trainer.world_size, trainer.accumulate_grad_batches
+        split = self.splits["train"]
+        agenda = node_agenda(
+            split, lambda epoch: self.plan("train", epoch), ranks, parts=parts, world_size=world_size
+        )
+        return Keeper(split.shards, self._near, agenda, near_limit(self.config, agenda, self._near))
+
+    def teardown(self, stage: str) -> None:
+        """Called by a Trainer at its end: no shard is fetched any more."""
+        if self._keeper is not None:
+            self._keeper.stop()
 
     def train_dataloader(self) -> CropLoader:
         """A new epoch's order each time; goes on where a checkpoint stopped."""
@@ -216,6 +255,10 @@ class AudioDataModule(L.LightningDataModule):
             rank, world_size, parts = trainer.global_rank, trainer.world_size, trainer.accumulate_grad_batches
             pin_memory = trainer.strategy.root_device.type == "cuda"
         check_batch_size(self.config.batch_size, world_size, parts)
+        keeper = None
+        if split == "train" and (trainer is None or trainer.local_rank == 0):
+            self.teardown("fit")  # of an earlier loader
+            keeper = self._keeper = self.build_keeper(trainer)
         return CropLoader(
             self.conditions(
                 split, self.receptive_field + self.config.crop_samples - 1, others=split != "train"
@@ -227,4 +270,5 @@ class AudioDataModule(L.LightningDataModule):
             worker_start=self.config.worker_start,
             pin_memory=pin_memory,
             goes_on=split == "train",
+            keeper=keeper,
         )

@@ -3,13 +3,14 @@
 An epoch is divided into slots, one planned crop each. Slots are shuffled and cut into global batches; ranks,
 accumulations and workers only divide what is already fixed. Nothing here knows who asks.
 
-Shapes: N recordings, M slots of any selection.
+Shapes: N recordings, M slots of any selection, R rows of a batch, V visits.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,13 @@ Integers = npt.NDArray[np.int64]
 
 PADDING = -1
 """Instead of a slot where a global batch is not full: it counts for nothing."""
+_RUN = 64
+"""Recordings between two of which it is kept how many slots come before: so a plan of millions takes little memory."""
+_AT_ONCE = 2**14
+"""Slots, or runs of recordings, that are worked on at once."""
 
 
-@dataclass(frozen=True)
-class Windows:
+class Windows(NamedTuple):
     """What slots (M,) predict: samples start to stop - 1 of a recording. Padding has recording -1 and no samples."""
 
     recording: Integers
@@ -35,6 +39,17 @@ class Windows:
     def predictions(self) -> int:
         """How many samples all of them predict."""
         return int((self.stop - self.start).sum())
+
+
+class Visits(NamedTuple):
+    """When shards are read in an epoch: a row for each stretch of batches, those that begin first at the top (V,)."""
+
+    shard: Integers
+    """Position among the shards of the split."""
+    first: Integers
+    """Batch that may be the first to read it."""
+    last: Integers
+    """Batch that may be the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +71,28 @@ class EpochPlan:
     fingerprint: str
     shuffle: bool
 
-    @cached_property
-    def _counts(self) -> Integers:
-        return -(-self.frames // self.crop_samples)
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What makes it, for a plan that orders the same slots in another way."""
+        return {name: getattr(self, name) for name in EpochPlan.__dataclass_fields__}
+
+    def counts(self, recordings: slice | Integers) -> Integers:
+        """How many slots each of some recordings has."""
+        return -(-self.frames[recordings].astype(np.int64, copy=False) // self.crop_samples)
 
     @cached_property
-    def _ends(self) -> Integers:
-        return np.cumsum(self._counts)
+    def _before(self) -> Integers:
+        """Slots before each run of recordings, and before the end."""
+        totals = [np.zeros(1, dtype=np.int64)]
+        for first in range(0, len(self.frames), _RUN * _AT_ONCE):
+            counts = self.counts(slice(first, first + _RUN * _AT_ONCE))
+            totals.append(np.add.reduceat(counts, np.arange(0, len(counts), _RUN)))
+        return np.cumsum(np.hstack(totals))
 
     @property
     def num_slots(self) -> int:
         """How many crops the epoch has."""
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return int(self._before[-1])
 
     @property
     def num_batches(self) -> int:
@@ -91,12 +116,11 @@ class EpochPlan:
         # Sorting by random numbers, and not a library's shuffle: no release of numpy may change a run's order.
         return slots[np.argsort(counter.random_bits(self._key(what), np.arange(len(slots))), kind="stable")]
 
-    @cached_property
-    def _shifts(self) -> Integers:
+    def _shifts(self, recordings: Integers, counts: Integers) -> Integers:
         if not self.shuffle:
-            return np.zeros_like(self.frames)
-        room = self._counts * self.crop_samples - self.frames
-        draws = counter.uniforms(self._key("shift"), np.arange(len(self.frames)))
+            return np.zeros_like(recordings)
+        room = counts * self.crop_samples - self.frames[recordings]
+        draws = counter.uniforms(self._key("shift"), recordings)
         return (draws * (room + 1)).astype(np.int64)
 
     def batch(self, number: int) -> Integers:
@@ -107,23 +131,63 @@ class EpochPlan:
 
     def share(self, number: int, part: int, rank: int, *, parts: int, world_size: int) -> Integers:
         """The slots of a global batch that one rank takes in one of its accumulation's parts."""
+        rows = self.rows(range(rank, rank + 1), parts=parts, world_size=world_size)
+        return self.batch(number)[rows[part]]
+
+    def rows(self, ranks: range, *, parts: int, world_size: int) -> Integers:
+        """(parts, R) the rows of every global batch that some ranks take, in each of their accumulations' parts."""
         size, rest = divmod(self.batch_size, parts * world_size)
         assert rest == 0, (self.batch_size, parts, world_size)
-        first = (part * world_size + rank) * size
-        return self.batch(number)[first : first + size]
+        first = np.arange(parts)[:, None] * world_size + ranks.start
+        return first * size + np.arange(len(ranks) * size)
+
+    def visits(self, rows: Integers, num_shards: int) -> Visits:
+        """When these rows of the batches read which of the split's shards; in this order it may be any, at any time."""
+        shards = np.arange(num_shards)
+        return Visits(shards, np.zeros_like(shards), np.full_like(shards, self.num_batches - 1))
+
+    @property
+    def lead(self) -> int:
+        """Batches before a visit from which on the shard should be on its way."""
+        return 0
 
     def windows(self, slots: Integers) -> Windows:
         """What the slots predict."""
+        pieces = [self._windows(slots[at : at + _AT_ONCE]) for at in range(0, max(1, len(slots)), _AT_ONCE)]
+        return Windows(*map(np.concatenate, zip(*pieces, strict=True)))
+
+    def _windows(self, slots: Integers) -> tuple[Integers, Integers, Integers]:
         padding = slots == PADDING
         slots = np.where(padding, 0, slots)
-        recording = np.searchsorted(self._ends, slots, side="right")
-        piece = slots - (self._ends[recording] - self._counts[recording])
-        start = piece * self.crop_samples - self._shifts[recording]
+        run = np.searchsorted(self._before, slots, side="right") - 1
+        ends = self._ends(run)
+        within = (ends <= slots[:, None]).sum(axis=1)
+        recording = run * _RUN + within
+        counts = self.counts(recording)
+        piece = slots - (ends[np.arange(len(slots)), within] - counts)
+        start = piece * self.crop_samples - self._shifts(recording, counts)
         stop = np.minimum(start + self.crop_samples, self.frames[recording])
         start = np.maximum(start, 0)
-        return Windows(
-            np.where(padding, PADDING, recording), np.where(padding, 0, start), np.where(padding, 0, stop)
+        return (
+            np.where(padding, PADDING, recording),
+            np.where(padding, 0, start),
+            np.where(padding, 0, stop),
         )
+
+    def slots_before(self, recordings: Integers) -> Integers:
+        """How many slots come before each of some recordings, in index order."""
+        run, within = np.divmod(recordings, _RUN)
+        pieces = [self._before[:0]]
+        for at in range(0, len(run), _AT_ONCE):
+            some, last = run[at : at + _AT_ONCE], within[at : at + _AT_ONCE] - 1
+            ends = self._ends(some)[np.arange(len(some)), last]
+            pieces.append(np.where(last < 0, self._before[some], ends))
+        return np.concatenate(pieces)
+
+    def _ends(self, runs: Integers) -> Integers:
+        """(M, _RUN) slots up to the end of each recording of some runs; the last recording again behind the last."""
+        recordings = np.minimum(runs[:, None] * _RUN + np.arange(_RUN), len(self.frames) - 1)
+        return np.cumsum(self.counts(recordings), axis=1) + self._before[runs, None]
 
     def _key(self, what: str) -> int:
         return counter.stream_key(what, self.seed, self.epoch, self.fingerprint)
@@ -140,13 +204,13 @@ class ReplayPlan(EpochPlan):
 
     @property
     def _num_own(self) -> int:
-        return int(self._counts[: self.own].sum())
+        return int(self.counts(slice(0, self.own)).sum())
 
     @property
     def num_slots(self) -> int:
         """How many crops the epoch has."""
         wanted = round(self._num_own * self.replay_share / (1 - self.replay_share))
-        return self._num_own + min(wanted, int(self._counts[self.own :].sum()))
+        return self._num_own + min(wanted, super().num_slots - self._num_own)
 
     @property
     def predictions(self) -> int:
@@ -156,7 +220,7 @@ class ReplayPlan(EpochPlan):
     @cached_property
     def order(self) -> Integers:
         """(num_slots,) every slot of the first recordings once, and the drawn ones, in the order of the epoch."""
-        slots = np.arange(int(self._counts.sum()))
+        slots = np.arange(super().num_slots)
         drawn = self._shuffled("replay", slots[self._num_own :])[: self.num_slots - self._num_own]
         return self._shuffled("order", np.concatenate([slots[: self._num_own], drawn]))
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 import webdataset
 
+from wavenet_pl.data.ahead import in_order
 from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.inputs.input import Fields
@@ -82,44 +83,44 @@ def planned(plan: EpochPlan, share: Share, first_batch: int) -> Iterator[Slot]:
     info = torch.utils.data.get_worker_info()
     worker, num_workers = (info.id, info.num_workers) if info else (0, 1)
     turns = ((number, part) for number in range(first_batch, plan.num_batches) for part in range(share.parts))
+    rows = plan.rows(range(share.rank, share.rank + 1), parts=share.parts, world_size=share.world_size)
     for number, part in islice(turns, worker, None, num_workers):
-        predictions = plan.windows(plan.batch(number)).predictions
-        windows = plan.windows(
-            plan.share(number, part, share.rank, parts=share.parts, world_size=share.world_size)
-        )
-        for row in zip(
-            windows.recording.tolist(), windows.start.tolist(), windows.stop.tolist(), strict=True
-        ):
+        windows = plan.windows(plan.batch(number))
+        predictions = windows.predictions
+        for row in zip(*(column[rows[part]].tolist() for column in windows), strict=True):
             yield Slot(*row, batch_predictions=predictions)
 
 
 def cropped(
     conditions: Conditions, receptive_field: int, crop_samples: int, slots: Iterable[Slot]
 ) -> Iterator[Crop]:
-    """Reads what each slot needs: its samples, and the true context before them.
+    """Reads what each slot needs: its samples, and the true context before them. What is far away is asked for ahead.
 
     Before a recording comes one silence code: amplitude 0 at position -1. Where a crop would begin earlier, the network
     is told where that one is, and knows the same as at the start of a clip.
     """
-    split, nothing = conditions.split, conditions.read(-1, 0)
+    nothing = conditions.read(-1, 0)
     assert not isinstance(nothing, Damage)
-    length = receptive_field + crop_samples
-    for slot in slots:
-        audio = np.zeros(length, dtype=np.float32)
-        if slot.recording < 0:
-            yield Crop(slot, audio, 0, 0, "", nothing)
-            continue
-        begin = slot.stop - length  # the position of the crop's first sample
-        key = split[slot.recording].key
-        samples = split.try_read(slot.recording, max(begin, 0), slot.stop)
-        condition = conditions.read(slot.recording, begin + 1)  # the first output predicts the second code
-        if isinstance(samples, Damage) or isinstance(condition, Damage):
-            bad = samples if isinstance(samples, Damage) else condition
-            assert isinstance(bad, Damage)
-            yield Crop(slot, audio, 0, 0, key, nothing, bad)
-            continue
-        audio[length - len(samples) :] = samples
-        yield Crop(slot, audio, max(0, -1 - begin), slot.stop - slot.start, key, condition)
+    make = partial(_crop, conditions, nothing, receptive_field + crop_samples)
+    requests = conditions.split.in_flight
+    return map(make, slots) if requests == 1 else in_order(make, slots, requests)
+
+
+def _crop(conditions: Conditions, nothing: Fields, length: int, slot: Slot) -> Crop:
+    audio = np.zeros(length, dtype=np.float32)
+    if slot.recording < 0:
+        return Crop(slot, audio, 0, 0, "", nothing)
+    split = conditions.split
+    begin = slot.stop - length  # the position of the crop's first sample
+    key = split[slot.recording].key
+    samples = split.try_read(slot.recording, max(begin, 0), slot.stop)
+    condition = conditions.read(slot.recording, begin + 1)  # the first output predicts the second code
+    if isinstance(samples, Damage) or isinstance(condition, Damage):
+        bad = samples if isinstance(samples, Damage) else condition
+        assert isinstance(bad, Damage)
+        return Crop(slot, audio, 0, 0, key, nothing, bad)
+    audio[length - len(samples) :] = samples
+    return Crop(slot, audio, max(0, -1 - begin), slot.stop - slot.start, key, condition)
 
 
 def batched(

@@ -17,6 +17,8 @@ GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX_2 = np.uint64(0x94D049BB133111EB)
 """What the counters are multiplied with, for who computes the same numbers on another device."""
+_ROUNDS = 16
+"""Of `permuted`: with 8 some orders of five things come more often than others, with 16 none does in 40,000."""
 
 
 def stream_key(*parts: int | str) -> int:
@@ -32,11 +34,11 @@ def stream_key(*parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(message.encode()).digest()[:8], "big")
 
 
-def random_bits(key: int, counters: npt.ArrayLike) -> npt.NDArray[np.uint64]:
+def random_bits(key: int | npt.NDArray[np.uint64], counters: npt.ArrayLike) -> npt.NDArray[np.uint64]:
     """64 random bits for each counter.
 
     Args:
-        key: 64-bit key, from `stream_key`.
+        key: 64-bit key, from `stream_key`; or one for each counter.
         counters: integers from 0, of any shape.
 
     Returns:
@@ -46,7 +48,7 @@ def random_bits(key: int, counters: npt.ArrayLike) -> npt.NDArray[np.uint64]:
     assert counter.dtype.kind in "iu", counter.dtype
     assert counter.size == 0 or counter.min() >= 0, counter.min()
     with np.errstate(over="ignore"):  # arithmetic is modulo 2**64
-        bits = np.uint64(key) + (counter.astype(np.uint64) + np.uint64(1)) * GOLDEN_GAMMA
+        bits = np.asarray(key, dtype=np.uint64) + (counter.astype(np.uint64) + np.uint64(1)) * GOLDEN_GAMMA
         bits = (bits ^ (bits >> np.uint64(30))) * MIX_1
         bits = (bits ^ (bits >> np.uint64(27))) * MIX_2
         return np.asarray(bits ^ (bits >> np.uint64(31)))
@@ -55,3 +57,47 @@ def random_bits(key: int, counters: npt.ArrayLike) -> npt.NDArray[np.uint64]:
 def uniforms(key: int, counters: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """A float64 in [0, 1) for each counter, all 53 bits of it random; arguments as in `random_bits`."""
     return np.asarray((random_bits(key, counters) >> np.uint64(11)) * 2.0**-53)
+
+
+def permuted(
+    keys: npt.NDArray[np.uint64], positions: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """What comes at a position when range(size) is shuffled, without shuffling the rest.
+
+    A Feistel network over a rectangle of at least `size` cells, gone through again until a cell counts (Black and
+    Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002). So one position of a billion costs as much as one of
+    ten.
+
+    Args:
+        keys: (M,) of the shuffles.
+        positions: (M,) from 0, below the size.
+        sizes: (M,) of the shuffles.
+
+    Returns:
+        (M,) from 0, below the size: each once for all positions of a key and size.
+    """
+    width = np.sqrt(sizes - 1).astype(np.int64) + 1
+    height = -(-sizes // width)
+    cells = positions.copy()
+    walking = np.arange(len(cells))
+    while len(walking):
+        key, across, down = keys[walking], width[walking], height[walking]
+        row, column = np.divmod(cells[walking], across)
+        for number in range(0, _ROUNDS, 2):
+            column = _turned(column, across, key, number, row)
+            row = _turned(row, down, key, number + 1, column)
+        cells[walking] = row * across + column
+        walking = walking[cells[walking] >= sizes[walking]]
+    return cells
+
+
+def _turned(
+    values: npt.NDArray[np.int64],
+    modulus: npt.NDArray[np.int64],
+    key: npt.NDArray[np.uint64],
+    number: int,
+    others: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Values turned by random amounts, the same ones for the same others."""
+    draws = random_bits(key, (number << 40) + others) % modulus.astype(np.uint64)
+    return (values + draws.astype(np.int64)) % modulus

@@ -27,7 +27,7 @@ from wavenet_pl.runs.versions import installed_versions
 _log = logging.getLogger(__name__)
 
 _SIGNED_TRAINER = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
-_SIGNED_DATA = ("batch_size", "crop_samples")
+_SIGNED_DATA = ("batch_size", "crop_samples", "window")
 _CHECKPOINT = re.compile(r"step-(\d{9,})\.ckpt")
 _PATIENCE = 10
 """Seconds that a run waits for its predecessor to end: a scheduler may start it again at once."""
@@ -186,7 +186,7 @@ class RunFolder:
 
 
 def signed_settings(config: Config) -> dict[str, Any]:
-    """The settings that make an experiment, by section: seed, model, optim, crops, precision and clipping.
+    """The settings that make an experiment, by section: seed, model, optim, crops, order, precision and clipping.
 
     Devices, nodes, workers, limits, tracking and samples are none: a run may go on with others.
     """
@@ -195,7 +195,7 @@ def signed_settings(config: Config) -> dict[str, Any]:
         "seed": tree["seed"],
         "model": tree["model"],
         "optim": tree["optim"],
-        "data": {name: tree["data"][name] for name in _SIGNED_DATA},
+        "data": {name: tree["data"][name] for name in _SIGNED_DATA if name in tree["data"]},
         "trainer": {name: str(tree["trainer"][name]) for name in _SIGNED_TRAINER if name in tree["trainer"]},
     }
 

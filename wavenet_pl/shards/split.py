@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy.typing as npt
 
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.damage import Damage, unreadable
-from wavenet_pl.shards.format import BLOCK, Span, decode_audio, read_member
+from wavenet_pl.shards.format import Span, decode_audio
 from wavenet_pl.shards.index import Recording, Shard
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.storage import Storage
@@ -25,6 +27,18 @@ class StoredRecording(NamedTuple):
     shard: str
     """Path below the storage."""
     recording: Recording
+
+
+class StoredShard(NamedTuple):
+    """A shard, and what it is read from."""
+
+    storage: Storage
+    name: str
+    """Path below the storage."""
+    bytes: int
+    sha256: str
+    recordings: int
+    """How many recordings of the split, one after the other, are in it."""
 
 
 class Split:
@@ -40,11 +54,13 @@ class Split:
     def __init__(
         self, shards: Iterable[Shard], storage: Storage, sample_rate: int, labels: Labels | None = None
     ) -> None:
-        self.stored = [
-            StoredRecording(storage, shard.name, recording)
-            for shard in shards
-            for recording in shard.recordings
-        ]
+        self.stored: list[StoredRecording] = []
+        self._files: dict[tuple[str, str], tuple[int, str]] = {}
+        for shard in shards:
+            self.stored += [StoredRecording(storage, shard.name, recording) for recording in shard.recordings]
+            self._files[storage.location, shard.name] = shard.bytes, shard.sha256
+        self.in_flight = storage.in_flight
+        """How many recordings at a time are worth reading."""
         self.sample_rate, self.labels = sample_rate, labels or Labels()
         self._row_sets: dict[str, list[tuple[int, ...]]] = {}
 
@@ -99,7 +115,10 @@ class Split:
     def __add__(self, other: Split) -> Split:
         """The recordings of both, which have the same labels and rate; these come first."""
         assert (self.labels, self.sample_rate) == (other.labels, other.sample_rate)
-        return self._of(self.stored + other.stored, self.labels)
+        both = self._of(self.stored + other.stored, self.labels)
+        both._files = {**self._files, **other._files}
+        both.in_flight = max(self.in_flight, other.in_flight)
+        return both
 
     def _with_rows(
         self, rows_of: Callable[[Recording], Mapping[str, tuple[int, ...]]], labels: Labels
@@ -113,6 +132,7 @@ class Split:
     def _of(self, stored: list[StoredRecording], labels: Labels) -> Split:
         split = copy(self)
         split._row_sets = {}
+        split.__dict__.pop("shards", None)
         split.stored, split.labels = stored, labels
         return split
 
@@ -126,6 +146,15 @@ class Split:
     def frames(self) -> npt.NDArray[np.int64]:
         """(N,) length of each recording."""
         return np.array([each.recording.frames for each in self.stored], dtype=np.int64)
+
+    @cached_property
+    def shards(self) -> list[StoredShard]:
+        """The shards that recordings come from, in index order."""
+        runs = groupby(self.stored, key=lambda each: (each.storage, each.shard))
+        return [
+            StoredShard(storage, name, *self._files[storage.location, name], recordings=len(list(run)))
+            for (storage, name), run in runs
+        ]
 
     def row_sets(self, table: str) -> list[tuple[int, ...]]:
         """The different sets of rows of a table that apply to some recording, sorted."""
@@ -168,8 +197,7 @@ class Split:
     ) -> npt.NDArray[Any] | Damage:
         storage, shard, recording = self.stored[position]
         try:
-            data = storage.read_range(shard, span.offset - BLOCK, BLOCK + span.size)
-            return decode(read_member(data, recording.key, extension, span))
+            return decode(storage.read_member(shard, recording.key, extension, span))
         except OSError as error:
             return Damage(shard, recording.key, *unreadable(error))
         except BadDataError as error:

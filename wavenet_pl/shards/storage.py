@@ -6,15 +6,18 @@ import errno
 import os
 import tempfile
 import time
-from collections import OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
+from wavenet_pl.files.open_files import OpenFiles
+from wavenet_pl.shards.format import BLOCK, Span, read_member
+from wavenet_pl.shards.kept import Kept
 
-_MAX_OPEN_FILES = 64
+IN_FLIGHT = 8
+"""Requests at a time of one process: with an answer after 30 ms, 250 a second."""
 _CHUNK = 2**22
 """Bytes that are asked for at once: with `Patience.request`, a line of 2 Mbit/s is fast enough."""
 _BUSY = (408, 425, 429)
@@ -40,6 +43,8 @@ class Patience:
 class Storage:
     """Reads bytes below one folder or fsspec URL. Copies, and processes that are forked, open their own files.
 
+    Threads may share it.
+
     Args:
         location: a folder, or a URL that fsspec knows (`s3://bucket/set`, `https://...`, `memory://...`).
         patience: with a URL.
@@ -55,19 +60,25 @@ class Storage:
                 f"{location} would run a program, expected a folder or a URL; copy the shards to a folder first"
             )
         self._is_url = "://" in location
-        self._files: OrderedDict[str, int] = OrderedDict()
-        self._owner = os.getpid()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have nothing open, and nothing read."""
+        self._files, self._kept, self._owner = OpenFiles(), Kept(), os.getpid()
         self._filesystem: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"location": self.location, "patience": self.patience, "_is_url": self._is_url}
+        own = ("_files", "_kept", "_owner", "_filesystem")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _files=OrderedDict(), _owner=os.getpid(), _filesystem=None)
+        self.__dict__.update(state)
+        self._begin()
 
-    def __del__(self) -> None:
-        for descriptor in self.__dict__.get("_files", {}).values():
-            os.close(descriptor)
+    @property
+    def in_flight(self) -> int:
+        """How many requests at a time are worth while: a folder's answers come at once."""
+        return IN_FLIGHT if self._is_url else 1
 
     def path(self, name: str) -> str:
         """The full path or URL of a name below the location."""
@@ -97,7 +108,8 @@ class Storage:
             OSError: the file cannot be read.
         """
         if not self._is_url:
-            return os.pread(self._descriptor(name), size, offset)
+            self._keep_to_process()
+            return self._files.read(self.path(name), offset, size)
         pieces = []
         for at in range(offset, offset + size, _CHUNK):
             wanted = min(_CHUNK, offset + size - at)
@@ -105,6 +117,20 @@ class Storage:
             if len(pieces[-1]) < wanted:
                 break
         return b"".join(pieces)
+
+    def read_member(self, shard: str, key: str, extension: str, span: Span) -> bytes:
+        """The content of a member of a shard, checked; arguments as `format.read_member`. The last ones are kept.
+
+        Raises:
+            OSError: the shard cannot be read.
+            BadDataError: it is cut, not there, or changed.
+        """
+        self._keep_to_process()
+        return self._kept.get((shard, span), lambda: self._member(shard, key, extension, span))
+
+    def _member(self, shard: str, key: str, extension: str, span: Span) -> bytes:
+        data = self.read_range(shard, span.offset - BLOCK, BLOCK + span.size)
+        return read_member(data, key, extension, span)
 
     def size(self, name: str) -> int:
         """Length of a file in bytes.
@@ -192,18 +218,8 @@ class Storage:
             pause *= 2
 
     def _keep_to_process(self) -> None:
-        if self._owner != os.getpid():  # forked: what is open belongs to the parent, threads of a client died
-            self._files, self._owner, self._filesystem = OrderedDict(), os.getpid(), None
-
-    def _descriptor(self, name: str) -> int:
-        self._keep_to_process()
-        if name not in self._files:
-            if len(self._files) >= _MAX_OPEN_FILES:
-                os.close(self._files.popitem(last=False)[1])
-            with open_file(self.path(name)) as file:
-                self._files[name] = os.dup(file.fileno())
-        self._files.move_to_end(name)
-        return self._files[name]
+        if self._owner != os.getpid():  # forked: threads that were reading, or a client's, are not here
+            self._begin()
 
     def _remote(self) -> Any:
         self._keep_to_process()
@@ -211,7 +227,9 @@ class Storage:
             import fsspec
 
             try:
-                self._filesystem = fsspec.core.url_to_fs(self.location)[0]
+                # What it keeps of listings hides what is written later. (A chain of URLs takes options by its links.)
+                options = {} if "::" in self.location else {"use_listings_cache": False}
+                self._filesystem = fsspec.core.url_to_fs(self.location, **options)[0]
             except (ImportError, ValueError) as error:
                 raise UserError(
                     f"{self.location} cannot be opened: {error}; expected a folder or a URL"

@@ -55,6 +55,7 @@ def describe(task: Task, trainer: L.Trainer, resume: Path | None) -> None:
         f"({1000 * receptive_field / data.sample_rate:.0f} ms)",
         "data": ", ".join(f"{split} {_length(data.index.seconds(split))}" for split in data.splits)
         + f" at {data.sample_rate} Hz",
+        "order": _order(config),
         "machine": f"{_processes(config, trainer)}, precision {trainer.precision}",
         "steps": _steps(config, data),
         "rate": _rate(config) + ("" if resume is None else _replanned(run, config, checkpoint_step(resume))),
@@ -65,6 +66,13 @@ def describe(task: Task, trainer: L.Trainer, resume: Path | None) -> None:
     for name, text in lines.items():
         print(f"{name:>10}  {text}", file=sys.stderr)
     _warn_no_rate(config)
+
+
+def _order(config: Config) -> str:
+    """How crops are drawn, and what is kept near."""
+    window, cache = config.data.window, config.data.cache
+    drawn = "from the whole set" if window is None else f"in lanes, from {window} shards each at a time"
+    return f"crops {drawn}" + ("" if cache is None else f"; shards are copied to {cache} ahead")
 
 
 def _length(seconds: float) -> str:

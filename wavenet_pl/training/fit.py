@@ -44,6 +44,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     flag.speaks = trainer.is_global_zero
     direct_profile(trainer, run.logs)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
+    task.data.build_keeper(trainer)  # which looks whether there is room, before anything is written
     torch.set_num_threads(threads_of(config, trainer))
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()

@@ -1,0 +1,94 @@
+"""What a config makes of a split: the order of its epochs, and what a node keeps near of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from wavenet_pl.config.training import DataConfig
+from wavenet_pl.data.agenda import Agenda
+from wavenet_pl.data.lanes import LanePlan
+from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.errors import UserError
+from wavenet_pl.shards.near import NearFolder, NearStorage
+from wavenet_pl.shards.split import Split
+
+GIB = 2**30
+
+
+def epoch_plan(
+    config: DataConfig, split: Split, *, seed: int, epoch: int, fingerprint: str, shuffle: bool
+) -> EpochPlan:
+    """The order of one epoch; without `shuffle`, in index order.
+
+    Args:
+        config: which order, and how much at once.
+        split: what is read.
+        seed: of the order.
+        epoch: its number.
+        fingerprint: of the index.
+        shuffle: whether the order is that of a training.
+    """
+    plan = EpochPlan(
+        frames=split.frames,
+        crop_samples=config.crop_samples,
+        batch_size=config.batch_size,
+        seed=seed,
+        epoch=epoch,
+        fingerprint=fingerprint,
+        shuffle=shuffle,
+    )
+    if config.window is None or not shuffle:
+        return plan
+    shards = np.array([shard.recordings for shard in split.shards], dtype=np.int64)
+    return LanePlan(**plan.facts, shards=shards, window=config.window)
+
+
+def node_agenda(
+    split: Split, plan: Callable[[int], EpochPlan], ranks: range, *, parts: int, world_size: int
+) -> Agenda:
+    """Which shards the ranks of a node need, and when.
+
+    Args:
+        split: what is read, some of it from a `NearStorage`.
+        plan: epoch -> its order.
+        ranks: of the node.
+        parts: accumulated batches.
+        world_size: ranks of all nodes.
+    """
+    rows = plan(0).rows(ranks, parts=parts, world_size=world_size).ravel()
+    sizes = [shard.bytes if isinstance(shard.storage, NearStorage) else 0 for shard in split.shards]
+    return Agenda(plan, rows, np.array(sizes, dtype=np.int64))
+
+
+def near_limit(config: DataConfig, agenda: Agenda, near: NearFolder | None) -> int:
+    """Bytes of shards that a node keeps near: `data.cache_gib`, or as much as the order needs.
+
+    Args:
+        config: which asks for a cache.
+        agenda: of the node.
+        near: where copies are to lie; None where that is not known here, as of the nodes of a cluster.
+
+    Raises:
+        UserError: the limit or the disk is too small for them to be there in time.
+    """
+    need = agenda.need(0)
+    limit = need if config.cache_gib is None else int(config.cache_gib * GIB)
+    if config.window is None:
+        why = "as without data.window any of them may be the next"
+        remedy = "set data.window=4, which makes another run,"
+    else:
+        why = f"as the order of data.window={config.window} has them in use or on their way at a time"
+        remedy = "lower data.window, which makes another run, take more nodes,"
+    expected = f"expected {need / GIB:.3g} GiB for the shards of a node, {why}; {remedy}"
+    if limit < need:
+        raise UserError(f"data.cache_gib is {config.cache_gib:g}, {expected} or raise it")
+    if near is not None and (room := near.room()) < limit:
+        raise UserError(
+            f"data.cache is {config.cache}, and {near.path} has room for {room / GIB:.3g} GiB, {expected} or make room"
+            if limit == need
+            else f"data.cache_gib is {config.cache_gib:g}, and {near.path} has room for {room / GIB:.3g} GiB, expected "
+            "as much; lower it, or make room"
+        )
+    return limit

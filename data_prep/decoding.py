@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from wavenet_pl.audio.channels import ChannelLevels, ChannelMeter
 from wavenet_pl.audio.resampling import Resampler
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.shards.format import SAMPLE_RATES
@@ -19,9 +20,6 @@ MAX_SOURCE_SECONDS = 4 * 3600.0
 """A longer source is refused: an hour at 16 kHz takes 230 MB while it is worked on."""
 MAX_SOURCE_BYTES = 2**35
 """A file that is larger than four hours of many channels is a bomb: it would take minutes to read it to its end."""
-CLIPPED_RUN = 3
-"""So many samples in a row at full scale are clipped: the top of a wave that just reaches it is shorter."""
-_FULL_SCALE = 32767 / 32768
 _BLOCK = 2**18
 _LONGEST_PAGE = 65_307  # bytes, of Ogg
 _UNKNOWN_SIZE = 0x7FFF_F000  # what programs write into a WAV header when they cannot go back and mend it
@@ -46,8 +44,10 @@ class Decoded:
     sample_rate: int
     """Of the source."""
     channels: int
-    clipped: float
-    """Share of its samples, before anything was done to them, that are clipped."""
+    format: str
+    """Container and coding, in the words of libsndfile."""
+    levels: ChannelLevels
+    """Of its samples before anything was done to them."""
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
@@ -68,10 +68,10 @@ def decode_source(path: str, sample_rate: int) -> Decoded:
         with _Sequential(os.fsencode(path)) as file:
             _check_header(file, path)
             resampler = Resampler(file.samplerate, sample_rate)
-            blocks, frames, clipped = [], 0, 0
+            blocks, frames, meter = [], 0, ChannelMeter(file.channels)
             while len(block := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)):
                 frames += len(block)
-                clipped += _count_clipped(block)
+                meter.push(block)
                 seconds = frames / file.samplerate
                 if seconds > MAX_SOURCE_SECONDS:
                     limit = MAX_SOURCE_SECONDS / 3600
@@ -83,7 +83,8 @@ def decode_source(path: str, sample_rate: int) -> Decoded:
             with np.errstate(all="ignore"):
                 blocks.append(resampler.finish())
             audio = np.concatenate(blocks)
-            return Decoded(audio, seconds, file.samplerate, file.channels, clipped / frames)
+            kind = f"{file.format} {file.subtype}"
+            return Decoded(audio, seconds, file.samplerate, file.channels, kind, meter.levels())
     except soundfile.SoundFileError as error:
         raise Unreadable(_reason(path, error), seconds) from None
     except OSError as error:
@@ -122,20 +123,6 @@ def _check_header(file: soundfile.SoundFile, path: str) -> None:
             raise Unreadable(f"cut short: its header says {sizes[1]} bytes of audio, {sizes[2]} are there")
     if file.format == "OGG" and not _ends(path):
         raise Unreadable("cut short: its last page is not the end of the stream")
-
-
-def _count_clipped(block: npt.NDArray[np.float32]) -> int:
-    """How many of the samples (frames, channels) are clipped in a channel."""
-    level = np.abs(block)
-    full = (level >= _FULL_SCALE) & (level <= 1)  # what a float file has above was not cut off there
-    if not full.any():
-        return 0
-    reach = len(full) - CLIPPED_RUN + 1
-    inside = np.zeros_like(full)
-    runs = np.logical_and.reduce([full[at : at + reach] for at in range(CLIPPED_RUN)])
-    for at in range(CLIPPED_RUN):
-        inside[at : at + reach] |= runs
-    return int(inside.any(axis=1).sum())
 
 
 def _ends(path: str) -> bool:

@@ -136,7 +136,7 @@ def _measured(heard: Heard, decoded: Decoded, sample_rate: int, min_seconds: flo
     return replace(
         heard,
         sounds=sounds,
-        levels=Levels(peak, math.sqrt(energy / len(audio)), decoded.clipped),
+        levels=Levels(peak, math.sqrt(energy / len(audio)), decoded.levels.clipped),
         snr=_signal_to_noise(power_N),
         problem="" if heard_seconds >= min_seconds else f"silent but for {heard_seconds:.2f} s",
     )

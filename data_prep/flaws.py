@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from data_prep.decoding import Decoded
-from wavenet_pl.audio.channels import BEYOND_FULL_SCALE, CLIPPED_RUN
+from wavenet_pl.audio.channels import BEYOND_FULL_SCALE, CLIPPED_RUN, describe_scale
 from wavenet_pl.inputs.known import FRAMES
 
 LARGE_OFFSET = 0.01
@@ -23,8 +23,8 @@ PROPERTIES = ("sample rate", "channels", "format", "bandwidth")
 """What the report counts of every file that could be read."""
 FLAWS = {
     "clipped": f"{CLIPPED_RUN} samples in a row and more stand at full scale in the source",
-    "beyond full scale": f"a peak in the source is {BEYOND_FULL_SCALE:g} times full scale or more, as in floats that "
-    "count the steps of 16 bits; it is turned down to full scale, and no longer as loud as it was beside the others",
+    "beyond full scale": f"a peak in the source is {BEYOND_FULL_SCALE:g} times full scale or more; it is turned down "
+    "to full scale, whatever its level was beside the others: divide the samples of all by 32768",
     "channels cancel": f"the mix of its channels is {CANCELLED_DB:g} dB or more below them, because they are opposite; "
     "give one of them",
     "silent channel": f"a channel is {SILENT_CHANNEL_DB:g} dB or more below the loudest: averaged, that loses half of "
@@ -44,8 +44,8 @@ def find_source_flaws(decoded: Decoded) -> dict[str, str]:
     levels, found = decoded.levels, {}
     if levels.clipped:
         found["clipped"] = f"{100 * levels.clipped:.3g} % of its samples"
-    if levels.peak >= BEYOND_FULL_SCALE:
-        found["beyond full scale"] = f"a peak of {levels.peak:.6g}, expected up to 1"
+    if scale := describe_scale(levels.peak):
+        found["beyond full scale"] = scale
     if levels.lost_decibels >= CANCELLED_DB:
         found["channels cancel"] = f"the mix is {_decibels(levels.lost_decibels)} below its channels"
     if levels.spread_decibels >= SILENT_CHANNEL_DB:

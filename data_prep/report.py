@@ -241,9 +241,9 @@ def _flaws(result: Result) -> str:
     counts = flaw_counts(result)
     if not counts:
         return "No source has one."
-    meanings = [f"{count} x {flaw}: {FLAWS[flaw]}." for flaw, count in counts.items()]
+    meanings = "\n".join(f"- {count} x {flaw}: {FLAWS[flaw]}." for flaw, count in counts.items())
     lines = [[row["source"], row["split"], row["flaw"], row["found"]] for row in result.flaws]
-    return f"Kept as they are. {' '.join(meanings)}\n\n" + table(["source", "split", "flaw", "found"], lines)
+    return f"These are kept.\n\n{meanings}\n\n" + table(["source", "split", "flaw", "found"], lines)
 
 
 def _settings(result: Result) -> str:

@@ -149,8 +149,8 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
                 step = Step(rule, 0.0, seconds, reason=str(error))
         if not step.reason:
             flaws |= find_loss(rule, step.kept, step.dropped)
-        elif explanation := flaws.get(_EXPLAINS.get(rule, "")):
-            step = replace(step, reason=f"{step.reason}: {explanation}")
+        elif (flaw := _EXPLAINS.get(rule)) in flaws:
+            step = replace(step, reason=f"{step.reason}; {flaw}: {flaws[flaw]}")
         steps.append(step)
         if step.reason:
             return Outcome(tuple(steps), (), properties=properties)

@@ -211,6 +211,12 @@ def test_samples_that_are_no_numbers_are_refused(wrong: float) -> None:
         decode_audio(wav_bytes([0.0, wrong, 0.0]))
 
 
+def test_floats_that_count_the_steps_of_sixteen_bits_are_refused() -> None:
+    with bad("beyond full scale", "has a peak of 9000, as floats have that count the steps of 16 bits"):
+        decode_audio(wav_bytes([0.0, -9_000.0, 0.0]))
+    assert decode_audio(wav_bytes([0.0, -3.0, 0.0]))[1] == -3, "a peak that a mix may have"
+
+
 @pytest.mark.parametrize("position", range(60, 3_000, 117))
 def test_any_flipped_bit_of_a_flac_is_noticed(position: int) -> None:
     """Both the frame headers and the frames have checksums."""

@@ -82,6 +82,13 @@ class ChannelMeter:
         )
 
 
+def describe_scale(peak: float) -> str:
+    """What is wrong with the scale of audio with this peak; empty where nothing is."""
+    if not peak >= BEYOND_FULL_SCALE:
+        return ""
+    return f"a peak of {peak:.6g}, as floats have that count the steps of 16 bits, expected up to 1"
+
+
 def _count_clipped(level_FC: npt.NDArray[np.float32]) -> int:
     """How many frames are clipped in a channel."""
     full = (level_FC >= _FULL_SCALE) & (level_FC <= 1)  # what a float file has above was not cut off there

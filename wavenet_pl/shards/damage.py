@@ -36,6 +36,7 @@ REMEDIES = {
     "audio": "replace or remove it",
     "cut audio": "copy it again from its source",
     "not finite": "replace or remove it",
+    "beyond full scale": f"bring it to full scale 1: {_PREPARE}",
     "channels": f"mix it to mono: {_PREPARE}",
     "sample rate": f"resample it: {_PREPARE}",
     "too long": f"cut it into parts: {_PREPARE}",

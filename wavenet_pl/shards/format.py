@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import tarfile
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wavenet_pl.audio.channels import describe_scale
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.files.durable import replacing
 from wavenet_pl.shards.arrays import encode_array
@@ -259,7 +261,8 @@ def decode_audio(
         sample_rate: what it has to be, in Hz; None for any.
 
     Raises:
-        BadDataError: it cannot be decoded, ends before `stop`, is not mono, not finite or has another sample rate.
+        BadDataError: it cannot be decoded, ends before `stop`, is not mono, not finite, far beyond full scale, or has
+            another sample rate.
     """
     import soundfile
 
@@ -276,8 +279,11 @@ def decode_audio(
         raise BadDataError(f"cannot be decoded ({_reason(error)})", "audio") from None
     if len(audio) != stop - start:
         raise BadDataError(f"ends at sample {start + len(audio)}, expected {stop}", "cut audio")
-    if not np.isfinite(audio).all():
+    peak = float(np.abs(audio).max(initial=0.0))
+    if not math.isfinite(peak):
         raise BadDataError("has samples that are no numbers, expected finite audio", "not finite")
+    if scale := describe_scale(peak):
+        raise BadDataError(f"has {scale}", "beyond full scale")
     return np.asarray(audio)
 
 

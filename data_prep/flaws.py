@@ -41,19 +41,19 @@ FLAWS = {
 
 def find_source_flaws(decoded: Decoded) -> dict[str, str]:
     """What a file has of `FLAWS` before anything is done to it, with what was found."""
-    levels, found = decoded.levels, {}
+    levels, flaws = decoded.levels, {}
     if levels.clipped:
-        found["clipped"] = f"{100 * levels.clipped:.3g} % of its samples"
+        flaws["clipped"] = f"{100 * levels.clipped:.3g} % of its samples"
     if scale := describe_scale(levels.peak):
-        found["beyond full scale"] = scale
+        flaws["beyond full scale"] = scale
     if levels.lost_decibels >= CANCELLED_DB:
-        found["channels cancel"] = f"the mix is {_decibels(levels.lost_decibels)} below its channels"
+        flaws["channels cancel"] = f"the mix is {_decibels(levels.lost_decibels)} below its channels"
     if levels.spread_decibels >= SILENT_CHANNEL_DB:
         silent = 1 + levels.powers.index(min(levels.powers))
-        found["silent channel"] = (
+        flaws["silent channel"] = (
             f"channel {silent} of {decoded.channels}, {_decibels(levels.spread_decibels)} below the loudest"
         )
-    return found
+    return flaws
 
 
 def find_offset(mean: float) -> dict[str, str]:

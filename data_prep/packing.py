@@ -207,8 +207,8 @@ def drop_recordings(
         seconds, reason = sum(row["frames"] for row in rows) / sample_rate, reasons[rows[0]["key"]]
         partly = any(row["source"] == source for row in kept)
         if partly:
-            found = f"{seconds:.1f} s of it are dropped: {reason}"
-            tree["flaws"].append({"source": source, "flaw": "copy", "found": found})
+            loss = f"{seconds:.1f} s of it are dropped: {reason}"
+            tree["flaws"].append({"source": source, "flaw": "copy", "found": loss})
         step = Step("copy", -seconds, seconds, changed=partly, reason="" if partly else reason)
         _add_step(tree["rules"], tree["dropped"], source, step)
     _write_record(folder, shard, tree)

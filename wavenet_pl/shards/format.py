@@ -139,15 +139,7 @@ class ShardWriter:
         self.write_members(entry.key, members)
 
     def write_members(self, key: str, members: Mapping[str, bytes]) -> None:
-        """Append one recording as another shard has it.
-
-        Args:
-            key: of the recording.
-            members: extension -> content.
-
-        Raises:
-            BadDataError: as `write`.
-        """
+        """Append one recording as another shard has it: extension -> content; what it raises is as of `write`."""
         check_key(key)
         if key in self._keys:
             raise BadDataError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from wavenet_pl.audio.channels import ChannelLevels, ChannelMeter
 from wavenet_pl.audio.decoding import AudioReader, open_audio
 from wavenet_pl.audio.reading import read_mono
 from wavenet_pl.audio.streams import Unreadable
@@ -17,9 +18,6 @@ from wavenet_pl.files.foreign import open_file
 
 MAX_SOURCE_BYTES = 2**35
 """A file that is larger than four hours of many channels is a bomb: it would take minutes to read it to its end."""
-CLIPPED_RUN = 3
-"""So many samples in a row at full scale are clipped: the top of a wave that just reaches it is shorter."""
-_FULL_SCALE = 32767 / 32768
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,10 @@ class Decoded:
     sample_rate: int
     """Of the source."""
     channels: int
-    clipped: float
-    """Share of its samples, before anything was done to them, that are clipped."""
+    format: str
+    """Container and coding, in the words of libsndfile."""
+    levels: ChannelLevels
+    """Of its samples before anything was done to them."""
     flaws: Mapping[str, str] = field(default_factory=dict)
     """Of `audio.formats.ODDITIES`, with what was found."""
 
@@ -55,15 +55,11 @@ def decode(reader: AudioReader, sample_rate: int) -> Decoded:
     Raises:
         Unreadable: as `decode_source`.
     """
-    clipped = 0
-
-    def look(block: npt.NDArray[np.float32]) -> None:
-        nonlocal clipped
-        clipped += _count_clipped(block)
-
-    channels = reader.channels
-    audio = read_mono(reader, sample_rate, look)
-    return Decoded(audio, reader.seconds, reader.sample_rate, channels, clipped / reader.at, reader.flaws)
+    channels, kind, meter = reader.channels, reader.format, ChannelMeter(reader.channels)
+    audio = read_mono(reader, sample_rate, meter.push)
+    return Decoded(
+        audio, reader.seconds, reader.sample_rate, channels, kind, meter.levels(), flaws=reader.flaws
+    )
 
 
 def hash_file(path: str) -> str:
@@ -82,17 +78,3 @@ def hash_file(path: str) -> str:
     except OSError as error:
         raise Unreadable(str(error.strerror or error)) from None
     return digest.hexdigest()
-
-
-def _count_clipped(block: npt.NDArray[np.float32]) -> int:
-    """How many of the samples (frames, channels) are clipped in a channel."""
-    level = np.abs(block)
-    full = (level >= _FULL_SCALE) & (level <= 1)  # what a float file has above was not cut off there
-    if not full.any():
-        return 0
-    reach = len(full) - CLIPPED_RUN + 1
-    inside = np.zeros_like(full)
-    runs = np.logical_and.reduce([full[at : at + reach] for at in range(CLIPPED_RUN)])
-    for at in range(CLIPPED_RUN):
-        inside[at : at + reach] |= runs
-    return int(inside.any(axis=1).sum())

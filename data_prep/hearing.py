@@ -5,8 +5,10 @@ Shapes: N frames of 20 ms.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,10 @@ class Heard:
     the signal is what the mean power has beyond it. A file without pauses seems noisier than it is, therefore a voice
     is judged by its median file.
     """
+    flaws: Mapping[str, str] = field(default_factory=dict)
+    """Of `data_prep.flaws.FLAWS`, with what was found."""
+    content: str = ""
+    """Hash of the audio: that of a copy is the same, however it is stored."""
     problem: str = ""
     """Why it cannot be used; empty where it can."""
 
@@ -83,12 +89,12 @@ def examine(folder: Path, sample_rate: int) -> list[Heard]:
     """
     sources = sorted(read_folder(folder, option="--audio").sources, key=lambda source: source.order)
     heard: list[Heard] = []
-    first: dict[str | None, str] = {}
+    first: dict[str, str] = {}
     with Progress("adapt", len(sources), unit="recordings") as progress:
         for number, source in enumerate(sources, start=1):
             recording = _listen(source, sample_rate)
             if not recording.problem:
-                original = first.setdefault(recording.source.sha256, source.name)
+                original = first.setdefault(recording.content, source.name)
                 if (
                     original != source.name
                 ):  # held out, it would say that what was learned by heart was understood
@@ -109,7 +115,8 @@ def _listen(source: Source, sample_rate: int) -> Heard:
         decoded = decode_source(source.path, sample_rate)
     except Unreadable as error:
         return Heard(source=source, seconds=error.seconds, problem=error.reason)
-    problem = apply_rules(source, options, decoded).steps[-1].reason
+    outcome = apply_rules(source, options, decoded)
+    problem = outcome.steps[-1].reason
     if decoded.sample_rate < sample_rate:
         problem = (
             f"{decoded.sample_rate} Hz, below the model's {sample_rate} Hz: what it lacks above "
@@ -121,6 +128,8 @@ def _listen(source: Source, sample_rate: int) -> Heard:
         sample_rate=decoded.sample_rate,
         channels=decoded.channels,
         frames=len(decoded.audio),
+        flaws=outcome.flaws,
+        content=hashlib.sha256(decoded.audio.tobytes()).hexdigest(),
         problem=problem,
     )
     return heard if problem else _measured(heard, decoded, sample_rate, options.min_seconds)
@@ -137,7 +146,7 @@ def _measured(heard: Heard, decoded: Decoded, sample_rate: int, min_seconds: flo
     return replace(
         heard,
         sounds=sounds,
-        levels=Levels(peak, math.sqrt(energy / len(audio)), decoded.clipped),
+        levels=Levels(peak, math.sqrt(energy / len(audio)), decoded.levels.clipped),
         snr=_signal_to_noise(power_N),
         problem="" if heard_seconds >= min_seconds else f"silent but for {heard_seconds:.2f} s",
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from data_prep.decoding import hash_file
+from data_prep.flaws import PROPERTIES
 from data_prep.options import RuleOptions
 from data_prep.plan import ShardPlan
 from data_prep.rules import RULES, Outcome, Part, Step, apply_rules
@@ -20,7 +21,7 @@ from data_prep.sources import File, Source, part_key, readable
 from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
-from wavenet_pl.shards.format import Entry, ShardWriter, WrittenShard
+from wavenet_pl.shards.format import BLOCK, Entry, ShardWriter, Span, WrittenShard, read_member
 
 TALLIES = ("kept", "dropped", "recordings_dropped", "recordings_changed", "recordings_limited")
 """What is counted for each rule: seconds, then recordings."""
@@ -85,6 +86,7 @@ class _Record:
         self._hashes: dict[str, str | None] = {}
         self._file_hashes: dict[str, dict[str, str | None]] = {name: {} for name in rules.file_rules}
         self._tallies: dict[str, dict[str, float]] = {rule: dict.fromkeys(TALLIES, 0.0) for rule in RULES}
+        self._properties: dict[str, dict[str, tuple[int, float]]] = {name: {} for name in PROPERTIES}
 
     def add_hashes(self, source: Source) -> None:
         """Hash the file of a source and those beside it, to notice later that they have changed.
@@ -104,18 +106,12 @@ class _Record:
     def add_outcome(self, source: Source, outcome: Outcome) -> None:
         """Count what each rule did to a source, and note why it was dropped, and its flaws."""
         for step in outcome.steps:
-            _count(self._tallies[step.rule], step)
-            if step.reason:
-                self._dropped.append(
-                    {
-                        "source": source.name,
-                        "rule": step.rule,
-                        "reason": step.reason,
-                        "seconds": step.dropped,
-                    }
-                )
+            _add_step(self._tallies, self._dropped, source.name, step)
         for flaw, description in outcome.flaws.items():
             self._flaws.append({"source": source.name, "flaw": flaw, "found": description})
+        for name, value in outcome.properties.items():
+            count, seconds = self._properties[name].get(value, (0, 0.0))
+            self._properties[name][value] = count + 1, seconds + outcome.steps[0].kept
 
     def add_recording(self, key: str, source: Source, part: Part) -> None:
         """Add a recording that was written: what the index and the report need of it."""
@@ -139,23 +135,18 @@ class _Record:
             task: that was packed.
             written: the finished shard; None where no recording is left.
         """
-        if written is not None:
-            for recording, members in zip(self._recordings, written.members, strict=True):
-                recording["members"] = members
         tree = {
             "plan": task.fingerprint,
             "shard": task.shard.name,
-            "bytes": written.bytes if written else 0,
-            "sha256": written.sha256 if written else "",
-            "recordings": self._recordings,
+            **_describe(self._recordings, written),
             "dropped": self._dropped,
             "flaws": self._flaws,
             "rules": self._tallies,
+            "properties": self._properties,
             "sources": self._hashes,
             **({"files": self._file_hashes} if self._file_hashes else {}),
         }
-        text = json.dumps(tree, ensure_ascii=False, sort_keys=True) + "\n"
-        write_durably(task.folder / task.shard.record, text)
+        _write_record(task.folder, task.shard, tree)
 
 
 def _entry(key: str, source: Source, part: Part, sample_rate: int) -> Entry:
@@ -180,6 +171,87 @@ def read_record(folder: Path, shard: ShardPlan, fingerprint: str) -> dict[str, A
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record
+
+
+def drop_recordings(
+    folder: Path, shard: ShardPlan, record: Mapping[str, Any], reasons: Mapping[str, str], sample_rate: int
+) -> dict[str, Any]:
+    """Write a finished shard and its record again without some recordings, which other splits have.
+
+    Args:
+        folder: DEST.
+        shard: of the plan.
+        record: of the shard.
+        reasons: key of a recording -> why it is dropped.
+        sample_rate: of the set.
+
+    Returns:
+        The new record.
+    """
+    kept = [row for row in record["recordings"] if row["key"] not in reasons]
+    gone = [row for row in record["recordings"] if row["key"] in reasons]
+    path = folder / shard.name
+    (folder / shard.record).unlink(
+        missing_ok=True
+    )  # a shard that is neither the old nor the new one has none
+    written: WrittenShard | None = None
+    if kept:
+        with open(path, "rb") as old, ShardWriter(path) as writer:
+            for row in kept:
+                writer.write_members(row["key"], _members(old, row))
+        written = writer.written
+    else:
+        path.unlink(missing_ok=True)
+    tree: dict[str, Any] = {**json.loads(json.dumps(record)), **_describe(kept, written)}
+    for source in dict.fromkeys(row["source"] for row in gone):
+        rows = [row for row in gone if row["source"] == source]
+        seconds, reason = sum(row["frames"] for row in rows) / sample_rate, reasons[rows[0]["key"]]
+        partly = any(row["source"] == source for row in kept)
+        if partly:
+            loss = f"{seconds:.1f} s of it are dropped: {reason}"
+            tree["flaws"].append({"source": source, "flaw": "copy", "found": loss})
+        step = Step("copy", -seconds, seconds, changed=partly, reason="" if partly else reason)
+        _add_step(tree["rules"], tree["dropped"], source, step)
+    _write_record(folder, shard, tree)
+    return tree
+
+
+def _describe(recordings: Sequence[Mapping[str, Any]], written: WrittenShard | None) -> dict[str, Any]:
+    """The part of a record that is about the shard itself; None where no recording is left."""
+    members = written.members if written else ()
+    return {
+        "bytes": written.bytes if written else 0,
+        "sha256": written.sha256 if written else "",
+        "recordings": [{**row, "members": spans} for row, spans in zip(recordings, members, strict=True)],
+    }
+
+
+def _members(shard: BinaryIO, recording: Mapping[str, Any]) -> dict[str, bytes]:
+    """The members of a recording, as they stand in a shard.
+
+    Raises:
+        BadDataError: the shard has changed since it was written.
+    """
+    contents = {}
+    for extension, span in recording["members"].items():
+        span = Span(*span)
+        shard.seek(span.offset - BLOCK)
+        contents[extension] = read_member(shard.read(BLOCK + span.size), recording["key"], extension, span)
+    return contents
+
+
+def _write_record(folder: Path, shard: ShardPlan, tree: Mapping[str, Any]) -> None:
+    """At once or not at all."""
+    write_durably(folder / shard.record, json.dumps(tree, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def _add_step(
+    tallies: dict[str, dict[str, float]], dropped: list[dict[str, Any]], source: str, step: Step
+) -> None:
+    """Count what a rule did to a source, and note why it is dropped."""
+    _count(tallies.setdefault(step.rule, dict.fromkeys(TALLIES, 0.0)), step)
+    if step.reason:
+        dropped.append({"source": source, "rule": step.rule, "reason": step.reason, "seconds": step.dropped})
 
 
 def _hash(file: Source | File) -> str | None:

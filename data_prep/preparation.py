@@ -18,8 +18,17 @@ from data_prep.packing import ShardTask
 from data_prep.plan import RECORDS, Plan, ShardPlan, build_plan, load_plan
 from data_prep.plot import draw_report
 from data_prep.processes import pack_shards
-from data_prep.report import PLOT_NAME, REPORT_NAME, count_of, flaw_counts, hours, rule_lines, write_report
-from data_prep.results import Result, collect
+from data_prep.report import (
+    PLOT_NAME,
+    REPORT_NAME,
+    count_of,
+    flaw_counts,
+    hours,
+    left_alone,
+    rule_lines,
+    write_report,
+)
+from data_prep.results import Result, collect, keep_copies_apart
 from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.files.foreign import printable
@@ -95,8 +104,7 @@ def merge(folder: Path) -> None:
         if _is_done(folder, plan):
             print(f"{folder} is merged already: nothing to do")
             return
-        _finish(folder, result)
-        print("\n".join(_summary(folder, result)))
+        print("\n".join(_summary(folder, _finish(folder, result))))
 
 
 def complete(plan: Plan, rules: RuleOptions, folder: Path, jobs: int) -> Result | None:
@@ -111,9 +119,7 @@ def complete(plan: Plan, rules: RuleOptions, folder: Path, jobs: int) -> Result 
     """
     if not _pack(plan, plan.shards, rules, folder, jobs) and _is_done(folder, plan):
         return None
-    result = collect(plan, folder)
-    _finish(folder, result)
-    return result
+    return _finish(folder, collect(plan, folder))
 
 
 def _pack(plan: Plan, shards: Sequence[ShardPlan], rules: RuleOptions, folder: Path, jobs: int) -> int:
@@ -134,9 +140,13 @@ def _pack(plan: Plan, shards: Sequence[ShardPlan], rules: RuleOptions, folder: P
     return len(tasks)
 
 
-def _finish(folder: Path, result: Result) -> None:
-    """Index and report, and a note of what they were: a run that finds them unchanged has nothing to do."""
-    plan = result.plan
+def _finish(folder: Path, result: Result) -> Result:
+    """Index and report, and a note of what they were: a run that finds them unchanged has nothing to do.
+
+    Returns:
+        The result without copies that another split has.
+    """
+    plan, result = result.plan, keep_copies_apart(result, folder)
     sweep(folder)
     _write(folder / REPORT_NAME, write_report(result).encode())
     _write(folder / PLOT_NAME, draw_report(result))
@@ -154,6 +164,7 @@ def _finish(folder: Path, result: Result) -> None:
         )
     save_index(result.build_index(), folder)
     write_durably(folder / _DONE, json.dumps(_results(folder, plan), sort_keys=True, indent=1) + "\n")
+    return result
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -189,14 +200,9 @@ def _describe(plan: Plan) -> list[str]:
     missing = sum(not source.exists for shard in plan.shards for source in shard.sources)
     if missing:
         lines.append(f"  {missing} sources are named and are not there: they will be dropped")
-    lines += _left_alone(plan)
+    lines += left_alone(plan)
     lines.append("nothing was written: leave --dry-run out to do it")
     return lines
-
-
-def _left_alone(plan: Plan) -> list[str]:
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(plan.left_alone.items()))
-    return [f"files of other kinds left alone: {printable(kinds)}"] if kinds else []
 
 
 def _summary(folder: Path, result: Result | None) -> list[str]:
@@ -207,8 +213,8 @@ def _summary(folder: Path, result: Result | None) -> list[str]:
     return [
         *rule_lines(result),
         f"{folder}: {count} recordings, {hours(result.seconds())} ({', '.join(splits)})",
+        *left_alone(result.plan),
         f"{len(result.dropped)} of {result.plan.num_sources} sources dropped",
-        *_left_alone(result.plan),
         *(f"{count_of(count)} kept with a flaw: {flaw}" for flaw, count in flaw_counts(result).items()),
         f"report: {folder / REPORT_NAME}   next: {shlex.join([*_NEXT, f'data.path={folder}'])}",
     ]

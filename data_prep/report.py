@@ -9,11 +9,16 @@ from functools import partial
 
 import numpy as np
 
+from data_prep.flaws import FLAWS
+from data_prep.plan import Plan
 from data_prep.results import Result, Row
-from data_prep.rules import FILE_RULES, FLAWS, RULES
+from data_prep.rules import FILE_RULES, RULES
+from data_prep.sources import printable
+from wavenet_pl.files import foreign
 from wavenet_pl.files.markdown import cell, table
 from wavenet_pl.shards.index import SPLITS
 
+_MOST_KINDS = 12
 REPORT_NAME, PLOT_NAME = "report.md", "report.png"
 
 _DEMO_LICENCES = """\
@@ -34,6 +39,7 @@ def write_report(result: Result) -> str:
         _summary(result),
         f"![lengths, speakers, levels and rules]({PLOT_NAME})",
         "## Splits\n\n" + _splits(result),
+        *(["## Sources\n\n" + sources] if (sources := _sources(result)) else []),
         "## Rules\n\n" + _rules(result),
         "## Lengths and levels\n\n" + _distributions(result),
         "## Speakers\n\n" + _speakers(result),
@@ -89,10 +95,17 @@ def _summary(result: Result) -> str:
         f"{len(result.dropped)} of {result.plan.num_sources} sources were dropped.",
     ]
     lines += [f"{cell(note[:1].upper() + note[1:])}." for note in result.plan.notes]
-    if result.plan.left_alone:
-        kinds = ", ".join(f"{n} {cell(kind)}" for kind, n in sorted(result.plan.left_alone.items()))
-        lines.append(f"Files of other kinds were left alone: {kinds}.")
+    lines += [f"{cell(line)}." for line in left_alone(result.plan)]
     return " ".join(lines)
+
+
+def left_alone(plan: Plan) -> list[str]:
+    """What was not read, by the ends of the files' names: a line, or none."""
+    kinds = sorted(plan.left_alone.items(), key=lambda item: (-item[1], item[0]))
+    counts = [f"{count} {foreign.printable(printable(kind))}" for kind, count in kinds[:_MOST_KINDS]]
+    if more := sum(count for _, count in kinds[_MOST_KINDS:]):
+        counts.append(f"{more} of {len(kinds) - _MOST_KINDS} more kinds")
+    return [f"Files of other kinds were left alone: {', '.join(counts)}"] if counts else []
 
 
 def _splits(result: Result) -> str:
@@ -114,6 +127,18 @@ def _splits(result: Result) -> str:
         for split in SPLITS
     ]
     return table(["split", "sources", "recordings", "length", "speakers", "shards"], lines)
+
+
+def _sources(result: Result) -> str:
+    """A table for each property of the files that were read; empty where none were."""
+    return "\n\n".join(
+        table(
+            [name, "sources", "length"],
+            [[value, str(n), hours(length)] for value, (n, length) in values.items()],
+        )
+        for name, values in result.properties.items()
+        if values
+    )
 
 
 def _rules(result: Result) -> str:
@@ -215,9 +240,9 @@ def _flaws(result: Result) -> str:
     counts = flaw_counts(result)
     if not counts:
         return "No source has one."
-    meanings = [f"{count} x {flaw}: {FLAWS[flaw]}." for flaw, count in counts.items()]
+    meanings = "\n".join(f"- {count} x {flaw}: {FLAWS[flaw]}." for flaw, count in counts.items())
     lines = [[row["source"], row["split"], row["flaw"], row["found"]] for row in result.flaws]
-    return f"Kept as they are. {' '.join(meanings)}\n\n" + table(["source", "split", "flaw", "found"], lines)
+    return f"These are kept.\n\n{meanings}\n\n" + table(["source", "split", "flaw", "found"], lines)
 
 
 def _settings(result: Result) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from data_prep.copies import Copies
+from data_prep.flaws import PROPERTIES
 from data_prep.options import read_frames
-from data_prep.packing import TALLIES, read_record
+from data_prep.packing import TALLIES, drop_recordings, read_record
 from data_prep.plan import Plan
 from data_prep.rules import RULES
 from wavenet_pl.errors import UserError
@@ -56,7 +60,29 @@ class Result:
     @cached_property
     def flaws(self) -> list[Row]:
         """Flaws of sources that were kept: source, split, flaw, found; by name."""
-        return self._by_source("flaws")
+        copies = {
+            row["source"]: {"split": split, "flaw": "copy", "found": f"the same audio as {original.source}"}
+            for split, row in self._recordings()
+            if (original := self.copies.original_of(row))
+        }
+        rows = [*self._by_source("flaws"), *({"source": source, **row} for source, row in copies.items())]
+        return sorted(rows, key=lambda row: str(row["source"]))
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Which recordings are copies of others."""
+        return Copies(self._recordings())
+
+    @cached_property
+    def properties(self) -> dict[str, dict[str, tuple[int, float]]]:
+        """Property of files -> value -> (sources, seconds), by value."""
+        totals: dict[str, dict[str, tuple[int, float]]] = {name: {} for name in PROPERTIES}
+        for record in self.records:
+            for name, values in record.get("properties", {}).items():
+                for value, (count, seconds) in values.items():
+                    before = totals[name].get(value, (0, 0.0))
+                    totals[name][value] = before[0] + count, before[1] + seconds
+        return {name: dict(sorted(values.items(), key=_by_number)) for name, values in totals.items()}
 
     @cached_property
     def rules(self) -> dict[str, dict[str, float]]:
@@ -79,6 +105,10 @@ class Result:
                 count, frames = counts.setdefault(name, dict.fromkeys(SPLITS, (0, 0)))[split]
                 counts[name][split] = count + 1, frames + row["frames"]
         return dict(sorted(counts.items()))
+
+    def _recordings(self) -> Iterator[tuple[str, Row]]:
+        """(split, recording) of all that was written."""
+        return ((split, row) for split in SPLITS for row in self.rows(split))
 
     def _by_source(self, what: str) -> list[Row]:
         rows = [
@@ -127,6 +157,35 @@ def _recording(row: Row) -> _Recording:
     }
     members = {name: Span(*span) for name, span in row["members"].items()}
     return _Recording(row["key"], row["frames"], names, members)
+
+
+def _by_number(item: tuple[str, object]) -> tuple[float, str]:
+    """Values that begin with a number or end in one with a unit stand in its order."""
+    numbers = re.findall(r"[\d.]+", item[0])
+    return (float(numbers[0]) if numbers else math.inf, item[0])
+
+
+def keep_copies_apart(result: Result, folder: Path) -> Result:
+    """Write the shards anew that hold copies of what another split has, without these.
+
+    Killed at any moment and called again, it makes the same set.
+
+    Args:
+        result: of all shards.
+        folder: DEST, which nobody else works in.
+    """
+    records = []
+    for shard, record in zip(result.plan.shards, result.records, strict=True):
+        originals = {row["key"]: result.copies.original_of(row) for row in record["recordings"]}
+        reasons = {
+            key: f"the same audio as {original.source}, which is for {original.split}"
+            for key, original in originals.items()
+            if original and original.split != shard.split
+        }
+        if reasons:
+            record = drop_recordings(folder, shard, record, reasons, result.sample_rate)
+        records.append(record)
+    return Result(result.plan, records)
 
 
 def collect(plan: Plan, folder: Path) -> Result:

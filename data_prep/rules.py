@@ -11,10 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.decoding import CLIPPED_RUN, Decoded, decode_source
+from data_prep.decoding import Decoded, decode_source
+from data_prep.flaws import (
+    describe_band,
+    describe_file,
+    find_loss,
+    find_narrow_band,
+    find_offset,
+    find_source_flaws,
+)
 from data_prep.options import RuleOptions
 from data_prep.sources import Source, printable, readable
-from wavenet_pl.audio.formats import ODDITIES
+from wavenet_pl.audio.bandwidth import find_bandwidth
 from wavenet_pl.audio.loudness import loudness
 from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.audio.wav import to_int16
@@ -37,24 +45,17 @@ RULES = {
     "length": "drop what is too short",
     **{kind.rule: kind.rule_help for kind in _KINDS if kind.rule},
     "cut": "cut what is over a minute into parts",
+    "copy": "drop what another split has, too",
 }
 """Rule -> what it does."""
 FILE_RULES = tuple(kind.rule for kind in _KINDS if kind.rule)
 """Rules on the files beside a recording."""
 
-LARGE_OFFSET = 0.01
-"""Of full scale."""
-FLAWS = {
-    "clipped": f"{CLIPPED_RUN} samples in a row and more stand at full scale in the source",
-    "offset": f"the mean is {LARGE_OFFSET:.0%} of full scale or more away from zero",
-    **ODDITIES,
-    **{flaw: meaning for kind in FRAMES for flaw, meaning in kind.flaw_help.items()},
-}
-"""Flaw that is reported of a recording, which is kept and left as it is -> what it means."""
-
 SILENT_PEAK = 2.0**-12
 """Audio that stays below, -72 dBFS, is silence: 8 steps of 16 bits, and about the first step of 8-bit mu-law."""
 MAX_PART_SECONDS = 60.0
+_EXPLAINS = {"silence": "channels cancel", "length": "mostly dropped"}
+"""Rule -> the flaw that is the reason why it dropped a recording."""
 _CEILING = 32767 / 32768
 _FRAME_SECONDS = 0.02
 _LOUDEST_FRAMES = 5  # the level that a tenth of a second keeps up: a click is shorter
@@ -96,7 +97,9 @@ class Outcome:
     parts: tuple[Part, ...]
     """None where a rule dropped the recording; the last step says which and why."""
     flaws: dict[str, str] = field(default_factory=dict)
-    """Of `FLAWS`, with what was found."""
+    """Of `data_prep.flaws.FLAWS`, with what was found."""
+    properties: dict[str, str] = field(default_factory=dict)
+    """Of `data_prep.flaws.PROPERTIES`; empty for what was not read from a file."""
 
 
 def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = None) -> Outcome:
@@ -111,6 +114,7 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
     start = source.stretch[0] if source.stretch else 0
     if audio is None:
         return Outcome(tuple(steps), ())
+    flaws, properties = (find_source_flaws(decoded), describe_file(decoded)) if decoded else ({}, {})
     assert not (source.stretch and options.file_rules)  # nobody has cut the files beside it
     rate, whole = options.sample_rate, len(audio)
     materials: dict[str, Any] = {}
@@ -144,16 +148,27 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
                     materials[each.name] = _load(source, each, whole, rate)
             except UserError as error:
                 step = Step(rule, 0.0, seconds, reason=str(error))
+        if not step.reason:
+            flaws |= find_loss(rule, step.kept, step.dropped)
+        elif (flaw := _EXPLAINS.get(rule)) in flaws:
+            step = replace(step, reason=f"{step.reason}; {flaw}: {flaws[flaw]}")
         steps.append(step)
         if step.reason:
-            return Outcome(tuple(steps), ())
+            return Outcome(tuple(steps), (), properties=properties)
     parts = tuple(_with_frames(part, options, materials) for part in cut(to_int16(audio), rate, start))
-    flaws = _flaws(decoded, float(audio.mean(dtype=np.float64)))
+    flaws |= find_offset(float(audio.mean(dtype=np.float64)))
+    if decoded:
+        band = find_bandwidth(audio, rate)
+        if decoded.sample_rate < rate:
+            band = min(band or math.inf, decoded.sample_rate / 2)
+        flaws |= find_narrow_band(band, rate)
+        properties |= describe_band(band, rate)
     for each in options.frames:
         for flaw, description in each.flaws(materials.get(each.name), audio, rate, start).items():
             flaws[flaw] = f"{description}, {source.files[each.name].name}"
     steps.append(Step("cut", len(audio) / rate, changed=len(parts) > 1))
-    return Outcome(tuple(steps), parts, flaws)
+    steps.append(Step("copy", len(audio) / rate))  # what others have is known when all are packed
+    return Outcome(tuple(steps), parts, flaws, properties)
 
 
 def _load(source: Source, frames: Frames, num_samples: int, sample_rate: int) -> Any:
@@ -189,19 +204,10 @@ def _with_frames(part: Part, options: RuleOptions, materials: Mapping[str, Any])
     return replace(part, arrays=arrays)
 
 
-def _flaws(decoded: Decoded | None, offset: float) -> dict[str, str]:
-    flaws = dict(decoded.flaws) if decoded else {}
-    if decoded and decoded.clipped:
-        flaws["clipped"] = f"{100 * decoded.clipped:.3g} % of its samples"
-    if abs(offset) >= LARGE_OFFSET:
-        flaws["offset"] = f"{offset:+.3f} of full scale"
-    return flaws
-
-
 def _read(
     source: Source, sample_rate: int, decoded: Decoded | None
 ) -> tuple[list[Step], npt.NDArray[np.float32] | None, Decoded | None]:
-    """Steps, the audio that is left, and the source as it was decoded."""
+    """Steps, audio, and the file that it was read from."""
     if source.made is not None:
         audio = source.made.audio(sample_rate)
         seconds = len(audio) / sample_rate
@@ -213,7 +219,7 @@ def _read(
             with readable(source) as path:
                 decoded = decode_source(path, sample_rate)
     except OSError as error:
-        return [Step("decode", 0.0, reason=str(error.strerror or error))], None, 0.0
+        return [Step("decode", 0.0, reason=str(error.strerror or error))], None, None
     except Unreadable as error:
         return [Step("decode", 0.0, error.seconds, reason=error.reason)], None, None
     audio = decoded.audio[slice(*source.stretch)] if source.stretch else decoded.audio

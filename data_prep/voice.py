@@ -74,6 +74,7 @@ def _sound(usable: Sequence[Heard]) -> list[str]:
             f"  clipped: more than {_CLIPPED:.1%}, most in {worst.source.name}; its distortion is learned: record "
             "lower, or leave such files out"
         )
+    lines += _flaws(usable)
     if silent > _SILENT:
         lines.append(
             f"  silent: more than {_SILENT:.0%} of the time, in which nothing is learned; cut pauses out"
@@ -84,6 +85,18 @@ def _sound(usable: Sequence[Heard]) -> list[str]:
             "the folder of one of them where that is not meant"
         )
     return lines
+
+
+def _flaws(usable: Sequence[Heard]) -> list[str]:
+    """The first few flaws by file, but for those that have a line for all together, or change no voice."""
+    lines = [
+        f"  {one.source.name}: {flaw}: {description}"
+        for one in usable
+        for flaw, description in one.flaws.items()
+        if flaw not in ("clipped", "offset")
+    ]
+    more = len(lines) - _LISTED
+    return lines[:_LISTED] + ([f"  and {more} more flaws"] if more > 0 else [])
 
 
 def _minutes(seconds: float) -> str:

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from benchmarks.decode import EXPLAINED
+from data_prep.flaws import FLAWS
 from tests.commands.test_index import run, table
-from tests.data_prep.corpus import dropped, make_corpus, prepare, records, tally
+from tests.data_prep.corpus import dropped, make_corpus, noise, prepare, tally
+from tests.data_prep.test_report import table as report_table
 from tests.processes import losses, the_run, train
 from tests.shards import damages
 from tests.shards.damages import (
@@ -28,10 +30,12 @@ from tests.shards.damages import (
     write_unchecked_index,
 )
 from wavenet_pl.audio.formats import ODDITIES
+from wavenet_pl.audio.resampling import resample
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.errors import BadDataError
+from wavenet_pl.inputs import known
 from wavenet_pl.shards.damage import REMEDIES, Damage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/damage.md"
@@ -65,6 +69,12 @@ TABLE = {
     "silence": Finds("silence"),
     "offset": Finds("offset"),
     "clipped": Finds("clipped"),
+    "beyond full scale": Finds("beyond full scale"),
+    "channels that cancel": Finds("channels cancel", "channels", "channels"),
+    "silent channel": Finds("silent channel", "channels", "channels"),
+    "narrow band": Finds("narrow band"),
+    "trimmed to a beep": Finds("mostly dropped"),
+    "copy of another": Finds("copy"),
     "too short": Finds("length"),
     # beside the audio
     "missing JSON": Finds("", "no JSON"),
@@ -102,6 +112,12 @@ AUDIO: dict[str, tuple[str, bytes]] = {
     "silence": ("wav", wav_bytes(np.zeros(FRAMES), "PCM_16")),
     "offset": ("wav", wav_bytes(SINE / 4 + 0.2, "PCM_16")),
     "clipped": ("wav", wav_bytes(np.clip(1.5 * SINE, -1, 1), "PCM_16")),
+    "beyond full scale": ("wav", wav_bytes(20_000 * SINE)),
+    "channels that cancel": ("wav", wav_bytes(np.stack([SINE / 2, -0.9 * SINE / 2], axis=1))),
+    "silent channel": ("wav", wav_bytes(np.stack([0 * SINE, SINE / 2], axis=1))),
+    "narrow band": ("wav", wav_bytes(resample(noise(FRAMES / 4_000, 4_000), 4_000, 8_000))),
+    "trimmed to a beep": ("wav", wav_bytes(np.where(np.arange(5_000) < 900, noise(5_000 / 16_000), 0))),
+    "copy of another": ("wav", audio_bytes(FRAMES, seed=7)),
     "too short": ("wav", audio_bytes(40)),
 }
 """Damage -> extension, and a file that has it."""
@@ -161,22 +177,21 @@ def test_prepare_finds_what_is_wrong_with_audio(tmp_path: Path) -> None:
     source, out = make_corpus(tmp_path / "src"), tmp_path / "out"
     for damage, (extension, content) in AUDIO.items():
         (source / f"{key_of(damage)}.{extension}").write_bytes(content)
-    assert (
-        prepare("folder", source, out, "--sample-rate", 8_000, "--test-fraction", 0, "--val-fraction", 0.2)
-        == 0
-    )
+    (source / "another.wav").write_bytes(AUDIO["copy of another"][1])
+    options = ("--sample-rate", 8_000, "--test-fraction", 0, "--val-fraction", 0.2, "--trim")
+    assert prepare("folder", source, out, *options) == 0
     # The corpus has 12 sound recordings of 16,000 Hz.
     assert tally(out, "resample")["recordings_changed"] == 12 + 1
-    assert tally(out, "mono")["recordings_changed"] == 1
+    assert tally(out, "mono")["recordings_changed"] == 3
     mended = {"wrong sample rate": "resample", "wrong channels": "mono"}
-    flaws = {row["source"]: row["flaw"] for record in records(out) for row in record["flaws"]}
+    flaws = {row[0]: row[2] for row in report_table((out / "report.md").read_text(), "Flaws")}
     rules = {source: rule for source, (rule, _) in dropped(out).items()}
     names = {damage: f"{key_of(damage)}.{extension}" for damage, (extension, _) in AUDIO.items()}
     found = {
         damage: rules.get(name) or flaws.get(name) or mended.get(damage, "") for damage, name in names.items()
     }
     assert found == {damage: TABLE[damage].prepare for damage in AUDIO}
-    assert len(flaws) == 2
+    assert len(flaws) == sum(finds.prepare in FLAWS for finds in TABLE.values())
     assert rules.keys() <= set(names.values())
 
 
@@ -269,7 +284,7 @@ def damaged_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[Met
     folder = tmp_path_factory.mktemp("damaged") / "set"
     write_sound_shards(folder)
     write_audio_shard(folder, damaged=lambda damage: damage not in AFTER)
-    write_unchecked_index(folder, FRAMES, **{"too-short": 40})
+    write_unchecked_index(folder, FRAMES, **{"too-short": 40, "trimmed-to-a-beep": 5_000})
     for damage in AFTER:
         extension, content = AUDIO[damage]
         overwrite(folder / "train/audio.tar", f"{key_of(damage)}.{extension}", content)
@@ -363,6 +378,12 @@ def test_the_page_has_every_kind_with_its_remedy() -> None:
         assert {getattr(finds, who) for finds in TABLE.values()} - {""} <= said
     # Frames stand beside the audio, and this page's sets have none: tests/data/test_conditions.py damages them.
     assert said - {"bad features"} == {finds.training for finds in TABLE.values()} - {""}
+
+
+def test_every_flaw_of_the_audio_is_somebodys_finding() -> None:
+    """Those of files beside the audio have tests of their own."""
+    beside = {flaw for kind in known.FRAMES for flaw in kind.flaw_help}
+    assert {finds.prepare for finds in TABLE.values()} >= FLAWS.keys() - beside
 
 
 def test_the_page_says_who_finds_what() -> None:

@@ -105,12 +105,13 @@ def test_what_is_known_of_a_recording_goes_with_it(tmp_path: Path) -> None:
 
 
 def test_sixteen_bit_sources_come_out_exactly(tmp_path: Path) -> None:
-    audio = np.random.default_rng(0).integers(-32768, 32768, 8_000).astype(np.int16)
-    for name in ("a.wav", "b.flac"):
-        write(tmp_path / "src" / name, audio)
+    audio = np.random.default_rng(0).integers(-32768, 32768, (2, 8_000)).astype(np.int16)
+    for name, samples in zip(("a.wav", "b.flac"), audio, strict=True):
+        write(tmp_path / "src" / name, samples)
     assert prepare("folder", tmp_path / "src", tmp_path / "out") == 0
-    for entry in entries(tmp_path / "out").values():
-        np.testing.assert_array_equal(entry["audio"], audio)
+    written = entries(tmp_path / "out")
+    for key, samples in zip("ab", audio, strict=True):
+        np.testing.assert_array_equal(written[key]["audio"], samples)
 
 
 def test_long_recordings_become_parts_of_one_split(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_names_of_any_kind_come_through(tmp_path: Path) -> None:
         "ann/take0.mp3",
     ]
     for number, name in enumerate(names):
-        write(source / name, noise(0.3, seed=number), format="MP3" if name.endswith("mp3") else "WAV")
+        write(source / name, noise(0.3, seed=1_000 + number), format="MP3" if name.endswith("mp3") else "WAV")
     os.rename(os.fsencode(source / "ann/take1.wav"), os.fsencode(source) + b"/caf\xe9.wav")
     assert prepare("folder", source, tmp_path / "out") == 0
     found = {entry["source"] for entry in entries(tmp_path / "out").values()}

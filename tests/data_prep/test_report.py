@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,43 @@ def test_what_was_not_read_is_said(folder: Path) -> None:
     assert "24 files are in no table, such as ann/take10.wav: taken as well" in report
     assert table(report, "Dropped")[0][0] == "cleo/y.wav"
     assert table(report, "Dropped")[0][2:] == ["length", "0.020 s, shorter than 0.1 s", "0.02"]
+
+
+def test_what_is_left_alone_is_counted_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_corpus(tmp_path / "src")
+    for name in ("a.MP4", "b.mp4", "c.tx\nt", "d.txt", "ann/README", ".e.wav"):
+        (source / name).touch()
+    for number in range(20):
+        (source / f"f.{number}").touch()
+    (source / os.fsdecode(b"g.caf\xe9")).touch()
+    for options in ([], ["--dry-run"]):
+        assert prepare("folder", source, tmp_path / f"out{len(options)}", *options) == 0
+        line = next(each for each in capsys.readouterr().out.splitlines() if "left alone" in each)
+        assert line.strip().startswith("Files of other kinds were left alone: 2 .mp4, 1 .0, 1 .1, ")
+        assert line.endswith(", 14 of 14 more kinds")
+    assert line.strip() + "." in (tmp_path / "out0/report.md").read_text().replace("\\", "")
+
+
+def test_sources_are_counted_by_rate_channels_format_and_bandwidth(tmp_path: Path) -> None:
+    source = make_corpus(tmp_path / "src", speakers=["ann"], seconds=0.5)
+    write(source / "a.flac", noise(3, 8_000, seed=50), 8_000, subtype="PCM_24")
+    write(source / "b.ogg", np.stack([noise(3, 44_100, seed=51)] * 2, axis=1), 44_100)
+    write(source / "silent.wav", np.zeros(16_000))
+    (source / "broken.wav").write_text("no audio")
+    assert prepare("folder", source, tmp_path / "out", "--test-fraction", 0) == 0
+    section = (tmp_path / "out/report.md").read_text().split("## Sources\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    found = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows}
+    assert found.pop("16000 Hz") == ["7", "0.07 min"]
+    assert (found.pop("8000 Hz"), found.pop("44100 Hz")) == (["1", "0.05 min"], ["1", "0.05 min"])
+    assert (found.pop("1"), found.pop("2")) == (["8", "0.12 min"], ["1", "0.05 min"])
+    assert found.pop("WAV PCM_16") == ["7", "0.07 min"]
+    assert (found.pop("FLAC PCM_24"), found.pop("OGG VORBIS")) == (["1", "0.05 min"], ["1", "0.05 min"])
+    assert found.pop("up to 4 kHz") == ["1", "0.05 min"]
+    assert found.pop("up to 8 kHz") == ["7", "0.10 min"]
+    assert found.keys() == {"sample rate", "channels", "format", "bandwidth"}
 
 
 def test_flaws_are_counted_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,6 +166,16 @@ def test_what_is_bad_comes_with_advice(
     assert advices[0].startswith(f"  {advice}")
 
 
+def test_flaws_are_told_by_file(tmp_path: Path) -> None:
+    for number, voice in enumerate(("allison_en", "june_fr")):
+        audio = speech(6, voice)
+        write(tmp_path / f"{number}.wav", np.stack([audio, -0.9 * audio], axis=1), subtype="FLOAT")
+    advices = [line for line in said(tmp_path).splitlines() if line.startswith(" ")]
+    assert sorted(advices) == [
+        f"  {number}.wav: channels cancel: the mix is 26 dB below its channels" for number in range(2)
+    ]
+
+
 def test_channels_bad_files_and_several_speakers_are_told(tmp_path: Path) -> None:
     for number, speaker in enumerate(("ann", "bob")):
         copy_voice(tmp_path / speaker, ("allison_en", "june_fr")[number], count=4)

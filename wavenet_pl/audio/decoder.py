@@ -82,6 +82,11 @@ class Decoder:
         """In Hz."""
         return self._sample_rate
 
+    @property
+    def format(self) -> str:
+        """Container and coding, in the words of libsndfile."""
+        return f"{self._sound.format} {self._sound.subtype}"
+
     def close(self) -> None:
         """Release the library's part."""
         self._sound.close()

@@ -89,6 +89,11 @@ class AudioReader:
         return self._decoder.channels
 
     @property
+    def format(self) -> str:
+        """Container and coding of that stream, in the words of libsndfile."""
+        return self._decoder.format
+
+    @property
     def seconds(self) -> float:
         """Up to the sample that comes next."""
         return self.at / self.sample_rate

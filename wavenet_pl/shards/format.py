@@ -119,23 +119,25 @@ class ShardWriter:
         Raises:
             BadDataError: its key has a dot or other signs that a tar reader trips over, or was written before.
         """
-        check_key(entry.key)
-        if entry.key in self._keys:
-            raise BadDataError(
-                f"{entry.key} is in {self.path.name} twice, expected each key once; rename one of the two"
-            )
-        self._keys.add(entry.key)
         assert sorted(entry.arrays) == self.arrays, (entry.key, sorted(entry.arrays), self.arrays)
         metadata = {**entry.metadata, "frames": len(entry.audio), "sample_rate": entry.sample_rate}
         text = json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False)
-        self._tar.write(
-            {
-                "__key__": entry.key,
-                "flac": encode_audio(entry.audio, entry.sample_rate),
-                **{f"{name}.npy": encode_array(entry.arrays[name]) for name in self.arrays},
-                "json": text.encode(),
-            }
-        )
+        members = {
+            "flac": encode_audio(entry.audio, entry.sample_rate),
+            **{f"{name}.npy": encode_array(entry.arrays[name]) for name in self.arrays},
+            "json": text.encode(),
+        }
+        self.write_members(entry.key, members)
+
+    def write_members(self, key: str, members: Mapping[str, bytes]) -> None:
+        """Append one recording as another shard has it: extension -> content; what it raises is as of `write`."""
+        check_key(key)
+        if key in self._keys:
+            raise BadDataError(
+                f"{key} is in {self.path.name} twice, expected each key once; rename one of the two"
+            )
+        self._keys.add(key)
+        self._tar.write({"__key__": key, **members})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -38,7 +38,7 @@ def fetch(near: NearFolder, folder: Path, **options: object) -> Shard:
 def contents(storage: Storage, shard: Shard) -> list[bytes]:
     """Of the audio of all its recordings, none of them kept from before."""
     fresh = pickle.loads(pickle.dumps(storage))
-    fresh.near._said = storage.near._said  # type: ignore[attr-defined]  # what is said once is said once here too
+    fresh.near._warned = storage.near._warned  # type: ignore[attr-defined]  # what is said once is said once here too
     return [fresh.read_member(shard.name, row.key, *row.audio) for row in shard.recordings]
 
 

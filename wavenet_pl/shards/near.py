@@ -44,7 +44,7 @@ class NearFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
 
     @classmethod
     def of(cls, setting: str, fingerprint: str) -> NearFolder:
@@ -142,8 +142,8 @@ class NearFolder:
 
     def say_once(self, kind: str, text: str) -> None:
         """Warn, once for each kind of trouble: it may come again with every batch."""
-        if kind not in self._said:
-            self._said.add(kind)
+        if kind not in self._warned:
+            self._warned.add(kind)
             _log.warning(
                 redact(f"{text}; shards are read from the set itself meanwhile, and no batch changes")
             )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 _WINDOW = 1024
-_HEARD = 24  # blocks, all over the recording; those that are loud among them
+_HEARD = 64  # blocks, all over the recording; those that are loud among them
 _BLOCKS = 8  # of the loud ones: so few take some hundredths of the time that eight seconds of audio take
 _BANDS = 32
 _KAISER = 14.0  # its side lobes are 100 dB down: what leaks out of a tone makes no slope that ends in a cliff

@@ -126,6 +126,8 @@ def _check_header(file: soundfile.SoundFile, path: str) -> None:
 
 def _count_clipped(block: npt.NDArray[np.float32]) -> int:
     """How many of the samples (frames, channels) are clipped in a channel."""
+    if max(block.max(), -block.min()) < _FULL_SCALE:
+        return 0
     level = np.abs(block)
     full = (level >= _FULL_SCALE) & (level <= 1)  # what a float file has above was not cut off there
     if not full.any():

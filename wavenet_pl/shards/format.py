@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -111,13 +111,11 @@ class ShardWriter:
         self.path = Path(path)
         self.arrays = sorted(arrays)
         self._target = replacing(self.path)
-        self._keys: set[str] = set()
+        self._members: dict[str, dict[str, Span]] = {}
 
     def __enter__(self) -> ShardWriter:
-        from webdataset.writer import TarWriter
-
         self._file = self._target.__enter__()
-        self._tar = TarWriter(self._file, encoder=False, mtime=0, format=tarfile.USTAR_FORMAT)
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)
         return self
 
     def write(self, entry: Entry) -> None:
@@ -127,22 +125,31 @@ class ShardWriter:
             BadDataError: its key has a dot or other signs that a tar reader trips over, or was written before.
         """
         check_key(entry.key)
-        if entry.key in self._keys:
+        if entry.key in self._members:
             raise BadDataError(
                 f"{entry.key} is in {self.path.name} twice, expected each key once; rename one of the two"
             )
-        self._keys.add(entry.key)
         assert sorted(entry.arrays) == self.arrays, (entry.key, sorted(entry.arrays), self.arrays)
         metadata = {**entry.metadata, "frames": len(entry.audio), "sample_rate": entry.sample_rate}
         text = json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False)
-        self._tar.write(
-            {
-                "__key__": entry.key,
-                "flac": encode_audio(entry.audio, entry.sample_rate),
-                **{f"{name}.npy": encode_array(entry.arrays[name]) for name in self.arrays},
-                "json": text.encode(),
-            }
-        )
+        contents = {
+            "flac": encode_audio(entry.audio, entry.sample_rate),
+            **{f"{name}.npy": encode_array(entry.arrays[name]) for name in self.arrays},
+            "json": text.encode(),
+        }
+        self._members[entry.key] = {
+            extension: self._append(f"{entry.key}.{extension}", contents[extension])
+            for extension in sorted(contents)
+        }
+
+    def _append(self, name: str, content: bytes) -> Span:
+        """A member as webdataset's own writer makes it; importing that would take longer than many a shard."""
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(content), 0o444
+        member.uname = member.gname = "bigdata"
+        header = self._file.tell()
+        self._tar.addfile(member, io.BytesIO(content))
+        return Span(header + BLOCK, len(content), zlib.crc32(content))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -150,7 +157,7 @@ class ShardWriter:
         try:
             self._tar.close()
             if kind is None:
-                self.written = _describe(self._file)
+                self.written = WrittenShard(*_hash(self._file), tuple(self._members.values()))
         except BaseException as failure:
             self._target.__exit__(type(failure), failure, failure.__traceback__)
             raise
@@ -291,19 +298,10 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
 
 
-def _describe(file: Any) -> WrittenShard:
-    digest = hashlib.sha256()
+def _hash(file: BinaryIO) -> tuple[int, str]:
+    """Size and sha256 of the whole file."""
     file.seek(0)
+    digest = hashlib.sha256()
     while block := file.read(2**20):
         digest.update(block)
-    size = file.tell()
-    file.seek(0)
-    members: dict[str, dict[str, Span]] = {}
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        for member in tar:
-            key, extension = member.name.split(".", 1)
-            content = tar.extractfile(member)
-            assert content is not None
-            span = Span(member.offset_data, member.size, zlib.crc32(content.read()))
-            members.setdefault(key, {})[extension] = span
-    return WrittenShard(size, digest.hexdigest(), tuple(members.values()))
+    return file.tell(), digest.hexdigest()

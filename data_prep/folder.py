@@ -35,6 +35,9 @@ class Corpus:
     """Files that are no audio that can be read: extension -> how many."""
     unlisted: int = 0
     """Audio files that metadata.csv does not name."""
+    read_from: Mapping[str, int] = field(default_factory=dict)
+    """Folders and tables that all this was read from, as paths below the corpus -> when each was changed last, in ns.
+    Other files are here only by their sizes."""
 
 
 def read_folder(
@@ -72,7 +75,8 @@ def read_folder(
     frames = frames or {}
     beside: dict[str, dict[str, str]] = {name: {} for name in frames}
     left_alone: dict[str, int] = {}
-    for path, relative in _walk(folder, leave):
+    read_from: dict[str, int] = {}
+    for path, relative in _walk(folder, leave, read_from):
         kind = _kind(relative)
         wanted = [name for name, rule in frames.items() if relative.lower().endswith(rule.suffixes)]
         wanted = [] if kind == "hidden" else wanted
@@ -85,8 +89,9 @@ def read_folder(
                 left_alone[kind] = left_alone.get(kind, 0) + 1
             continue
         name = printable(relative)
-        sizes[name], paths[name] = _size(path), path
+        sizes[name], paths[name] = size_of(path), path
     table = folder / METADATA
+    read_from[METADATA] = modified(table)
     rows = read_table(table, tag_columns, fact_columns, tables) if table.exists() else {}
     asked = "--tag-columns" if tag_columns else "--tables" if tables else ""
     if asked and not table.exists():
@@ -109,6 +114,7 @@ def read_folder(
         sources=tuple(sources),
         left_alone=left_alone,
         unlisted=len(sizes.keys() - named.keys()) if rows else 0,
+        read_from=read_from,
     )
 
 
@@ -123,7 +129,15 @@ def _kind(relative: str) -> str:
     return os.path.splitext(relative)[1].lower() or "without extension"
 
 
-def _size(path: str) -> int | None:
+def modified(path: str | os.PathLike[str]) -> int:
+    """When a file or folder was changed last, in ns; 0 where there is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def size_of(path: str) -> int | None:
     """Bytes; None for what is no file, such as a link into nowhere or a pipe, which would wait for ever."""
     try:
         status = os.stat(path)
@@ -132,8 +146,9 @@ def _size(path: str) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _walk(folder: Path, leave: Path | None) -> Iterator[tuple[str, str]]:
-    """(path, path below the folder); links are followed, each folder is entered once."""
+def _walk(folder: Path, leave: Path | None, read_from: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """(path, path below the folder); links are followed, each folder is entered once, and noted with its time."""
+    top = len(os.path.join(folder, ""))
     entered = {os.path.realpath(leave)} if leave else set()
     waiting = [os.fspath(folder)]
     while waiting:
@@ -142,6 +157,7 @@ def _walk(folder: Path, leave: Path | None) -> Iterator[tuple[str, str]]:
         if real in entered:
             continue
         entered.add(real)
+        read_from[current[top:]] = modified(current)
         try:
             with os.scandir(current) as scanned:
                 entries = sorted(scanned, key=lambda entry: entry.name)
@@ -153,7 +169,7 @@ def _walk(folder: Path, leave: Path | None) -> Iterator[tuple[str, str]]:
             if entry.is_dir():
                 waiting.append(entry.path)
             else:
-                yield entry.path, os.path.relpath(entry.path, folder).replace(os.sep, "/")
+                yield entry.path, entry.path[top:].replace(os.sep, "/")
 
 
 def _source(name: str, row: Row | None, size: int | None, path: str) -> Source:
@@ -189,7 +205,7 @@ def _with_file(
     name = _spelled(named) if named else alike.get(os.path.splitext(_spelled(source.name))[0])
     if name is None or name not in beside:
         return source
-    file = File(name=name, size=_size(beside[name]), path=beside[name])
+    file = File(name=name, size=size_of(beside[name]), path=beside[name])
     known: dict[str, Any] = {rule.column: name} if rule.column else {}
     return replace(source, files={**source.files, frames: file}, **known)
 

@@ -67,7 +67,9 @@ class Resampler:
         if self._filter is None:
             return np.asarray(audio, np.float32)
         self._waiting = np.concatenate([self._waiting, audio])
-        groups = max(1, _BLOCK // self._filter.up)  # always as many: the order of the additions is part of the result
+        groups = max(
+            1, _BLOCK // self._filter.up
+        )  # always as many: the order of the additions is part of the result
         step, length = groups * self._filter.down, self._filter.length(groups)
         made, start = [np.zeros(0, np.float32)], 0
         while len(self._waiting) - start >= length:
@@ -141,7 +143,7 @@ class _Filter:
 
 @lru_cache(maxsize=8)
 def _filter(up: int, down: int) -> _Filter:
-    """Torchaudio's windowed sinc, with the settings that its authors name for the quality of resampy's `kaiser_best`."""
+    """Torchaudio's windowed sinc, with the settings that its authors name for resampy's `kaiser_best`."""
     import torch
 
     made = torchaudio().transforms.Resample(

@@ -24,6 +24,8 @@ from wavenet_pl.shards.format import Entry, ShardWriter, WrittenShard
 
 TALLIES = ("kept", "dropped", "recordings_dropped", "recordings_changed", "recordings_limited")
 """What is counted for each rule: seconds, then recordings."""
+_BLOCK = 2**15
+"""Samples at a time, which stay in the nearest memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +214,11 @@ def _metadata(source: Source, start: int) -> dict[str, Any]:
 
 def _levels(audio: npt.NDArray[np.int16]) -> dict[str, float]:
     """Of full scale 1, for the report."""
-    samples = audio.astype(np.float64)  # whole numbers, whose squares add up without rounding
+    squares = 0.0  # whole numbers, which add up without rounding
+    for start in range(0, len(audio), _BLOCK):
+        samples = audio[start : start + _BLOCK].astype(np.float64)
+        squares += float(np.einsum("t,t", samples, samples))
     return {
         "peak": round(max(int(audio.max()), -int(audio.min())) / 32768, 6),
-        "rms": round(math.sqrt(float(np.einsum("t,t", samples, samples)) / len(samples)) / 32768, 6),
+        "rms": round(math.sqrt(squares / len(audio)) / 32768, 6),
     }

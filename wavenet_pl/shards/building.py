@@ -86,12 +86,12 @@ def build_index(
         frames: name of the frames that every recording has -> how they were made.
         base: where the shards lie, if not beside the index.
     """
-    splits = {
+    kept: dict[str, Sequence[NamedShard]] = {
         split: shards if isinstance(shards, Lazily) else list(shards) for split, shards in splits.items()
     }
     names_by_table: dict[str, set[str]] = {}
-    for shards in splits.values():
-        for shard in shards:
+    for some in kept.values():
+        for shard in some:
             for recording in shard.recordings:
                 for table, names in recording.names.items():
                     names_by_table.setdefault(table, set()).update(names)
@@ -120,7 +120,7 @@ def build_index(
 
     return Index(
         sample_rate=sample_rate,
-        splits={split: all_of(shards) for split, shards in splits.items()},
+        splits={split: all_of(some) for split, some in kept.items()},
         labels=Labels(tables, dict(frames)),
         base=base,
     )

@@ -200,7 +200,7 @@ def _parse(tree: dict[str, Any], *, old: bool) -> Index:
         raise ValueError(f"base is {_short(base)}")
     header = {"features": {}, **tree} if old else tree
     labels = Labels.read({name: header[name] for name in (legacy.LABELS if old else ("tables", "frames"))})
-    splits = {}
+    splits: dict[str, Sequence[Shard]] = {}
     for split, shards in tree["splits"].items():
         if split not in SPLITS:
             raise ValueError(f"it has a split {_short(split)}, expected {', '.join(SPLITS)}")

@@ -20,7 +20,7 @@ from wavenet_pl.audio.torchaudio_door import torchaudio
 
 _LARGEST_FILTER = 2**22
 """Numbers in a resampling filter, 32 MiB. 44,099 Hz to 16,000 Hz would have 700 million."""
-_BLOCK = 16_384
+_BLOCK = 32_768
 """Samples made at a time, about."""
 _PIECE = 48
 """Samples made by one product, about: with more of them the band is wide, and most of what is multiplied is zero."""
@@ -121,7 +121,7 @@ class _Filter:
 
     def length(self, groups: int) -> int:
         """Samples that so many groups are made of, `looks_back` included."""
-        return (groups - 1) * self.down + max(first + len(band_WS) for first, band_WS in self.pieces)
+        return (groups - 1) * self.down + max(first + band_WS.shape[0] for first, band_WS in self.pieces)
 
     def apply(self, audio: npt.NDArray[np.float32], groups: int) -> npt.NDArray[np.float32]:
         """So many groups of samples, from `length` of them, or more."""
@@ -133,9 +133,10 @@ class _Filter:
             audio_T = torch.from_numpy(audio.astype(np.float64))
             made_GU, done = torch.empty(groups, self.up, dtype=torch.float64), 0
             for first, band_WS in self.pieces:
-                rows_GW = audio_T.as_strided((groups, len(band_WS)), (self.down, 1), first)
-                torch.mm(rows_GW, band_WS, out=made_GU[:, done : done + band_WS.shape[1]])
-                done += band_WS.shape[1]
+                width, columns = band_WS.shape
+                rows_GW = audio_T.as_strided((groups, width), (self.down, 1), first)
+                torch.mm(rows_GW, band_WS, out=made_GU.narrow(1, done, columns))
+                done += columns
         finally:
             torch.set_num_threads(threads)
         return np.asarray(made_GU.numpy().astype(np.float32).reshape(-1))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from wavenet_pl.shards.index import SPLITS
 
@@ -25,23 +27,28 @@ class Copies:
     with is not trained on. Within a split the first one is the original.
 
     Args:
-        recordings: (split, recording as the record of its shard has it) of the whole set, in the order of the plan.
+        recordings: gives (split, recording as the record of its shard has it) of the whole set, in the order of the
+            plan. It is called twice, so that nothing is kept of the many that are no copies but eight bytes.
     """
 
-    def __init__(self, recordings: Iterable[tuple[str, Row]]) -> None:
+    def __init__(self, recordings: Callable[[], Iterable[tuple[str, Row]]]) -> None:
+        numbers = np.sort(np.fromiter((hash(_audio(row)) for _, row in recordings()), np.int64))
+        repeated = set(numbers[1:][numbers[1:] == numbers[:-1]].tolist())
         self._originals: dict[object, Original] = {}
-        for split, row in recordings:
+        for split, row in recordings() if repeated else ():
             audio = _audio(row)
+            if hash(audio) not in repeated:
+                continue
             known = self._originals.get(audio)
             if known is None or SPLITS.index(known.split) < SPLITS.index(split):
                 self._originals[audio] = Original(split, row["source"])
 
     def original_of(self, row: Row) -> Original | None:
         """What a recording is a copy of; None where it is the original, or a part of the same source."""
-        original = self._originals[_audio(row)]
-        return original if original.source != row["source"] else None
+        original = self._originals.get(_audio(row))
+        return original if original and original.source != row["source"] else None
 
 
-def _audio(row: Row) -> object:
+def _audio(row: Row) -> tuple[float, ...]:
     _, size, checksum = row["members"]["flac"]
     return row["frames"], size, checksum, row["peak"], row["rms"]

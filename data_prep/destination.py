@@ -6,13 +6,13 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from data_prep.decoding import hash_file
 from data_prep.packing import read_record
-from data_prep.plan import RECORDS, Plan, ShardPlan, load_plan, save_plan
+from data_prep.plan import RECORDS, SHARED, Plan, ShardPlan, load_plan, save_plan
 from data_prep.report import PLOT_NAME, REPORT_NAME
 from data_prep.sources import File, Source, readable
 from wavenet_pl.audio.streams import Unreadable
@@ -29,13 +29,36 @@ def working_in(folder: Path, alone: bool) -> Iterator[None]:
     Raises:
         UserError: another run is at work there, or the folder cannot be made.
     """
+    with made(folder), _locked(folder, alone):
+        yield
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """A folder that is there, and gone again where it was made and nothing was put there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    try:
+        yield
+    finally:
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path, alone: bool) -> Iterator[None]:
+    try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise UserError(
-            f"DEST {folder} cannot be made or opened ({error.strerror}); name a folder you may write"
-        ) from None
+        raise _unusable(folder, error) from None
     try:
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
@@ -48,6 +71,12 @@ def working_in(folder: Path, alone: bool) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _unusable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"DEST {folder} cannot be made or opened ({error.strerror}); name a folder you may write"
+    )
 
 
 def claim(folder: Path, plan: Plan, overwrite: bool) -> None:
@@ -85,7 +114,8 @@ def clear(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed run had half written. Only where nobody else is at work."""
+    """Remove what slices shared, and what a killed run had half written. Only where nobody else is at work."""
+    (folder / SHARED).unlink(missing_ok=True)
     for directory in (
         folder,
         *(folder / split for split in SPLITS),
@@ -93,7 +123,7 @@ def sweep(folder: Path) -> None:
         *(folder / RECORDS / s for s in SPLITS),
     ):
         for path in directory.glob(".*.tmp"):
-            if path.name[1:].startswith(("shard-", "plan.json.", "done.json.", *_RESULTS)):
+            if path.name[1:].startswith(("shard-", "plan.json.", "done.json.", "sources.jsonl.", *_RESULTS)):
                 path.unlink(missing_ok=True)
 
 

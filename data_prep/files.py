@@ -96,8 +96,9 @@ def kind_of(name: str) -> str:
     return os.path.splitext(name)[1].lower() or "without extension"
 
 
-def walk(folder: Path, leave: Path | None) -> Iterator[File]:
-    """Every file below a folder; links are followed, each folder is entered once."""
+def walk(folder: Path, leave: Path | None, read_from: dict[str, int]) -> Iterator[File]:
+    """Every file below a folder; links are followed, each folder is entered once, and noted with its time."""
+    top = len(os.path.join(folder, ""))
     entered = {os.path.realpath(leave)} if leave else set()
     waiting = [os.fspath(folder)]
     while waiting:
@@ -106,6 +107,7 @@ def walk(folder: Path, leave: Path | None) -> Iterator[File]:
         if real in entered:
             continue
         entered.add(real)
+        read_from[current[top:]] = modified(current)
         try:
             with os.scandir(current) as scanned:
                 entries = sorted(scanned, key=lambda entry: entry.name)
@@ -117,8 +119,16 @@ def walk(folder: Path, leave: Path | None) -> Iterator[File]:
             if entry.is_dir():
                 waiting.append(entry.path)
             else:
-                name = printable(os.path.relpath(entry.path, folder).replace(os.sep, "/"))
+                name = printable(entry.path[top:].replace(os.sep, "/"))
                 yield File(name=name, size=size_of(entry.path), path=entry.path)
+
+
+def modified(path: str | os.PathLike[str]) -> int:
+    """When a file or folder was changed last, in ns; 0 where there is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def size_of(path: str) -> int | None:

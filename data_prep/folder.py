@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_prep.assembly import make_sources, resolve, with_files
 from data_prep.columns import NOTHING, NOTHING_SAID, Row, Wanted, check_asked, describe_columns
-from data_prep.files import FileRule, Files, extensions, size_of, walk
+from data_prep.files import FileRule, Files, extensions, modified, size_of, walk
 from data_prep.layout import AS_IT_IS, NONE, Layout, split_of
 from data_prep.names import Ambiguous, Names
 from data_prep.sources import File, Source
@@ -29,6 +29,9 @@ class Corpus:
     """Files that are no audio that can be read: extension -> how many."""
     notes: tuple[str, ...] = ()
     """How the corpus was understood, and what may be wrong with that, in sentences without their stops."""
+    read_from: Mapping[str, int] = field(default_factory=dict)
+    """Folders, tables and tar files that all this was read from, as paths from the corpus on -> when each was changed
+    last, in ns. Other files are here only by their sizes."""
 
 
 def read_folder(
@@ -60,9 +63,13 @@ def read_folder(
             f"{option} {folder} is no folder, expected one with {extensions()} files; check the path"
         )
     files = Files(rules=frames or {}, layout=layout)
-    for file in walk(folder, leave):
+    read_from: dict[str, int] = {}
+    for file in walk(folder, leave, read_from):
         files.add(file)
     _add_tables_elsewhere(files, folder)
+    lists = (folder / layout.speaker_from, Path(layout.speaker_from)) if layout.speaker_from else ()
+    for path in (*(file.path for file, _ in files.tables.values()), *lists):
+        read_from[os.path.abspath(path)] = modified(path)
     notes: list[str] = []
     if files.unread and not files.tables and layout.metadata is None:
         notes.append(
@@ -81,7 +88,10 @@ def read_folder(
         name: (named.get(name, NOTHING_SAID), files.audio.get(name)) for name in {**files.audio, **named}
     }
     sources = make_sources(recordings, layout, speaker_of, notes)
-    return Corpus(sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes))
+    return Corpus(
+        sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes),
+        read_from=read_from,
+    )  # fmt: skip
 
 
 def _add_tables_elsewhere(files: Files, folder: Path) -> None:

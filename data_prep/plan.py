@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from data_prep.folder import Corpus
-from data_prep.options import Options
+from data_prep.options import Options, RuleOptions, read_frames
 from data_prep.rules import apply_rules
 from data_prep.sources import Source, with_keys
 from data_prep.splits import assign_splits
@@ -20,6 +20,10 @@ from wavenet_pl.shards.index import SPLITS
 
 RECORDS = ".prepare"
 """Folder in DEST with the plan, and with a record for each finished shard."""
+SHARED = f"{RECORDS}/sources.jsonl"
+"""The sources of the plan, while slices are at work."""
+DONE = f"{RECORDS}/done.json"
+"""What came of the plan, once all is done."""
 _FORMAT = 2
 """Goes up when the same options would give other bytes."""
 
@@ -99,6 +103,11 @@ def build_plan(corpus: Corpus, options: Options) -> Plan:
         left_alone=dict(corpus.left_alone),
         notes=corpus.notes,
     )
+
+
+def rules_of(plan: Plan, options: Options) -> RuleOptions:
+    """The rules of a plan, with the frames that were measured for it."""
+    return replace(options.rules, frames=read_frames(plan.options["rules"], options.rules.sample_rate))
 
 
 def save_plan(plan: Plan, folder: Path) -> None:

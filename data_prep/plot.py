@@ -53,7 +53,7 @@ def draw_report(result: Result) -> bytes:
 
 
 def _draw_lengths(axes: Any, result: Result) -> None:
-    lengths = {split: [row["frames"] / result.sample_rate for row in result.rows(split)] for split in SPLITS}
+    lengths = {split: result.measures(split)["frames"] / result.sample_rate for split in SPLITS}
     axes.set_title("Lengths")
     axes.set(xlabel="seconds", ylabel="recordings")
     everything = [length for split in SPLITS for length in lengths[split]]
@@ -97,10 +97,10 @@ def _draw_speakers(axes: Any, result: Result) -> None:
 def _draw_levels(axes: Any, result: Result) -> None:
     axes.set_title("Levels")
     axes.set(xlabel="dBFS", ylabel="recordings")
-    rows = list(result.rows())
-    if not rows:
+    rows = result.measures()
+    if not len(rows):
         return
-    peaks, means = ([decibels(row[name]) for row in rows] for name in ("peak", "rms"))
+    peaks, means = ([decibels(level) for level in rows[name]] for name in ("peak", "rms"))
     edges = np.arange(np.floor(min(means)) - 1, 1.5, 1.0)
     axes.hist(means, bins=edges, color=_COLOURS["train"], alpha=0.85, label="RMS")
     axes.hist(peaks, bins=edges, color=_COLOURS["test"], alpha=0.75, label="peak")

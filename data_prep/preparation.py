@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import sys
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.corpora import measured, read_corpus
+from data_prep.decoding import Unreadable, hash_file
 from data_prep.destination import claim, done_in, sweep, working_in
 from data_prep.options import Options, RuleOptions
 from data_prep.packing import ShardTask
-from data_prep.plan import RECORDS, Plan, ShardPlan, build_plan, load_plan
+from data_prep.plan import DONE, RECORDS, Plan, ShardPlan, load_plan, rules_of
 from data_prep.plot import draw_report
 from data_prep.processes import pack_shards
 from data_prep.report import (
@@ -29,13 +28,12 @@ from data_prep.report import (
     write_report,
 )
 from data_prep.results import Result, collect, keep_copies_apart
+from data_prep.shared_plan import plan_corpus, plan_of_slice
 from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.durable import write_durably
-from wavenet_pl.files.foreign import printable
 from wavenet_pl.progress import Progress
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS, save_index
 
-_DONE = f"{RECORDS}/done.json"
 _NEXT = ("wavenet-pl", "train", "unconditional")
 """What a set is good for in any case."""
 
@@ -64,28 +62,31 @@ def prepare(request: Request) -> None:
         BadDataError: the rules dropped everything that a split had.
         KeyboardInterrupt: Ctrl-C; the same command goes on.
     """
-    request.options.check()
-    corpus = read_corpus(request.options, request.source, request.folder)
-    for note in corpus.notes:
-        print(f"prepare: {printable(note)}", file=sys.stderr)
-    options = measured(request.options, corpus)
-    plan = build_plan(corpus, options)
+    options, folder = request.options, request.folder
+    options.check()
+    if request.slice is not None and not request.dry_run:
+        _prepare_slice(request, *request.slice)
+        return
+    _, plan = plan_corpus(options, request.source, folder)
     if request.dry_run:
         print("\n".join(_describe(plan)))
         return
-    with working_in(request.folder, alone=request.slice is None):
-        claim(request.folder, plan, request.overwrite)
-        if request.slice is None:
-            result = complete(plan, options.rules, request.folder, request.jobs)
-            print("\n".join(_summary(request.folder, result)))
-        else:
-            number, slices = request.slice
-            shards = list(plan.shards[number - 1 :: slices])
-            _pack(plan, shards, options.rules, request.folder, request.jobs)
-            print(
-                f"slice {number} of {slices}: its {len(shards)} of {len(plan.shards)} shards are done; "
-                f"after all slices, run `wavenet-pl prepare merge {request.folder}`"
-            )
+    with working_in(folder, alone=True):
+        claim(folder, plan, request.overwrite)
+        result = complete(plan, rules_of(plan, options), folder, request.jobs)
+        print("\n".join(_summary(folder, result)))
+
+
+def _prepare_slice(request: Request, number: int, slices: int) -> None:
+    options, folder = request.options, request.folder
+    with working_in(folder, alone=False):
+        plan = plan_of_slice(options, request.source, folder, number, slices)
+        shards = plan.shards[number - 1 :: slices]
+        _pack(plan, shards, rules_of(plan, options), folder, request.jobs)
+    print(
+        f"slice {number} of {slices}: its {len(shards)} of {len(plan.shards)} shards are done; "
+        f"after all slices, run `wavenet-pl prepare merge {folder}`"
+    )
 
 
 def merge(folder: Path) -> None:
@@ -150,12 +151,8 @@ def _finish(folder: Path, result: Result) -> Result:
     sweep(folder)
     _write(folder / REPORT_NAME, write_report(result).encode())
     _write(folder / PLOT_NAME, draw_report(result))
-    empty = [
-        split
-        for split in ("train", "val")
-        if plan.num_of(split) and not any(True for _ in result.rows(split))
-    ]
-    if empty or not any(True for _ in result.rows()):
+    empty = [split for split in ("train", "val") if plan.num_of(split) and not result.count(split)]
+    if empty or not result.count():
         first = next((row for row in result.dropped if not empty or row["split"] in empty), None)
         example = f", such as {first['source']}: {first['reason']}" if first else ""
         raise BadDataError(
@@ -163,7 +160,7 @@ def _finish(folder: Path, result: Result) -> Result:
             f"{folder / REPORT_NAME} lists each with the rule that dropped it: mend them or change the rules"
         )
     save_index(result.build_index(), folder)
-    write_durably(folder / _DONE, json.dumps(_results(folder, plan), sort_keys=True, indent=1) + "\n")
+    write_durably(folder / DONE, json.dumps(_results(folder, plan), sort_keys=True, indent=1) + "\n")
     return result
 
 
@@ -173,17 +170,14 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _results(folder: Path, plan: Plan) -> dict[str, Any]:
-    hashes = {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        for name in (INDEX_NAME, REPORT_NAME, PLOT_NAME)
-    }
+    hashes = {name: hash_file(str(folder / name)) for name in (INDEX_NAME, REPORT_NAME, PLOT_NAME)}
     return {"plan": plan.fingerprint, **hashes}
 
 
 def _is_done(folder: Path, plan: Plan) -> bool:
     try:
-        return bool(json.loads((folder / _DONE).read_text()) == _results(folder, plan))
-    except (OSError, ValueError):
+        return bool(json.loads((folder / DONE).read_text()) == _results(folder, plan))
+    except (OSError, ValueError, Unreadable):
         return False
 
 
@@ -208,11 +202,10 @@ def _describe(plan: Plan) -> list[str]:
 def _summary(folder: Path, result: Result | None) -> list[str]:
     if result is None:
         return [f"{folder} is prepared already: nothing to do"]
-    count = sum(1 for _ in result.rows())
     splits = [f"{s} {hours(result.seconds(s))}" for s in SPLITS if result.plan.num_of(s)]
     return [
         *rule_lines(result),
-        f"{folder}: {count} recordings, {hours(result.seconds())} ({', '.join(splits)})",
+        f"{folder}: {result.count()} recordings, {hours(result.seconds())} ({', '.join(splits)})",
         *left_alone(result.plan),
         f"{len(result.dropped)} of {result.plan.num_sources} sources dropped",
         *(f"{count_of(count)} kept with a flaw: {flaw}" for flaw, count in flaw_counts(result).items()),

@@ -89,9 +89,8 @@ def _off(result: Result, rule: str) -> bool:
 
 
 def _summary(result: Result) -> str:
-    count = sum(1 for _ in result.rows())
     lines = [
-        f"{count} recordings, {hours(result.seconds())} at {result.sample_rate} Hz.",
+        f"{result.count()} recordings, {hours(result.seconds())} at {result.sample_rate} Hz.",
         f"{len(result.dropped)} of {result.plan.num_sources} sources were dropped.",
     ]
     lines += [f"{cell(note[:1].upper() + note[1:])}." for note in result.plan.notes]
@@ -113,7 +112,7 @@ def _splits(result: Result) -> str:
         [
             split,
             str(result.plan.num_of(split)),
-            str(sum(1 for _ in result.rows(split))),
+            str(result.count(split)),
             hours(result.seconds(split)),
             str(len({row["speaker"] for row in result.rows(split)} - {None})),
             str(
@@ -169,13 +168,13 @@ def _rules(result: Result) -> str:
 
 
 def _distributions(result: Result) -> str:
-    rows = list(result.rows())
-    if not rows:
+    rows = result.measures()
+    if not len(rows):
         return "Nothing is left."
     values = {
-        "length, s": [row["frames"] / result.sample_rate for row in rows],
-        "peak, dBFS": [decibels(row["peak"]) for row in rows],
-        "RMS, dBFS": [decibels(row["rms"]) for row in rows],
+        "length, s": rows["frames"] / result.sample_rate,
+        "peak, dBFS": np.array([decibels(peak) for peak in rows["peak"]]),
+        "RMS, dBFS": np.array([decibels(rms) for rms in rows["rms"]]),
     }
     shares = (0, 5, 50, 95, 100)
     lines = [
@@ -216,12 +215,17 @@ def _name(of: str, row: Row) -> Sequence[str]:
 
 
 def _frames(result: Result) -> str:
-    rows = list(result.rows())
     lines = []
     for each in result.frames:
         settings = ", ".join(f"{key} {_setting(value)}" for key, value in each.spec.items())
         # What version 0.1.0 tallied stands in the rows themselves.
-        tallies = [{**row, **row.get("arrays", {}).get(each.name, {})} for row in rows]
+        tallies = [
+            {
+                **{name: value for name, value in row.items() if isinstance(value, (int, float))},
+                **row.get("arrays", {}).get(each.name, {}),
+            }
+            for row in result.rows()
+        ]
         summary = each.report(tallies, result.sample_rate)
         lines.append("- " + cell(f"{each.name}: {hours(result.seconds())}, {summary} ({settings})."))
     return "\n".join(lines)

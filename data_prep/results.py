@@ -10,15 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from data_prep.copies import Copies
 from data_prep.flaws import PROPERTIES
 from data_prep.options import read_frames
 from data_prep.packing import TALLIES, drop_recordings, read_record
-from data_prep.plan import Plan
+from data_prep.plan import Plan, ShardPlan
 from data_prep.rules import RULES
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.frames import Frames
-from wavenet_pl.shards.building import build_index
+from wavenet_pl.shards.building import Lazily, build_index
 from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.index import SPLITS, Index
 
@@ -27,10 +30,29 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Result:
-    """All records, in the order of the plan."""
+    """All records, in the order of the plan, each read when it is looked at: no set is too large for that."""
 
     plan: Plan
-    records: Sequence[Mapping[str, Any]]
+    folder: Path
+    """DEST."""
+
+    @property
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """The record of every shard.
+
+        Raises:
+            UserError: one has gone meanwhile.
+        """
+        return map(self._record, self.plan.shards)
+
+    def _record(self, shard: ShardPlan) -> Mapping[str, Any]:
+        record = read_record(self.folder, shard, self.plan.fingerprint)
+        if record is None:
+            raise UserError(
+                f"{shard.name} or its record has gone from {self.folder} meanwhile, expected it to stay until all is "
+                "done; run the same command again"
+            )
+        return record
 
     @property
     def sample_rate(self) -> int:
@@ -44,13 +66,29 @@ class Result:
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """Every recording that was written, of one split or of all."""
-        for shard, record in zip(self.plan.shards, self.records, strict=True):
+        for shard in self.plan.shards:
             if split in (None, shard.split):
-                yield from record["recordings"]
+                yield from self._record(shard)["recordings"]
+
+    def measures(self, split: str | None = None) -> npt.NDArray[Any]:
+        """Of every recording of a split, or of all, `frames`, `peak` and `rms` of full scale 1."""
+        return np.concatenate([self._measures[name] for name in SPLITS if split in (None, name)])
+
+    @cached_property
+    def _measures(self) -> dict[str, npt.NDArray[Any]]:
+        kinds = [("frames", np.int64), ("peak", np.float64), ("rms", np.float64)]
+        return {
+            split: np.fromiter((tuple(row[name] for name, _ in kinds) for row in self.rows(split)), kinds)
+            for split in SPLITS
+        }
+
+    def count(self, split: str | None = None) -> int:
+        """Recordings of a split, or of all."""
+        return len(self.measures(split))
 
     def seconds(self, split: str | None = None) -> float:
         """Length of a split, or of all."""
-        return sum(row["frames"] for row in self.rows(split)) / self.sample_rate
+        return int(self.measures(split)["frames"].sum()) / self.sample_rate
 
     @cached_property
     def dropped(self) -> list[Row]:
@@ -71,7 +109,7 @@ class Result:
     @cached_property
     def copies(self) -> Copies:
         """Which recordings are copies of others."""
-        return Copies(self._recordings())
+        return Copies(self._recordings)
 
     @cached_property
     def properties(self) -> dict[str, dict[str, tuple[int, float]]]:
@@ -87,13 +125,12 @@ class Result:
     @cached_property
     def rules(self) -> dict[str, dict[str, float]]:
         """Rule -> its tallies over all shards, by the names in `TALLIES`."""
-        return {
-            rule: {
-                name: sum(record["rules"].get(rule, {}).get(name, 0.0) for record in self.records)
-                for name in TALLIES
-            }
-            for rule in RULES
-        }
+        sums = {rule: dict.fromkeys(TALLIES, 0.0) for rule in RULES}
+        for record in self.records:
+            for rule, tally in sums.items():
+                for name in TALLIES:
+                    tally[name] += record["rules"].get(rule, {}).get(name, 0.0)
+        return sums
 
     @cached_property
     def speakers(self) -> dict[str, dict[str, tuple[int, int]]]:
@@ -120,13 +157,20 @@ class Result:
 
     def build_index(self) -> Index:
         """The index of the shards that are there."""
-        splits: dict[str, list[_Shard]] = {}
+        kept: dict[str, list[ShardPlan]] = {}
         for shard, record in zip(self.plan.shards, self.records, strict=True):
             if record["recordings"]:
-                recordings = [_recording(row) for row in record["recordings"]]
-                named_shard = _Shard(record["shard"], record["bytes"], record["sha256"], recordings)
-                splits.setdefault(shard.split, []).append(named_shard)
+                kept.setdefault(shard.split, []).append(shard)
+        splits = {split: self._named(shards) for split, shards in kept.items()}
         return build_index(self.sample_rate, splits, {each.name: each.spec for each in self.frames})
+
+    def _named(self, shards: Sequence[ShardPlan]) -> Lazily[_Shard]:
+        def named(position: int) -> _Shard:
+            record = self._record(shards[position])
+            recordings = [_recording(row) for row in record["recordings"]]
+            return _Shard(record["shard"], record["bytes"], record["sha256"], recordings)
+
+        return Lazily(len(shards), named)
 
 
 @dataclass(frozen=True)
@@ -174,32 +218,30 @@ def keep_copies_apart(result: Result, folder: Path) -> Result:
         result: of all shards.
         folder: DEST, which nobody else works in.
     """
-    records = []
+    copies = result.copies  # of all, before a shard is written anew
     for shard, record in zip(result.plan.shards, result.records, strict=True):
-        originals = {row["key"]: result.copies.original_of(row) for row in record["recordings"]}
+        originals = {row["key"]: copies.original_of(row) for row in record["recordings"]}
         reasons = {
             key: f"the same audio as {original.source}, which is for {original.split}"
             for key, original in originals.items()
             if original and original.split != shard.split
         }
         if reasons:
-            record = drop_recordings(folder, shard, record, reasons, result.sample_rate)
-        records.append(record)
-    return Result(result.plan, records)
+            drop_recordings(folder, shard, record, reasons, result.sample_rate)
+    return Result(result.plan, folder)
 
 
 def collect(plan: Plan, folder: Path) -> Result:
-    """Read the records of all shards.
+    """What came of a plan whose shards are all done.
 
     Raises:
         UserError: some shards are not done.
     """
-    records = [read_record(folder, shard, plan.fingerprint) for shard in plan.shards]
-    missing = [shard.name for shard, record in zip(plan.shards, records, strict=True) if record is None]
+    missing = [shard.name for shard in plan.shards if read_record(folder, shard, plan.fingerprint) is None]
     if missing:
         names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise UserError(
             f"{len(missing)} of {len(plan.shards)} shards are not there yet ({names}), expected all of them; "
             "run the slices that are missing, or the same command without --slice, which packs what is left"
         )
-    return Result(plan, [record for record in records if record is not None])
+    return Result(plan, folder)

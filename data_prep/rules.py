@@ -118,26 +118,30 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
     assert not (source.stretch and options.file_rules)  # nobody has cut the files beside it
     rate, whole = options.sample_rate, len(audio)
     materials: dict[str, Any] = {}
+    lowest, highest = find_bounds(audio)
     for rule in ("finite", "trim", "silence", "level", "peak", "length", *FILE_RULES):
         seconds = len(audio) / rate
         step = Step(rule, seconds)
-        if rule == "finite" and not np.isfinite(audio).all():
+        if rule == "finite" and not (math.isfinite(lowest) and math.isfinite(highest)):
             step = Step(rule, 0.0, seconds, reason="samples that are no numbers")
         elif rule == "trim" and options.trim is not None:
             first, last = find_sound(audio, rate, options.trim)
             start, audio = start + first, audio[first:last]
+            lowest, highest = find_bounds(audio)
             step = Step(
                 rule, len(audio) / rate, seconds - len(audio) / rate, changed=len(audio) / rate < seconds
             )
-        elif rule == "silence" and is_silent(audio):
+        elif rule == "silence" and is_silent(lowest, highest):
             step = Step(
                 rule, 0.0, seconds, reason=f"silent: nothing above {20 * math.log10(SILENT_PEAK):.0f} dBFS"
             )
         elif rule == "level":
             gain, limited = find_gain(audio, options)
-            audio = audio if gain == 1 else audio * np.float32(gain)
+            if gain != 1:
+                scale = np.float32(gain)
+                audio, lowest, highest = audio * scale, lowest * scale, highest * scale
             step = Step(rule, seconds, changed=gain != 1, limited=limited)
-        elif rule == "peak" and (peak := float(np.abs(audio).max())) > 1:
+        elif rule == "peak" and (peak := float(max(highest, -lowest))) > 1:
             audio = audio * np.float32(_CEILING / peak)
             step = Step(rule, seconds, changed=True)
         elif rule == "length" and seconds < options.min_seconds:
@@ -250,9 +254,14 @@ def find_sound(audio: npt.NDArray[np.float32], sample_rate: int, decibels: float
     return max(0, int(loud[0]) * size - margin), min(len(audio), (int(loud[-1]) + 1) * size + margin)
 
 
-def is_silent(audio: npt.NDArray[np.float32]) -> bool:
-    """Whether nothing moves: a constant is silence, too."""
-    return len(audio) == 0 or float(np.ptp(audio)) < 2 * SILENT_PEAK
+def is_silent(lowest: np.float32, highest: np.float32) -> bool:
+    """Whether nothing moves between these bounds: a constant is silence, too."""
+    return bool(highest - lowest < 2 * SILENT_PEAK)
+
+
+def find_bounds(audio: npt.NDArray[np.float32]) -> tuple[np.float32, np.float32]:
+    """The lowest and the highest sample, one of them not finite where any is; zeros where there are none."""
+    return (audio.min(), audio.max()) if len(audio) else (np.float32(0), np.float32(0))
 
 
 def find_gain(audio: npt.NDArray[np.float32], options: RuleOptions) -> tuple[float, bool]:

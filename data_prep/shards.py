@@ -11,7 +11,7 @@ from typing import Any
 
 from data_prep.assembly import Origins, make_sources, resolve, with_files
 from data_prep.columns import NOTHING, Columns, Row, Wanted, check_asked, describe_columns
-from data_prep.files import FileRule, Files, walk
+from data_prep.files import FileRule, Files, modified, walk
 from data_prep.folder import Corpus
 from data_prep.layout import AS_IT_IS, Layout
 from data_prep.sources import File, printable
@@ -70,7 +70,8 @@ def read_shards(
         UserError: there are no shards, no audio in them, or they contradict themselves.
     """
     notes: list[str] = []
-    members = _read_all(_find(folder, leave, notes))
+    shards, read_from = _find(folder, leave, notes)
+    members = _read_all(shards)
     files = Files(rules=frames or {}, layout=replace(layout, metadata=()))
     described = _Described()
     origins = Origins()
@@ -105,7 +106,10 @@ def read_shards(
     damaged = [f"{shard}: {fault.description}" for shard, fault in members.faults]
     notes += _counted("places in shards that are damaged", damaged)
     sources = make_sources(recordings, layout, speaker_of, notes, origins)
-    return Corpus(sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes))
+    return Corpus(
+        sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes),
+        read_from=read_from,
+    )  # fmt: skip
 
 
 @dataclass
@@ -148,22 +152,24 @@ class _Described:
         return replace(row, text=row.text or self.texts.get(stem) or None, group=self.groups.get(stem, ""))
 
 
-def _find(folder: Path, leave: Path | None, notes: list[str]) -> list[File]:
-    """The shards, sorted by their names."""
+def _find(folder: Path, leave: Path | None, notes: list[str]) -> tuple[list[File], dict[str, int]]:
+    """The shards, sorted by their names; and when these, and the folders they lie in, were changed last."""
+    read_from: dict[str, int] = {}
     if folder.is_file():
-        return [File(name=folder.name, size=folder.stat().st_size, path=os.fspath(folder))]
+        shard = File(name=folder.name, size=folder.stat().st_size, path=os.fspath(folder))
+        return [shard], {os.path.abspath(folder): modified(folder)}
     if not folder.is_dir():
         raise UserError(
             f"SRC {folder} is no folder, expected one with shards *.tar, or a shard; check the path"
         )
-    files = list(walk(folder, leave))
+    files = list(walk(folder, leave, read_from))
     shards = sorted((file for file in files if file.name.endswith(_TAR)), key=lambda file: file.name)
     compressed = sorted(file.name for file in files if file.name.lower().endswith(_COMPRESSED))
     if not shards:
         instead = f", but {compressed[0]}: unpack such to plain .tar" if compressed else "; check the path"
         raise UserError(f"SRC {folder} has no shards *.tar{instead}")
     notes += _counted("shards that are compressed, which are not read: unpack them", compressed)
-    return shards
+    return shards, read_from | {os.path.abspath(shard.path): modified(shard.path) for shard in shards}
 
 
 def _read_all(shards: Iterable[File]) -> _Members:

@@ -18,6 +18,8 @@ from wavenet_pl.files.foreign import open_file
 _LONGEST_KEY = 80  # a tar header has room for 100 bytes of file name
 _PART = re.compile(r"--\d+$")
 _BLOCK = 2**20
+_SIMPLE = re.compile(r"\w([\w-]*\w)?(/\w([\w-]*\w)?)*", re.ASCII)
+"""A path that is a key as it is: most are, and making them simple takes longest of all that is planned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +156,7 @@ def _stem(name: str) -> str:
 
 def _key(source: Source, unique: bool) -> str:
     stem = _stem(source.name)
-    parts = [_simple(part) for part in stem.split("/")]
-    key = "/".join(parts)
+    key = stem if _SIMPLE.fullmatch(stem) else "/".join(_simple(part) for part in stem.split("/"))
     if key == stem and unique and len(key) <= _LONGEST_KEY and not _PART.search(key):
         return key
     digest = source.order[:10]

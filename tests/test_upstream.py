@@ -107,10 +107,6 @@ USED = {
         "fsspec.asyn.sync(timeout)",
         "fsspec.core.url_to_fs",
     ),
-    "wavenet_pl/shards/format.py": (
-        "webdataset.writer.TarWriter(mtime)",
-        "webdataset.writer.TarWriter(format)",
-    ),
     "wavenet_pl/config/loading.py": ("omegaconf.errors.OmegaConfBaseException",),
     "wavenet_pl/config/source.py": (
         "yaml.SafeLoader.yaml_implicit_resolvers",

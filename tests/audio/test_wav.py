@@ -48,6 +48,15 @@ def test_a_rate_that_flac_has_not_is_one_message(tmp_path: Path) -> None:
 
 
 def test_sixteen_bits_come_back_as_they_were() -> None:
-    codes = np.array([-32768, -1, 0, 1, 32767], dtype=np.int16)
+    codes = np.arange(-32768, 32768).astype(np.int16)
     assert np.array_equal(to_int16((codes / 32768).astype(np.float32)), codes)
     assert to_int16(np.array([2.0, -2.0], dtype=np.float32)).tolist() == [32767, -32768]
+
+
+def test_sixteen_bits_are_the_nearest_ones_half_way_to_the_even_one() -> None:
+    rng = np.random.default_rng(0)
+    halves = (np.arange(-32768, 32768, dtype=np.float32) + np.float32(0.5)) / 32768
+    audio = np.concatenate([halves, rng.uniform(-1.01, 1.01, 100_000).astype(np.float32)])
+    expected = [min(max(round(float(sample) * 32768), -32768), 32767) for sample in audio]
+    assert to_int16(audio).tolist() == expected
+    assert to_int16(np.array([np.inf, -3e38], dtype=np.float32)).tolist() == [32767, -32768]

@@ -301,6 +301,16 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.slow
+@pytest.mark.cold("what is imported")
+def test_a_corpus_at_the_sets_own_rate_does_not_wait_for_torch(tmp_path: Path) -> None:
+    arguments = ["folder", str(make_corpus(tmp_path / "src")), str(tmp_path / "out"), "--slice", "1/2"]
+    program = "import sys, wavenet_pl.cli as cli; code = cli.main(sys.argv[1:]); print(code, 'torch' in sys.modules)"
+    command = [sys.executable, "-c", program, "prepare", *arguments, "--jobs", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["0 False"], done.stderr
+
+
 MISTAKES = {
     "no such corpus": (
         ["foldr", "SRC", "OUT"],

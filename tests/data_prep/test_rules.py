@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data_prep import rules
 from data_prep.options import RuleOptions
-from data_prep.rules import RULES, Outcome, apply_rules, cut, find_gain, find_sound, is_silent
+from data_prep.rules import RULES, Outcome, apply_rules, cut, find_bounds, find_gain, find_sound, is_silent
 from data_prep.sines import Sines
 from data_prep.sources import Source
 from tests.data_prep.corpus import noise, write
@@ -118,7 +118,7 @@ def test_a_short_word_in_a_long_pause_is_found() -> None:
     "audio", [np.zeros(100), np.full(16_000, 0.25), 1e-4 * noise(1, level=0.5), np.zeros(0)]
 )
 def test_silence_is_silent(audio: npt.NDArray[np.float32]) -> None:
-    assert is_silent(audio.astype(np.float32))
+    assert is_silent(*find_bounds(audio.astype(np.float32)))
 
 
 def test_silence_is_dropped_with_its_seconds(tmp_path: Path) -> None:

@@ -85,6 +85,23 @@ def test_a_range_is_that_part_of_the_whole(extension: str, start: int, stop: int
     np.testing.assert_array_equal(decode_audio(data, start, stop), whole[start:stop])
 
 
+def test_a_shard_has_the_bytes_of_webdatasets_own_writer(tmp_path: Path) -> None:
+    from webdataset.writer import TarWriter
+
+    written = write(tmp_path / "a.tar", entries()).written
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        contents = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    theirs = io.BytesIO()
+    with TarWriter(theirs, encoder=False, mtime=0) as writer:
+        for entry in entries():
+            members = {name: contents[f"{entry.key}.{name}"] for name in ("json", "flac")}
+            writer.write({"__key__": entry.key, **members})
+    assert (tmp_path / "a.tar").read_bytes() == theirs.getvalue()
+    assert (written.bytes, written.sha256) == (
+        len(theirs.getvalue()), hashlib.sha256(theirs.getvalue()).hexdigest()
+    )  # fmt: skip
+
+
 def test_shard_opens_with_tar_and_with_webdataset(tmp_path: Path) -> None:
     write(tmp_path / "a.tar", entries())
     with tarfile.open(tmp_path / "a.tar") as tar:

@@ -1,13 +1,16 @@
 """Resampling: audio at another sample rate, all at once or in blocks.
 
-Shape letters: G groups of samples, D samples of a group that go in, U samples that come out, K filter length.
+Shape letters: T time, G groups of samples, U samples of a group that come out, K filter length, W samples that a piece
+of a group is made of, S samples of that piece.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,8 +20,12 @@ from wavenet_pl.audio.torchaudio_door import torchaudio
 
 _LARGEST_FILTER = 2**22
 """Numbers in a resampling filter, 32 MiB. 44,099 Hz to 16,000 Hz would have 700 million."""
-_BLOCK = 4096
+_BLOCK = 32_768
 """Samples made at a time, about."""
+_PIECE = 48
+"""Samples made by one product, about: with more of them the band is wide, and most of what is multiplied is zero."""
+_NOTHING = 1e-16
+"""Smaller coefficients are rounding errors of the window's ends; the largest is about 1."""
 
 
 def resample(audio: npt.NDArray[np.float32], from_rate: int, to_rate: int) -> npt.NDArray[np.float32]:
@@ -49,65 +56,40 @@ class Resampler:
         if from_rate < 1 or to_rate < 1:
             raise ValueError(f"sample rates are {from_rate} and {to_rate}, expected numbers above 0")
         self._rates = from_rate, to_rate
-        self._up, self._down = _ratio(from_rate, to_rate)
-        self._same = self._up == self._down
+        up, down = _ratio(from_rate, to_rate)
         self._taken = self._made = 0
-        self._waiting = np.zeros(0 if self._same else _filter(self._up, self._down)[0], np.float32)
+        self._filter = None if up == down else _filter(up, down)
+        self._waiting = np.zeros(self._filter.looks_back if self._filter else 0, np.float32)
 
     def push(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The samples that can be made by now; `audio` is what comes next."""
         self._taken += len(audio)
-        if self._same:
+        if self._filter is None:
             return np.asarray(audio, np.float32)
         self._waiting = np.concatenate([self._waiting, audio])
-        return self._drain()
-
-    def finish(self) -> npt.NDArray[np.float32]:
-        """The samples that were waiting for what comes next: nothing does."""
-        if self._same:
-            return np.zeros(0, np.float32)
-        from_rate, to_rate = self._rates
-        missing = max(0, -(-self._taken * to_rate // from_rate) - self._made)
-        groups = -(-missing // self._up)
-        blocks = -(-groups // self._groups)
-        wanted = self._length + (blocks - 1) * self._groups * self._down
-        self._waiting = np.pad(self._waiting, (0, max(0, wanted - len(self._waiting))))
-        return self._drain()[:missing]
-
-    @property
-    def _groups(self) -> int:
-        """In one block. A group is `down` samples in, `up` samples out."""
-        return max(1, _BLOCK // self._up)
-
-    @property
-    def _length(self) -> int:
-        """Samples that a block reads."""
-        return (self._groups + len(_filter(self._up, self._down)[1]) - 1) * self._down
-
-    def _drain(self) -> npt.NDArray[np.float32]:
-        made = [np.zeros(0, np.float32)]
-        start, step, length = 0, self._groups * self._down, self._length
+        groups = max(
+            1, _BLOCK // self._filter.up
+        )  # always as many: the order of the additions is part of the result
+        step, length = groups * self._filter.down, self._filter.length(groups)
+        made, start = [np.zeros(0, np.float32)], 0
         while len(self._waiting) - start >= length:
-            made.append(self._filtered(self._waiting[start : start + length]))
+            made.append(self._filter.apply(self._waiting[start : start + length], groups))
             start += step
         self._waiting = self._waiting[start:]
         result = np.concatenate(made)
         self._made += len(result)
         return result
 
-    def _filtered(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the order of the additions is part of the result
-        try:
-            samples_GD = torch.from_numpy(block.astype(np.float64).reshape(-1, self._down))
-            made_GU = torch.zeros(self._groups, self._up, dtype=torch.float64)
-            for tap, phases_DU in enumerate(_filter(self._up, self._down)[1]):
-                made_GU.addmm_(samples_GD[tap : tap + self._groups], phases_DU)
-        finally:
-            torch.set_num_threads(threads)
-        return np.asarray(made_GU.numpy().astype(np.float32).reshape(-1))
+    def finish(self) -> npt.NDArray[np.float32]:
+        """The samples that were waiting for what comes next: nothing does."""
+        from_rate, to_rate = self._rates
+        missing = -(-self._taken * to_rate // from_rate) - self._made
+        if self._filter is None or missing <= 0:
+            return np.zeros(0, np.float32)
+        groups = -(-missing // self._filter.up)
+        lacking = self._filter.length(groups) - len(self._waiting)
+        self._made += missing
+        return self._filter.apply(np.pad(self._waiting, (0, max(0, lacking))), groups)[:missing]
 
 
 def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
@@ -122,12 +104,47 @@ def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
     return ratio.numerator, ratio.denominator
 
 
-@lru_cache(maxsize=8)
-def _filter(up: int, down: int) -> tuple[int, Any]:
-    """Torchaudio's windowed sinc: how many samples it looks back, and its taps, a (D, U) matrix for each group.
+@dataclass(frozen=True)
+class _Filter:
+    """A windowed sinc as products of matrices.
 
-    The settings are those that its authors name for the quality of resampy's `kaiser_best`.
+    A group of `down` samples that go in, and of `up` that come out, is so long that it holds all that a piece of it is
+    made of. So the rows of a piece's input, one for each group, do not overlap, and are multiplied as they lie there.
     """
+
+    up: int
+    down: int
+    looks_back: int
+    """Samples before the first that the first group needs."""
+    pieces: tuple[tuple[int, Any], ...]
+    """(first sample of the input, coefficients (W, S)) for each run of samples that come out of a group."""
+
+    def length(self, groups: int) -> int:
+        """Samples that so many groups are made of, `looks_back` included."""
+        return (groups - 1) * self.down + max(first + band_WS.shape[0] for first, band_WS in self.pieces)
+
+    def apply(self, audio: npt.NDArray[np.float32], groups: int) -> npt.NDArray[np.float32]:
+        """So many groups of samples, from `length` of them, or more."""
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the order of the additions is part of the result
+        try:
+            audio_T = torch.from_numpy(audio.astype(np.float64))
+            made_GU, done = torch.empty(groups, self.up, dtype=torch.float64), 0
+            for first, band_WS in self.pieces:
+                width, columns = band_WS.shape
+                rows_GW = audio_T.as_strided((groups, width), (self.down, 1), first)
+                torch.mm(rows_GW, band_WS, out=made_GU.narrow(1, done, columns))
+                done += columns
+        finally:
+            torch.set_num_threads(threads)
+        return np.asarray(made_GU.numpy().astype(np.float32).reshape(-1))
+
+
+@lru_cache(maxsize=8)
+def _filter(up: int, down: int) -> _Filter:
+    """Torchaudio's windowed sinc, with the settings that its authors name for resampy's `kaiser_best`."""
     import torch
 
     made = torchaudio().transforms.Resample(
@@ -139,6 +156,20 @@ def _filter(up: int, down: int) -> tuple[int, Any]:
         beta=14.769656459379492,
         dtype=torch.float64,
     )
-    kernel_UK = made.kernel[:, 0]
-    padded_UK = torch.nn.functional.pad(kernel_UK, (0, -kernel_UK.shape[1] % down))
-    return int(made.width), padded_UK.reshape(up, -1, down).permute(1, 2, 0).contiguous()
+    kernel_UK = made.kernel[:, 0].numpy()
+    counts = np.abs(kernel_UK) > _NOTHING
+    begins, ends = counts.argmax(axis=1), counts.shape[1] - counts[:, ::-1].argmax(axis=1)
+    longest = math.ceil(_PIECE * down / up) + int((ends - begins).max())
+    repeats = max(math.ceil(longest / down), math.ceil(_PIECE / up))
+    count = math.ceil(repeats * up / _PIECE)
+    edges = [round(number * repeats * up / count) for number in range(count + 1)]
+    pieces = []
+    for start, stop in pairwise(edges):
+        phases, shifts = np.arange(start, stop) % up, np.arange(start, stop) // up * down
+        first = int((begins[phases] + shifts).min())
+        band_WS = np.zeros((int((ends[phases] + shifts).max()) - first, stop - start))
+        for column, (phase, shift) in enumerate(zip(phases, shifts - first, strict=True)):
+            begin, end = begins[phase], ends[phase]
+            band_WS[shift + begin : shift + end, column] = kernel_UK[phase, begin:end]
+        pieces.append((first, torch.from_numpy(band_WS)))
+    return _Filter(repeats * up, repeats * down, int(made.width), tuple(pieces))

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.index import Index, Recording, Shard
 from wavenet_pl.shards.labels import Labels, Spec
+
+T = TypeVar("T")
+
+
+class Lazily(Sequence[T], Generic[T]):
+    """A sequence whose items are made each time that they are looked at: all together they may be too large.
+
+    Args:
+        count: how many there are.
+        make: makes the one at a position.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, position: Any) -> Any:
+        if not 0 <= position < self._count:
+            raise IndexError(position)
+        return self._make(position)
 
 
 class NamedRecording(Protocol):
@@ -60,14 +82,16 @@ def build_index(
 
     Args:
         sample_rate: of every recording.
-        splits: split -> its shards.
+        splits: split -> its shards. Where they are made lazily, so are those of the index.
         frames: name of the frames that every recording has -> how they were made.
         base: where the shards lie, if not beside the index.
     """
-    splits = {split: list(shards) for split, shards in splits.items()}
+    kept: dict[str, Sequence[NamedShard]] = {
+        split: shards if isinstance(shards, Lazily) else list(shards) for split, shards in splits.items()
+    }
     names_by_table: dict[str, set[str]] = {}
-    for shards in splits.values():
-        for shard in shards:
+    for some in kept.values():
+        for shard in some:
             for recording in shard.recordings:
                 for table, names in recording.names.items():
                     names_by_table.setdefault(table, set()).update(names)
@@ -86,15 +110,17 @@ def build_index(
         }
         return Recording(recording.key, recording.frames, numbered, recording.members)
 
+    def numbered(shard: NamedShard) -> Shard:
+        return Shard(shard.name, shard.bytes, shard.sha256, tuple(map(of, shard.recordings)))
+
+    def all_of(shards: Sequence[NamedShard]) -> Sequence[Shard]:
+        if isinstance(shards, Lazily):
+            return Lazily(len(shards), lambda position: numbered(shards[position]))
+        return tuple(map(numbered, shards))
+
     return Index(
         sample_rate=sample_rate,
-        splits={
-            split: tuple(
-                Shard(shard.name, shard.bytes, shard.sha256, tuple(map(of, shard.recordings)))
-                for shard in shards
-            )
-            for split, shards in splits.items()
-        },
+        splits={split: all_of(some) for split, some in kept.items()},
         labels=Labels(tables, dict(frames)),
         base=base,
     )

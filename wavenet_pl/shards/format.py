@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -104,13 +104,11 @@ class ShardWriter:
         self.path = Path(path)
         self.arrays = sorted(arrays)
         self._target = replacing(self.path)
-        self._keys: set[str] = set()
+        self._members: dict[str, dict[str, Span]] = {}
 
     def __enter__(self) -> ShardWriter:
-        from webdataset.writer import TarWriter
-
         self._file = self._target.__enter__()
-        self._tar = TarWriter(self._file, encoder=False, mtime=0, format=tarfile.USTAR_FORMAT)
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)
         return self
 
     def write(self, entry: Entry) -> None:
@@ -132,12 +130,22 @@ class ShardWriter:
     def write_members(self, key: str, members: Mapping[str, bytes]) -> None:
         """Append one recording as another shard has it: extension -> content; what it raises is as of `write`."""
         check_key(key)
-        if key in self._keys:
+        if key in self._members:
             raise BadDataError(
                 f"{key} is in {self.path.name} twice, expected each key once; rename one of the two"
             )
-        self._keys.add(key)
-        self._tar.write({"__key__": key, **members})
+        self._members[key] = {
+            extension: self._append(f"{key}.{extension}", members[extension]) for extension in sorted(members)
+        }
+
+    def _append(self, name: str, content: bytes) -> Span:
+        """A member as webdataset's own writer makes it; importing that would take longer than many a shard."""
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(content), 0o444
+        member.uname = member.gname = "bigdata"
+        header = self._file.tell()
+        self._tar.addfile(member, io.BytesIO(content))
+        return Span(header + BLOCK, len(content), zlib.crc32(content))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -145,7 +153,7 @@ class ShardWriter:
         try:
             self._tar.close()
             if kind is None:
-                self.written = _describe(self._file)
+                self.written = WrittenShard(*_hash(self._file), tuple(self._members.values()))
         except BaseException as failure:
             self._target.__exit__(type(failure), failure, failure.__traceback__)
             raise
@@ -290,19 +298,10 @@ def read_metadata(data: bytes) -> dict[str, Any]:
     return metadata
 
 
-def _describe(file: Any) -> WrittenShard:
-    digest = hashlib.sha256()
+def _hash(file: BinaryIO) -> tuple[int, str]:
+    """Size and sha256 of the whole file."""
     file.seek(0)
+    digest = hashlib.sha256()
     while block := file.read(2**20):
         digest.update(block)
-    size = file.tell()
-    file.seek(0)
-    members: dict[str, dict[str, Span]] = {}
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        for member in tar:
-            key, extension = member.name.split(".", 1)
-            content = tar.extractfile(member)
-            assert content is not None
-            span = Span(member.offset_data, member.size, zlib.crc32(content.read()))
-            members.setdefault(key, {})[extension] = span
-    return WrittenShard(size, digest.hexdigest(), tuple(members.values()))
+    return file.tell(), digest.hexdigest()

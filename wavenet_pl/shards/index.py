@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -14,7 +14,7 @@ from typing import Any
 
 from wavenet_pl.audio.formats import AUDIO_EXTENSIONS, SAMPLE_RATES
 from wavenet_pl.errors import BadDataError, UserError
-from wavenet_pl.files.durable import write_durably
+from wavenet_pl.files.durable import replacing
 from wavenet_pl.shards import legacy
 from wavenet_pl.shards.format import (
     BLOCK,
@@ -69,7 +69,7 @@ class Index:
     """What a shard set holds."""
 
     sample_rate: int
-    splits: dict[str, tuple[Shard, ...]]
+    splits: dict[str, Sequence[Shard]]
     labels: Labels = field(default_factory=Labels)
     """What the rows of tables stand for, and how the frames were made that every recording has."""
     base: str | None = field(default=None, compare=False)
@@ -81,7 +81,10 @@ class Index:
 
         Of the text that version 0.1.0 would have written, where it could: a set keeps its fingerprint.
         """
-        return hashlib.sha256((_legacy_text(self) or _text(self)).encode()).hexdigest()
+        digest = hashlib.sha256()
+        for piece in _legacy_text(self) or _text(self):
+            digest.update(piece.encode())
+        return digest.hexdigest()
 
     def seconds(self, split: str) -> float:
         """Length of a split in seconds."""
@@ -92,10 +95,17 @@ class Index:
 
 
 def save_index(index: Index, folder: str | os.PathLike[str]) -> Path:
-    """Write the index beside its shards: the same bytes for the same set, and never half of it."""
+    """Write the index beside its shards: the same bytes for the same set, and never half of it.
+
+    One shard after another is looked at, so that one at a time has to be in memory.
+    """
     path = Path(folder) / INDEX_NAME
     base = {} if index.base is None else {"base": index.base}
-    write_durably(path, _text(index, fingerprint=index.fingerprint, **base) + "\n")
+    pieces = _text(index, fingerprint=index.fingerprint, **base)
+    with replacing(path) as file:
+        for piece in pieces:
+            file.write(piece.encode())
+        file.write(b"\n")
     return path
 
 
@@ -143,16 +153,16 @@ def shard_storage(index: Index, location: str | os.PathLike[str]) -> Storage:
     return Storage(index.base or os.fspath(location))
 
 
-def _text(index: Index, **more: str) -> str:
-    """One recording a line, so that a person and a diff can read it."""
+def _text(index: Index, **more: str) -> Iterator[str]:
+    """In pieces. One recording a line, so that a person and a diff can read it."""
     head = {"format": _FORMAT, "sample_rate": index.sample_rate, **index.labels.to_plain(), **more}
     return _lines(head, index, lambda row: [row.key, row.frames, row.rows, row.members])
 
 
-def _legacy_text(index: Index) -> str | None:
+def _legacy_text(index: Index) -> Iterator[str] | None:
     """The text of the set in the earlier format; None where that format cannot express it."""
     labels = legacy.labels_of(index.labels.tables, index.labels.frames)
-    shards = [shard for some in index.splits.values() for shard in some]
+    shards = (shard for some in index.splits.values() for shard in some)
     if labels is None or not all(legacy.can_say(row.rows) for shard in shards for row in shard.recordings):
         return None
     if not labels["features"]:
@@ -161,20 +171,20 @@ def _legacy_text(index: Index) -> str | None:
     return _lines(head, index, lambda row: legacy.write_row(row.key, row.frames, row.rows, row.members))
 
 
-def _lines(head: Mapping[str, Any], index: Index, line: Callable[[Recording], list[Any]]) -> str:
-    lines = [f"{json.dumps(name)}: {_dump(value)}," for name, value in head.items()]
-    lines.append('"splits": {')
-    splits = []
-    for split in sorted(index.splits):
-        shards = []
-        for shard in index.splits[split]:
+def _lines(head: Mapping[str, Any], index: Index, line: Callable[[Recording], list[Any]]) -> Iterator[str]:
+    yield "{" + "".join(f"{json.dumps(name)}: {_dump(value)},\n" for name, value in head.items())
+    yield '"splits": {\n'
+    for number, split in enumerate(sorted(index.splits)):
+        yield (",\n" if number else "") + f"{_dump(split)}: ["
+        for position, shard in enumerate(index.splits[split]):
             rows = ",\n".join(_dump(line(row)) for row in shard.recordings)
-            shards.append(
-                f'{{"name": {_dump(shard.name)}, "bytes": {shard.bytes}, "sha256": "{shard.sha256}", '
+            yield (
+                (",\n" if position else "")
+                + f'{{"name": {_dump(shard.name)}, "bytes": {shard.bytes}, "sha256": "{shard.sha256}", '
                 f'"recordings": [\n{rows}]}}'
             )
-        splits.append(f"{_dump(split)}: [" + ",\n".join(shards) + "]")
-    return "{" + "\n".join(lines) + "\n" + ",\n".join(splits) + "}}"
+        yield "]"
+    yield "}}"
 
 
 def _dump(value: object) -> str:
@@ -189,7 +199,7 @@ def _parse(tree: dict[str, Any], *, old: bool) -> Index:
         raise ValueError(f"base is {_short(base)}")
     header = {"features": {}, **tree} if old else tree
     labels = Labels.read({name: header[name] for name in (legacy.LABELS if old else ("tables", "frames"))})
-    splits = {}
+    splits: dict[str, Sequence[Shard]] = {}
     for split, shards in tree["splits"].items():
         if split not in SPLITS:
             raise ValueError(f"it has a split {_short(split)}, expected {', '.join(SPLITS)}")

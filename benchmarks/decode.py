@@ -14,6 +14,7 @@ import subprocess
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def main(args: Namespace) -> int:
             "file": os.fspath(path.relative_to(args.files)),
             "against": args.against,
         }
-        rows.append(records.measure(facts, lambda path=path: compared(path, program)))
+        rows.append(records.measure(facts, partial(compared, path, program)))
         progress.step(path.name)
     for name in ("kind", "refused"):
         for value, count in Counter(row.get(name, "") for row in rows).most_common():

@@ -53,5 +53,5 @@ def test_threads_end_with_the_iterator_and_do_not_begin_what_nobody_wants() -> N
     until = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < until:
         time.sleep(0.001)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     assert len(made) <= 5

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -242,12 +241,13 @@ def test_a_server_that_is_down_is_said_once_and_asked_again(
 
 
 def test_threads_end_when_a_training_does(folder: Path, tmp_path: Path) -> None:
-    before = threading.active_count()
     data = data_of(folder, cache=str(tmp_path))
     next(iter(data.train_dataloader()))
-    assert threading.active_count() > before
+    assert data._keeper is not None
+    threads = data._keeper._threads
+    assert all(thread.is_alive() for thread in threads)
     data.teardown("fit")
-    wait_until(lambda: threading.active_count() == before)
+    wait_until(lambda: not any(thread.is_alive() for thread in threads))
 
 
 def test_too_small_a_limit_stops_before_the_start(folder: Path, tmp_path: Path) -> None:

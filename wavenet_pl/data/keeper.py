@@ -76,8 +76,8 @@ class Keeper:
                 return None
             try:
                 fetch, remove = self._look()
-                for number in remove:
-                    self._near.remove(self._shards[number].name)
+                for behind in remove:
+                    self._near.remove(self._shards[behind].name)
             except OSError as error:
                 self._fail("folder", f"{self._near.path} cannot be used ({error.strerror or error})")
                 return None

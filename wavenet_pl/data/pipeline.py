@@ -87,8 +87,9 @@ def planned(plan: EpochPlan, share: Share, first_batch: int) -> Iterator[Slot]:
     for number, part in islice(turns, worker, None, num_workers):
         windows = plan.windows(plan.batch(number))
         predictions = windows.predictions
-        for row in zip(*(column[rows[part]].tolist() for column in windows), strict=True):
-            yield Slot(*row, batch_predictions=predictions)
+        own = (column[rows[part]].tolist() for column in windows)
+        for recording, start, stop in zip(*own, strict=True):
+            yield Slot(recording, start, stop, predictions)
 
 
 def cropped(

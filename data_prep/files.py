@@ -79,14 +79,7 @@ class Files:
         """
         if not self.audio:
             others = ", ".join(f"{n} {kind}" for kind, n in sorted(self.left_alone.items()))
-            raise UserError(
-                f"{corpus} holds no {extensions()} file{others and f', only {others}'}; check the path"
-            )
-
-
-def extensions() -> str:
-    """Of what can be read, for messages."""
-    return ", ".join(AUDIO_EXTENSIONS)
+            raise UserError(f"{corpus} holds no audio file{others and f', only {others}'}; check the path")
 
 
 def kind_of(name: str) -> str:

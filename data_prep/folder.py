@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_prep.assembly import make_sources, resolve, with_files
 from data_prep.columns import NOTHING, NOTHING_SAID, Row, Wanted, check_asked, describe_columns
-from data_prep.files import FileRule, Files, extensions, modified, size_of, walk
+from data_prep.files import FileRule, Files, modified, size_of, walk
 from data_prep.layout import AS_IT_IS, NONE, Layout, split_of
 from data_prep.names import Ambiguous, Names
 from data_prep.sources import File, Source
@@ -59,9 +59,7 @@ def read_folder(
         UserError: it cannot be read, holds no audio, or a table contradicts itself.
     """
     if not folder.is_dir():
-        raise UserError(
-            f"{option} {folder} is no folder, expected one with {extensions()} files; check the path"
-        )
+        raise UserError(f"{option} {folder} is no folder, expected one with audio files; check the path")
     files = Files(rules=frames or {}, layout=layout)
     read_from: dict[str, int] = {}
     for file in walk(folder, leave, read_from):

@@ -135,7 +135,7 @@ def _is_untouched(source: Path, read_from: Mapping[str, int]) -> bool:
 
 def _has_its_size(source: Source) -> bool:
     """Whether its files are as long as they were; of members of shards the shards have their times."""
-    files = (source, *source.files.values())
+    files: tuple[Source | File, ...] = (source, *source.files.values())
     return all(size_of(file.path) == file.size for file in files if file.path and file.offset is None)
 
 

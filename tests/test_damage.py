@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.decode import EXPLAINED
 from data_prep.flaws import FLAWS
+from data_prep.rules import RULES
 from tests.commands.test_index import run, table
 from tests.data_prep.corpus import dropped, make_corpus, noise, prepare, tally
 from tests.data_prep.test_report import table as report_table
@@ -191,7 +192,7 @@ def test_prepare_finds_what_is_wrong_with_audio(tmp_path: Path) -> None:
         damage: rules.get(name) or flaws.get(name) or mended.get(damage, "") for damage, name in names.items()
     }
     assert found == {damage: TABLE[damage].prepare for damage in AUDIO}
-    assert len(flaws) == sum(finds.prepare in FLAWS for finds in TABLE.values())
+    assert len(flaws) == sum(finds.prepare in FLAWS.keys() - {*RULES} for finds in TABLE.values())
     assert rules.keys() <= set(names.values())
 
 
@@ -381,8 +382,8 @@ def test_the_page_has_every_kind_with_its_remedy() -> None:
 
 
 def test_every_flaw_of_the_audio_is_somebodys_finding() -> None:
-    """Those of files beside the audio have tests of their own."""
-    beside = {flaw for kind in known.FRAMES for flaw in kind.flaw_help}
+    """Those of the form of files, and of files beside the audio, have tests of their own."""
+    beside = {flaw for kind in known.FRAMES for flaw in kind.flaw_help} | ODDITIES.keys()
     assert {finds.prepare for finds in TABLE.values()} >= FLAWS.keys() - beside
 
 

@@ -124,7 +124,7 @@ def test_flaws_are_counted_and_listed(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     assert "1 recording kept with a flaw: clipped" in said
     assert "1 recording kept with a flaw: offset" in said
-    assert "files of other kinds left alone: 1 .mov, 1 .txt\n" in said
+    assert "Files of other kinds were left alone: 1 .mov, 1 .txt\n" in said
 
 
 def test_a_corpus_without_flaws_says_so(folder: Path) -> None:

@@ -182,7 +182,7 @@ def test_what_is_damaged_is_dropped_by_name_and_the_rest_is_taken(
 ) -> None:
     members = [(f"k{n}.wav", audio_bytes(1_600, seed=n)) for n in range(6)]
     write_tar(tmp_path / "in/a.tar", [*members, ("k0.json", b"{"), ("k1.wav", WAV), ("k2.cls", b"1")])
-    others = [(f"l{n}.flac", audio_bytes(1_600, "flac", seed=n)) for n in range(4)]
+    others = [(f"l{n}.flac", audio_bytes(1_600, "flac", seed=10 + n)) for n in range(4)]
     write_tar(
         tmp_path / "in/b.tar", [each for one in others for each in (one, (f"{one[0][:2]}.json", b"{}"))]
     )
@@ -226,7 +226,7 @@ MISTAKES = {
     "nothing": ("none", [], "is no folder, expected one with shards"),
     "no shards": ("empty", [], "has no shards .*; check the path"),
     "compressed": ("gz", [], "has no shards .*but a.tar.gz: unpack such to plain .tar"),
-    "no audio": ("texts", [], "holds no flac, wav, ogg, mp3 file, only 1 .cls"),
+    "no audio": ("texts", [], "holds no audio file, only 1 .cls"),
     "a URL": (
         "s3://bucket/set",
         [],

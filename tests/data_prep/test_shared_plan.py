@@ -149,7 +149,8 @@ def test_all_that_is_known_of_a_source_is_shared() -> None:
     source = Source(
         name="a/caf\\xe9.wav", key="a/caf-0", speaker="ann", text="Grüß", tags=("x", "y"), midi="a.mid",
         tables={"lang": "de"}, split="val", facts={"licence": "0"}, stretch=(3, 9), sha256="0" * 64, size=44,
-        path="corpus/a/caf\udce9.wav", files={"notes": File(name="a.mid", size=7, path="corpus/a.mid")},
+        path="corpus/a/caf\udce9.wav", files={"notes": File(name="a.mid", size=7, path="corpus/a.mid", offset=512)},
+        offset=1024, problem="cut", group="a",
     )  # fmt: skip
     plain = vars(Source(name=""))
     untold = {field.name for field in fields(source) if getattr(source, field.name) == plain[field.name]}

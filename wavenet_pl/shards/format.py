@@ -8,13 +8,12 @@ import json
 import os
 import re
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -213,19 +212,9 @@ def encode_audio(audio: npt.NDArray[np.int16], sample_rate: int) -> bytes:
     import soundfile
 
     assert audio.dtype == np.int16 and audio.ndim == 1, (audio.dtype, audio.shape)
-    with (
-        _scratch_file() as file
-    ):  # libsndfile would call back into Python for each piece that it writes elsewhere
-        soundfile.write(file.fileno(), audio, sample_rate, format="FLAC", subtype="PCM_16", closefd=False)
-        file.seek(0)
-        return file.read()
-
-
-def _scratch_file() -> IO[bytes]:
-    """A file in memory, or a temporary one where the system has none in memory."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("recording"), "w+b")
-    return tempfile.TemporaryFile()
+    buffer = io.BytesIO()
+    soundfile.write(buffer, audio, sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
 
 
 def audio_info(data: bytes) -> AudioInfo:

@@ -8,14 +8,13 @@ import json
 import os
 import re
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -209,19 +208,9 @@ def encode_audio(audio: npt.NDArray[np.int16], sample_rate: int) -> bytes:
     import soundfile
 
     assert audio.dtype == np.int16 and audio.ndim == 1, (audio.dtype, audio.shape)
-    with (
-        _scratch_file() as file
-    ):  # libsndfile would call back into Python for each piece that it writes elsewhere
-        soundfile.write(file.fileno(), audio, sample_rate, format="FLAC", subtype="PCM_16", closefd=False)
-        file.seek(0)
-        return file.read()
-
-
-def _scratch_file() -> IO[bytes]:
-    """A file in memory, or a temporary one where the system has none in memory."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("recording"), "w+b")
-    return tempfile.TemporaryFile()
+    buffer = io.BytesIO()
+    soundfile.write(buffer, audio, sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
 
 
 @contextmanager

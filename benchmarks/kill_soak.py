@@ -171,12 +171,14 @@ def tracked(folder: RunFolder) -> Iterator[Any]:
 
 
 def final_state(training: Training) -> dict[str, Any]:
-    """Weights, averages and optimizer at the end, as bytes: equal where every bit is."""
+    """Weights, averages and optimizer at the end, as bytes: equal where every bit is.
+
+    Whether a validation was still to come when the last step was saved is no part of it: a stop there saves before.
+    """
     checkpoint = read_checkpoint(checkpoint_path(training.run, training.steps))
-    return {
-        name: _bits(checkpoint[name])
-        for name in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks")
-    }
+    states = {name: state for name, state in checkpoint["callbacks"].items() if "validation_due" not in state}
+    parts = ("state_dict", "optimizer_states", "lr_schedulers")
+    return {"callbacks": _bits(states), **{name: _bits(checkpoint[name]) for name in parts}}
 
 
 def _bits(tree: Any) -> Any:

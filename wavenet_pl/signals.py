@@ -85,7 +85,7 @@ class StopFlag:
             return
         for number in EXIT_CODES:
             signal.signal(number, self._handle)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, EXIT_CODES)
+        release()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again = self._signal == EXIT_CODES[signal.Signals(number)]
@@ -140,8 +140,16 @@ def completed(futures: Iterable[Future[T]], poll_seconds: float = 0.2) -> Iterat
 
 
 def hold() -> None:
-    """Keep the signals waiting until a `StopFlag` is installed: before that they would kill the process."""
+    """Keep the signals waiting until a `StopFlag` is installed: before that they would kill the process.
+
+    Processes that are started meanwhile begin so too.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
+
+
+def release() -> None:
+    """Let the signals come that `hold` kept, and those to come."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, EXIT_CODES)
 
 
 def ignore_signals() -> None:

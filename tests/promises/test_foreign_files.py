@@ -405,7 +405,9 @@ SHARDS = {
         "an extended header of 16777216 bytes",
     ),
     "compressed": Case(hostile.shard_bytes(b"\x1f\x8b\x08\0" + bytes(508)), "no valid tar header"),
-    "FLAC of 200 hours": Case(hostile.shard(("rec.flac", hostile.flac_of_hours(200))), "says 200 hours"),
+    "FLAC of 200 hours": Case(
+        hostile.shard(("rec.flac", hostile.flac_of_hours(200))), "its header says 720000"
+    ),
     "WAV of 1 Hz": Case(hostile.shard(("rec.wav", hostile.wav_of_one_hertz())), "1 Hz"),
     "deep JSON": Case(
         hostile.shard(("rec.wav", audio_bytes()), ("rec.json", hostile.nested_json(100_000))), "broken JSON"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -304,6 +305,22 @@ def test_a_signal_before_the_handlers_is_kept(tmp_path):
         "raise SystemExit(cli.main(['train']))\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 85
+
+
+@pytest.mark.cold("ranks are found by the variables they began with, before they have handlers")
+@pytest.mark.slow
+def test_a_signal_while_ranks_are_started_is_kept(shards, tmp_path):
+    """A rank that it killed as it began would be waited for, for half an hour."""
+    process = start(shards, tmp_path, "trainer.max_steps=50", "trainer.devices=2")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    second = ""
+    while not second and process.poll() is None:
+        with suppress(OSError):  # one that was there for a moment
+            for pid in children.read_text().split():
+                second = pid if b"LOCAL_RANK=1" in Path(f"/proc/{pid}/environ").read_bytes() else second
+    os.kill(int(second), signal.SIGUSR1)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 85, err[-3000:]
 
 
 @pytest.fixture(scope="module")

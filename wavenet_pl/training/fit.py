@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from wavenet_pl.config.tree import Config, to_plain
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
-from wavenet_pl.signals import StopFlag, StopRun, ignore_signals
+from wavenet_pl.signals import StopFlag, StopRun, hold, ignore_signals, release
 from wavenet_pl.training.task import Extras, Task
 from wavenet_pl.training.trainer_options import build_trainer, threads_of
 
@@ -53,6 +53,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     resume, passed_over = newest_valid(run)
     tracker = _prepare_rank_zero(task, trainer, resume, passed_over)
     code = 0
+    hold()  # ranks are started in there; one that a signal kills as it begins would be waited for in vain
     try:
         trainer.fit(
             module,
@@ -71,6 +72,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
         code = 1
         raise
     finally:
+        release()
         if tracker is not None:
             if code != 1:  # else what failed is the message, and not what cannot be kept of it
                 _keep_models(run, tracker)

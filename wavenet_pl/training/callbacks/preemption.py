@@ -35,6 +35,10 @@ class Entrance(L.Callback):
         self._flag = flag
         self._limits: tuple[int | None, int] | None = None
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """All ranks are there: a signal that came while they were started is answered now."""
+        self._flag.install()
+
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Puts the limits of a run that goes on out of reach. That there are some, Lightning has to know until then."""
         if trainer.ckpt_path is not None:

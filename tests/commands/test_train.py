@@ -94,7 +94,7 @@ def test_torchrun_trains_what_one_process_trains_in_one_run_folder(shards, tmp_p
     assert done.stdout.count("finished at step 12") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # a CPU's compiler takes a minute
 def test_a_compiled_network_learns_the_same_and_its_checkpoints_are_like_any(shards, tmp_path):
     (tmp_path / "plain").mkdir(), (tmp_path / "compiled").mkdir()
     train(shards, tmp_path / "plain", "trainer.max_steps=6")

@@ -85,7 +85,7 @@ def test_the_set_has_what_is_heard_and_what_is_written(tmp_path: Path) -> None:
 def test_notes_are_cut_with_the_audio(tmp_path: Path) -> None:
     notes = [(3.0, 3.5, 60, 90), (4.0, 4.5, 62, 90)]
     for number in range(2):
-        write(tmp_path / "in" / f"a{number}.wav", played(notes), subtype="PCM_16")
+        write(tmp_path / "in" / f"a{number}.wav", (1 - 0.1 * number) * played(notes), subtype="PCM_16")
         write_midi(tmp_path / "in" / f"a{number}.mid", notes)
     assert prepare("folder", tmp_path / "in", tmp_path / "out", "--notes", "--trim", "30") == 0
     roll = stored_frames(tmp_path / "out", "notes")["a0"]

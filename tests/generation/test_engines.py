@@ -28,8 +28,10 @@ CHANNELS, TIE = 3, 1e-4
 """Of the condition; and how near to the edge of a code a uniform is that may fall on either side."""
 KERNEL = "fused-gpu, its kernel"
 """In triton's interpreter where there is no GPU, and so of few samples."""
-TIERS = {"reference": [pytest.mark.slow], KERNEL: [pytest.mark.soak]}
-NAMES = [pytest.param(name, marks=TIERS.get(name, [])) for name in (*ENGINES[1:], KERNEL)]
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in ("reference", KERNEL)))
+    for name in (*ENGINES[1:], KERNEL)
+]
 pytestmark = pytest.mark.filterwarnings(
     "ignore:overflow encountered in exp"
 )  # of that interpreter; the 0 is meant

@@ -21,7 +21,11 @@ from wavenet_pl.generation.fused_gpu.trial import find_way, outcome
 from wavenet_pl.heads import Head, LogisticsHead, SoftmaxHead
 from wavenet_pl.network import NetworkConfig
 
-pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
 HEADS = [SoftmaxHead(256), LogisticsHead(10, 65_536)]
 CONFIG = NetworkConfig()
 each_way = pytest.mark.parametrize("way", WAYS)

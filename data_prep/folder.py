@@ -67,7 +67,7 @@ def read_folder(
     _add_tables_elsewhere(files, folder)
     lists = (folder / layout.speaker_from, Path(layout.speaker_from)) if layout.speaker_from else ()
     for path in (*(file.path for file, _ in files.tables.values()), *lists):
-        read_from[os.path.abspath(path)] = modified(path)
+        read_from[os.path.relpath(path, folder)] = modified(path)
     notes: list[str] = []
     if files.unread and not files.tables and layout.metadata is None:
         notes.append(

@@ -205,9 +205,8 @@ def drop_recordings(
     kept = [row for row in record["recordings"] if row["key"] not in reasons]
     gone = [row for row in record["recordings"] if row["key"] in reasons]
     path = folder / shard.name
-    (folder / shard.record).unlink(
-        missing_ok=True
-    )  # a shard that is neither the old nor the new one has none
+    # A shard that is neither the old nor the new one has no record.
+    (folder / shard.record).unlink(missing_ok=True)
     written: WrittenShard | None = None
     if kept:
         with open(path, "rb") as old, ShardWriter(path) as writer:

@@ -186,7 +186,7 @@ def _load(source: Source, frames: Frames, num_samples: int, sample_rate: int) ->
         named = getattr(source, frames.file_column) if frames.file_column else None
         missing = f"no file *{' or *'.join(frames.file_suffixes())} beside it"
         if named:
-            missing = f"metadata.csv names {named}, and there is no such file"
+            missing = f"its table names {named}, and there is no such file"
         raise UserError(f"{missing}, expected one with its {frames.name}")
     try:
         with readable(file) as path:

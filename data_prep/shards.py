@@ -169,7 +169,7 @@ def _find(folder: Path, leave: Path | None, notes: list[str]) -> tuple[list[File
         instead = f", but {compressed[0]}: unpack such to plain .tar" if compressed else "; check the path"
         raise UserError(f"SRC {folder} has no shards *.tar{instead}")
     notes += _counted("shards that are compressed, which are not read: unpack them", compressed)
-    return shards, read_from | {os.path.abspath(shard.path): modified(shard.path) for shard in shards}
+    return shards, read_from | {shard.name: modified(shard.path) for shard in shards}
 
 
 def _read_all(shards: Iterable[File]) -> _Members:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 import wavenet_pl
+from tests.full_disk import full_disk
 from tests.runs.made import BITS, write_run
 from tests.small import only_clip
 from wavenet_pl import cli
@@ -215,20 +213,9 @@ def test_another_checkpoint_does_not_take_the_place_of_an_export(run, tmp_path, 
     assert "name another one" in capsys.readouterr().err and contents(tmp_path / "out") == before
 
 
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Writing a larger one fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_an_export_that_fails_is_none_and_the_same_command_finishes_it(run, tmp_path, capsys):
     out = tmp_path / "out"
-    with largest_file(10_000):
+    with full_disk(10_000):
         assert export(run.path, out) == 2
     assert "cannot be written" in capsys.readouterr().err
     assert sorted(contents(out)) == ["README.md", "config.yaml"], "the weights come last"

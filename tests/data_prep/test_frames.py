@@ -141,7 +141,7 @@ def test_the_table_names_the_notes_and_what_it_names_has_to_be_there(tmp_path: P
     rows = ["piece0.wav", "scores/first.mid"], ["piece1.wav", "scores/gone.mid"]
     write_table(source, ["file", "midi"], *rows)
     assert prepare("folder", source, tmp_path / "out", "--notes") == 0
-    reason = "metadata.csv names scores/gone.mid, and there is no such file, expected one with its notes"
+    reason = "its table names scores/gone.mid, and there is no such file, expected one with its notes"
     assert dropped(tmp_path / "out") == {"piece1.wav": ("notes", reason)}
 
 

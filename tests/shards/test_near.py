@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import resource
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.full_disk import full_disk
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.index import Shard, load_index
 from wavenet_pl.shards.near import NearFolder, NearStorage
@@ -40,17 +38,6 @@ def contents(storage: Storage, shard: Shard) -> list[bytes]:
     fresh = pickle.loads(pickle.dumps(storage))
     fresh.near._warned = storage.near._warned  # type: ignore[attr-defined]  # what is said once is said once here too
     return [fresh.read_member(shard.name, row.key, *row.audio) for row in shard.recordings]
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """A limit on the size of a file stands for a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_copy_is_whole_and_has_the_name_of_its_shard(near: NearFolder, shard_set: Path) -> None:

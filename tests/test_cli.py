@@ -57,6 +57,20 @@ def ends_with(command: ModuleType, error: BaseException) -> int:
     return cli.main(["small"])
 
 
+# --- its end ---
+
+
+def test_nothing_searches_the_modules_of_a_process_before_it_ends() -> None:
+    program = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 0))\n"
+        "from wavenet_pl.cli import main; sys.argv[1:] = ['--version']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 # --- help ---
 
 

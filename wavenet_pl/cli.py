@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. Wrong options raise SystemExit(2), as argparse does.
     """
+    if (
+        argv is None
+    ):  # the process is ours: nobody needs a search of all its modules for circles of rubbish at its end
+        atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] in (["train"], ["adapt"]):
         signals.hold()  # first thing in the process: the handlers come with the command

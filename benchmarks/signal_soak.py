@@ -103,10 +103,12 @@ def measure(
     progress = Progress(struck.folder.name, trials)
     counts = Counter(trials=0, hung=0, before_handlers=0, undocumented_codes=0, lost_steps=0, orphans=0)
     answered: list[bool] = []
-    longest = 0.0
+    phases: list[str] = []
+    longest = Counter[str]()
 
     def blow(start: Start) -> None:
-        counts[f"in_{phase_of(struck, start, VALIDATION, CLIPS)}"] += 1
+        phases.append(phase_of(struck, start, VALIDATION, CLIPS))
+        counts[f"in_{phases[-1]}"] += 1
         pids = [start.rank(0), start.rank(1)] if rank is None else [start.rank(rank, PATIENCE)]
         answered.append(all(answers(pid, number) for pid in pids if pid))
         if rank is None:
@@ -118,8 +120,9 @@ def measure(
     for start in strike(struck, trials, timetable, draws, blow, work.moments):
         sent = time.monotonic()
         code, step = start.wait(), struck.step
+        gone = time.monotonic() - sent
         if answered[-1]:
-            longest = max(longest, time.monotonic() - sent)
+            longest[phases[-1]] = max(longest[phases[-1]], gone)
         counts.update(trials=1, hung=code is None, before_handlers=not answered[-1])
         if code is not None:
             documented = code == EXIT_CODES[number] or (code == 0 and step >= struck.steps)
@@ -128,11 +131,13 @@ def measure(
         newest, _ = newest_valid(struck.run)
         counts["lost_steps"] += step - (checkpoint_step(newest) if newest else 0)
         early = "" if answered[-1] else ", before there were handlers"
-        progress.step(f"step {step} of {struck.steps}, {'hung' if code is None else f'exit {code}'}{early}")
+        end = "hung" if code is None else f"exit {code}, {gone:.1f} s after the signal in {phases[-1]}"
+        progress.step(f"step {step} of {struck.steps}, {end}{early}")
         if code is None:
             print(start.said(), file=sys.stderr)
     finish(struck)
-    return {**counts, "longest_until_gone_s": longest, **compare(struck, whole)}
+    gone_after = {f"longest_s_in_{phase}": seconds for phase, seconds in longest.items()}
+    return {**counts, **gone_after, **compare(struck, whole)}
 
 
 def unstopped(folder: Path, trials: int, worker_start: str, work: Work) -> tuple[Training, Timetable]:

@@ -177,5 +177,5 @@ if __name__ == "__main__":
     )
     parser.add_argument("--minutes", type=int, default=60, metavar="N", help="of audio of each kind (60)")
     parser.add_argument("--files", type=int, default=200_000, metavar="N", help="to plan (200000)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of each, the fastest counts (3)")
+    parser.add_argument("--repeats", type=int, default=6, metavar="N", help="of each, the fastest counts (6)")
     run(main, parser.parse_args())

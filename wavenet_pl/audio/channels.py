@@ -52,10 +52,9 @@ class ChannelMeter:
 
     def push(self, block_FC: npt.NDArray[np.float32]) -> None:
         """Measure what comes next."""
-        level_FC = np.abs(block_FC)
         self._frames += len(block_FC)
-        if level_FC.max(initial=0.0) >= _FULL_SCALE:
-            self._clipped += _count_clipped(level_FC)
+        if block_FC.max(initial=0.0) >= _FULL_SCALE or block_FC.min(initial=0.0) <= -_FULL_SCALE:
+            self._clipped += _count_clipped(np.abs(block_FC))
         if len(self._sums) == block_FC.shape[1] + 1:  # a stream behind the first may have other channels
             with np.errstate(all="ignore"):  # samples that are no numbers make levels that are none
                 wide_FC = block_FC.astype(np.float64)

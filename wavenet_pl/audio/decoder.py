@@ -53,13 +53,16 @@ class Decoder:
         self._spliced: Spliced | None = None
         self._peak, self._complaints = FULL_SCALES, 0
         excerpt = stream.excerpt(start, stop)
-        source: BinaryIO = file
+        source: BinaryIO | int = file
         size = file.seek(0, os.SEEK_END)
         if isinstance(file, io.BytesIO) and [*excerpt.pieces] == [(0, size)] and excerpt.least_bytes <= size:
             file.seek(0)  # as it is: crops of sound FLAC come by here, a thousand in a second
         else:
             self._spliced = Spliced(file, excerpt.pieces, excerpt.least_bytes)
-            source = io.BufferedReader(self._spliced, _BUFFER)
+            memory = (
+                None if start else self._spliced.in_memory()
+            )  # of the whole stream: a crop needs little of it
+            source = io.BufferedReader(self._spliced, _BUFFER) if memory is None else memory
         self.at = 0
         """Number of the sample that comes next."""
         self._sample_rate = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from dataclasses import dataclass, field
+from functools import cache, reduce
 from itertools import pairwise
 from typing import BinaryIO
 
@@ -40,6 +41,7 @@ _LEAST_LAME = 36
 _LAME = 120  # bytes from the mark to what an encoder says of itself, where nothing is left out
 _ENCODERS = (b"LAME", b"Lavc", b"Lavf")
 _MARKS = (b"Xing", b"Info")
+_CRC16 = [reduce(lambda rest, _: rest >> 1 ^ 0xA001 * (rest & 1), range(8), byte) for byte in range(256)]
 
 
 def _size_of_frames() -> dict[int, int]:
@@ -57,6 +59,19 @@ def _size_of_frames() -> dict[int, int]:
 
 
 _SIZES = _size_of_frames()
+_KNOWN = _SIZED | _MONO
+
+
+@cache
+def _sizes_of(alike: int, mono: bool) -> dict[int, int]:
+    """The sizes of the frames of one kind, by all bits that decide kind and size."""
+    return {
+        word | mode << 6: size
+        for word, size in _SIZES.items()
+        if word & _ALIKE == alike
+        for mode in range(4)
+        if (mode << 6 == _MONO) == mono
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,22 +145,20 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
     junk = searched = 0
     cut = False
     at, base, window = start, start, b""
-    kind, info_at = (-1, False), 0
+    kind, info_at, sizes = (-1, False), 0, dict[int, int]()
     while at < end:
         inside = at - base
         if inside < 0 or inside + 48 > len(window):
             base, inside, window = at, 0, read_at(file, at, min(_WINDOW, end - at))
         word = int.from_bytes(window[inside : inside + 4], "big")
-        size = _SIZES.get(word & _SIZED, 0)
-        if size and _kind(word) == kind:
+        size = sizes.get(word & _KNOWN, 0)
+        if size:
             if at + size > end:
                 cut = True
                 break
-            mark = window[inside + info_at : inside + info_at + 4]
-            vbri = window[inside + 36 : inside + 40] == b"VBRI"
             if (
-                mark in _MARKS
-                or vbri
+                window[inside + info_at : inside + info_at + 4] in _MARKS
+                or window[inside + 36 : inside + 40] == b"VBRI"
                 or (not runs[-1].offsets and _is_info(read_at(file, at, size), info_at))
             ):
                 runs.append(_Run(word, _info(read_at(file, at, size), info_at)))
@@ -166,6 +179,7 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
         word = int.from_bytes(read_at(file, at, 4), "big")
         if _kind(word) != kind:
             kind, info_at = _kind(word), _info_at(word)
+            sizes = _sizes_of(*kind)
             runs.append(_Run(word))
     runs = [run for run in runs if run.offsets]
     if not runs:
@@ -253,9 +267,7 @@ def _is_info(frame: bytes, at: int) -> bool:
 def _crc16(data: bytes) -> int:
     register = 0
     for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ (0xA001 if register & 1 else 0)
+        register = register >> 8 ^ _CRC16[(register ^ byte) & 0xFF]
     return register
 
 

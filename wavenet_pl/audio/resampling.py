@@ -20,9 +20,9 @@ from wavenet_pl.audio.torchaudio_door import torchaudio
 
 _LARGEST_FILTER = 2**22
 """Numbers in a resampling filter, 32 MiB. 44,099 Hz to 16,000 Hz would have 700 million."""
-_BLOCK = 32_768
+_BLOCK = 2**15
 """Samples made at a time, about."""
-_PIECE = 48
+_PIECE = 24
 """Samples made by one product, about: with more of them the band is wide, and most of what is multiplied is zero."""
 _NOTHING = 1e-16
 """Smaller coefficients are rounding errors of the window's ends; the largest is about 1."""
@@ -66,19 +66,23 @@ class Resampler:
         self._taken += len(audio)
         if self._filter is None:
             return np.asarray(audio, np.float32)
-        self._waiting = np.concatenate([self._waiting, audio])
         groups = max(
             1, _BLOCK // self._filter.up
         )  # always as many: the order of the additions is part of the result
         step, length = groups * self._filter.down, self._filter.length(groups)
-        made, start = [np.zeros(0, np.float32)], 0
-        while len(self._waiting) - start >= length:
-            made.append(self._filter.apply(self._waiting[start : start + length], groups))
+        made, start, held = [np.zeros(0, np.float32)], 0, len(self._waiting)
+        while held + len(audio) - start >= length:
+            stop = start + length - held
+            piece = audio[start - held : stop] if start >= held else self._joined(start, audio[:stop])
+            made.append(self._filter.apply(piece, groups))
             start += step
-        self._waiting = self._waiting[start:]
+        self._waiting = audio[start - held :].copy() if start >= held else self._joined(start, audio)
         result = np.concatenate(made)
         self._made += len(result)
         return result
+
+    def _joined(self, start: int, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.concatenate([self._waiting[start:], audio])
 
     def finish(self) -> npt.NDArray[np.float32]:
         """The samples that were waiting for what comes next: nothing does."""

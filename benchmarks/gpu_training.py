@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cached_property
 from statistics import mean
 from typing import Any
 
@@ -143,7 +144,7 @@ class Trainings:
         run = self.train(
             "speed",
             *size,
-            "trainer.max_steps=100",
+            f"trainer.max_steps={50 if self.bench.tiny else 100}",
             "trainer.precision=bf16-mixed",
             "trainer.limit_val_batches=0",
         )
@@ -231,13 +232,18 @@ class Ranks:
                 raise RuntimeError(f"it did not end: {start.said()}")
             return code, start.orphans(), start.said(5)
 
+    @cached_property
+    def losses_of_one(self) -> dict[int, float]:
+        """Of a training on one rank."""
+        one = self.training("one", 12, "trainer.devices=1")
+        self.ended(one)
+        return bits_of(one.run)
+
     def same_losses(self, launcher: Sequence[str] = (sys.executable,)) -> dict[str, Any]:
         """Two ranks against one."""
         two = self.training("two", 12, "trainer.devices=2")
         code, _, said = self.ended(two, launcher)
-        one = self.training("one", 12, "trainer.devices=1")
-        self.ended(one)
-        found, expected = bits_of(two.run), bits_of(one.run)
+        found, expected = bits_of(two.run), self.losses_of_one
         if code or found.keys() != expected.keys():
             return {"passed": False, "seen": f"exit {code}, {len(found)} steps: {said}"[:300]}
         off = max(abs(found[step] - expected[step]) for step in expected)
@@ -265,7 +271,12 @@ class Ranks:
 
     def hang(self) -> dict[str, Any]:
         """A rank that falls asleep."""
-        settings = ("train.hang_after=20", "samples.budget_seconds=5", "train.checkpoint_every_n_steps=2")
+        patience = 8 if self.bench.tiny else 20
+        settings = (
+            f"train.hang_after={patience}",
+            "samples.budget_seconds=5",
+            "train.checkpoint_every_n_steps=2",
+        )
         training, code, left = self.troubled("forward", *settings)
         stacks = sorted(training.run.logs.glob("hang-rank-*.txt"))
         phases = [path.read_text().split("\n")[0] for path in stacks]

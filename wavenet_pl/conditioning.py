@@ -36,6 +36,11 @@ class TableLayer(nn.Module):
         applies_BK: Tensor = batch[self.name].to(self.table.weight.dtype)
         return (applies_BK @ self.table.weight)[:, :, None]
 
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Have no effect, until it has learned one."""
+        self.table.weight.zero_()
+
 
 class FramesLayer(nn.Module):
     """Convolutions over frames, then from frames to samples (WaveNet, section 2.5: local conditioning).
@@ -54,6 +59,13 @@ class FramesLayer(nn.Module):
         self.upsampling = (
             Transposed(config.channels, frames.hop_length) if config.upsampling == "transposed" else None
         )
+
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Have no effect, until it has learned one."""
+        for name, weight in self.named_parameters():
+            if name.startswith("first.") or name.endswith(".bias"):
+                weight.zero_()
 
     def forward(self, batch: Batch, num_columns: int) -> Tensor:
         """The part of the condition (B, H, T) that these frames make."""

@@ -68,6 +68,28 @@ def test_an_input_that_the_base_lacks_changes_nothing_at_first_and_can_be_learne
     assert entrances and all(bool(gradient.abs().max() > 0) for gradient in entrances if gradient is not None)
 
 
+def test_inputs_beside_those_of_the_base_change_nothing_at_first_and_can_be_learned():
+    names, mel = ("anna", "ben"), Mel.default(8_000)
+    base = model_of(SPEAKER, speakers=names, seed=1)
+    torch.manual_seed(2)
+    labels = Labels({"speaker": names, "accent": ("a", "b")}, {"mel": mel.spec})
+    config = small_config("nowhere", SPEAKER, "model.condition.inputs=[speaker,accent,mel]")
+    model = Model(config, sample_rate=8_000, labels=labels)
+    beginning = begin_with(model, base, "base")
+    assert beginning.new == ("input accent", "input mel") and beginning.taken == base.num_parameters
+    frames = CODES.shape[1] // mel.hop_length + 2 + 2 * config.model.condition.frame_context
+    batch = {
+        "speaker": torch.tensor([1]), "accent": torch.tensor([1]), "mel_phase": torch.tensor([0]),
+        "mel": torch.randn(1, frames, mel.num_features, generator=torch.Generator().manual_seed(0)),
+    }  # fmt: skip
+    made, _ = model(CODES, model.condition(batch, CODES.shape[1]))
+    torch.testing.assert_close(made.detach(), outputs(base, "ben"))
+    made.square().sum().backward()
+    for entrance in ("accent.table.weight", "mel.first.weight"):
+        gradient = model.get_parameter(f"conditioner.inputs.{entrance}").grad
+        assert gradient is not None and bool(gradient.abs().max() > 0), entrance
+
+
 def test_an_input_that_only_the_base_has_is_said_to_be_left_out():
     mel = Mel.default(8_000).spec
     base = model_of(SPEAKER, "model.condition.inputs=[speaker,mel]", speakers=("anna",), mel=mel)

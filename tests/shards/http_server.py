@@ -93,14 +93,15 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, page, "text/html")
         if not path.is_file():
             return self._send(404, b"")
-        data = path.read_bytes()
         part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if part is None or trouble == "whole":
-            return self._send(200, data)
+            return self._send(200, path.read_bytes())
         first, last = map(int, part.groups())
-        if first >= len(data):
+        if first >= path.stat().st_size:
             return self._send(416, b"")
-        data = data[first : last + 1]
+        with open(path, "rb") as file:
+            file.seek(first)
+            data = file.read(last + 1 - first)
         self._send(206, data[: len(data) // 2] if trouble == "short" else data)
 
     def _send(self, status: int, content: bytes, kind: str = "application/octet-stream") -> None:

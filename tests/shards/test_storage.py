@@ -259,7 +259,7 @@ def test_a_server_without_ranges_is_said_so(server: Server) -> None:
 
 
 def test_large_ranges_are_asked_for_in_pieces(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_file, "_CHUNK", 300)
+    monkeypatch.setattr(storage_file, "CHUNK", 300)
     assert hasty(server).read_range("a.tar", 100, 1_000) == A[100:1_100]
     assert len(server.asked) == 4
     assert hasty(server).read_range("a.tar", 100, 9_000) == A[100:]

@@ -11,7 +11,8 @@ from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.near import NearFolder
 from wavenet_pl.shards.split import StoredShard
 
-_THREADS = 4
+THREADS = 4
+"""That fetch at a time."""
 LOOK = 1.0
 """Seconds between two looks at the folder where there is nothing to do: others may have removed what was there."""
 REST, LONGEST_REST = 5.0, 300.0
@@ -45,7 +46,7 @@ class Keeper:
         self._resting_until = 0.0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(_THREADS)]
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(THREADS)]
 
     def at(self, epoch: int, batch: int) -> None:
         """The training has come to this batch. The first call starts the threads."""

@@ -42,8 +42,7 @@ def begin_with(model: Model, base: Model, path: str) -> Beginning:
     """Give a new model the weights of a base, in place.
 
     Network, head and codec have to be the same. Rows of a table are found by their names, and a new one begins as the
-    mean of all that are there. An input that the base does not have begins as it would anyhow; where the base has none
-    at all, it has no effect until it has learned something.
+    mean of all that are there. An input that the base does not have has no effect until it has learned something.
 
     Args:
         model: new.
@@ -79,8 +78,12 @@ def begin_with(model: Model, base: Model, path: str) -> Beginning:
             taken += weight.numel()
         elif name.startswith(
             "network."
-        ):  # where the condition enters, of which a base without one knows nothing
+        ):  # where the condition enters: a base without one knows nothing of it
             weight.zero_()
+    if base.conditioner is not None and model.conditioner is not None:
+        for layer in model.conditioner.inputs.values():
+            if layer.name not in base.input_names:
+                layer.silence()
     new += [f"input {each}" for each in model.input_names if each not in base.input_names]
     left = [f"input {each}" for each in base.input_names if each not in model.input_names]
     return Beginning(path, model_hash(base), taken, tuple(new), tuple(left))

@@ -23,13 +23,12 @@ from wavenet_pl.files.durable import replacing
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.files.redaction import redact
 from wavenet_pl.shards.format import BLOCK, Span, read_member
-from wavenet_pl.shards.storage import Storage
+from wavenet_pl.shards.storage import CHUNK, Storage
 
 _log = logging.getLogger(__name__)
 
 TEMPORARY = "tmpdir"
 """Setting that stands for the folder where the node, or its scheduler, keeps what is temporary."""
-_CHUNK = 2**22
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 _OLD = 600
 """Seconds after which nobody writes a temporary file any more: who does adds a chunk every few seconds."""
@@ -93,10 +92,10 @@ class NearFolder:
         """
         digest = hashlib.sha256()
         with replacing(self.path / name) as file:
-            for at in range(0, size, _CHUNK):
+            for at in range(0, size, CHUNK):
                 if not goes_on():
                     raise InterruptedError
-                piece = storage.read_range(name, at, min(_CHUNK, size - at))
+                piece = storage.read_range(name, at, min(CHUNK, size - at))
                 digest.update(piece)
                 file.write(piece)
             if digest.hexdigest() != sha256:

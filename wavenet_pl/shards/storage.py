@@ -18,7 +18,7 @@ from wavenet_pl.shards.kept import Kept
 
 IN_FLIGHT = 8
 """Requests at a time of one process: with an answer after 30 ms, 250 a second."""
-_CHUNK = 2**22
+CHUNK = 2**22
 """Bytes that are asked for at once: with `Patience.request`, a line of 2 Mbit/s is fast enough."""
 _BUSY = (408, 425, 429)
 """HTTP says with these, as with all from 500 on, that the same request may succeed later."""
@@ -111,8 +111,8 @@ class Storage:
             self._keep_to_process()
             return self._files.read(self.path(name), offset, size)
         pieces = []
-        for at in range(offset, offset + size, _CHUNK):
-            wanted = min(_CHUNK, offset + size - at)
+        for at in range(offset, offset + size, CHUNK):
+            wanted = min(CHUNK, offset + size - at)
             pieces.append(self._piece(name, at, wanted))
             if len(pieces[-1]) < wanted:
                 break
@@ -156,8 +156,8 @@ class Storage:
         size = self.size(name)
         with ExitStack() as stack:
             copy = stack.enter_context(tempfile.TemporaryFile())
-            for at in range(0, size, _CHUNK):
-                copy.write(self.read_range(name, at, min(_CHUNK, size - at)))
+            for at in range(0, size, CHUNK):
+                copy.write(self.read_range(name, at, min(CHUNK, size - at)))
             if copy.tell() != size:
                 raise OSError(f"{copy.tell()} of its {size} bytes came")
             copy.seek(0)

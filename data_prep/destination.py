@@ -17,9 +17,10 @@ from data_prep.report import PLOT_NAME, REPORT_NAME
 from data_prep.sources import File, Source, readable
 from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.errors import UserError
+from wavenet_pl.shards import legacy
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS
 
-_RESULTS = (INDEX_NAME, REPORT_NAME, PLOT_NAME)
+_RESULTS = (INDEX_NAME, legacy.INDEX_NAME, REPORT_NAME, PLOT_NAME)
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from data_prep.plan import Plan, ShardPlan
 from data_prep.rules import RULES
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.frames import Frames
-from wavenet_pl.shards.building import Lazily, build_index
+from wavenet_pl.shards.building import build_index
 from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.index import SPLITS, Index
+from wavenet_pl.shards.lazily import Lazily
 
 Row = Mapping[str, Any]
 

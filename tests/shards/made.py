@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.shards.format import Entry, ShardWriter
-from wavenet_pl.shards.index import Index, Recording, Shard, save_index
+from wavenet_pl.shards.index import Index, save_index
 from wavenet_pl.shards.labels import Labels
+from wavenet_pl.shards.recording import Recording, Shard
 
 SAMPLE_RATE = 8_000
 

@@ -97,7 +97,7 @@ class Stage:
         """The folder that this base, voice, method and replay always have."""
         replayed: list[Any] = []
         if self.replay is not None and self._replayed is not None:
-            replayed = [self.replay.share, [(row.key, row.frames) for _, _, row in self._replayed.stored]]
+            replayed = [self.replay.share, [(row.key, row.frames) for row in self._replayed]]
         facts = [self.data.index.fingerprint, self.base.hash, self.voice.name, self.method, replayed]
         fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         return run_folder(self.config, fingerprint, self.runs)

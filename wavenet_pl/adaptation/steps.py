@@ -20,7 +20,8 @@ from wavenet_pl.config.tree import Config, load_config, split_arguments, to_plai
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.known import frames_for_audio
 from wavenet_pl.runs.loading import load
-from wavenet_pl.shards.index import INDEX_NAME
+from wavenet_pl.shards.index import index_name
+from wavenet_pl.shards.storage import Storage
 from wavenet_pl.signals import StopFlag
 from wavenet_pl.training.callbacks.ranks import is_rank_zero
 from wavenet_pl.training.fit import fit
@@ -149,7 +150,7 @@ def _prepared(request: Request, base: Base, choice: Choice) -> Path:
     if is_rank_zero():
         prepare_voice(choice, request.speaker, path, frames=frames_for_audio(base.model.labels))
     until = time.monotonic() + _PATIENCE_FOR_RANK_ZERO
-    while not (path / INDEX_NAME).exists():
+    while index_name(Storage(str(path))) is None:
         if time.monotonic() > until:
             raise UserError(f"{path} was not prepared by rank 0, expected an index; do all nodes see --runs?")
         time.sleep(0.5)

@@ -20,7 +20,7 @@ from wavenet_pl.config.tree import Config, check_limits, load_config, split_argu
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder, run_folder
 from wavenet_pl.runs.released import find_model
-from wavenet_pl.shards.index import INDEX_NAME, Index, load_index
+from wavenet_pl.shards.index import Index, index_name, load_index
 from wavenet_pl.shards.storage import Storage
 from wavenet_pl.training.trainer_options import check_trainer
 
@@ -128,7 +128,7 @@ def _known(
     config = load_config(files, settings)
     check_limits(config)
     check_trainer(config)
-    if args.after and not Path(Storage(config.data.path).path(INDEX_NAME)).exists():
+    if args.after and index_name(Storage(config.data.path)) is None:
         return Training(config=config, index=None, run=None)  # what comes before writes it
     index = read_index(config.data.path)
     return Training(config=config, index=index, run=run_folder(config, index.fingerprint, args.runs))

@@ -27,6 +27,10 @@ class LanePlan(EpochPlan):
     window: int
     """Shards, of the mean length, that are shuffled together."""
 
+    def prepare(self) -> None:
+        """See `EpochPlan`; here it grows with the shards only."""
+        _ = self._line
+
     @cached_property
     def _line(self) -> tuple[Integers, Integers, Integers]:
         """Shards in their order on the line, where each ends there, and its first slot in index order."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl.errors import UserError
+from wavenet_pl.files.shared import share
 from wavenet_pl.numbers import counter
 
 Integers = npt.NDArray[np.int64]
@@ -61,7 +62,7 @@ class EpochPlan:
     crops' edges lie elsewhere each time. In validation nothing is shifted or shuffled.
     """
 
-    frames: Integers
+    frames: npt.NDArray[Any]
     """(N,) length of each recording of the split, in index order."""
     crop_samples: int
     batch_size: int
@@ -70,6 +71,14 @@ class EpochPlan:
     epoch: int
     fingerprint: str
     shuffle: bool
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.prepare()
+        return vars(self)
+
+    def prepare(self) -> None:
+        """Compute what all batches need: processes that are handed the plan share it then."""
+        _ = self.order
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -108,9 +117,7 @@ class EpochPlan:
     def order(self) -> Integers:
         """(num_slots,) every slot once, in the order of the epoch."""
         slots = np.arange(self.num_slots)
-        if not self.shuffle:
-            return slots
-        return self._shuffled("order", slots)
+        return share(self._shuffled("order", slots) if self.shuffle else slots)
 
     def _shuffled(self, what: str, slots: Integers) -> Integers:
         # Sorting by random numbers, and not a library's shuffle: no release of numpy may change a run's order.
@@ -222,7 +229,7 @@ class ReplayPlan(EpochPlan):
         """(num_slots,) every slot of the first recordings once, and the drawn ones, in the order of the epoch."""
         slots = np.arange(super().num_slots)
         drawn = self._shuffled("replay", slots[self._num_own :])[: self.num_slots - self._num_own]
-        return self._shuffled("order", np.concatenate([slots[: self._num_own], drawn]))
+        return share(self._shuffled("order", np.concatenate([slots[: self._num_own], drawn])))
 
 
 def check_batch_size(batch_size: int, world_size: int, parts: int) -> None:

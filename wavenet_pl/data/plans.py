@@ -31,7 +31,7 @@ def epoch_plan(
         shuffle: whether the order is that of a training.
     """
     plan = EpochPlan(
-        frames=split.frames,
+        frames=split.lengths,
         crop_samples=config.crop_samples,
         batch_size=config.batch_size,
         seed=seed,

@@ -83,7 +83,7 @@ class Evaluation:
             receptive_field=model.receptive_field,
             codes=model.codec.describe(),
             comparable_codes=model.comparable_codec.describe(),
-            recordings=sum(len(shard.recordings) for shard in index.splits[options.split]),
+            recordings=index.columns(options.split).num_recordings,
             seconds=index.seconds(options.split),
         )
         train = index.splits.get("train")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.sample import draw_recordings
 from wavenet_pl.inputs.known import check_inputs
@@ -61,15 +63,14 @@ def open_recordings(
             f"{path} has sample rate {index.sample_rate}, expected {model.sample_rate}, as the model was trained on; "
             f"prepare it again with --sample-rate {model.sample_rate}"
         )
-    shards = index.splits.get(split, ())
-    if not any(shard.recordings for shard in shards):
+    if not index.columns(split).num_recordings:
         there = ", ".join(sorted(name for name, shards in index.splits.items() if shards))
         raise UserError(
             f"{path} has no recording in split {split!r}, but in {there}; choose one of these as the split"
         )
     check_inputs(path, index, model.input_names)
-    drawn = draw_recordings(shards, seed=seed, max_samples=round(max_seconds * index.sample_rate))
-    recordings = Split(drawn, shard_storage(index, path), index.sample_rate, index.labels)
+    whole = Split(index.columns(split), shard_storage(index, path), index.sample_rate, index.labels)
+    recordings = draw_recordings(whole, seed=seed, max_samples=round(max_seconds * index.sample_rate))
     english = english_recordings(recordings, index.labels, lang)
     if model.inputs:
         recordings = recordings.relabelled(model.labels, path, run)
@@ -85,10 +86,13 @@ def english_recordings(split: Split, labels: Labels, language: str | None = None
         language: of the recordings that it says nothing of.
     """
     names = labels.tables.get(LANGUAGE, ())
-    spoken = (
-        [names[row] for row in split[position].rows.get(LANGUAGE, ())] or [language or ""]
-        for position in range(len(split))
-    )
-    return frozenset(
-        position for position, each in enumerate(spoken) if any(name.lower()[:2] == "en" for name in each)
-    )
+    english = [row for row, name in enumerate(names) if _is_english(name)]
+    rows, bounds = split.table_rows(LANGUAGE)
+    spoken = set((np.searchsorted(bounds, np.flatnonzero(np.isin(rows, english)), side="right") - 1).tolist())
+    if language and _is_english(language):
+        spoken.update(np.flatnonzero(np.diff(bounds) == 0).tolist())
+    return frozenset(spoken)
+
+
+def _is_english(language: str) -> bool:
+    return language.lower()[:2] == "en"

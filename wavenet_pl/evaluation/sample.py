@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,23 +13,17 @@ from wavenet_pl.data.order import EpochPlan, Integers
 from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.model import Model
 from wavenet_pl.numbers import counter
-from wavenet_pl.shards.index import Shard
 from wavenet_pl.shards.split import Split
 
 
-def draw_recordings(shards: Sequence[Shard], *, seed: int, max_samples: int) -> tuple[Shard, ...]:
+def draw_recordings(split: Split, *, seed: int, max_samples: int) -> Split:
     """Recordings in the order of their hashes, up to a number of samples; at least one.
 
     The order says nothing of speakers or lengths, so what was done when a walk through it was stopped is a fair sample
     too. Neither other recordings nor other shards change whether one comes before another.
-
-    Returns:
-        Shards of one recording each.
     """
-    rows = [replace(shard, recordings=(recording,)) for shard in shards for recording in shard.recordings]
-    rows.sort(key=lambda row: counter.stream_key("evaluate", seed, row.recordings[0].key))
-    ends = np.cumsum([row.recordings[0].frames for row in rows])
-    return tuple(rows[: max(1, int(np.searchsorted(ends, max_samples, side="right")))])
+    hashes = (counter.stream_key("evaluate", seed, key) for key in split.all_keys())
+    return split.at(np.argsort(np.fromiter(hashes, np.uint64), kind="stable")).up_to(max_samples)
 
 
 BATCH_SAMPLES = 2**15

@@ -35,12 +35,14 @@ class Table(Input):
     @classmethod
     def missing(cls, name: str, index: Index) -> str:
         """How many recordings have no name, and how to name them; empty where all have one."""
-        recordings = [row for shards in index.splits.values() for shard in shards for row in shard.recordings]
-        without = [row.key for row in recordings if not row.rows.get(name)]
-        if not without:
+        splits = [index.columns(split) for split in index.splits]
+        without = [columns.without(name) for columns in splits]
+        keys = [columns.key(rows[0]) for columns, rows in zip(splits, without, strict=True) if len(rows)]
+        if not keys:
             return ""
+        number = sum(columns.num_recordings for columns in splits)
         return (
-            f"{len(without)} of {len(recordings)} recordings without {cls.called(name)}, such as {without[0]}, "
+            f"{sum(map(len, without))} of {number} recordings without {cls.called(name)}, such as {keys[0]}, "
             f"expected one for each, as model.condition.inputs has {name}; {cls.advice(name)}"
         )
 

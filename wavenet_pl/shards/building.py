@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from wavenet_pl.shards.format import Span
-from wavenet_pl.shards.index import Index, Recording, Shard
+from wavenet_pl.shards.index import Index
 from wavenet_pl.shards.labels import Labels, Spec
-
-T = TypeVar("T")
-
-
-class Lazily(Sequence[T], Generic[T]):
-    """A sequence whose items are made each time that they are looked at: all together they may be too large.
-
-    Args:
-        count: how many there are.
-        make: makes the one at a position.
-    """
-
-    def __init__(self, count: int, make: Callable[[int], T]) -> None:
-        self._count, self._make = count, make
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, position: Any) -> Any:
-        if not 0 <= position < self._count:
-            raise IndexError(position)
-        return self._make(position)
+from wavenet_pl.shards.lazily import Lazily
+from wavenet_pl.shards.recording import Recording, Shard
 
 
 class NamedRecording(Protocol):

@@ -8,7 +8,7 @@ from wavenet_pl.audio.formats import AUDIO_EXTENSIONS
 from wavenet_pl.files.redaction import redact
 
 _COPY = "copy the shard again, or write it anew"
-_OLDER = "copy its shard again; if that is meant, delete index.json and run `wavenet-pl index`"
+_OLDER = "copy its shard again; if that is meant, delete index.safetensors and run `wavenet-pl index`"
 _PREPARE = "`wavenet-pl prepare shards` does"
 
 REMEDIES = {

@@ -11,6 +11,8 @@ from typing import Any
 
 TABLES = {"speaker": "speakers", "tags": "tags"}
 """Table -> what it was called."""
+INDEX_NAME = "index.json"
+"""As was also the name of the next format."""
 INDEX_FORMAT = 2
 LABELS = (*TABLES.values(), "features")
 """What labels consisted of."""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl.errors import BadDataError
+from wavenet_pl.files.shared import share
+from wavenet_pl.shards.column_file import columns_of
+from wavenet_pl.shards.columns import Columns
 from wavenet_pl.shards.damage import Damage, unreadable
 from wavenet_pl.shards.format import Span, decode_audio
-from wavenet_pl.shards.index import Recording, Shard
 from wavenet_pl.shards.labels import Labels
+from wavenet_pl.shards.lazily import Lazily
+from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.storage import Storage
+
+Integers = npt.NDArray[np.int64]
 
 
 class StoredRecording(NamedTuple):
@@ -41,8 +46,44 @@ class StoredShard(NamedTuple):
     """How many recordings of the split, one after the other, are in it."""
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The columns of one set, and what they are read from."""
+
+    columns: Columns
+    storage: Storage
+    moved: Mapping[str, int | Integers]
+    """Table -> the row that stands for each of its own, or the one that applies to all recordings instead."""
+
+    def table_rows(self, table: str) -> tuple[Integers, Integers]:
+        """The rows of a table that apply to the recordings, and where those of each begin, and the end."""
+        moved = self.moved.get(table)
+        if isinstance(moved, int):
+            return np.full(len(self.columns.frames), moved), np.arange(len(self.columns.frames) + 1)
+        rows, bounds = (each.astype(np.int64) for each in self.columns.table_rows(table))
+        if moved is not None:
+            rows = moved[rows]
+            rows = rows[np.lexsort((rows, np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))))]
+        return rows, bounds
+
+    def recording(self, row: int) -> Recording:
+        """The recording, with rows as they are here."""
+        recording = self.columns.recording(row)
+        if not self.moved:
+            return recording
+        rows = dict(recording.rows)
+        for table, moved in self.moved.items():
+            if isinstance(moved, int):
+                rows[table] = (moved,)
+            elif table in rows:
+                rows[table] = tuple(sorted(moved[list(rows[table])].tolist()))
+        return replace(recording, rows=rows)
+
+
 class Split:
     """The recordings of one split, in index order, and how to read them.
+
+    Nothing of it is as large as the set. To another process it goes as a place in a file, which that one maps too.
 
     Args:
         shards: of the split.
@@ -52,17 +93,21 @@ class Split:
     """
 
     def __init__(
-        self, shards: Iterable[Shard], storage: Storage, sample_rate: int, labels: Labels | None = None
+        self, shards: Sequence[Shard], storage: Storage, sample_rate: int, labels: Labels | None = None
     ) -> None:
-        self.stored: list[StoredRecording] = []
-        self._files: dict[tuple[str, str], tuple[int, str]] = {}
-        for shard in shards:
-            self.stored += [StoredRecording(storage, shard.name, recording) for recording in shard.recordings]
-            self._files[storage.location, shard.name] = shard.bytes, shard.sha256
-        self.in_flight = storage.in_flight
-        """How many recordings at a time are worth reading."""
         self.sample_rate, self.labels = sample_rate, labels or Labels()
-        self._row_sets: dict[str, list[tuple[int, ...]]] = {}
+        self._parts: tuple[_Part, ...] = (_Part(columns_of(shards), storage, {}),)
+        self._chosen: Integers | None = (
+            None  # of the recordings of all parts, one behind the other; None for all
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: vars(self)[name] for name in ("sample_rate", "labels", "_parts", "_chosen")}
+
+    @property
+    def in_flight(self) -> int:
+        """How many recordings at a time are worth reading."""
+        return max(part.storage.in_flight for part in self._parts)
 
     def relabelled(self, labels: Labels, mine: str, others: str) -> Split:
         """The same recordings with a model's rows of its tables, looked up by name; its frames have to be theirs.
@@ -83,84 +128,144 @@ class Split:
             for name, names in own.tables.items()
         }
         labels.check_same(replace(own, tables=tables), others, mine)
-        moved = {
-            name: [labels.tables[name].index(each) for each in names] for name, names in own.tables.items()
-        }
-        return self._with_rows(
-            lambda recording: {
-                name: tuple(sorted(moved[name][row] for row in rows)) if name in moved else rows
-                for name, rows in recording.rows.items()
-            },
-            Labels(
-                {**self.labels.tables, **labels.tables},
-                {**self.labels.frames, **labels.frames},
-            ),
+        moved: dict[str, Integers] = {}
+        for name, names in own.tables.items():
+            row_of = {each: row for row, each in enumerate(labels.tables[name])}
+            moved[name] = np.array([row_of[each] for each in names], dtype=np.int64)
+        both = Labels({**self.labels.tables, **labels.tables}, {**self.labels.frames, **labels.frames})
+        return self._of(
+            [replace(part, moved=_moved(part.moved, moved)) for part in self._parts], both, self._chosen
         )
 
     def with_row(self, table: str, row: int) -> Split:
         """The same recordings, as if one row of a table applied to all of them."""
-        return self._with_rows(lambda recording: {**recording.rows, table: (row,)}, self.labels)
+        parts = [replace(part, moved={**part.moved, table: row}) for part in self._parts]
+        return self._of(parts, self.labels, self._chosen)
 
     def of_row(self, table: str, row: int) -> Split:
         """The recordings that a row of a table applies to."""
-        return self._of(
-            [each for each in self.stored if row in each.recording.rows.get(table, ())], self.labels
-        )
+        rows, bounds = self.table_rows(table)
+        places = np.searchsorted(bounds, np.flatnonzero(rows == row), side="right") - 1
+        return self.at(np.unique(places))
 
     def up_to(self, max_samples: int) -> Split:
         """The first recordings, with so many samples at most, or one."""
         number = int(np.searchsorted(np.cumsum(self.frames), max_samples, side="right"))
-        return self._of(self.stored[: max(1, number)], self.labels)
+        return self.at(np.arange(min(len(self), max(1, number))))
+
+    def at(self, positions: Integers) -> Split:
+        """The recordings at these positions, in this order."""
+        chosen = positions if self._chosen is None else self._chosen[positions]
+        return self._of(self._parts, self.labels, share(chosen))
 
     def __add__(self, other: Split) -> Split:
         """The recordings of both, which have the same labels and rate; these come first."""
         assert (self.labels, self.sample_rate) == (other.labels, other.sample_rate)
-        both = self._of(self.stored + other.stored, self.labels)
-        both._files = {**self._files, **other._files}
-        both.in_flight = max(self.in_flight, other.in_flight)
-        return both
+        chosen = None
+        if self._chosen is not None or other._chosen is not None:
+            chosen = share(np.concatenate([self._rows, int(self._begins[-1]) + other._rows]))
+        return self._of((*self._parts, *other._parts), self.labels, chosen)
 
-    def _with_rows(
-        self, rows_of: Callable[[Recording], Mapping[str, tuple[int, ...]]], labels: Labels
-    ) -> Split:
-        stored = [
-            each._replace(recording=replace(each.recording, rows=rows_of(each.recording)))
-            for each in self.stored
-        ]
-        return self._of(stored, labels)
-
-    def _of(self, stored: list[StoredRecording], labels: Labels) -> Split:
-        split = copy(self)
-        split._row_sets = {}
-        split.__dict__.pop("shards", None)
-        split.stored, split.labels = stored, labels
+    def _of(self, parts: Iterable[_Part], labels: Labels, chosen: Integers | None) -> Split:
+        split = copy(self)  # without what was derived from this one
+        split._parts, split.labels, split._chosen = tuple(parts), labels, chosen
         return split
 
+    @cached_property
+    def _begins(self) -> Integers:
+        """The first recording of each part, and the end."""
+        return np.concatenate([[0], np.cumsum([len(part.columns.frames) for part in self._parts])])
+
+    @property
+    def _rows(self) -> Integers:
+        """(N,) of the recordings, over all parts."""
+        return np.arange(len(self)) if self._chosen is None else self._chosen
+
     def __len__(self) -> int:
-        return len(self.stored)
+        return int(self._begins[-1]) if self._chosen is None else len(self._chosen)
 
     def __getitem__(self, position: int) -> Recording:
         return self.stored[position].recording
 
+    def __iter__(self) -> Iterator[Recording]:
+        return (each.recording for each in self.stored)
+
     @property
-    def frames(self) -> npt.NDArray[np.int64]:
+    def stored(self) -> Sequence[StoredRecording]:
+        """The recordings, and what they are read from."""
+        return Lazily(len(self), self._stored)
+
+    def all_keys(self) -> Iterator[str]:
+        """Of the recordings, one after the other."""
+        return (part.columns.key(row) for part, row in map(self._place, range(len(self))))
+
+    def _stored(self, position: int) -> StoredRecording:
+        part, row = self._place(position)
+        shard = part.columns.shard_name(int(part.columns.shard_of(row)))
+        return StoredRecording(part.storage, shard, part.recording(row))
+
+    def _place(self, position: int) -> tuple[_Part, int]:
+        """The part that a recording is in, and its row there."""
+        row = position if self._chosen is None else int(self._chosen[position])
+        number = int(np.searchsorted(self._begins, row, side="right")) - 1
+        return self._parts[number], row - int(self._begins[number])
+
+    @property
+    def frames(self) -> Integers:
         """(N,) length of each recording."""
-        return np.array([each.recording.frames for each in self.stored], dtype=np.int64)
+        return np.asarray(self.lengths).astype(np.int64)
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[Any]:
+        """The same in integers without a sign, as narrow as they are in the index; handed over as a place in a file."""
+        lengths = [part.columns.frames for part in self._parts]
+        if self._chosen is None and len(lengths) == 1:
+            return lengths[0]
+        return share(np.concatenate(lengths)[self._rows])
 
     @cached_property
     def shards(self) -> list[StoredShard]:
         """The shards that recordings come from, in index order."""
-        runs = groupby(self.stored, key=lambda each: (each.storage, each.shard))
+        all_counts = np.concatenate([np.diff(part.columns.shard_bounds) for part in self._parts])
+        if self._chosen is None:
+            numbers = np.flatnonzero(all_counts)
+            counts = all_counts[numbers]
+        else:
+            runs = np.searchsorted(np.cumsum(all_counts), self._chosen, side="right")
+            first = np.flatnonzero(np.diff(runs, prepend=-1))
+            numbers, counts = runs[first], np.diff(first, append=len(runs))
+        shards = [(part.storage, shard) for part in self._parts for shard in part.columns]
         return [
-            StoredShard(storage, name, *self._files[storage.location, name], recordings=len(list(run)))
-            for (storage, name), run in runs
+            StoredShard(storage, shard.name, shard.bytes, shard.sha256, recordings=count)
+            for (storage, shard), count in zip(map(shards.__getitem__, numbers), counts.tolist(), strict=True)
         ]
+
+    def table_rows(self, table: str) -> tuple[Integers, Integers]:
+        """The rows of a table that apply to the recordings, and (N + 1,) where those of each begin, and the end."""
+        parts = [part.table_rows(table) for part in self._parts]
+        rows = np.concatenate([rows for rows, _ in parts])
+        counts = np.concatenate([np.diff(bounds) for _, bounds in parts])
+        if self._chosen is not None:
+            begins = (np.cumsum(counts) - counts)[self._chosen]
+            counts = counts[self._chosen]
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            rows = rows[np.repeat(begins, counts) + within]
+        return rows, np.concatenate([[0], np.cumsum(counts)])
 
     def row_sets(self, table: str) -> list[tuple[int, ...]]:
         """The different sets of rows of a table that apply to some recording, sorted."""
         if table not in self._row_sets:
-            self._row_sets[table] = sorted({each.recording.rows.get(table, ()) for each in self.stored})
+            rows, bounds = self.table_rows(table)
+            counts, sets = np.diff(bounds), set()
+            for count in np.unique(counts).tolist():
+                some = rows[bounds[:-1][counts == count][:, None] + np.arange(count)]
+                sets |= set(map(tuple, np.unique(some, axis=0).tolist())) if count else {()}
+            self._row_sets[table] = sorted(sets)
         return self._row_sets[table]
+
+    @cached_property
+    def _row_sets(self) -> dict[str, list[tuple[int, ...]]]:
+        return {}
 
     def read(self, position: int, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float32]:
         """Samples start to stop - 1 of a recording, float32 in [-1, 1].
@@ -177,28 +282,43 @@ class Split:
         self, position: int, start: int = 0, stop: int | None = None
     ) -> npt.NDArray[np.float32] | Damage:
         """As `read`; what is wrong with the recording is returned, not raised."""
-        recording = self[position]
-        extension, span = recording.audio
+        stored = self.stored[position]
+        extension, span = stored.recording.audio
 
         def decode(content: bytes) -> npt.NDArray[np.float32]:
-            end = recording.frames if stop is None else stop
+            end = stored.recording.frames if stop is None else stop
             return decode_audio(content, start, end, sample_rate=self.sample_rate)
 
-        return self._try_member(position, extension, span, decode)
+        return _try_member(stored, extension, span, decode)
 
     def try_read_member(
         self, position: int, extension: str, decode: Callable[[bytes], npt.NDArray[Any]]
     ) -> npt.NDArray[Any] | Damage:
         """What `decode` makes of a member of a recording, or what is wrong with it."""
-        return self._try_member(position, extension, self[position].members[extension], decode)
+        stored = self.stored[position]
+        return _try_member(stored, extension, stored.recording.members[extension], decode)
 
-    def _try_member(
-        self, position: int, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
-    ) -> npt.NDArray[Any] | Damage:
-        storage, shard, recording = self.stored[position]
-        try:
-            return decode(storage.read_member(shard, recording.key, extension, span))
-        except OSError as error:
-            return Damage(shard, recording.key, *unreadable(error))
-        except BadDataError as error:
-            return Damage(shard, recording.key, error.kind, str(error))
+
+def _try_member(
+    stored: StoredRecording, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
+) -> npt.NDArray[Any] | Damage:
+    storage, shard, recording = stored
+    try:
+        return decode(storage.read_member(shard, recording.key, extension, span))
+    except OSError as error:
+        return Damage(shard, recording.key, *unreadable(error))
+    except BadDataError as error:
+        return Damage(shard, recording.key, error.kind, str(error))
+
+
+def _moved(
+    before: Mapping[str, int | Integers], numbers: Mapping[str, Integers]
+) -> dict[str, int | Integers]:
+    """What becomes of rows that were moved before, once each is moved to the number in its place."""
+    after = dict(before)
+    for table, moved in numbers.items():
+        known = before.get(table)
+        after[table] = (
+            moved if known is None else int(moved[known]) if isinstance(known, int) else moved[known]
+        )
+    return after

@@ -96,9 +96,7 @@ class Storage:
         Raises:
             OSError: it cannot be read, or is larger.
         """
-        if self.size(name) > limit:
-            raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", self.path(name))
-        with self.open(name) as file:
+        with self.open(name, limit) as file:
             return file.read()
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
@@ -145,15 +143,21 @@ class Storage:
             raise OSError(f"the server does not say how long {self.path(name)} is")
         return int(size)
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str, limit: int | None = None) -> BinaryIO:
         """A whole file for reading from end to end; one that is far away is copied to a temporary file first.
 
+        Args:
+            name: of the file.
+            limit: bytes that it should have at most.
+
         Raises:
-            OSError: it cannot be read.
+            OSError: it cannot be read, or is larger.
         """
+        size = self.size(name)
+        if limit is not None and size > limit:
+            raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", self.path(name))
         if not self._is_url:
             return open_file(self.path(name))
-        size = self.size(name)
         with ExitStack() as stack:
             copy = stack.enter_context(tempfile.TemporaryFile())
             for at in range(0, size, CHUNK):

@@ -11,7 +11,8 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.numbers import counter
 from wavenet_pl.shards.building import build_index
 from wavenet_pl.shards.damage import Damage
-from wavenet_pl.shards.index import INDEX_NAME, SPLITS, Index, Recording, Shard
+from wavenet_pl.shards.index import INDEX_NAME, SPLITS, Index
+from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.scan import ScannedRecording, ScannedShard
 from wavenet_pl.shards.storage import Storage
 

@@ -1,0 +1,37 @@
+"""Sequences whose items are made each time that they are looked at: all together they may be too large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Lazily(Sequence[T]):
+    """Items that are made on demand. It equals any sequence of equal items.
+
+    Args:
+        count: how many there are.
+        make: makes the one at a position.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, position: Any) -> Any:
+        if isinstance(position, slice):
+            return tuple(map(self._make, range(self._count)[position]))
+        return self._make(range(self._count)[position])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(
+            ours == theirs for ours, theirs in zip(self, other, strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equal tuples have hashes of their own

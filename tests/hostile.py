@@ -22,13 +22,15 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from tests.shards.damages import audio_bytes, metadata_bytes, write_tar
+from tests.shards.indexes import as_text
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS, small_model
 from wavenet_pl.config.tree import from_plain, to_yaml
 from wavenet_pl.model import Model
 from wavenet_pl.runs.weights import encode_weights
 from wavenet_pl.shards.format import Span
-from wavenet_pl.shards.index import Index, Recording, Shard, load_index, save_index
+from wavenet_pl.shards.index import INDEX_NAME, Index, load_index, save_index
+from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.module import checkpoint_of
 
@@ -371,11 +373,11 @@ def train_on(folder: Path) -> list[str]:
 
 
 def index_tree(change: Callable[[dict[str, Any]], Any], *settings: str) -> Builder:
-    """The JSON of a sound index, changed, or other text in its place; and more settings."""
+    """The text of a sound index of an earlier version, changed, or other text in its place; and more settings."""
 
     def build(place: Scene) -> list[str]:
         folder = write_shard_set(place.folder / "set", train=2, val=1, frames=2_000)
-        path = folder / "index.json"
+        path = as_text(folder)
         tree = json.loads(path.read_text())
         changed = change(tree)
         path.write_text(changed if isinstance(changed, str) else json.dumps(tree))
@@ -447,7 +449,7 @@ def special_in_set(name: str, kind: str) -> Builder:
         folder = write_shard_set(place.folder / "set", train=2, val=1, frames=2_000)
         (folder / name).unlink()
         make_special(folder / name, kind, place)
-        return train_on(folder) if name == "index.json" else ["index", str(folder)]
+        return train_on(folder) if name == INDEX_NAME else ["index", str(folder)]
 
     return build
 

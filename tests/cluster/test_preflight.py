@@ -36,7 +36,7 @@ MISTAKES = {
     ),
     "two caches": (["--cache", "tmpdir", "data.cache=/x"], "--cache"),
     "slices of a training": (["--slices", "2"], "--slices"),
-    "no data": (["data.path=nowhere"], "nowhere/index.json"),
+    "no data": (["data.path=nowhere"], "nowhere/index.safetensors"),
     "no end": (["trainer.max_steps=null"], "trainer.max_steps"),
     "fresh at each restart": (["--fresh"], "--fresh"),
     "an option of sbatch that is set": (["--sbatch", "--output=x"], "--output"),
@@ -82,11 +82,11 @@ def test_without_slurm_nothing_is_submitted(here: Path, capsys: pytest.CaptureFi
 
 
 def test_an_index_that_was_changed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    index = here / "data/index.json"
+    index = here / "data/index.safetensors"
     text = index.read_text()
     index.write_text(text.replace('"anna"', '"anne"', 1))
     assert index.read_text() != text
-    assert "data/index.json" in refusal(capsys, *TRAIN)
+    assert "data/index.safetensors" in refusal(capsys, *TRAIN)
 
 
 def test_a_shard_that_was_cut(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

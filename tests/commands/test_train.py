@@ -38,7 +38,7 @@ def test_a_dry_run_writes_nothing(shards, tmp_path, monkeypatch, capsys):
         ((), "nothing says how long to train, expected one of trainer.max_steps"),
         (("trainer.max_steps=5", "data.batch_size=3", "trainer.accumulate_grad_batches=2"),
          "data.batch_size is 3, expected a multiple of 2: .*; use 2 or 4"),
-        (("trainer.max_steps=5", "data.path=nowhere"), "nowhere/index.json cannot be read .*wavenet-pl prepare"),
+        (("trainer.max_steps=5", "data.path=nowhere"), "nowhere/index.safetensors cannot be read .*wavenet-pl prepare"),
         (("trainer.max_step=5", "trainer.max_epochs=1"), "max_steps"),
         (("trainer.max_steps=5", "trainer.precision=17-mixed"), "lightning.Trainer refuses"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 from collections.abc import Callable
@@ -56,7 +55,7 @@ def make_set(folder: Path, name: str = "f0", features: int = 2) -> dict[str, Num
 
 def spec_of(folder: Path, name: str = "f0") -> dict[str, Any]:
     """How the frames were made, as it stands in the file of the index."""
-    spec: dict[str, Any] = json.loads((folder / "index.json").read_text())["frames"][name]
+    spec: dict[str, Any] = load_index(folder).labels.frames[name]
     return spec
 
 

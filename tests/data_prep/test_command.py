@@ -208,7 +208,7 @@ def test_everything_dropped_is_exit_3_with_a_report(
     assert "was dropped, such as" in error
     assert "silent" in error
     assert "report.md lists each" in error
-    assert not (tmp_path / "out/index.json").exists()
+    assert not (tmp_path / "out/index.safetensors").exists()
     assert (tmp_path / "out/report.md").read_text().count("| silence | silent") == 3
 
 

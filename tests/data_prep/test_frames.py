@@ -347,7 +347,7 @@ def test_index_keeps_the_frames_that_every_recording_has(
 
 def test_index_of_shards_alone_says_nothing_of_frames(tmp_path: Path) -> None:
     assert prepare("folder", make_pieces(tmp_path / "in", count=2), tmp_path / "out", "--notes") == 0
-    (tmp_path / "out/index.json").unlink()
+    (tmp_path / "out/index.safetensors").unlink()
     assert main(["index", str(tmp_path / "out")]) == 0
     assert not load_index(tmp_path / "out").labels.frames  # nobody says how they were made
 

@@ -65,7 +65,7 @@ def test_slices_in_any_order_and_merge_make_the_same_bytes(
 ) -> None:
     for number in order:
         assert prepare("folder", source, tmp_path / "out", *OPTIONS, "--slice", f"{number}/3") == 0
-        assert not (tmp_path / "out/index.json").exists()
+        assert not (tmp_path / "out/index.safetensors").exists()
     assert prepare("merge", tmp_path / "out") == 0
     assert tree(tmp_path / "out") == whole
 
@@ -138,7 +138,7 @@ def test_touching_the_corpus_changes_nothing(source: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_what_was_lost_is_made_again(source: Path, whole: dict[str, str], tmp_path: Path) -> None:
     assert prepare("folder", source, tmp_path / "out", *OPTIONS) == 0
-    for names in (("train/shard-000001.tar", "index.json"), ("report.png",)):
+    for names in (("train/shard-000001.tar", "index.safetensors"), ("report.png",)):
         for name in names:
             (tmp_path / "out" / name).unlink()
         assert prepare("folder", source, tmp_path / "out", *OPTIONS) == 0
@@ -263,7 +263,7 @@ def test_what_was_half_written_is_swept_up(sines: dict[str, str], tmp_path: Path
     assert prepare(*SINES, out, "--slice", "1/2") == 0
     for name in (
         "train/.shard-000001.tar.77.tmp",
-        ".index.json.77.tmp",
+        ".index.safetensors.77.tmp",
         ".prepare/train/.shard-000001.json.77.tmp",
     ):
         (out / name).write_bytes(b"half")

@@ -11,7 +11,8 @@ from tests.data_prep.test_report import table
 from wavenet_pl.cli import main
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.known import check_inputs
-from wavenet_pl.shards.index import Recording, load_index
+from wavenet_pl.shards.index import load_index
+from wavenet_pl.shards.recording import Recording
 
 ACCENTS = ("scots", "irish", "cockney")
 EACH = 6
@@ -90,12 +91,12 @@ def test_an_indexer_finds_the_tables_again(
 ) -> None:
     out = tmp_path / "out"
     assert prepare("folder", source, out, "--tables", "accent") == 0
-    before = (out / "index.json").read_bytes()
+    before = (out / "index.safetensors").read_bytes()
     assert main(["index", str(out)]) == 0
     assert "nothing was changed" in capsys.readouterr().out
-    (out / "index.json").unlink()
+    (out / "index.safetensors").unlink()
     assert main(["index", str(out), "--tables", "accent"]) == 0
-    assert (out / "index.json").read_bytes() == before
+    assert (out / "index.safetensors").read_bytes() == before
 
 
 def test_slices_have_the_bytes_of_one_run_and_a_second_run_has_nothing_to_do(

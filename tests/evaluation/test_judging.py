@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from copy import copy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluation.installed import needs, speech
-from tests.shards.made import make_frames
+from tests.shards.made import make_frames, with_rows
 from wavenet_pl.evaluation.clips import Clip
 from wavenet_pl.evaluation.judging import Judgement, judge_clips
 from wavenet_pl.evaluation.recordings import english_recordings
@@ -20,8 +18,9 @@ from wavenet_pl.inputs.known import build_inputs
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.shards.format import Entry, ShardWriter
-from wavenet_pl.shards.index import Index, Recording, Shard, save_index, shard_storage
+from wavenet_pl.shards.index import Index, save_index, shard_storage
 from wavenet_pl.shards.labels import Labels
+from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.split import Split
 
 RATE = 16_000
@@ -127,11 +126,8 @@ def test_words_are_judged_where_english_is_known_to_be_spoken(split):
 
 
 def test_the_language_is_that_of_the_recordings_table_or_the_one_that_is_said(split):
-    spoken, labels = copy(split), Labels({"lang": ("cs", "en-GB")})
-    spoken.stored = [
-        each._replace(recording=replace(each.recording, rows={"lang": rows}))
-        for each, rows in zip(split.stored, [(0,), (1,), (), (0,), (1,)], strict=False)
-    ]
+    labels, spoken_in = Labels({"lang": ("cs", "en-GB")}), iter([(0,), (1,), (), (0,), (1,)])
+    spoken = with_rows(split, lambda recording: {"lang": next(spoken_in)})
     assert english_recordings(spoken, labels) == {1, 4}
     assert english_recordings(spoken, labels, "en") == {1, 2, 4}
     assert english_recordings(split, split.labels) == frozenset()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def drawn(shards: Path, max_samples: int = 10**9, seed: int = 0) -> Split:
     index = load_index(shards)
-    rows = draw_recordings(index.splits["val"], seed=seed, max_samples=max_samples)
-    return Split(rows, shard_storage(index, shards), index.sample_rate)
+    split = Split(index.splits["val"], shard_storage(index, shards), index.sample_rate)
+    return draw_recordings(split, seed=seed, max_samples=max_samples)
 
 
 def scores_of(module: Model, split: Split) -> list[Score]:
@@ -80,12 +79,11 @@ def test_a_cap_takes_the_beginning_of_the_same_order(shards):
 
 
 def test_a_recording_comes_before_another_whatever_else_is_there(shards):
-    index = load_index(shards)
-    halves = [draw_recordings([shard], seed=0, max_samples=10**9) for shard in index.splits["val"]]
-    whole = [row.recordings[0].key for row in draw_recordings(index.splits["val"], seed=0, max_samples=10**9)]
-    for half in halves:
-        keys = [row.recordings[0].key for row in half]
-        assert keys == [key for key in whole if key in keys]
+    index, whole = load_index(shards), drawn(shards)
+    for shard in index.splits["val"]:
+        half = Split([shard], shard_storage(index, shards), index.sample_rate)
+        keys = [row.key for row in draw_recordings(half, seed=0, max_samples=10**9)]
+        assert keys == [row.key for row in whole if row.key in keys]
 
 
 def test_what_cannot_be_read_is_named_once_and_the_rest_is_scored(tmp_path):
@@ -104,8 +102,7 @@ def test_what_cannot_be_read_is_named_once_and_the_rest_is_scored(tmp_path):
 def test_models_are_ordered_alike_on_disjoint_halves(shards):
     """Three models of different width, context and training; each half has six recordings that the other has not."""
     whole = drawn(shards)
-    rows = draw_recordings(load_index(shards).splits["val"], seed=0, max_samples=10**9)
-    halves = [Split(rows[start::2], whole.stored[0].storage, whole.sample_rate) for start in (0, 1)]
+    halves = [whole.at(np.arange(start, len(whole), 2)) for start in (0, 1)]
     models = [
         trained(shards, "model.network.layers_per_stack=1", "model.network.residual_channels=2", steps=20),
         trained(shards, "model.network.layers_per_stack=2", steps=60),
@@ -117,8 +114,10 @@ def test_models_are_ordered_alike_on_disjoint_halves(shards):
 
 
 def test_shards_of_one_recording_are_read_as_they_were(shards):
-    index = load_index(shards)
-    rows = draw_recordings(index.splits["val"], seed=3, max_samples=10**9)
-    for row in rows:
-        [shard] = [shard for shard in index.splits["val"] if shard.name == row.name]
-        assert row == replace(shard, recordings=row.recordings)
+    rows = drawn(shards, seed=3)
+    assert all(each.recordings == 1 for each in drawn(shards, max_samples=1).shards)
+    for each in rows.shards:
+        [shard] = [shard for shard in load_index(shards).splits["val"] if shard.name == each.name]
+        assert (each.bytes, each.sha256) == (shard.bytes, shard.sha256)
+    in_order = {row.key: row for shard in load_index(shards).splits["val"] for row in shard.recordings}
+    assert [row.key for row in rows] != list(in_order) and all(row == in_order[row.key] for row in rows)

@@ -6,13 +6,14 @@ Shapes: N frames, F features of a frame.
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.shards.made import make_frames, write_shard_set
+from tests.shards.made import make_frames, with_rows, write_shard_set
 from tests.test_conditioning import F0, FRAMES, MEL, NOTES
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.column import Column
@@ -171,7 +172,7 @@ def test_where_there_is_no_other_value_none_is_wrong(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["speaker", "accent"])
 def test_a_recording_without_a_name_has_no_row_and_no_wrong_one(split: Split, name: str) -> None:
-    nameless = split._with_rows(lambda recording: {}, split.labels)
+    nameless = with_rows(split, lambda recording: {})
     told = input_of(split, name)
     assert told.read(nameless, 0, COLUMNS[0]) == told.blank(COLUMNS[0])
     assert told.wrong(nameless, 0, COLUMNS[0], np.asarray(-1), [1, 2, 3, 4]) is None
@@ -179,9 +180,7 @@ def test_a_recording_without_a_name_has_no_row_and_no_wrong_one(split: Split, na
 
 def test_no_tags_are_a_set_of_tags_like_any_other(split: Split) -> None:
     tags = input_of(split, "tags")
-    told = split._with_rows(
-        lambda recording: {} if recording.key == "rec-00000" else recording.rows, split.labels
-    )
+    told = with_rows(split, lambda recording: {} if recording.key == "rec-00000" else recording.rows)
     own = np.zeros(2, np.float32)
     fields = tags.read(told, 0, COLUMNS[0])
     assert isinstance(fields, dict) and fields["tags"].tolist() == [0, 0]
@@ -251,8 +250,9 @@ def test_what_a_set_lacks_is_said_with_what_to_do(tmp_path: Path, name: str, sai
 def test_recordings_without_a_name_of_ones_own_table_are_counted(tmp_path: Path) -> None:
     split_of(tmp_path / "set", train=3, tables={"accent": ("scots", "irish")})
     index = load_index(tmp_path / "set")
-    for shard in index.splits["train"]:
-        del shard.recordings[1].rows["accent"]  # type: ignore[attr-defined]
+    [shard] = index.splits["train"]
+    rows = [replace(row, rows={}) if row.key == "rec-00001" else row for row in shard.recordings]
+    index = replace(index, splits={**index.splits, "train": (replace(shard, recordings=rows),)})
     with pytest.raises(
         UserError,
         match="here has 1 of 3 recordings without an accent, such as rec-00001, .*fill the column accent in "

@@ -31,6 +31,7 @@ from wavenet_pl import cli
 from wavenet_pl.config.tree import load_config
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.checkpoints import checksum_path
+from wavenet_pl.shards.index import INDEX_NAME
 
 LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))\n"
 RUN = "import sys; from wavenet_pl.cli import main; sys.exit(main())"
@@ -376,9 +377,9 @@ INDEXES = {
     "deep": Case(hostile.index_tree(lambda tree: "[" * 100_000), "no index that can be used"),
     "number of 5,000 digits": Case(hostile.index_tree(lambda tree: "1" * 5_000), "no index that can be used"),
     "no text": Case(hostile.index_tree(lambda tree: "\x00\x01"), "no index that can be used"),
-    "pipe": Case(hostile.special_in_set("index.json", "pipe"), "index.json cannot be read"),
-    "device": Case(hostile.special_in_set("index.json", "device"), "index.json cannot be read"),
-    "terabyte of nothing": Case(hostile.special_in_set("index.json", "sparse"), "index.json"),
+    "pipe": Case(hostile.special_in_set(INDEX_NAME, "pipe"), f"{INDEX_NAME} cannot be read"),
+    "device": Case(hostile.special_in_set(INDEX_NAME, "device"), f"{INDEX_NAME} cannot be read"),
+    "terabyte of nothing": Case(hostile.special_in_set(INDEX_NAME, "sparse"), INDEX_NAME),
 }
 
 SHARD = "train/shard-000000.tar"

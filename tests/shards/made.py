@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +17,7 @@ from wavenet_pl.shards.format import Entry, ShardWriter
 from wavenet_pl.shards.index import Index, save_index
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.recording import Recording, Shard
+from wavenet_pl.shards.split import Split
 
 SAMPLE_RATE = 8_000
 
@@ -105,6 +107,16 @@ def write_shard_set(
             splits[split] = tuple(shards)
     save_index(Index(sample_rate=sample_rate, splits=splits, labels=labels), folder)
     return folder
+
+
+def with_rows(split: Split, rows_of: Callable[[Recording], Mapping[str, tuple[int, ...]]]) -> Split:
+    """The same recordings with other rows of tables."""
+    files = {shard.name: (shard.bytes, shard.sha256) for shard in split.shards}
+    shards = [
+        Shard(name, *files[name], recordings=(replace(recording, rows=rows_of(recording)),))
+        for _, name, recording in split.stored
+    ]
+    return Split(shards, split.stored[0].storage, split.sample_rate, split.labels)
 
 
 def make_frames(spec: Frames, audio: npt.NDArray[np.int16], seed: int = 0) -> npt.NDArray[Any]:

@@ -11,8 +11,9 @@ import pytest
 
 from tests.full_disk import full_disk
 from wavenet_pl.errors import BadDataError
-from wavenet_pl.shards.index import Shard, load_index
+from wavenet_pl.shards.index import load_index
 from wavenet_pl.shards.near import NearFolder, NearStorage
+from wavenet_pl.shards.recording import Shard
 from wavenet_pl.shards.storage import Storage
 
 MEANWHILE = "shards are read from the set itself meanwhile, and no batch changes"

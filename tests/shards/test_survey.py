@@ -215,7 +215,7 @@ def test_shards_are_found_in_order_and_by_split(tmp_path: Path) -> None:
         (["a.txt"], "no shards"),
         (["a.tar.gz"], "a plain .tar: unpack it"),
         (["validation/a.tar"], "train, val, test: rename it"),
-        (["index.json"], "whose shards are elsewhere; give the folder"),
+        (["index.safetensors"], "whose shards are elsewhere; give the folder"),
         (["a.tar", "train/a.tar"], "both in itself and in train/"),
         (["a:b.tar"], "rename it"),
         (["a\nb.tar"], "rename it"),

@@ -94,7 +94,9 @@ def test_slices_and_merge_make_the_bytes_of_one_process_and_a_training_follows(
     assert training.runs == [], "its folder's name depends on what is not there yet"
     assert cluster.wait_for_end(merge.job) == "COMPLETED"
     whole, sliced = here / "whole", here / "sliced"
-    names = sorted(str(path.relative_to(whole)) for path in [*whole.rglob("*.tar"), whole / "index.json"])
+    names = sorted(
+        str(path.relative_to(whole)) for path in [*whole.rglob("*.tar"), whole / "index.safetensors"]
+    )
     assert len(names) > 4
     for name in names:
         assert (sliced / name).read_bytes() == (whole / name).read_bytes(), name

@@ -20,12 +20,16 @@ class SharedFile:
     It need have no name, or another file may have its name by now: it is there as long as this process holds it.
 
     Args:
-        file: not empty. It is not closed elsewhere.
+        file: not empty. It may be closed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
         self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._number = os.dup(file.fileno())
+
+    def __del__(self) -> None:
+        if "_number" in vars(self):
+            os.close(self._number)
 
     def array(self, dtype: npt.DTypeLike, shape: tuple[int, ...], offset: int) -> SharedArray:
         """What lies from this byte on, to be read only."""
@@ -34,8 +38,7 @@ class SharedFile:
         return array
 
     def __reduce__(self) -> tuple[Callable[..., SharedFile], tuple[Any, ...]]:
-        number = self._file.fileno()
-        return _open, (f"/proc/{os.getpid()}/fd/{number}", _identity(number))
+        return _open, (f"/proc/{os.getpid()}/fd/{self._number}", _identity(self._number))
 
 
 class SharedArray(np.ndarray[Any, np.dtype[Any]]):
@@ -62,18 +65,17 @@ def share(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The same, in a file in memory if it is large, so that other processes need no copy of their own."""
     if array.nbytes < _SMALL or (isinstance(array, SharedArray) and array.place is not None):
         return array
-    file = nameless_file()
-    file.write(np.ascontiguousarray(array).data)
-    file.flush()
-    return SharedFile(file).array(array.dtype, array.shape, 0)
+    with nameless_file() as file:
+        file.write(np.ascontiguousarray(array).data)
+        file.flush()
+        return SharedFile(file).array(array.dtype, array.shape, 0)
 
 
 def _open(path: str, identity: tuple[int, int]) -> SharedFile:
-    file = open(path, "rb")  # noqa: SIM115 - it stays open
-    if _identity(file.fileno()) != identity:
-        file.close()
-        raise OSError(f"{path} is another file by now, expected the one that a process was handed")
-    return SharedFile(file)
+    with open(path, "rb") as file:
+        if _identity(file.fileno()) != identity:
+            raise OSError(f"{path} is another file by now, expected the one that a process was handed")
+        return SharedFile(file)
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

@@ -35,9 +35,9 @@ def columns_of(shards: Sequence[Shard]) -> Columns:
 
 def in_memory(splits: Mapping[str, Sequence[Shard]]) -> dict[str, Columns]:
     """Splits as columns, in a file in memory."""
-    file = nameless_file()
-    write_columns(file, {}, splits)
-    return {split: Columns(arrays) for split, arrays in _map(file)[2].items()}
+    with nameless_file() as file:
+        write_columns(file, {}, splits)
+        return {split: Columns(arrays) for split, arrays in _map(file)[2].items()}
 
 
 def write_columns(file: BinaryIO, facts: Mapping[str, str], splits: Mapping[str, Sequence[Shard]]) -> None:

@@ -47,10 +47,12 @@ class Columns(Lazily[Shard]):
             name: tuple(plain[f"{kind}/{name}"] for kind in ("offset", "size", "crc32"))
             for name in self.extensions
         }
-        super().__init__(len(plain["shards/bytes"]), self._shard)
 
     def __reduce__(self) -> tuple[type[Columns], tuple[dict[str, Numbers]]]:
         return Columns, (self.arrays,)
+
+    def __len__(self) -> int:
+        return len(self.shard_bytes)
 
     @property
     def num_recordings(self) -> int:
@@ -111,7 +113,7 @@ class Columns(Lazily[Shard]):
         """Of the shard at this position."""
         return self._plain["shards/sha256"][shard].tobytes().hex()
 
-    def _shard(self, shard: int) -> Shard:
+    def _item(self, shard: int) -> Shard:
         first, end = self.shard_bounds[shard : shard + 2].tolist()
         recordings: Sequence[Recording] = Lazily(end - first, lambda row: self.recording(first + row))
         return Shard(self.shard_name(shard), int(self.shard_bytes[shard]), self.sha256(shard), recordings)

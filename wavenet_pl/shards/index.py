@@ -109,17 +109,15 @@ def load_index(location: str | os.PathLike[str]) -> Index:
     try:
         name = index_name(storage) or INDEX_NAME
         path = storage.path(name)
-        if name == legacy.INDEX_NAME:
-            content: BinaryIO | bytes = storage.read(name, _MAX_TEXT_BYTES)
-        else:
-            content = storage.open(name, _MAX_BYTES)
+        file = storage.open(name, _MAX_BYTES if name == INDEX_NAME else _MAX_TEXT_BYTES)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror or error}), expected the index of a shard set; "
             "write one with `wavenet-pl prepare`, or with `wavenet-pl index` for shards made elsewhere"
         ) from None
     try:
-        index = _from_text(content, path) if isinstance(content, bytes) else _from_columns(content)
+        with file:
+            index = _from_columns(file) if name == INDEX_NAME else _from_text(file.read(), path)
     except Changed as error:
         raise UserError(f"{path} was changed: {error}; run `wavenet-pl index` again") from None
     except _NO_INDEX as error:

@@ -24,8 +24,11 @@ class Lazily(Sequence[T]):
 
     def __getitem__(self, position: Any) -> Any:
         if isinstance(position, slice):
-            return tuple(map(self._make, range(self._count)[position]))
-        return self._make(range(self._count)[position])
+            return tuple(map(self._item, range(len(self))[position]))
+        return self._item(range(len(self))[position])
+
+    def _item(self, position: int) -> T:
+        return self._make(position)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):

@@ -148,7 +148,7 @@ def test_an_index_that_cannot_be_read_is_said_and_replaced(
     prepared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (prepared / INDEX_NAME).read_bytes()
-    (prepared / INDEX_NAME).write_bytes(before.replace(b"4000", b"4001", 1))
+    (prepared / INDEX_NAME).write_bytes(before.replace(b"rec-00003", b"rec-00099", 1))
     code, _, err = run(capsys, prepared)
     assert code == 0
     assert "indexing without the older index" in err

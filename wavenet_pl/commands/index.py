@@ -8,11 +8,10 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wavenet_pl.errors import ExitCode, UserError
-from wavenet_pl.files.foreign import printable
 from wavenet_pl.files.redaction import redact
 from wavenet_pl.progress import Progress, duration
 from wavenet_pl.signals import completed
@@ -21,14 +20,12 @@ if TYPE_CHECKING:
     from wavenet_pl.shards.damage import Damage
     from wavenet_pl.shards.index import Index
     from wavenet_pl.shards.scan import ScannedShard
+    from wavenet_pl.shards.spool import Spool
     from wavenet_pl.shards.storage import Storage
     from wavenet_pl.shards.survey import Splits
 
 _VAL_FRACTION = 0.05
 _MB = 1e6
-_COLUMNS = ("shard", "recording", "damage", "found", "what to do")
-_MOST_NAMED = 20  # recordings with one flaw
-_WIDEST = 120  # characters of one cell: names come from files that anyone may have written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LOCATION",
         help="folder or URL (s3://...) of the shards: *.tar, or train/*.tar, val/*.tar, test/*.tar",
     )
-    parser.add_argument("--out", metavar="FOLDER", help="where to write index.json (default: LOCATION)")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where to write index.safetensors (default: LOCATION)"
+    )
     parser.add_argument(
         "--skip-damaged", action="store_true", help="write the index without the damaged recordings"
     )
@@ -56,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keys of the recordings' JSON that a model can be conditioned on, beside speaker and tags",
     )
     parser.add_argument(
+        "--list", action="store_true", help="print what the index says, and read and write nothing else"
+    )
+    parser.add_argument(
+        "--split", metavar="NAME", help="with --list: key, seconds, speaker and shard of each recording there"
+    )
+    parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="shards read at the same time (default: %(default)s)"
     )
 
@@ -67,13 +72,48 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Check, report, write.
+    """Check, report, write; or list.
 
     Raises:
-        UserError: there are no shards, or damaged recordings and no --skip-damaged.
+        UserError: there are no shards, or damaged recordings and no --skip-damaged; or no index to be listed.
     """
+    if args.list:
+        return _list(args)
+    if args.split is not None:
+        raise UserError(f"--split is {args.split}, expected it beside --list only; leave it out")
+    from wavenet_pl.shards.spool import Spool
+
+    with Spool() as spool:
+        return _index(args, spool)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from wavenet_pl.shards.index import index_name, load_index
+    from wavenet_pl.shards.listing import overview, recording_lines
+    from wavenet_pl.shards.storage import Storage
+
+    others = {"--out": args.out, "--skip-damaged": args.skip_damaged, "--val-fraction": args.val_fraction,
+              "--tables": args.tables, "--jobs": args.jobs != 1}  # fmt: skip
+    if given := [name for name, value in others.items() if value]:
+        raise UserError(f"{given[0]} is given beside --list, which writes nothing; leave one of the two out")
+    index = load_index(args.location)
+    if args.split is None:
+        lines = overview(index, index_name(Storage(args.location)) or "")
+    elif args.split in index.splits:
+        lines = recording_lines(index, args.split)
+    else:
+        raise UserError(
+            f"--split is {args.split}, expected one of {', '.join(sorted(index.splits))}, which {args.location} has"
+        )
+    for line in lines:
+        print(line)
+    return ExitCode.DONE
+
+
+def _index(args: argparse.Namespace, spool: Spool) -> int:
     from wavenet_pl.inputs.known import TABLES, check_name
-    from wavenet_pl.shards.index import save_index
+    from wavenet_pl.shards.index import INDEX_NAME, save_index
+    from wavenet_pl.shards.listing import damage_table, flaw_lines
     from wavenet_pl.shards.storage import Storage
     from wavenet_pl.shards.survey import divide, find_shards, index_of, same_content, survey
 
@@ -91,14 +131,13 @@ def main(args: argparse.Namespace) -> int:
         print(f"not read: {name}, which is in no folder of a split", file=sys.stderr)
     if "val" in names and args.val_fraction is not None:
         raise UserError(f"{storage.location} has val/, expected no --val-fraction; leave it out")
-    older = _older_index(out, args.location)
+    older, older_name = _older_index(out, args.location)
     tables = {each.name: each.many for each in TABLES} | dict.fromkeys(args.tables, False)
     for name in older.labels.tables if older else ():
         tables.setdefault(name, False)
-    scanned = scan_all(storage, [name for some in names.values() for name in some], tables, args.jobs)
-    sound, damage = survey(
-        {split: [scanned[name] for name in some] for split, some in names.items()}, older, tables
-    )
+    for shard in scan_all(storage, [name for some in names.values() for name in some], tables, args.jobs):
+        spool.add(shard)
+    sound, damage = survey({split: spool.shards(some) for split, some in names.items()}, older, tables)
     if damage:
         print("\n".join(damage_table(damage)), end="\n\n")
         if not args.skip_damaged:
@@ -121,16 +160,21 @@ def main(args: argparse.Namespace) -> int:
     if "val" not in names:
         print(f"there is no val/: its recordings were taken by a hash (--val-fraction {val_fraction})")
     for split in sorted(index.splits):
-        recordings = sum(len(shard.recordings) for shard in index.splits[split])
-        print(f"{split}: {recordings} recordings, {duration(index.seconds(split))}")
+        print(f"{split}: {index.columns(split).num_recordings} recordings, {duration(index.seconds(split))}")
+    instead = as_before = ""
     if older is not None and same_content(older, index):
-        print(f"nothing was changed: the index is right (fingerprint {older.fingerprint[:12]})")
-        return ExitCode.DONE
+        index = replace(older)  # which takes its fingerprint anew
+        as_before = ", as before" if index.fingerprint == older.fingerprint else ""
+        if older_name == INDEX_NAME and as_before:
+            print(f"nothing was changed: the index is right (fingerprint {index.fingerprint[:12]})")
+            return ExitCode.DONE
+    if older_name not in (None, INDEX_NAME):
+        instead = f" in place of {older_name}"
     os.makedirs(out, exist_ok=True)
     path = save_index(index, out)
     if damage:
         print(f"left out: {_count(damage)}")
-    print(f"wrote {path} (fingerprint {index.fingerprint[:12]})")
+    print(f"wrote {path}{instead} (fingerprint {index.fingerprint[:12]}{as_before})")
     return ExitCode.DONE
 
 
@@ -169,24 +213,24 @@ def _destination(location: str, out: str | None) -> tuple[str, str | None]:
     return folder, location.rstrip("/") if is_url else os.path.abspath(location)
 
 
-def _older_index(out: str, location: str) -> Index | None:
-    """The index from before, if there is one that can be read: it knows what a damaged shard once held."""
-    from wavenet_pl.shards.index import INDEX_NAME, load_index
+def _older_index(out: str, location: str) -> tuple[Index | None, str | None]:
+    """The index from before, which knows what a damaged shard once held, and its file; if one can be read."""
+    from wavenet_pl.shards.index import index_name, load_index
     from wavenet_pl.shards.storage import Storage
 
     for candidate in dict.fromkeys((out, location)):
-        if Storage(candidate).exists(INDEX_NAME):
+        if name := index_name(Storage(candidate)):
             try:
-                return load_index(candidate)
+                return load_index(candidate), name
             except UserError as error:
                 print(f"indexing without the older index: {error}", file=sys.stderr)
-    return None
+    return None, None
 
 
 def scan_all(
     storage: Storage, names: Sequence[str], tables: Mapping[str, bool], jobs: int
-) -> dict[str, ScannedShard]:
-    """Read every shard, with a line of progress on stderr.
+) -> Iterator[ScannedShard]:
+    """Every shard as it has been read, with a line of progress on stderr.
 
     Args:
         storage: where they lie.
@@ -205,20 +249,23 @@ def scan_all(
             progress.update(done / _MB)
 
         if jobs == 1 or len(names) == 1:
-            return {name: scan_shard(storage, name, tables, advance) for name in names}
+            for name in names:
+                yield scan_shard(storage, name, tables, advance)
+            return
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
         # Spawned, not forked: clients of remote storages run threads, which do not live through a fork.
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            futures = [pool.submit(partial(scan_shard, storage, name, tables)) for name in names]
             try:
-                for finished in completed(futures):
-                    advance(sum(future.result().bytes for future in finished))
+                # Nothing else holds what has been read.
+                for finished in completed(pool.submit(scan_shard, storage, name, tables) for name in names):
+                    for future in finished:
+                        advance(future.result().bytes)
+                        yield future.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-            return {name: future.result() for name, future in zip(names, futures, strict=True)}
 
 
 def _sizes(storage: Storage, names: Sequence[str]) -> Iterator[int]:
@@ -227,41 +274,6 @@ def _sizes(storage: Storage, names: Sequence[str]) -> Iterator[int]:
             yield storage.size(name)
         except OSError:  # the scan will say so
             yield 0
-
-
-def damage_table(damage: Sequence[Damage]) -> list[str]:
-    """One line for each damage, below a line of headings."""
-    from wavenet_pl.shards.damage import REMEDIES
-
-    rows = [_COLUMNS] + [
-        (row.shard, row.key or "?", row.kind, row.found, REMEDIES[row.kind]) for row in damage
-    ]
-    cells = [[_printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS))]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
-
-
-def flaw_lines(splits: Splits) -> list[str]:
-    """What is odd about recordings that are kept, flaw by flaw, each with the names of some."""
-    from wavenet_pl.audio.formats import ODDITIES
-
-    named: dict[str, list[str]] = {}
-    for shard in (shard for shards in splits.values() for shard in shards):
-        for row in shard.recordings:
-            for flaw, seen in row.flaws.items():
-                named.setdefault(flaw, []).append(f"  {row.key} in {shard.name}: {seen}")
-    lines = []
-    for flaw, rows in named.items():
-        lines.append(f"{flaw}: {len(rows)} recording{'s' * (len(rows) != 1)}; {ODDITIES[flaw]}")
-        lines += map(_printable, rows[:_MOST_NAMED])
-        lines += [f"  and {len(rows) - _MOST_NAMED} more"] if len(rows) > _MOST_NAMED else []
-    return lines
-
-
-def _printable(text: str) -> str:
-    """No name in a hostile file moves the cursor or fills the screen."""
-    text = printable(text[:_WIDEST])
-    return text if len(text) < _WIDEST else text[: _WIDEST - 3] + "..."
 
 
 def _count(damage: Sequence[Damage]) -> str:

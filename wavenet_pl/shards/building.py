@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from wavenet_pl.shards.column_file import in_memory
 from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.index import Index
 from wavenet_pl.shards.labels import Labels, Spec
@@ -62,12 +63,12 @@ def build_index(
 
     Args:
         sample_rate: of every recording.
-        splits: split -> its shards. Where they are made lazily, so are those of the index.
+        splits: split -> its shards. They are gone through a few times, so that one at a time has to be in memory.
         frames: name of the frames that every recording has -> how they were made.
         base: where the shards lie, if not beside the index.
     """
-    kept: dict[str, Sequence[NamedShard]] = {
-        split: shards if isinstance(shards, Lazily) else list(shards) for split, shards in splits.items()
+    kept = {
+        split: shards if isinstance(shards, Sequence) else list(shards) for split, shards in splits.items()
     }
     names_by_table: dict[str, set[str]] = {}
     for some in kept.values():
@@ -94,13 +95,11 @@ def build_index(
         return Shard(shard.name, shard.bytes, shard.sha256, tuple(map(of, shard.recordings)))
 
     def all_of(shards: Sequence[NamedShard]) -> Sequence[Shard]:
-        if isinstance(shards, Lazily):
-            return Lazily(len(shards), lambda position: numbered(shards[position]))
-        return tuple(map(numbered, shards))
+        return Lazily(len(shards), lambda position: numbered(shards[position]))
 
     return Index(
         sample_rate=sample_rate,
-        splits={split: all_of(some) for split, some in kept.items()},
+        splits=in_memory({split: all_of(shards) for split, shards in kept.items()}),
         labels=Labels(tables, dict(frames)),
         base=base,
     )

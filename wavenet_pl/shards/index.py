@@ -26,7 +26,7 @@ from wavenet_pl.shards.text import Head, fingerprint_of, read_text, short
 
 INDEX_NAME = "index.safetensors"
 SPLITS = ("train", "val", "test")
-_FORMAT = 4
+FORMAT = 4
 _MAX_BYTES = 2**34
 """Of an index: two hundred million recordings."""
 _MAX_TEXT_BYTES = 2**31
@@ -78,7 +78,7 @@ def save_index(index: Index, folder: str | os.PathLike[str]) -> Path:
     """
     path = Path(folder) / INDEX_NAME
     facts = {
-        "format": str(_FORMAT),
+        "format": str(FORMAT),
         "sample_rate": str(index.sample_rate),
         "labels": json.dumps(index.labels.to_plain()),
         "fingerprint": index.fingerprint,
@@ -137,8 +137,8 @@ def shard_storage(index: Index, location: str | os.PathLike[str]) -> Storage:
 
 def _from_columns(file: BinaryIO) -> Index:
     facts, arrays = read_columns(file)
-    if facts.get("format") != str(_FORMAT):
-        raise ValueError(f"its format is {short(facts.get('format'))}, expected {_FORMAT}")
+    if facts.get("format") != str(FORMAT):
+        raise ValueError(f"its format is {short(facts.get('format'))}, expected {FORMAT}")
     head = Head.read(
         json.loads(facts["sample_rate"]), json.loads(facts["labels"]), facts.get("base"), facts["fingerprint"]
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,15 +14,13 @@ import numpy.typing as npt
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.files.shared import share
 from wavenet_pl.shards.column_file import columns_of
-from wavenet_pl.shards.columns import Columns
 from wavenet_pl.shards.damage import Damage, unreadable
 from wavenet_pl.shards.format import Span, decode_audio
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.lazily import Lazily
+from wavenet_pl.shards.part import Integers, Part
 from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.storage import Storage
-
-Integers = npt.NDArray[np.int64]
 
 
 class StoredRecording(NamedTuple):
@@ -46,40 +44,6 @@ class StoredShard(NamedTuple):
     """How many recordings of the split, one after the other, are in it."""
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The columns of one set, and what they are read from."""
-
-    columns: Columns
-    storage: Storage
-    moved: Mapping[str, int | Integers]
-    """Table -> the row that stands for each of its own, or the one that applies to all recordings instead."""
-
-    def table_rows(self, table: str) -> tuple[Integers, Integers]:
-        """The rows of a table that apply to the recordings, and where those of each begin, and the end."""
-        moved = self.moved.get(table)
-        if isinstance(moved, int):
-            return np.full(len(self.columns.frames), moved), np.arange(len(self.columns.frames) + 1)
-        rows, bounds = (each.astype(np.int64) for each in self.columns.table_rows(table))
-        if moved is not None:
-            rows = moved[rows]
-            rows = rows[np.lexsort((rows, np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))))]
-        return rows, bounds
-
-    def recording(self, row: int) -> Recording:
-        """The recording, with rows as they are here."""
-        recording = self.columns.recording(row)
-        if not self.moved:
-            return recording
-        rows = dict(recording.rows)
-        for table, moved in self.moved.items():
-            if isinstance(moved, int):
-                rows[table] = (moved,)
-            elif table in rows:
-                rows[table] = tuple(sorted(moved[list(rows[table])].tolist()))
-        return replace(recording, rows=rows)
-
-
 class Split:
     """The recordings of one split, in index order, and how to read them.
 
@@ -96,7 +60,7 @@ class Split:
         self, shards: Sequence[Shard], storage: Storage, sample_rate: int, labels: Labels | None = None
     ) -> None:
         self.sample_rate, self.labels = sample_rate, labels or Labels()
-        self._parts: tuple[_Part, ...] = (_Part(columns_of(shards), storage, {}),)
+        self._parts: tuple[Part, ...] = (Part(columns_of(shards), storage, {}),)
         self._chosen: Integers | None = (
             None  # of the recordings of all parts, one behind the other; None for all
         )
@@ -133,9 +97,7 @@ class Split:
             row_of = {each: row for row, each in enumerate(labels.tables[name])}
             moved[name] = np.array([row_of[each] for each in names], dtype=np.int64)
         both = Labels({**self.labels.tables, **labels.tables}, {**self.labels.frames, **labels.frames})
-        return self._of(
-            [replace(part, moved=_moved(part.moved, moved)) for part in self._parts], both, self._chosen
-        )
+        return self._of([part.moved_to(moved) for part in self._parts], both, self._chosen)
 
     def with_row(self, table: str, row: int) -> Split:
         """The same recordings, as if one row of a table applied to all of them."""
@@ -166,7 +128,7 @@ class Split:
             chosen = share(np.concatenate([self._rows, int(self._begins[-1]) + other._rows]))
         return self._of((*self._parts, *other._parts), self.labels, chosen)
 
-    def _of(self, parts: Iterable[_Part], labels: Labels, chosen: Integers | None) -> Split:
+    def _of(self, parts: Iterable[Part], labels: Labels, chosen: Integers | None) -> Split:
         split = copy(self)  # without what was derived from this one
         split._parts, split.labels, split._chosen = tuple(parts), labels, chosen
         return split
@@ -204,7 +166,7 @@ class Split:
         shard = part.columns.shard_name(int(part.columns.shard_of(row)))
         return StoredRecording(part.storage, shard, part.recording(row))
 
-    def _place(self, position: int) -> tuple[_Part, int]:
+    def _place(self, position: int) -> tuple[Part, int]:
         """The part that a recording is in, and its row there."""
         row = position if self._chosen is None else int(self._chosen[position])
         number = int(np.searchsorted(self._begins, row, side="right")) - 1
@@ -309,16 +271,3 @@ def _try_member(
         return Damage(shard, recording.key, *unreadable(error))
     except BadDataError as error:
         return Damage(shard, recording.key, error.kind, str(error))
-
-
-def _moved(
-    before: Mapping[str, int | Integers], numbers: Mapping[str, Integers]
-) -> dict[str, int | Integers]:
-    """What becomes of rows that were moved before, once each is moved to the number in its place."""
-    after = dict(before)
-    for table, moved in numbers.items():
-        known = before.get(table)
-        after[table] = (
-            moved if known is None else int(moved[known]) if isinstance(known, int) else moved[known]
-        )
-    return after

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.numbers import counter
 from wavenet_pl.shards.building import build_index
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.index import INDEX_NAME, SPLITS, Index
+from wavenet_pl.shards.lazily import Lazily
 from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.scan import ScannedRecording, ScannedShard
 from wavenet_pl.shards.storage import Storage
 
-Splits = dict[str, list[ScannedShard]]
+Splits = dict[str, Sequence[ScannedShard]]
 """Split -> its shards; the one split "" where the shards lie in no folder of a split."""
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -71,7 +78,7 @@ def survey(scanned: Splits, older: Index | None, tables: Mapping[str, bool]) -> 
     """Find damage that shows only in comparison: with the rest of the set, or with an older index.
 
     That is half a recording, another sample rate, no name, a key twice in a split, a recording gone, shorter or
-    changed.
+    changed. The shards are looked at one by one, twice; what is kept of each recording meanwhile are eight bytes.
 
     Args:
         scanned: the shards, each seen alone.
@@ -81,55 +88,109 @@ def survey(scanned: Splits, older: Index | None, tables: Mapping[str, bool]) -> 
     Returns:
         The splits with sound recordings only, and all damage, that of the single shards included.
     """
-    earlier = _earlier_recordings(older)
-    everything = [row for shards in scanned.values() for shard in shards for row in shard.recordings]
-    rates = Counter(row.sample_rate for row in everything)
-    rate = max(rates, key=lambda rate: (rates[rate], rate), default=0)
-    common_extensions = _had_by_most([set(row.members) for row in everything])
-    common_tables = _had_by_most(
-        [{table for table in row.names if not tables.get(table, False)} for row in everything]
-    )
-    kept_splits: Splits = {}
-    damage: list[Damage] = []
+    rates, extensions, common = Counter[int](), Counter[str](), Counter[str]()
+    hashes = {split: array("q") for split in scanned}
     for split, shards in scanned.items():
-        seen: dict[str, str] = {}
-        kept_splits[split] = []
+        for row in (row for shard in shards for row in shard.recordings):
+            rates[row.sample_rate] += 1
+            extensions.update(row.members.keys())
+            common.update(table for table in row.names if not tables.get(table, False))
+            hashes[split].append(hash(row.key))
+    rate = max(rates, key=lambda rate: (rates[rate], rate), default=0)
+    number = rates.total()
+    common_extensions, common_tables = _had_by_most(extensions, number), _had_by_most(common, number)
+    earlier = _shards_by_name(older)
+    damage: list[Damage] = []
+    left_out: dict[str, set[str]] = {}
+    for split, shards in scanned.items():
+        repeated, seen = _repeated(hashes[split]), dict[str, str]()
         for shard in shards:
             damage += shard.damage
-            kept = []
+            before = {row.key: row for known in earlier.get(shard.name, ()) for row in known.recordings}
             for row in shard.recordings:
                 problem = _differs_from_set(row, rate, common_extensions)
                 if not problem and row.key in seen:
                     problem = "duplicate", f"its key is also in {seen[row.key]}"
                 if not problem and (lacks := sorted(common_tables - row.names.keys())):
                     problem = "no name", f"no {lacks[0]}, where most of the set has one"
-                problem = problem or _changed_since(row, earlier.get((shard.name, row.key)))
+                problem = problem or _changed_since(row, before.get(row.key))
                 if problem:
                     damage.append(Damage(shard.name, row.key, *problem))
-                else:
-                    kept.append(row)
+                    left_out.setdefault(shard.name, set()).add(row.key)
+                elif hash(row.key) in repeated:
                     seen[row.key] = shard.name
-            kept_splits[split].append(replace(shard, recordings=tuple(kept)))
+    damage += _gone(
+        earlier,
+        scanned,
+        np.sort(np.concatenate([np.array(each, np.int64) for each in hashes.values()])),
+        damage,
+    )
+    kept = {
+        split: _only(shards, lambda shard, row: row.key not in left_out.get(shard.name, ()))
+        for split, shards in scanned.items()
+    }
+    return kept, sorted(damage, key=lambda row: row.shard)
+
+
+def _had_by_most(counts: Counter[str], number: int) -> set[str]:
+    """What more than half of so many have."""
+    return {each for each, count in counts.items() if 2 * count > number}
+
+
+def _repeated(hashes: array[int]) -> set[int]:
+    """Those that are there more than once."""
+    ordered = np.sort(np.array(hashes, np.int64))
+    return set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+
+
+def _shards_by_name(index: Index | None) -> dict[str, list[Shard]]:
+    """The shards of an index; recordings of one may be in several splits."""
+    shards: dict[str, list[Shard]] = {}
+    for shard in (shard for some in index.splits.values() for shard in some) if index else ():
+        shards.setdefault(shard.name, []).append(shard)
+    return shards
+
+
+def _gone(
+    earlier: Mapping[str, Sequence[Shard]],
+    scanned: Splits,
+    hashes: npt.NDArray[np.int64],
+    damage: list[Damage],
+) -> Iterator[Damage]:
+    """The recordings of an older index that are in no shard any more, and of which no damage tells.
+
+    Args:
+        earlier: shards of the older index.
+        scanned: the shards that are there.
+        hashes: of all keys that are there, sorted.
+        damage: what is known of.
+    """
+    there = {shard.name for shards in scanned.values() for shard in shards}
     damaged = {(row.shard, row.key) for row in damage}
-    keys = {row.key for row in everything}
-    shard_names = {shard.name for shards in scanned.values() for shard in shards}
-    for name, key in earlier:
-        if key not in keys and (name, key) not in damaged:
-            kind = "missing" if name in shard_names else "missing shard"
-            damage.append(Damage(name, key, kind, "an older index lists it"))
-    return kept_splits, sorted(damage, key=lambda row: row.shard)
+    for name, shards in earlier.items():
+        for row in (row for shard in shards for row in shard.recordings):
+            place = int(np.searchsorted(hashes, hash(row.key)))
+            is_there = place < len(hashes) and hashes[place] == hash(row.key)
+            if not is_there and (name, row.key) not in damaged:
+                kind = "missing" if name in there else "missing shard"
+                yield Damage(name, row.key, kind, "an older index lists it")
 
 
-def _had_by_most(sets: Sequence[set[str]]) -> set[str]:
-    """What is in more than half of the sets."""
-    counts = Counter(each for members in sets for each in members)
-    return {each for each, count in counts.items() if 2 * count > len(sets)}
+def _only(
+    shards: Sequence[ScannedShard], keeps: Callable[[ScannedShard, ScannedRecording], bool]
+) -> Sequence[ScannedShard]:
+    """The shards with some of their recordings."""
+
+    def filtered(position: int) -> ScannedShard:
+        shard = shards[position]
+        return replace(shard, recordings=tuple(row for row in shard.recordings if keeps(shard, row)))
+
+    return Lazily(len(shards), filtered)
 
 
-def _earlier_recordings(index: Index | None) -> dict[tuple[str, str], Recording]:
-    """(shard, key) -> the recording in an older index."""
-    shards = [shard for some in index.splits.values() for shard in some] if index else []
-    return {(shard.name, row.key): row for shard in shards for row in shard.recordings}
+def _not_empty(shards: Sequence[ScannedShard]) -> Sequence[ScannedShard]:
+    positions = [position for position, shard in enumerate(shards) if shard.recordings]
+    return Lazily(len(positions), lambda number: shards[positions[number]])
 
 
 def _differs_from_set(
@@ -165,25 +226,22 @@ def divide(splits: Splits, val_fraction: float) -> Splits:
     Raises:
         UserError: there are too few.
     """
-    left = {split: [shard for shard in shards if shard.recordings] for split, shards in splits.items()}
-    left = {split: shards for split, shards in left.items() if shards}
+    left = {split: kept for split, shards in splits.items() if (kept := _not_empty(shards))}
     if "val" in left or set(left) == {"test"}:
         return left
-    shards = left.pop("", []) + left.pop("train", [])
-    sources = sorted({row.source for shard in shards for row in shard.recordings}, key=_hash)
-    if len(sources) < 2:
+    parts = [left.pop(split) for split in ("", "train") if split in left]  # the shards lie in one of the two
+    shards = parts[0] if parts else ()
+    sources = (_hash(row.source) for shard in shards for row in shard.recordings)
+    hashes = np.unique(np.fromiter(sources, np.uint64))
+    if len(hashes) < 2:
         raise UserError(
-            f"found {len(sources)} sound recordings, expected at least 2: one to train on and one for "
+            f"found {len(hashes)} sound recordings, expected at least 2: one to train on and one for "
             "validation; add more"
         )
-    chosen = sum(_hash(source) < val_fraction * 2**64 for source in sources)
-    val = set(sources[: min(max(chosen, 1), len(sources) - 1)])
-    for split, inside in (("train", False), ("val", True)):
-        some = [
-            replace(shard, recordings=tuple(r for r in shard.recordings if (r.source in val) is inside))
-            for shard in shards
-        ]
-        left[split] = [shard for shard in some if shard.recordings]
+    wanted = int(np.searchsorted(hashes, np.uint64(math.ceil(val_fraction * 2**64))))
+    end = int(hashes[min(max(wanted, 1), len(hashes) - 1)])  # of those for validation
+    left["train"] = _not_empty(_only(shards, lambda _, row: _hash(row.source) >= end))
+    left["val"] = _not_empty(_only(shards, lambda _, row: _hash(row.source) < end))
     return left
 
 
@@ -196,37 +254,33 @@ def index_of(splits: Splits, base: str | None, older: Index | None = None) -> In
 
     How frames were made only an older index can say; it is believed where every recording still has them.
     """
-    everything = [row for shards in splits.values() for shard in shards for row in shard.recordings]
+
+    def everything() -> Iterator[ScannedRecording]:
+        return (row for shards in splits.values() for shard in shards for row in shard.recordings)
+
     frames = {
         name: spec
         for name, spec in (older.labels.frames if older else {}).items()
-        if all(f"{name}.npy" in row.members for row in everything)
+        if all(f"{name}.npy" in row.members for row in everything())
     }
-    return build_index(everything[0].sample_rate, splits, frames, base)
+    return build_index(next(everything()).sample_rate, splits, frames, base)
 
 
 def same_content(one: Index, other: Index) -> bool:
     """Whether two indexes say the same of the same recordings, whatever the order of their tables."""
-    return (one.base, one.labels.frames) == (other.base, other.labels.frames) and _plain(one) == _plain(other)
+    facts = [(index.base, index.labels.frames, index.sample_rate) for index in (one, other)]
+    return facts[0] == facts[1] and all(
+        ours == theirs
+        for split in {*one.splits, *other.splits}
+        for ours, theirs in zip_longest(_plain(one, split), _plain(other, split))
+    )
 
 
-def _plain(index: Index) -> dict[str, Any]:
-    def rows(shards: Iterable[Shard]) -> list[Any]:
-        return [
-            (
-                (shard.name, shard.bytes, shard.sha256),
-                row.key,
-                row.frames,
-                {
-                    (table, index.labels.tables[table][each])
-                    for table, numbers in row.rows.items()
-                    for each in numbers
-                },
-                row.members,
-            )
-            for shard in shards
-            for row in shard.recordings
-        ]
-
-    splits = {split: rows(shards) for split, shards in index.splits.items()}
-    return {"sample_rate": index.sample_rate, **{split: some for split, some in splits.items() if some}}
+def _plain(index: Index, split: str) -> Iterator[Any]:
+    """Of each recording all that is known, with names in place of rows."""
+    for shard in index.splits.get(split, ()):
+        for row in shard.recordings:
+            names = {
+                (table, index.labels.tables[table][each]) for table, some in row.rows.items() for each in some
+            }
+            yield (shard.name, shard.bytes, shard.sha256), row.key, row.frames, names, row.members

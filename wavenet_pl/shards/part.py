@@ -1,0 +1,59 @@
+"""A part of a split: the columns of one set, what they are read from, and rows of tables in a model's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from wavenet_pl.shards.columns import Columns
+from wavenet_pl.shards.recording import Recording
+from wavenet_pl.shards.storage import Storage
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The columns of one set, and what they are read from."""
+
+    columns: Columns
+    storage: Storage
+    moved: Mapping[str, int | Integers]
+    """Table -> the row that stands for each of its own, or the one that applies to all recordings instead."""
+
+    def table_rows(self, table: str) -> tuple[Integers, Integers]:
+        """The rows of a table that apply to the recordings, and where those of each begin, and the end."""
+        moved = self.moved.get(table)
+        if isinstance(moved, int):
+            return np.full(len(self.columns.frames), moved), np.arange(len(self.columns.frames) + 1)
+        rows, bounds = (each.astype(np.int64) for each in self.columns.table_rows(table))
+        if moved is not None:
+            rows = moved[rows]
+            rows = rows[np.lexsort((rows, np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))))]
+        return rows, bounds
+
+    def recording(self, row: int) -> Recording:
+        """The recording, with rows as they are here."""
+        recording = self.columns.recording(row)
+        if not self.moved:
+            return recording
+        rows = dict(recording.rows)
+        for table, moved in self.moved.items():
+            if isinstance(moved, int):
+                rows[table] = (moved,)
+            elif table in rows:
+                rows[table] = tuple(sorted(moved[list(rows[table])].tolist()))
+        return replace(recording, rows=rows)
+
+    def moved_to(self, numbers: Mapping[str, Integers]) -> Part:
+        """The same, with each row of these tables moved to the number in its place."""
+        after = dict(self.moved)
+        for table, moved in numbers.items():
+            known = after.get(table)
+            after[table] = (
+                moved if known is None else int(moved[known]) if isinstance(known, int) else moved[known]
+            )
+        return replace(self, moved=after)

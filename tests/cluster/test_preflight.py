@@ -83,9 +83,9 @@ def test_without_slurm_nothing_is_submitted(here: Path, capsys: pytest.CaptureFi
 
 def test_an_index_that_was_changed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = here / "data/index.safetensors"
-    text = index.read_text()
-    index.write_text(text.replace('"anna"', '"anne"', 1))
-    assert index.read_text() != text
+    content = index.read_bytes()
+    index.write_bytes(content.replace(b"anna", b"anne", 1))
+    assert index.read_bytes() != content
     assert "data/index.safetensors" in refusal(capsys, *TRAIN)
 
 

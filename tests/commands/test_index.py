@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -14,6 +15,7 @@ import pytest
 
 from tests.audio.files import mp3, tones, without_end_mark, without_xing
 from tests.shards.damages import DAMAGES, audio_bytes, metadata_bytes, write_tar
+from tests.shards.indexes import as_text, change_columns, text_index
 from tests.shards.made import make_audio, write_shard_set
 from wavenet_pl import cli
 from wavenet_pl.data.conditions import Conditions
@@ -21,7 +23,7 @@ from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.inputs.array import UserFrames
 from wavenet_pl.shards.damage import REMEDIES
-from wavenet_pl.shards.index import INDEX_NAME, load_index, shard_storage
+from wavenet_pl.shards.index import INDEX_NAME, load_index, save_index, shard_storage
 from wavenet_pl.shards.split import Split
 
 
@@ -228,6 +230,7 @@ def test_out_elsewhere_points_to_the_shards_and_leaves_them_alone(
 # --- tables and frames ---
 
 ACCENTS = ("scots", "irish", "cockney")
+F0 = UserFrames(name="f0", hop_length=80, mean=(0.5,), std=(0.25,))
 
 
 def write_accented(folder: Path, number: int, accents: tuple[str, ...] = ACCENTS) -> None:
@@ -273,8 +276,7 @@ def test_tables_are_read_from_the_json_and_only_where_they_are_asked_for(
 def test_an_older_indexs_tables_and_frames_are_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    f0 = UserFrames(name="f0", hop_length=80, mean=(0.5,), std=(0.25,))
-    write_shard_set(tmp_path, tables={"accent": ACCENTS}, frames_beside=(f0,))
+    write_shard_set(tmp_path, tables={"accent": ACCENTS}, frames_beside=(F0,))
     before = load_index(tmp_path)
     assert "nothing was changed: the index is right" in run(capsys, tmp_path)[1]
     assert "nothing was changed: the index is right" in run(capsys, tmp_path, "--tables", "accent")[1]
@@ -541,3 +543,125 @@ def test_help_and_mistakes_do_not_wait_for_libraries() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--skip-damaged" in done.stdout
+
+
+# --- an index of an earlier version, and what there is ---
+
+
+def test_a_set_of_an_earlier_version_is_converted_under_its_fingerprint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shard_set(tmp_path, tables={"accent": ACCENTS}, frames_beside=(F0,))
+    columns = (tmp_path / INDEX_NAME).read_bytes()
+    index = load_index(tmp_path)
+    path = as_text(tmp_path)
+    assert load_index(tmp_path) == index
+    code, out, err = run(capsys, tmp_path)
+    fingerprint = index.fingerprint[:12]
+    assert (code, f"wrote {tmp_path / INDEX_NAME} in place of index.json (fingerprint {fingerprint}, as before)") == (
+        0, out.splitlines()[-1]
+    )  # fmt: skip
+    assert (tmp_path / INDEX_NAME).read_bytes() == columns and not path.exists()
+    assert "nothing was changed: the index is right" in run(capsys, tmp_path)[1]
+
+
+def test_columns_count_and_an_older_index_of_other_recordings_beside_them_is_said(
+    prepared: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    index = load_index(prepared)
+    beside = prepared / "index.json"
+    beside.write_text(text_index(index))
+    assert load_index(prepared) == index and not caplog.messages
+    beside.write_text(text_index(replace(index, splits={"train": index.splits["train"][:1]})))
+    assert load_index(prepared) == index
+    [message] = caplog.messages
+    assert "index.json is not of the same recordings as index.safetensors beside it, which counts" in message
+    assert run(capsys, prepared, "--skip-damaged")[0] == 0
+    (prepared / "train/shard-000001.tar").unlink()
+    assert run(capsys, prepared, "--skip-damaged")[0] == 0
+    assert not beside.exists(), "with the next index that is written it goes"
+
+
+def test_a_fingerprint_that_is_not_that_of_the_content_is_put_right(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = (prepared / INDEX_NAME).read_bytes()
+    change_columns(prepared, lambda facts, arrays: facts.update(fingerprint="f" * 64))
+    assert load_index(prepared).fingerprint == "f" * 64, "to take it anew takes longer than all the rest"
+    assert "wrote " in run(capsys, prepared)[1]
+    assert (prepared / INDEX_NAME).read_bytes() == right
+
+
+def test_what_there_is_is_listed(prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = load_index(prepared)
+    code, out, _ = run(capsys, "--list", prepared)
+    assert code == 0
+    assert out.splitlines() == [
+        "index: index.safetensors, format 4",
+        f"fingerprint: {index.fingerprint}",
+        "sample rate: 8000 Hz",
+        "test: 0.00 hours, 1 recordings, 1 shards, 0.00 GiB",
+        "train: 0.00 hours, 8 recordings, 2 shards, 0.00 GiB",
+        "val: 0.00 hours, 2 recordings, 1 shards, 0.00 GiB",
+        "speaker: 2 names, anna, ben",
+        "tags: 1 names, read",
+    ]
+    as_text(prepared)
+    out = run(capsys, "--list", prepared)[1]
+    assert out.startswith("index: index.json, `wavenet-pl index` writes index.safetensors in its place\n")
+    assert index.fingerprint in out and (prepared / "index.json").exists()
+
+
+def test_frames_and_where_the_shards_lie_are_listed_and_no_name_plays_with_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speakers = ["\x1b[2J", *(f"p{number:02d}" for number in range(14))]
+    write_shard_set(tmp_path / "set", speakers=speakers, train=15, frames=90, frames_beside=(F0,))
+    save_index(replace(load_index(tmp_path / "set"), base=str(tmp_path / "set")), tmp_path / "index")
+    out = run(capsys, "--list", tmp_path / "index")[1]
+    assert f"shards at: {tmp_path / 'set'}" in out
+    assert "speaker: 15 names, \\x1b[2J, p00" in out and "p08 and 5 more" in out and "\x1b" not in out
+    assert "f0: frames, {'hop_length': 80" in out
+    assert "\x1b" not in run(capsys, "--list", tmp_path / "index", "--split", "train")[1]
+
+
+def test_recordings_of_a_split_are_listed_a_line_each(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, "--list", prepared, "--split", "train")
+    assert code == 0
+    assert [line.split("\t") for line in out.splitlines()][:2] == [
+        ["rec-00000", "0.500", "anna", "train/shard-000000.tar"],
+        ["rec-00001", "0.875", "ben", "train/shard-000000.tar"],
+    ]
+    assert len(out.splitlines()) == 8
+    write_tar(prepared / "bare/a.tar", [(f"{key}.wav", audio_bytes(400)) for key in "ab"])
+    assert run(capsys, prepared / "bare")[0] == 0
+    assert run(capsys, "--list", prepared / "bare", "--split", "val")[1].split("\t")[1:] == [
+        "0.025",
+        "-",
+        "a.tar\n",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--list", "gone"], "gone/index.safetensors cannot be read (No such file or directory), expected the index"),
+        (["--list", "set", "--split", "tain"], "--split is tain, expected one of train, val, which set has"),
+        (["set", "--split", "train"], "--split is train, expected it beside --list only; leave it out"),
+        (["--list", "set", "--skip-damaged"], "--skip-damaged is given beside --list, which writes nothing"),
+        (["--list", "set", "--jobs", "2"], "--jobs is given beside --list"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_listed_is_one_message(
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_shard_set(tmp_path / "set", train=1, val=1, frames=200)
+    code, _, err = run(capsys, *arguments)
+    assert (code, err.count("\n")) == (2, 1) and message in err

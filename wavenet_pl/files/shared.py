@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Callable
@@ -32,7 +33,14 @@ class SharedFile:
             os.close(self._number)
 
     def array(self, dtype: npt.DTypeLike, shape: tuple[int, ...], offset: int) -> SharedArray:
-        """What lies from this byte on, to be read only."""
+        """What lies from this byte on, to be read only.
+
+        Raises:
+            ValueError: it would end behind the file.
+        """
+        size = np.dtype(dtype).itemsize * math.prod(shape)
+        if min(offset, *shape) < 0 or offset + size > len(self.bytes):  # numpy's own check of it overflows
+            raise ValueError(f"{size} bytes from {offset} on are not in a file of {len(self.bytes)}")
         array = SharedArray(shape, dtype, self.bytes, offset)  # type: ignore[arg-type]  # it is a buffer
         array.place = (self, offset)
         return array

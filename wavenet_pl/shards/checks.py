@@ -202,7 +202,7 @@ def _hashes(keys: Numbers, bounds: Numbers) -> npt.NDArray[np.uint64]:
             rows = by_length[at : min(at + _AT_ONCE, end)]
             padded = np.zeros((len(rows), -(-length // 8) * 8), np.uint8)
             padded[:, :length] = windows[bounds[rows]]
-            mixed = np.full(len(rows), length, np.uint64)
+            mixed = np.full(len(rows), length << 32, np.uint64)
             for word in padded.view(np.uint64).T:
                 mixed = (mixed ^ word) * MIX_1
                 mixed = (mixed ^ (mixed >> np.uint64(29))) * MIX_2

@@ -211,7 +211,7 @@ def measure_prepare(recordings: int, folder: Path) -> dict[str, Any]:
         "--seconds",
         "0.1",
         "--sample-rate",
-        "1000",
+        "8000",
     ]
     found: dict[str, Any] = {}
     for name, words in (

@@ -155,7 +155,7 @@ def measure_start(made: MadeSet) -> dict[str, Any]:
     with subprocess.Popen(
         command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        watch = Watch(process.pid)
+        watch = Watch(process.pid, "VmRSS", "RssAnon")
         assert process.stdout is not None
         said = process.stdout.read()
     watch.end()
@@ -168,9 +168,15 @@ def measure_start(made: MadeSet) -> dict[str, Any]:
 
 
 class Watch:
-    """Looks at a process and all below it as long as it runs: the most memory that one of a kind had."""
+    """Looks at a process and all below it as long as it runs: the most memory that one of a kind had.
 
-    def __init__(self, process: int) -> None:
+    Args:
+        process: its number.
+        memory: which of the kinds that the system tells apart.
+    """
+
+    def __init__(self, process: int, *memory: str) -> None:
+        self._memory = memory
         self.most: dict[tuple[str, str], float] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(process,))
@@ -192,7 +198,7 @@ class Watch:
             kind = "worker" if "forkserver" in above and "forkserver" in words else "rank"
             for line in (folder / "status").read_text().splitlines() if "tracker" not in words else ():
                 name, _, size = line.partition(":")
-                if name in ("VmRSS", "RssAnon") and (kind == "worker" or "forkserver" not in words):
+                if name in self._memory and (kind == "worker" or "forkserver" not in words):
                     self.most[kind, name] = max(self.most.get((kind, name), 0), int(size.split()[0]) / 1024)
             for task in (folder / "task").iterdir():
                 for child in (task / "children").read_text().split():
@@ -222,11 +228,13 @@ def measure_prepare(recordings: int, folder: Path) -> dict[str, Any]:
             [sys.executable, "-m", "wavenet_pl", "prepare", *words], stdout=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
+        watch = Watch(process.pid, "VmHWM")  # what `wait4` calls the most may have been this process's own
         _, status, usage = os.wait4(process.pid, 0)
+        watch.end()
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise UserError(f"`wavenet-pl prepare` ended with {process.returncode}; what it said is above")
-        found[f"{name}, most memory, MiB"] = usage.ru_maxrss / 1024
+        found[f"{name}, most memory, MiB"] = watch.most["rank", "VmHWM"]
         found[f"{name}, ms a recording"] = 1_000 * (usage.ru_utime + usage.ru_stime) / recordings
     return found
 

@@ -22,7 +22,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from tests.shards.damages import audio_bytes, metadata_bytes, write_tar
-from tests.shards.indexes import as_text
+from tests.shards.indexes import as_text, change_columns
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS, small_model
 from wavenet_pl.config.tree import from_plain, to_yaml
@@ -384,6 +384,28 @@ def index_tree(change: Callable[[dict[str, Any]], Any], *settings: str) -> Build
         return [*train_on(folder), *settings]
 
     return build
+
+
+def columns(change: Callable[[dict[str, str], Any], object]) -> Builder:
+    """A sound index, changed and sealed anew; see `change_columns`."""
+
+    def build(place: Scene) -> list[str]:
+        folder = write_shard_set(place.folder / "set", train=2, val=1, frames=2_000)
+        change_columns(folder, change)
+        return train_on(folder)
+
+    return build
+
+
+def column(name: str, *numbers: int) -> Builder:
+    """Other numbers at the beginning of a column of the recordings to train on."""
+
+    def change(facts: dict[str, str], arrays: Any) -> None:
+        wide = arrays[f"train/{name}"].astype(np.uint8 if name in ("keys", "shards/names") else np.uint64)
+        wide[: len(numbers)] = numbers
+        arrays[f"train/{name}"] = wide
+
+    return columns(change)
 
 
 def shard_row(tree: dict[str, Any]) -> dict[str, Any]:

@@ -638,7 +638,7 @@ def test_recordings_of_a_split_are_listed_a_line_each(
     write_tar(prepared / "bare/a.tar", [(f"{key}.wav", audio_bytes(400)) for key in "ab"])
     assert run(capsys, prepared / "bare")[0] == 0
     assert run(capsys, "--list", prepared / "bare", "--split", "val")[1].split("\t")[1:] == [
-        "0.025",
+        "0.050",
         "-",
         "a.tar\n",
     ]

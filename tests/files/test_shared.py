@@ -69,7 +69,7 @@ def test_a_file_that_was_replaced_or_removed_is_still_what_it_was(tmp_path: Path
 def test_what_is_gone_with_its_process_is_an_error_and_never_another_file() -> None:
     array = share(LARGE)
     content = pickle.dumps(array)
-    file, _ = array.place  # type: ignore[attr-defined]
+    file, _ = array.origin  # type: ignore[attr-defined]
     number = file._number
     os.dup2(os.open(os.devnull, os.O_RDONLY), number)
     with pytest.raises(OSError, match="is another file by now"):

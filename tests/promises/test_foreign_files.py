@@ -379,6 +379,27 @@ INDEXES = {
     "no text": Case(hostile.index_tree(lambda tree: "\x00\x01"), "no index that can be used"),
     "pipe": Case(hostile.special_in_set(INDEX_NAME, "pipe"), f"{INDEX_NAME} cannot be read"),
     "device": Case(hostile.special_in_set(INDEX_NAME, "device"), f"{INDEX_NAME} cannot be read"),
+    "columns: program as a shard": Case(
+        hostile.column("shards/names", *b"pipe:mkdir canary"), "no path below"
+    ),
+    "columns: escapes as a shard": Case(
+        hostile.column("shards/names", *b"\x1b]0;"), r"'\\x1b\]0;n/sh.*no path below"
+    ),
+    "columns: key above": Case(hostile.column("keys", *b"../"), r"the key '\.\./-00000' has other signs"),
+    "columns: key that is no text": Case(hostile.column("keys", 255, 27), r"the key '\\\\xff"),
+    "columns: offset that wraps": Case(
+        hostile.column("offset/flac", 2**64 - 512), "offset of 'rec-00000' in"
+    ),
+    "columns: bounds that wrap": Case(hostile.column("keys/bounds", 0, 2**64 - 1), "are not in order"),
+    "columns: counts that wrap": Case(
+        hostile.column("shards/recordings", 2**64 - 1), "other numbers of recordings"
+    ),
+    "columns: labels endless": Case(
+        hostile.columns(lambda facts, arrays: facts.update(labels="[" * 200_000)), "no index that can be used"
+    ),
+    "columns: fingerprint that is a path": Case(
+        hostile.columns(lambda facts, arrays: facts.update(fingerprint="../outside")), "its fingerprint is"
+    ),
     "terabyte of nothing": Case(hostile.special_in_set(INDEX_NAME, "sparse"), INDEX_NAME),
 }
 

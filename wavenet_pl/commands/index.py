@@ -88,6 +88,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from wavenet_pl.inputs.speaker import Speaker
     from wavenet_pl.shards.index import index_name, load_index
     from wavenet_pl.shards.listing import overview, recording_lines
     from wavenet_pl.shards.storage import Storage
@@ -100,7 +101,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.split is None:
         lines = overview(index, index_name(Storage(args.location)) or "")
     elif args.split in index.splits:
-        lines = recording_lines(index, args.split)
+        lines = recording_lines(index, args.split, Speaker.name)
     else:
         raise UserError(
             f"--split is {args.split}, expected one of {', '.join(sorted(index.splits))}, which {args.location} has"

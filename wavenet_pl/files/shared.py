@@ -39,10 +39,10 @@ class SharedFile:
             ValueError: it would end behind the file.
         """
         size = np.dtype(dtype).itemsize * math.prod(shape)
-        if min(offset, *shape) < 0 or offset + size > len(self.bytes):  # numpy's own check of it overflows
+        if min((offset, *shape)) < 0 or offset + size > len(self.bytes):  # numpy's own check of it overflows
             raise ValueError(f"{size} bytes from {offset} on are not in a file of {len(self.bytes)}")
         array = SharedArray(shape, dtype, self.bytes, offset)  # type: ignore[arg-type]  # it is a buffer
-        array.place = (self, offset)
+        array.origin = (self, offset)
         return array
 
     def __reduce__(self) -> tuple[Callable[..., SharedFile], tuple[Any, ...]]:
@@ -52,15 +52,15 @@ class SharedFile:
 class SharedArray(np.ndarray[Any, np.dtype[Any]]):
     """An array in a `SharedFile`. Pickled it is a place there; what is computed from it is an array like any other."""
 
-    place: tuple[SharedFile, int] | None = None
+    origin: tuple[SharedFile, int] | None = None
 
     def __getitem__(self, position: Any) -> Any:
         return np.asarray(self)[position]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if self.place is None:
+        if self.origin is None:
             return super().__reduce_ex__(protocol)
-        file, offset = self.place
+        file, offset = self.origin
         return SharedFile.array, (file, self.dtype, self.shape, offset)
 
 
@@ -71,7 +71,7 @@ def nameless_file() -> BinaryIO:
 
 def share(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The same, in a file in memory if it is large, so that other processes need no copy of their own."""
-    if array.nbytes < _SMALL or (isinstance(array, SharedArray) and array.place is not None):
+    if array.nbytes < _SMALL or (isinstance(array, SharedArray) and array.origin is not None):
         return array
     with nameless_file() as file:
         file.write(np.ascontiguousarray(array).data)

@@ -116,8 +116,8 @@ def _check_keys(columns: Columns) -> None:
         odd[:-1] = slash[1:] & slash[:-1]
         if some.tobytes().translate(None, _SIGNS):
             odd |= ~np.isin(some, np.frombuffer(_SIGNS, np.uint8))
-        if (place := _first(odd)) is not None:
-            row = int(np.searchsorted(bounds, at + place, side="right")) - 1
+        if (position := _first(odd)) is not None:
+            row = int(np.searchsorted(bounds, at + position, side="right")) - 1
             break
     if row is None:
         row = _first((keys[begins] == ord("/")) | (keys[ends - 1] == ord("/")))
@@ -132,17 +132,19 @@ def _check_rows(columns: Columns, labels: Labels) -> None:
         if table not in labels.tables:
             raise ValueError(f"it has rows of {short(table)}, which is none of its tables")
         items, bounds = columns.table_rows(table)
-        if (place := _first(items >= len(labels.tables[table]))) is not None:
-            row = int(np.searchsorted(bounds, place, side="right")) - 1
-            raise ValueError(f"{table} of {_entry(columns, row)} is {items[place]}")
+        if (position := _first(items >= len(labels.tables[table]))) is not None:
+            row = int(np.searchsorted(bounds, position, side="right")) - 1
+            raise ValueError(f"{table} of {_entry(columns, row)} is {items[position]}")
 
 
 def _check_members(columns: Columns, labels: Labels, rows: slice) -> None:
     """Refuse spans that lie outside their shard, recordings without audio or frames, and those that are too large."""
 
     def refuse(bad: npt.NDArray[np.bool_], text: str, values: Numbers = columns.frames) -> None:
-        if (place := _first(bad)) is not None:
-            raise ValueError(text.format(entry=_entry(columns, rows.start + place), value=values[place]))
+        if (position := _first(bad)) is not None:
+            raise ValueError(
+                text.format(entry=_entry(columns, rows.start + position), value=values[position])
+            )
 
     number = rows.stop - rows.start
     refuse(columns.frames[rows] == 0, "frames of {entry} is 0")

@@ -7,7 +7,8 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -76,10 +77,7 @@ def write_columns(file: BinaryIO, facts: Mapping[str, str], splits: Mapping[str,
                 file.write(content)
                 done[name] += len(content)
     file.seek(data)
-    digest = _digest(header)
-    while block := file.read(2**20):
-        digest.update(block)
-    header[_METADATA][_CHECKSUM] = digest.hexdigest()
+    header[_METADATA][_CHECKSUM] = _checksum(header, iter(partial(file.read, 2**20), b""))
     file.seek(0)
     file.write(_encode(header))
     file.flush()
@@ -170,10 +168,8 @@ def read_columns(file: BinaryIO) -> tuple[dict[str, str], dict[str, dict[str, Nu
         raise ValueError(f"it is no safetensors file ({error!s:.200})") from None
     header, data, splits = _map(file)
     claimed = header.get(_METADATA, {}).get(_CHECKSUM)
-    digest = _digest(header)
-    digest.update(data)
-    if claimed != digest.hexdigest():
-        raise Changed(f"its checksum says {claimed!r:.80}, its content has {digest.hexdigest()!r}")
+    if claimed != (checksum := _checksum(header, [data])):
+        raise Changed(f"its checksum says {claimed!r:.80}, its content has {checksum!r}")
     facts = {name: text for name, text in header[_METADATA].items() if name != _CHECKSUM}
     return facts, splits
 
@@ -201,10 +197,13 @@ def _map(file: BinaryIO) -> tuple[dict[str, Any], memoryview, dict[str, dict[str
     return header, memoryview(shared.bytes)[8 + size :], splits
 
 
-def _digest(header: Mapping[str, Any]) -> hashlib._Hash:
-    """sha256 over all that the header says but for the checksum; the bytes of the columns are to follow."""
+def _checksum(header: Mapping[str, Any], data: Iterable[bytes | memoryview]) -> str:
+    """sha256 over all that the header says but this, and the columns."""
     facts = {name: text for name, text in header[_METADATA].items() if name != _CHECKSUM}
-    return hashlib.sha256(_dump({**header, _METADATA: facts}))
+    digest = hashlib.sha256(_dump({**header, _METADATA: facts}))
+    for piece in data:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _encode(header: Mapping[str, Any]) -> bytes:
@@ -224,7 +223,7 @@ def _numbers(numbers: Sequence[int]) -> Numbers:
 
 def _dtype(largest: int) -> str:
     """The narrowest in which a number has room."""
-    return next(name for name, width in _WIDTHS.items() if largest <= np.iinfo(width).max)
+    return next(name for name in _WIDTHS if largest < 256 ** _itemsize(name))
 
 
 def _itemsize(dtype: str) -> int:

@@ -46,13 +46,13 @@ def overview(index: Index, name: str) -> Iterator[str]:
         yield f"{frames}: frames, {printable(str(dict(spec)))}"
 
 
-def recording_lines(index: Index, split: str) -> Iterator[str]:
-    """A line for each recording of a split, one after the other: key, seconds, speaker and shard, with tabs between."""
-    names = index.labels.tables.get("speaker", ())
+def recording_lines(index: Index, split: str, table: str) -> Iterator[str]:
+    """A line for each recording of a split: key, seconds, its names in a table, and shard, with tabs between."""
+    names = index.labels.tables.get(table, ())
     for shard in index.splits[split]:
         for row in shard.recordings:
-            speaker = ",".join(printable(names[each]) for each in row.rows.get("speaker", ())) or "-"
-            yield f"{row.key}\t{row.frames / index.sample_rate:.3f}\t{speaker}\t{shard.name}"
+            own = ",".join(printable(names[each]) for each in row.rows.get(table, ())) or "-"
+            yield f"{row.key}\t{row.frames / index.sample_rate:.3f}\t{own}\t{shard.name}"
 
 
 def damage_table(damage: Sequence[Damage]) -> list[str]:

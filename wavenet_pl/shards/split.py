@@ -107,8 +107,8 @@ class Split:
     def of_row(self, table: str, row: int) -> Split:
         """The recordings that a row of a table applies to."""
         rows, bounds = self.table_rows(table)
-        places = np.searchsorted(bounds, np.flatnonzero(rows == row), side="right") - 1
-        return self.at(np.unique(places))
+        positions = np.searchsorted(bounds, np.flatnonzero(rows == row), side="right") - 1
+        return self.at(np.unique(positions))
 
     def up_to(self, max_samples: int) -> Split:
         """The first recordings, with so many samples at most, or one."""
@@ -159,14 +159,14 @@ class Split:
 
     def all_keys(self) -> Iterator[str]:
         """Of the recordings, one after the other."""
-        return (part.columns.key(row) for part, row in map(self._place, range(len(self))))
+        return (part.columns.key(row) for part, row in map(self._locate, range(len(self))))
 
     def _stored(self, position: int) -> StoredRecording:
-        part, row = self._place(position)
+        part, row = self._locate(position)
         shard = part.columns.shard_name(int(part.columns.shard_of(row)))
         return StoredRecording(part.storage, shard, part.recording(row))
 
-    def _place(self, position: int) -> tuple[Part, int]:
+    def _locate(self, position: int) -> tuple[Part, int]:
         """The part that a recording is in, and its row there."""
         row = position if self._chosen is None else int(self._chosen[position])
         number = int(np.searchsorted(self._begins, row, side="right")) - 1
@@ -218,7 +218,8 @@ class Split:
         """The different sets of rows of a table that apply to some recording, sorted."""
         if table not in self._row_sets:
             rows, bounds = self.table_rows(table)
-            counts, sets = np.diff(bounds), set()
+            counts = np.diff(bounds)
+            sets: set[tuple[int, ...]] = set()
             for count in np.unique(counts).tolist():
                 some = rows[bounds[:-1][counts == count][:, None] + np.arange(count)]
                 sets |= set(map(tuple, np.unique(some, axis=0).tolist())) if count else {()}

@@ -15,7 +15,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as the spool is there
-        self._places: dict[str, int] = {}
+        self._begins: dict[str, int] = {}
 
     def __enter__(self) -> Spool:
         return self
@@ -29,7 +29,7 @@ class Spool:
         Raises:
             OSError: the disk is full.
         """
-        self._places[shard.name] = self._file.seek(0, 2)
+        self._begins[shard.name] = self._file.seek(0, 2)
         pickle.dump(shard, self._file, pickle.HIGHEST_PROTOCOL)
 
     def shards(self, names: Sequence[str]) -> Sequence[ScannedShard]:
@@ -37,6 +37,6 @@ class Spool:
         return Lazily(len(names), lambda position: self._read(names[position]))
 
     def _read(self, name: str) -> ScannedShard:
-        self._file.seek(self._places[name])
+        self._file.seek(self._begins[name])
         shard: ScannedShard = pickle.load(self._file)  # of a file that only this process has
         return shard

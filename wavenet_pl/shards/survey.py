@@ -169,8 +169,8 @@ def _gone(
     damaged = {(row.shard, row.key) for row in damage}
     for name, shards in earlier.items():
         for row in (row for shard in shards for row in shard.recordings):
-            place = int(np.searchsorted(hashes, hash(row.key)))
-            is_there = place < len(hashes) and hashes[place] == hash(row.key)
+            position = int(np.searchsorted(hashes, hash(row.key)))
+            is_there = position < len(hashes) and hashes[position] == hash(row.key)
             if not is_there and (name, row.key) not in damaged:
                 kind = "missing" if name in there else "missing shard"
                 yield Damage(name, row.key, kind, "an older index lists it")
@@ -277,7 +277,7 @@ def same_content(one: Index, other: Index) -> bool:
 
 
 def _plain(index: Index, split: str) -> Iterator[Any]:
-    """Of each recording all that is known, with names in place of rows."""
+    """Of each recording all that is known, with names in position of rows."""
     for shard in index.splits.get(split, ()):
         for row in shard.recordings:
             names = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.shards.made import write_shard_set
+from tests.shards.made import with_rows, write_shard_set
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.shards.index import load_index, shard_storage
@@ -101,3 +101,37 @@ def test_two_together_are_read_from_where_each_lies(split: Split, tmp_path: Path
     both = split + more.relabelled(split.labels, "more", "the model")
     assert len(both) == 8 and rows(both)[6:] == [0, 0]
     assert np.array_equal(both.read(7), more.read(1)) and np.array_equal(both.read(2), split.read(2))
+
+
+def test_sets_of_rows_are_those_of_the_recordings_whatever_was_made_of_the_split(tmp_path: Path) -> None:
+    rows = [(0,), (), (2, 1), (1, 2), (0, 1, 2), (), (2,)]
+    plain = split_of(write_shard_set(tmp_path / "set", train=7, val=1, tags=("a", "b", "c")), "tags")
+    several = iter(rows)
+    split = with_rows(plain, lambda recording: {"tags": next(several)})
+    assert [each.rows.get("tags", ()) for each in split] == rows
+    turned = split.relabelled(Labels({"tags": ("c", "x", "b", "a")}), "the data", "the model")
+    again = turned.relabelled(Labels({"tags": ("x", "a", "b", "c")}), "the data", "the model")
+    for some in (split, turned, again, turned.with_row("tags", 1), turned.of_row("tags", 0), turned + turned.up_to(1),
+                 turned.at(np.array([6, 2, 0])), turned.at(np.array([6, 2, 0])).of_row("tags", 0)):  # fmt: skip
+        assert some.row_sets("tags") == sorted({each.rows.get("tags", ()) for each in some})
+        items, bounds = some.table_rows("tags")
+        assert [tuple(items[bounds[n] : bounds[n + 1]]) for n in range(len(some))] == [
+            each.rows.get("tags", ()) for each in some
+        ]
+    assert [again.labels.tables["tags"][row] for row in again[4].rows["tags"]] == ["a", "b", "c"]
+
+
+def test_shards_are_told_with_how_many_recordings_in_a_row_they_have(tmp_path: Path) -> None:
+    split = split_of(write_shard_set(tmp_path / "set", train=10, val=1))
+    names = [f"train/shard-{number:06d}.tar" for number in range(3)]
+
+    def runs(some: Split) -> list[tuple[str, int]]:
+        return [(shard.name, shard.recordings) for shard in some.shards]
+
+    assert runs(split) == list(zip(names, (4, 4, 2), strict=True))
+    assert runs(split.up_to(1)) == [(names[0], 1)]
+    assert runs(split.at(np.array([9, 8, 0, 1, 5]))) == [(names[2], 2), (names[0], 2), (names[1], 1)]
+    assert runs(split + split.up_to(1)) == [*runs(split), (names[0], 1)]
+    assert [shard.bytes for shard in split.shards] == [
+        (tmp_path / "set" / name).stat().st_size for name in names
+    ]

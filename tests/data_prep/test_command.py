@@ -26,6 +26,7 @@ from tests.data_prep.corpus import (
     write,
     write_table,
 )
+from tests.shards.indexes import as_text
 from wavenet_pl.cli import main
 from wavenet_pl.shards.index import load_index
 
@@ -240,6 +241,25 @@ def test_names_of_any_kind_come_through(tmp_path: Path) -> None:
     assert found >= {*names, "caf\\xe9.wav"}
     assert len(found) == len(entries(tmp_path / "out")) == 20
     assert load_index(tmp_path / "out")
+
+
+def test_a_set_of_an_earlier_version_gets_an_index_of_today_under_its_fingerprint(tmp_path: Path) -> None:
+    source, out = make_corpus(tmp_path / "src", seconds=0.2), tmp_path / "out"
+    assert prepare("folder", source, out) == 0
+    index, before = load_index(out), tree(out)
+    as_text(out)
+    assert prepare("folder", source, out) == 0
+    assert tree(out) == before, "index.json is gone"
+    assert load_index(out).fingerprint == index.fingerprint
+
+
+def test_an_index_of_an_earlier_version_that_nobody_knows_is_in_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/index.json").write_text("{}")
+    assert prepare("folder", make_corpus(tmp_path / "src", seconds=0.2), tmp_path / "out") == 2
+    assert "out holds index.json, but no .prepare/plan.json" in capsys.readouterr().err
 
 
 def test_dry_run_says_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

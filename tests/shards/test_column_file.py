@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from tests.shards.indexes import read, write_many
 from tests.shards.made import write_shard_set
 from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.errors import UserError
 from wavenet_pl.shards.column_file import columns_of, in_memory
 from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.index import INDEX_NAME, Index, load_index, save_index, shard_storage
@@ -100,7 +101,9 @@ def test_tables_that_no_header_holds_are_refused_and_leave_the_older_index(
     index = load_index(shard_set)
     before = save_index(index, tmp_path).read_bytes()
     monkeypatch.setattr("wavenet_pl.shards.column_file._HEADER_BYTES", 5_000)
-    with pytest.raises(ValueError, match=r"the names of its tables take \d+ bytes, expected 5000 at most"):
+    with pytest.raises(
+        UserError, match=r"the set's tables take \d+ bytes, expected 5000 at most; leave a table"
+    ):
         save_index(replace(index, labels=Labels({"speaker": tuple(map(str, range(2_000)))})), tmp_path)
     assert (tmp_path / INDEX_NAME).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [INDEX_NAME]

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from wavenet_pl.errors import UserError
 from wavenet_pl.files.shared import SharedFile, nameless_file
 from wavenet_pl.shards.columns import BOUNDS, Columns, Numbers
 from wavenet_pl.shards.format import Span
@@ -52,7 +53,8 @@ def write_columns(file: BinaryIO, facts: Mapping[str, str], splits: Mapping[str,
         splits: split -> its shards.
 
     Raises:
-        ValueError: a sha256 is none, or the facts are longer than a header may be.
+        UserError: the facts are longer than a header may be.
+        ValueError: a sha256 is none.
         OverflowError: a number is negative, or larger than 64 bits.
     """
     parts = {split: _Part(splits[split]) for split in sorted(splits)}
@@ -65,7 +67,9 @@ def write_columns(file: BinaryIO, facts: Mapping[str, str], splits: Mapping[str,
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": (begin, end)}
     data = len(_encode(header))
     if data > _HEADER_BYTES:
-        raise ValueError(f"the names of its tables take {data} bytes, expected {_HEADER_BYTES} at most")
+        raise UserError(
+            f"the names of the set's tables take {data} bytes, expected {_HEADER_BYTES} at most; leave a table out"
+        )
     file.truncate(data + end)
     for split, part in parts.items():
         done: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from wavenet_pl.conditioning import TableLayer
+from wavenet_pl.conditioning import FramesLayer, TableLayer
 from wavenet_pl.errors import UserError
 from wavenet_pl.model import Model
 from wavenet_pl.runs.delta import model_hash
@@ -82,6 +82,7 @@ def begin_with(model: Model, base: Model, path: str) -> Beginning:
             weight.zero_()
     if base.conditioner is not None and model.conditioner is not None:
         for layer in model.conditioner.inputs.values():
+            assert isinstance(layer, TableLayer | FramesLayer)
             if layer.name not in base.input_names:
                 layer.silence()
     new += [f"input {each}" for each in model.input_names if each not in base.input_names]

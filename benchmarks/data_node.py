@@ -100,7 +100,7 @@ class Node:
         self.agenda = Agenda(self.plan, self._rows, made.sizes)
         self._near: dict[int, int] = {}
         self._under_way: dict[int, float] = {}
-        self._chunks = self._fetched = 0.0
+        self._chunks = 0.0
 
     def plan(self, epoch: int) -> LanePlan:
         """The order of an epoch."""
@@ -128,22 +128,22 @@ class Node:
         limit = min(facts.disk, self.agenda.need(0))
         workers = [0.0] * max(1, facts.workers)
         done: list[float] = []
-        waits, far_requests, far_bytes = [], 0, 0
-        now = 0.0
+        waits, far_requests, now = [], 0, 0.0
         for number in range(batches):
             slots = plan.batch(number)[self._rows]
             recordings = plan.windows(slots[slots >= 0]).recording
             shards = np.searchsorted(self._ends, recordings, side="right")
             far = sum(int(shard) not in self._near for shard in shards)
-            far_requests, far_bytes = far_requests + far, far_bytes + far * self._made.recording_bytes
+            far_requests += far
             turn = number % len(workers)
             free_from = now if not facts.workers else 0.0
             if facts.workers and number >= _AHEAD * facts.workers:
                 free_from = done[number - _AHEAD * facts.workers]
             begin = max(workers[turn], free_from)
             workers[turn] = begin + self._reading(len(shards), far)
-            ready = max(now + facts.step_seconds * (number > 0), workers[turn])
-            waits.append(ready - now - facts.step_seconds * (number > 0))
+            trained = now + facts.step_seconds * (number > 0)
+            ready = max(trained, workers[turn])
+            waits.append(ready - trained)
             self._keep(number, ready - now, limit, far)
             now = ready
             done.append(now)
@@ -151,12 +151,9 @@ class Node:
         late = done[-1] - done[half]
         return {
             "first_batch_s": done[0],
-            "batches_per_second": (batches - half - 1) / late if late else float("inf"),
             "waited": sum(waits[half + 1 :]) / late if late else 0.0,
-            "epoch_s": now,
+            "seconds": now,
             "requests": far_requests + self._chunks,
-            "far_bytes": far_bytes,
-            "fetched_bytes": self._fetched,
         }
 
     def _reading(self, crops: int, far: int) -> float:
@@ -182,7 +179,7 @@ class Node:
             if left <= 0:
                 break
             taken = min(left, sizes[shard] - self._under_way.get(shard, 0.0))
-            left, self._fetched = left - taken, self._fetched + taken
+            left -= taken
             self._chunks += taken / min(CHUNK, sizes[shard])
             self._under_way[shard] = self._under_way.get(shard, 0.0) + taken
             if self._under_way[shard] >= sizes[shard]:

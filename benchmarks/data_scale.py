@@ -73,7 +73,7 @@ def simulate(recordings: int, nodes: int, batches: int) -> dict[str, Any]:
     ]
     return {
         "read_per_used": ratio,
-        "requests_per_second": nodes * seen["requests"] / seen["epoch_s"],
+        "requests_per_second": nodes * seen["requests"] / seen["seconds"],
         "cache_gib": need / GIB,
         "first_batch_s": seen["first_batch_s"],
         "waited": seen["waited"],
@@ -150,7 +150,7 @@ def for_real(folder: Path, seconds: int, crop_samples: int, workers: int, minute
         **{f"batches_per_second_{name}": rate for name, rate in rates.items()},
         "ratio": rates["far"] / rates["webdataset"],
         "simulated_by_real": rates["far"]
-        * (simulated["epoch_s"] - simulated["first_batch_s"])
+        * (simulated["seconds"] - simulated["first_batch_s"])
         / (plan.num_batches - 1),
     }
 

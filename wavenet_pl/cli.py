@@ -30,9 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. Wrong options raise SystemExit(2), as argparse does.
     """
-    if (
-        argv is None
-    ):  # the process is ours: nobody needs a search of all its modules for circles of rubbish at its end
+    if argv is None:
+        # The process is ours: nobody needs a search of all its modules for circles of rubbish at its end.
         atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] in (["train"], ["adapt"]):

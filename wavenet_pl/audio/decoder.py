@@ -59,9 +59,8 @@ class Decoder:
             file.seek(0)  # as it is: crops of sound FLAC come by here, a thousand in a second
         else:
             self._spliced = Spliced(file, excerpt.pieces, excerpt.least_bytes)
-            memory = (
-                None if start else self._spliced.in_memory()
-            )  # of the whole stream: a crop needs little of it
+            # Not for a crop, which needs little of the stream.
+            memory = None if start else self._spliced.in_memory()
             source = io.BufferedReader(self._spliced, _BUFFER) if memory is None else memory
         self.at = 0
         """Number of the sample that comes next."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, BinaryIO
 
+from wavenet_pl.files.shared import nameless_file
+
 _SMALL = 2**26
 """Bytes of a stream that may be in memory as a whole."""
 _COPIED = 2**18
@@ -96,17 +98,16 @@ class Spliced(io.RawIOBase):
         self.error: OSError | None = None
 
     def in_memory(self) -> int | None:
-        """A descriptor of all of it in memory; None where it is large, or the system has no such files.
+        """A descriptor of all of it in memory, which the caller closes; None where it is large.
 
         A decoder that asks for a few bytes at a time is faster with it than with a file that Python stands for.
         """
-        if self._size > _SMALL or not hasattr(os, "memfd_create"):
+        if self._size > _SMALL:
             return None
-        descriptor = os.memfd_create("audio")
-        with open(descriptor, "wb", closefd=False) as memory:
+        with nameless_file() as memory:
             shutil.copyfileobj(self, memory, _COPIED)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        return descriptor
+            memory.seek(0)
+            return os.dup(memory.fileno())
 
     def readable(self) -> bool:
         """Yes."""

@@ -76,10 +76,8 @@ def begin_with(model: Model, base: Model, path: str) -> Beginning:
         elif name in old:
             weight.copy_(old[name])
             taken += weight.numel()
-        elif name.startswith(
-            "network."
-        ):  # where the condition enters: a base without one knows nothing of it
-            weight.zero_()
+        elif name.startswith("network."):
+            weight.zero_()  # where the condition enters: a base without one knows nothing of it
     if base.conditioner is not None and model.conditioner is not None:
         for layer in model.conditioner.inputs.values():
             assert isinstance(layer, TableLayer | FramesLayer)

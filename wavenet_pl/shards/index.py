@@ -145,9 +145,8 @@ def _from_columns(file: BinaryIO) -> Index:
     if not _HEX.fullmatch(head.fingerprint):
         raise ValueError(f"its fingerprint is {short(head.fingerprint)}")
     index = _build(head, arrays)
-    vars(index)["fingerprint"] = (
-        head.fingerprint
-    )  # to take it of a text again would take longer than all the rest
+    # To take it of a text again would take longer than all the rest.
+    vars(index)["fingerprint"] = head.fingerprint
     return index
 
 

@@ -61,9 +61,8 @@ class Split:
     ) -> None:
         self.sample_rate, self.labels = sample_rate, labels or Labels()
         self._parts: tuple[Part, ...] = (Part(columns_of(shards), storage, {}),)
-        self._chosen: Integers | None = (
-            None  # of the recordings of all parts, one behind the other; None for all
-        )
+        # Of the recordings of all parts, one behind the other; None for all.
+        self._chosen: Integers | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: vars(self)[name] for name in ("sample_rate", "labels", "_parts", "_chosen")}

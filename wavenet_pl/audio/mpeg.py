@@ -33,9 +33,7 @@ _MOST_JUNK = 2**20
 _WINDOW = 2**20
 _RESERVOIR = 511  # bytes of earlier frames that a frame may use, at most
 _PADDED, _UNCHECKED = 0x200, 0x1_0000
-_PERIOD = (
-    8  # frames after which the decoder's filter is where it was: the order of its additions, so every bit
-)
+_PERIOD = 8  # frames after which the decoder's filter is where it was, in the order of its additions as well
 _DELAY = 529  # samples by which any decoder is late, where an encoder tells its own delay
 _LEAST_LAME = 36
 _LAME = 120  # bytes from the mark to what an encoder says of itself, where nothing is left out

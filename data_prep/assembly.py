@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ def make_sources(
     speaker_of: PathReader | None,
     notes: list[str],
     origins: Origins | None = None,
-) -> list[Source]:
-    """The sources of a corpus, with the speakers and splits that tables or paths say.
+) -> Iterator[Source]:
+    """The sources of a corpus, one after the other, with the speakers and splits that tables or paths say.
 
     Args:
         recordings: name -> (what a table says, file); no file where a table names one that is not there.
@@ -69,7 +70,7 @@ def make_sources(
     origins = origins or Origins()
     speakers = _speakers(recordings, layout, speaker_of, origins.speaker, notes)
     splits = _splits(recordings, layout, origins.split, notes)
-    return [
+    return (
         Source(
             name=name,
             speaker=speakers[name],
@@ -88,7 +89,7 @@ def make_sources(
             group=row.group,
         )
         for name, (row, file) in recordings.items()
-    ]
+    )
 
 
 def _speakers(
@@ -147,14 +148,15 @@ def _some(names: Sequence[str]) -> str:
     return f"{len(names)} recordings, such as {names[0]}"
 
 
-def with_files(sources: Iterable[Source], files: Files) -> list[Source]:
+def with_files(sources: Iterable[Source], files: Files) -> Iterator[Source]:
     """The sources with the files that their frames are made from."""
-    sources = list(sources)
     for frames, rule in files.rules.items():
         beside = files.beside.get(frames, {})
-        alike, names = _by_stem(beside, rule), Names(beside)
-        sources = [_with_file(source, frames, rule, beside, alike, names) for source in sources]
-    return sources
+        found = partial(
+            _with_file, frames=frames, rule=rule, beside=beside, alike=_by_stem(beside, rule), names=Names(beside)
+        )
+        sources = map(found, sources)
+    return iter(sources)
 
 
 def _by_stem(beside: Mapping[str, File], rule: FileRule) -> dict[str, str]:

@@ -16,6 +16,7 @@ from data_prep.names import Ambiguous, Names
 from data_prep.sources import File, Source
 from data_prep.table import METADATA, Table, read_table
 from wavenet_pl.errors import UserError, did_you_mean
+from wavenet_pl.shards.spool import Spool
 
 _SHOWN = 8
 
@@ -24,7 +25,8 @@ _SHOWN = 8
 class Corpus:
     """Sources, and what was seen beside them."""
 
-    sources: tuple[Source, ...]
+    sources: Sequence[Source]
+    """Each is made, or read from a disk, when it is looked at, where there may be many."""
     left_alone: Mapping[str, int] = field(default_factory=dict)
     """Files that are no audio that can be read: extension -> how many."""
     notes: tuple[str, ...] = ()
@@ -87,7 +89,7 @@ def read_folder(
     }
     sources = make_sources(recordings, layout, speaker_of, notes)
     return Corpus(
-        sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes),
+        sources=Spool(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes),
         read_from=read_from,
     )  # fmt: skip
 

@@ -6,8 +6,8 @@ import os
 import pickle
 import tempfile
 from array import array
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from wavenet_pl.shards.lazily import Lazily
@@ -45,10 +45,23 @@ class Spool(Lazily[T]):
         Raises:
             OSError: the disk is full.
         """
-        self._bounds.append(self._bounds[-1] + self._file.write(pickle.dumps(item, pickle.HIGHEST_PROTOCOL)))
+        content = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        with _named():
+            self._file.write(content)
+        self._bounds.append(self._bounds[-1] + len(content))
 
     def _item(self, position: int) -> T:
-        self._file.flush()
+        with _named():
+            self._file.flush()
         begin, end = self._bounds[position : position + 2]
         item: T = pickle.loads(os.pread(self._file.fileno(), end - begin, begin))  # only this process has it
         return item
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Say where the disk is that is full: the file has no name."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from None

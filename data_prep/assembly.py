@@ -153,7 +153,12 @@ def with_files(sources: Iterable[Source], files: Files) -> Iterator[Source]:
     for frames, rule in files.rules.items():
         beside = files.beside.get(frames, {})
         found = partial(
-            _with_file, frames=frames, rule=rule, beside=beside, alike=_by_stem(beside, rule), names=Names(beside)
+            _with_file,
+            frames=frames,
+            rule=rule,
+            beside=beside,
+            alike=_by_stem(beside, rule),
+            names=Names(beside),
         )
         sources = map(found, sources)
     return iter(sources)

@@ -149,9 +149,7 @@ def _has_its_size(source: Source) -> bool:
 def _to_plain(source: Source, corpus: Path) -> dict[str, Any]:
     """What is not as in a source of which nothing is known; paths from the corpus on."""
     top = os.path.join(corpus, "")
-    tree = {
-        name: value for name, plain in _PLAIN.items() if (value := getattr(source, name)) != plain
-    }
+    tree = {name: value for name, plain in _PLAIN.items() if (value := getattr(source, name)) != plain}
     tree["path"] = source.path.removeprefix(top)
     if source.files:
         tree["files"] = {

@@ -113,9 +113,7 @@ def _facts_of(sources: Sequence[Source], options: SplitOptions) -> _Facts:
     rows = rows[by_chance]
     places = {name: place for place, name in enumerate(sorted({name or "" for name in numbers}))}
     speaker = np.array([places[name or ""] for name in numbers], np.int32)[rows["speaker"]]
-    return _Facts(
-        by_chance, rows["draw"], speaker, *(rows[name] for name in _Facts._fields[3:])
-    )
+    return _Facts(by_chance, rows["draw"], speaker, *(rows[name] for name in _Facts._fields[3:]))
 
 
 def _by_chance(draws: npt.NDArray[np.uint64], name: Callable[[int], str]) -> Integers:

@@ -15,14 +15,12 @@ import numpy as np
 
 from data_prep.sines import RandomSines, Sines
 from wavenet_pl.files.foreign import open_file
+from wavenet_pl.numbers.counter import stream_key
 from wavenet_pl.shards.lazily import Lazily, picked
 
 _LONGEST_KEY = 80  # a tar header has room for 100 bytes of file name
 _PART = re.compile(r"--\d+$")
 _BLOCK = 2**20
-_HASH_BYTES = 16
-"""Of a hash that stands for a text: no two of them are equal by chance."""
-_HASH = f"S{_HASH_BYTES}"
 _SIMPLE = re.compile(r"\w([\w-]*\w)?(/\w([\w-]*\w)?)*", re.ASCII)
 """A path that is a key as it is: most are, and making them simple takes longest of all that is planned."""
 
@@ -140,7 +138,8 @@ def printable(path: str) -> str:
 
 def in_order(sources: Sequence[Source]) -> Sequence[Source]:
     """The sources in the order of the corpus: what is kept of each is its place."""
-    hashes = np.fromiter((bytes.fromhex(source.order)[:_HASH_BYTES] for source in sources), _HASH)
+    # Of 16 bytes no two are equal by chance.
+    hashes = np.fromiter((bytes.fromhex(source.order[:32]) for source in sources), "S16", len(sources))
     return picked(sources, np.argsort(hashes, kind="stable"))
 
 
@@ -152,7 +151,10 @@ def with_keys(sources: Sequence[Source]) -> Sequence[Source]:
     """
     ordered = in_order(sources)
     # Keys that differ in case only would be one file where somebody unpacks them on a Mac.
-    stems = np.fromiter((_hash(_stem(source.name).lower()) for source in ordered), _HASH)
+    # Two whose hashes are equal by chance are simply not plain.
+    stems = np.fromiter(
+        (stream_key(_stem(source.name).lower()) for source in ordered), np.uint64, len(ordered)
+    )
     by_stem = np.argsort(stems, kind="stable")
     is_next = stems[by_stem[1:]] == stems[by_stem[:-1]]
     taken = np.zeros(len(stems), bool)
@@ -163,10 +165,6 @@ def with_keys(sources: Sequence[Source]) -> Sequence[Source]:
         return replace(source, key=_key(source, unique=not taken[position]))
 
     return Lazily(len(ordered), keyed)
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).digest()
 
 
 def _stem(name: str) -> str:

@@ -107,6 +107,7 @@ def _facts_of(sources: Sequence[Source], options: SplitOptions) -> _Facts:
             for source in sources
         ),
         kinds,
+        len(sources),
     )
     _check_speakers([name for name in numbers if name is not None], options)
     by_chance = _by_chance(rows["draw"], lambda row: sources[row].name)

@@ -148,10 +148,10 @@ def _replace_useless(
 ) -> None:
     members = np.flatnonzero(chosen == split)
     drawn = np.flatnonzero(free & (chosen == split))
-    if not 0 < len(members) == len(drawn) <= _FEW or any(map(usable, drawn)):
+    if not 0 < len(members) == len(drawn) <= _FEW or any(usable(int(place)) for place in drawn):
         return
     others = np.flatnonzero(free & (chosen == _TRAIN))
-    good = next(filter(usable, others), None)
+    good = next((place for place in others if usable(int(place))), None)
     if good is not None:
         chosen[members] = _TRAIN
         chosen[good] = split

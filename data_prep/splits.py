@@ -79,7 +79,7 @@ def assign_splits(
             count = min(max(1, round(fraction * len(training))), len(training) - 1)
             chosen[training[: max(0, count)]] = split
         _keep_together(facts, free, chosen)
-        _replace_useless(split, facts, free, chosen, lambda place: usable(sources[facts.row[place]]))
+        _replace_useless(split, facts, free, chosen, lambda position: usable(sources[facts.row[position]]))
     counts = np.bincount(chosen[facts.is_there], minlength=len(SPLITS))
     if not counts[_TRAIN] or (not counts[_VAL] and fractions[_VAL]):
         raise UserError(
@@ -112,8 +112,8 @@ def _facts_of(sources: Sequence[Source], options: SplitOptions) -> _Facts:
     _check_speakers([name for name in numbers if name is not None], options)
     by_chance = _by_chance(rows["draw"], lambda row: sources[row].name)
     rows = rows[by_chance]
-    places = {name: place for place, name in enumerate(sorted({name or "" for name in numbers}))}
-    speaker = np.array([places[name or ""] for name in numbers], np.int32)[rows["speaker"]]
+    ranks = {name: rank for rank, name in enumerate(sorted({name or "" for name in numbers}))}
+    speaker = np.array([ranks[name or ""] for name in numbers], np.int32)[rows["speaker"]]
     return _Facts(by_chance, rows["draw"], speaker, *(rows[name] for name in _Facts._fields[3:]))
 
 
@@ -129,9 +129,9 @@ def _by_chance(draws: npt.NDArray[np.uint64], name: Callable[[int], str]) -> Int
 def _share_by_speaker(facts: _Facts, free: Flags, fractions: Mapping[int, float], chosen: Integers) -> None:
     """Let every speaker give its share; what rounding takes from one, another makes up for."""
     owed = dict.fromkeys(fractions, 0.0)
-    places = np.flatnonzero(free)
-    places = places[np.argsort(facts.speaker[places], kind="stable")]
-    for own in np.split(places, np.flatnonzero(np.diff(facts.speaker[places])) + 1):
+    positions = np.flatnonzero(free)
+    positions = positions[np.argsort(facts.speaker[positions], kind="stable")]
+    for own in np.split(positions, np.flatnonzero(np.diff(facts.speaker[positions])) + 1):
         waiting = own
         for split, fraction in fractions.items():
             owed[split] += fraction * len(own)
@@ -148,10 +148,10 @@ def _replace_useless(
 ) -> None:
     members = np.flatnonzero(chosen == split)
     drawn = np.flatnonzero(free & (chosen == split))
-    if not 0 < len(members) == len(drawn) <= _FEW or any(usable(int(place)) for place in drawn):
+    if not 0 < len(members) == len(drawn) <= _FEW or any(usable(int(each)) for each in drawn):
         return
     others = np.flatnonzero(free & (chosen == _TRAIN))
-    good = next((place for place in others if usable(int(place))), None)
+    good = next((each for each in others if usable(int(each))), None)
     if good is not None:
         chosen[members] = _TRAIN
         chosen[good] = split

@@ -44,10 +44,10 @@ class Agenda:
 
     def _each_once(self, shards: Integers) -> Integers:
         """Those of which copies are made, where they come first."""
-        places = np.arange(len(shards))
+        positions = np.arange(len(shards))
         first = np.empty(len(self.sizes), np.int64)
-        first[shards[::-1]] = places[::-1]  # of several the last one stays
-        return shards[(first[shards] == places) & (self.sizes[shards] > 0)]
+        first[shards[::-1]] = positions[::-1]  # of several the last one stays
+        return shards[(first[shards] == positions) & (self.sizes[shards] > 0)]
 
     def need(self, epoch: int) -> int:
         """Bytes of the shards that are read at a time, or are on their way to be, at most during this epoch."""

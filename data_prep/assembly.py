@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from data_prep.names import Ambiguous, Names, spelled
 from data_prep.origins import nested_speakers, speaker_reader, split_reader
 from data_prep.sources import File, Source
 from wavenet_pl.errors import UserError
+
+Reader = Callable[[str], str | None]
+"""What is said of a recording, by its name."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ def make_sources(
     speaker_of: PathReader | None,
     notes: list[str],
     origins: Origins | None = None,
-) -> list[Source]:
-    """The sources of a corpus, with the speakers and splits that tables or paths say.
+) -> Iterator[Source]:
+    """The sources of a corpus, one after the other, with the speakers and splits that tables or paths say.
 
     Args:
         recordings: name -> (what a table says, file); no file where a table names one that is not there.
@@ -67,17 +71,17 @@ def make_sources(
         UserError: what was asked for says nothing, or a split that is none.
     """
     origins = origins or Origins()
-    speakers = _speakers(recordings, layout, speaker_of, origins.speaker, notes)
-    splits = _splits(recordings, layout, origins.split, notes)
-    return [
+    speaker = _speakers(recordings, layout, speaker_of, origins.speaker, notes)
+    split = _splits(recordings, layout, origins.split, notes)
+    return (
         Source(
             name=name,
-            speaker=speakers[name],
+            speaker=speaker(name),
             text=row.text,
             tags=row.tags,
             midi=row.midi,
             tables=row.tables,
-            split=row.split or splits.get(name),
+            split=row.split or split(name),
             facts=row.facts,
             size=file.size if file else None,
             path=file.path if file else "",
@@ -88,7 +92,7 @@ def make_sources(
             group=row.group,
         )
         for name, (row, file) in recordings.items()
-    ]
+    )
 
 
 def _speakers(
@@ -97,24 +101,23 @@ def _speakers(
     speaker_of: PathReader | None,
     paths: Mapping[str, str],
     notes: list[str],
-) -> dict[str, str | None]:
-    if speaker_of:
-        speakers = {name: speaker_of(paths.get(name, name)) for name in recordings}
-    else:
-        speakers = {name: row.speaker for name, (row, _) in recordings.items()}
+) -> Reader:
+    def named(name: str) -> str | None:
+        return speaker_of(paths.get(name, name)) if speaker_of else recordings[name][0].speaker
+
     if not layout.speaker_from:
-        unnamed = {name: paths.get(name, name) for name, speaker in speakers.items() if speaker is None}
-        notes += [note] if (note := nested_speakers(unnamed.values())) else []
-        return speakers | {name: _parent(path) for name, path in unnamed.items()}
-    without = sorted(name for name, speaker in speakers.items() if speaker is None)
+        unnamed = (paths.get(name, name) for name in recordings if named(name) is None)
+        notes += [note] if (note := nested_speakers(unnamed)) else []
+        return lambda name: _parent(paths.get(name, name)) if (own := named(name)) is None else own
+    without = sorted(name for name in recordings if named(name) is None)
     if without and layout.speaker_from != NONE:
-        if len(without) == len(speakers):
+        if len(without) == len(recordings):
             raise UserError(
                 f"--speaker-from {layout.speaker_from} names no speaker of any recording, such as {without[0]}, "
                 "expected a level, a pattern with ( ), a column of a table or a list that does; correct it"
             )
         notes.append(f"--speaker-from {layout.speaker_from} names no speaker of {_some(without)}")
-    return speakers
+    return named
 
 
 def _parent(name: str) -> str | None:
@@ -126,35 +129,52 @@ def _splits(
     layout: Layout,
     others: Mapping[str, str],
     notes: list[str],
-) -> dict[str, str]:
-    """Those that paths say, of recordings of which a table says none."""
-    paths = {name: others.get(name, name) for name, (row, _) in recordings.items() if row.split is None}
+) -> Reader:
+    """What paths say, of recordings of which a table says no split."""
+
+    def unsaid() -> Iterator[str]:
+        return (name for name, (row, _) in recordings.items() if row.split is None)
+
     split_of_path = path_reader("--split-from", layout.split_from)
     if not layout.split_from:
-        split_of_path, note = split_reader(list(paths.values()))
+        split_of_path, note = split_reader(others.get(name, name) for name in unsaid())
         notes += [note] if note else []
     if split_of_path is None or layout.split_from == NONE:
-        return {}
-    words = {name: split_of_path(path) for name, path in paths.items()}
-    known = {word: known_split(word, f"--split-from: {name}") for name, word in words.items() if word}
-    splits = {name: known[word] for name, word in words.items() if word}
-    if layout.split_from and (without := sorted(paths.keys() - splits.keys())):
-        notes.append(f"--split-from {layout.split_from} says nothing of {_some(without)}: chance decides")
-    return splits
+        return lambda name: None
+    reader = split_of_path
+    known: dict[str, str] = {}
+    without: list[str] = []
+    for name in unsaid():
+        word = reader(others.get(name, name))
+        if not word:
+            without.append(name)
+        elif word not in known:
+            known[word] = known_split(word, f"--split-from: {name}")
+    if layout.split_from and without:
+        notes.append(
+            f"--split-from {layout.split_from} says nothing of {_some(sorted(without))}: chance decides"
+        )
+    return lambda name: known.get(reader(others.get(name, name)) or "")
 
 
 def _some(names: Sequence[str]) -> str:
     return f"{len(names)} recordings, such as {names[0]}"
 
 
-def with_files(sources: Iterable[Source], files: Files) -> list[Source]:
+def with_files(sources: Iterable[Source], files: Files) -> Iterator[Source]:
     """The sources with the files that their frames are made from."""
-    sources = list(sources)
     for frames, rule in files.rules.items():
         beside = files.beside.get(frames, {})
-        alike, names = _by_stem(beside, rule), Names(beside)
-        sources = [_with_file(source, frames, rule, beside, alike, names) for source in sources]
-    return sources
+        add = partial(
+            _with_file,
+            frames=frames,
+            rule=rule,
+            beside=beside,
+            alike=_by_stem(beside, rule),
+            names=Names(beside),
+        )
+        sources = map(add, sources)
+    return iter(sources)
 
 
 def _by_stem(beside: Mapping[str, File], rule: FileRule) -> dict[str, str]:

@@ -32,7 +32,8 @@ class Copies:
     """
 
     def __init__(self, recordings: Callable[[], Iterable[tuple[str, Row]]]) -> None:
-        numbers = np.sort(np.fromiter((hash(_audio(row)) for _, row in recordings()), np.int64))
+        numbers = np.fromiter((hash(_audio(row)) for _, row in recordings()), np.int64)
+        numbers.sort()
         repeated = set(numbers[1:][numbers[1:] == numbers[:-1]].tolist())
         self._originals: dict[object, Original] = {}
         for split, row in recordings() if repeated else ():

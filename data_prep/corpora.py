@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from data_prep.columns import Wanted
@@ -12,9 +13,10 @@ from data_prep.folder import Corpus, read_folder
 from data_prep.options import SINES, Options
 from data_prep.shards import read_shards
 from data_prep.sines import RandomSines, Sines
-from data_prep.sources import File, Source, readable
+from data_prep.sources import File, Source, in_order, readable
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.array import measure
+from wavenet_pl.shards.lazily import Lazily
 
 DEMO = Path(__file__).resolve().parent / "demo"
 """Recorded speech that comes with the project; its LICENSES.md says whose."""
@@ -60,18 +62,19 @@ def measured(options: Options, corpus: Corpus) -> Options:
     """
     if not options.arrays:
         return options
-    sources = sorted(corpus.sources, key=lambda source: source.order)
-    free = [source for source in sources if source.split in (None, "train")]
-    inputs = [
-        measure(each, _paths([source.files[each.name] for source in free if each.name in source.files]))
-        for each in options.arrays
-    ]
+    ordered = in_order(corpus.sources)
+
+    def files(frames: str) -> Iterator[File]:
+        free = (source for source in ordered if source.split in (None, "train"))
+        return (source.files[frames] for source in free if frames in source.files)
+
+    inputs = [measure(each, _paths(islice(files(each.name), _MEASURED))) for each in options.arrays]
     return replace(options, rules=replace(options.rules, frames=(*options.rules.frames, *inputs)))
 
 
-def _paths(files: Sequence[File]) -> Iterator[str]:
+def _paths(files: Iterable[File]) -> Iterator[str]:
     """Paths of some files, one at a time: a member of a shard is there until the next one is asked for."""
-    for file in files[:_MEASURED]:
+    for file in files:
         with readable(file) as path:
             yield path
 
@@ -80,7 +83,7 @@ def make_sines(options: Options) -> Corpus:
     """As many recordings as asked for: of the same two sines, which differ in phase only, or of two of its own each."""
     sines = options.sines
 
-    def recording(number: int) -> Sines | RandomSines:
+    def made(number: int) -> Sines | RandomSines:
         if options.corpus == "many_sines":
             return RandomSines(seconds=sines.seconds, seed=sines.seed, number=number)
         return Sines(
@@ -88,8 +91,7 @@ def make_sines(options: Options) -> Corpus:
             number=number,
         )  # fmt: skip
 
-    return Corpus(
-        sources=tuple(
-            Source(name=f"sines-{number:06d}", made=recording(number)) for number in range(sines.recordings)
-        )
-    )
+    def source(number: int) -> Source:
+        return Source(name=f"sines-{number:06d}", made=made(number))
+
+    return Corpus(sources=Lazily(sines.recordings, source))

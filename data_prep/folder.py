@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 
 from data_prep.assembly import make_sources, resolve, with_files
@@ -16,6 +17,7 @@ from data_prep.names import Ambiguous, Names
 from data_prep.sources import File, Source
 from data_prep.table import METADATA, Table, read_table
 from wavenet_pl.errors import UserError, did_you_mean
+from wavenet_pl.shards.spool import Spool
 
 _SHOWN = 8
 
@@ -24,7 +26,8 @@ _SHOWN = 8
 class Corpus:
     """Sources, and what was seen beside them."""
 
-    sources: tuple[Source, ...]
+    sources: Sequence[Source]
+    """Each is made, or read from a disk, when it is looked at, where there may be many."""
     left_alone: Mapping[str, int] = field(default_factory=dict)
     """Files that are no audio that can be read: extension -> how many."""
     notes: tuple[str, ...] = ()
@@ -82,14 +85,32 @@ def read_folder(
     for name in unlisted if layout.only_listed else ():
         del files.audio[name]
     files.check(f"{option} {folder}")
-    recordings = {
-        name: (named.get(name, NOTHING_SAID), files.audio.get(name)) for name in {**files.audio, **named}
-    }
-    sources = make_sources(recordings, layout, speaker_of, notes)
+    sources = make_sources(_Recordings(named, files.audio), layout, speaker_of, notes)
     return Corpus(
-        sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes),
+        sources=Spool(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes),
         read_from=read_from,
     )  # fmt: skip
+
+
+class _Recordings(Mapping[str, tuple[Row, File | None]]):
+    """What tables say of recordings, and their files; put together when it is looked at.
+
+    Args:
+        named: name -> row.
+        audio: name -> file.
+    """
+
+    def __init__(self, named: Mapping[str, Row], audio: Mapping[str, File]) -> None:
+        self._named, self._audio = named, audio
+
+    def __getitem__(self, name: str) -> tuple[Row, File | None]:
+        return self._named.get(name, NOTHING_SAID), self._audio.get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._audio, (name for name in self._named if name not in self._audio))
+
+    def __len__(self) -> int:
+        return len(self._audio.keys() | self._named.keys())
 
 
 def _add_tables_elsewhere(files: Files, folder: Path) -> None:

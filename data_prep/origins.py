@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from data_prep.layout import NONE, PathReader, path_reader, split_of
@@ -56,7 +56,7 @@ def _parts(path: str) -> list[str]:
     return [re.split(r"[-_. ]", file, maxsplit=1)[0], *folders]
 
 
-def nested_speakers(paths: Collection[str]) -> str:
+def nested_speakers(paths: Iterable[str]) -> str:
     """What is wrong where folders of speakers lie in folders that have several of them; empty where that is not so.
 
     Such are the chapters of a reader, or the sessions of a speaker. A corpus with one folder around its speakers, or
@@ -78,7 +78,7 @@ def nested_speakers(paths: Collection[str]) -> str:
     )
 
 
-def split_reader(paths: Collection[str]) -> tuple[PathReader | None, str]:
+def split_reader(paths: Iterable[str]) -> tuple[PathReader | None, str]:
     """How folders say the split, where all of one level mean one, and a note about that.
 
     Where that is not so, but some are called as if they were for a test, the note says that they are trained on.

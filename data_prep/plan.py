@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from data_prep.folder import Corpus
 from data_prep.options import Options, RuleOptions, read_frames
@@ -17,6 +20,7 @@ from data_prep.splits import assign_splits
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.index import SPLITS
+from wavenet_pl.shards.lazily import picked
 
 RECORDS = ".prepare"
 """Folder in DEST with the plan, and with a record for each finished shard."""
@@ -33,7 +37,7 @@ class ShardPlan:
     """A fixed run of sources. Those that the rules drop leave gaps; nothing moves up."""
 
     name: str
-    sources: tuple[Source, ...] = ()
+    sources: Sequence[Source] = ()
     """Empty where the plan was read back: records know their sources."""
     num_sources: int
 
@@ -74,6 +78,8 @@ class Plan:
 def build_plan(corpus: Corpus, options: Options) -> Plan:
     """The plan for a corpus: a pure function of the corpus and the options.
 
+    Of each source it keeps numbers only; what is known of one is asked of the corpus, whenever it is looked at.
+
     Raises:
         UserError: the splits cannot be made.
     """
@@ -83,18 +89,16 @@ def build_plan(corpus: Corpus, options: Options) -> Plan:
     )
     shards = []
     for split in SPLITS:
-        members = [source for source in sources if splits[source.name] == split]
+        members = np.flatnonzero(splits == SPLITS.index(split))
         for number, start in enumerate(range(0, len(members), options.recordings_per_shard)):
-            run = tuple(members[start : start + options.recordings_per_shard])
+            run = picked(sources, members[start : start + options.recordings_per_shard])
             shards.append(
                 ShardPlan(name=f"{split}/shard-{number:06d}.tar", sources=run, num_sources=len(run))
             )
     described = json.loads(json.dumps(options.describe()))  # as `load_plan` gives it
     digest = hashlib.sha256()
-    for part in (
-        [_FORMAT, described],
-        *([shard.name, source.describe()] for shard in shards for source in shard.sources),
-    ):
+    parts = ([shard.name, source.describe()] for shard in shards for source in shard.sources)
+    for part in chain([[_FORMAT, described]], parts):
         digest.update(json.dumps(part, sort_keys=True).encode() + b"\n")
     return Plan(
         fingerprint=digest.hexdigest(),

@@ -56,10 +56,9 @@ def _draw_lengths(axes: Any, result: Result) -> None:
     lengths = {split: result.measures(split)["frames"] / result.sample_rate for split in SPLITS}
     axes.set_title("Lengths")
     axes.set(xlabel="seconds", ylabel="recordings")
-    everything = [length for split in SPLITS for length in lengths[split]]
-    if not everything:
+    if not result.count():
         return
-    edges = np.linspace(0, max(everything), 31)
+    edges = np.linspace(0, max(each.max(initial=0) for each in lengths.values()), 31)
     axes.hist(
         [lengths[split] for split in SPLITS],
         bins=edges,
@@ -100,8 +99,8 @@ def _draw_levels(axes: Any, result: Result) -> None:
     rows = result.measures()
     if not len(rows):
         return
-    peaks, means = ([decibels(level) for level in rows[name]] for name in ("peak", "rms"))
-    edges = np.arange(np.floor(min(means)) - 1, 1.5, 1.0)
+    peaks, means = decibels(rows["peak"]), decibels(rows["rms"])
+    edges = np.arange(np.floor(means.min()) - 1, 1.5, 1.0)
     axes.hist(means, bins=edges, color=_COLOURS["train"], alpha=0.85, label="RMS")
     axes.hist(peaks, bins=edges, color=_COLOURS["test"], alpha=0.75, label="peak")
     axes.set_xlim(edges[0], 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from data_prep.flaws import FLAWS
 from data_prep.plan import Plan
@@ -17,6 +18,7 @@ from data_prep.sources import printable
 from wavenet_pl.files import foreign
 from wavenet_pl.files.markdown import cell, table
 from wavenet_pl.shards.index import SPLITS
+from wavenet_pl.shards.spool import Spool
 
 _MOST_KINDS = 12
 REPORT_NAME, PLOT_NAME = "report.md", "report.png"
@@ -173,8 +175,8 @@ def _distributions(result: Result) -> str:
         return "Nothing is left."
     values = {
         "length, s": rows["frames"] / result.sample_rate,
-        "peak, dBFS": np.array([decibels(peak) for peak in rows["peak"]]),
-        "RMS, dBFS": np.array([decibels(rms) for rms in rows["rms"]]),
+        "peak, dBFS": decibels(rows["peak"]),
+        "RMS, dBFS": decibels(rows["rms"]),
     }
     shares = (0, 5, 50, 95, 100)
     lines = [
@@ -200,13 +202,13 @@ def _speakers(result: Result) -> str:
 
 def _names(result: Result, head: str, names_of: Callable[[Row], Sequence[str]]) -> str:
     """Recordings and minutes of each name; empty where there is none."""
-    lengths: dict[str, list[int]] = {}
+    counts: Counter[str] = Counter()
+    frames: Counter[str] = Counter()
     for row in result.rows():
         for name in names_of(row):
-            lengths.setdefault(name, []).append(row["frames"])
-    lines = [
-        [name, str(len(frames)), _minutes(sum(frames), result)] for name, frames in sorted(lengths.items())
-    ]
+            counts[name] += 1
+            frames[name] += row["frames"]
+    lines = [[name, str(count), _minutes(frames[name], result)] for name, count in sorted(counts.items())]
     return table([head, "recordings", "minutes"], lines) if lines else ""
 
 
@@ -219,13 +221,13 @@ def _frames(result: Result) -> str:
     for each in result.frames:
         settings = ", ".join(f"{key} {_setting(value)}" for key, value in each.spec.items())
         # What version 0.1.0 tallied stands in the rows themselves.
-        tallies = [
+        tallies = Spool(
             {
                 **{name: value for name, value in row.items() if isinstance(value, (int, float))},
                 **row.get("arrays", {}).get(each.name, {}),
             }
             for row in result.rows()
-        ]
+        )
         summary = each.report(tallies, result.sample_rate)
         lines.append("- " + cell(f"{each.name}: {hours(result.seconds())}, {summary} ({settings})."))
     return "\n".join(lines)
@@ -279,6 +281,7 @@ def hours(seconds: float) -> str:
     return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.2f} min"
 
 
-def decibels(amplitude: float) -> float:
+def decibels(amplitudes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Of full scale 1; -100 for nothing at all."""
-    return max(20 * math.log10(amplitude), -100.0) if amplitude > 0 else -100.0
+    levels = (max(20 * math.log10(each), -100.0) if each > 0 else -100.0 for each in amplitudes)
+    return np.fromiter(levels, np.float64, len(amplitudes))

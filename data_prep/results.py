@@ -73,15 +73,18 @@ class Result:
 
     def measures(self, split: str | None = None) -> npt.NDArray[Any]:
         """Of every recording of a split, or of all, `frames`, `peak` and `rms` of full scale 1."""
-        return np.concatenate([self._measures[name] for name in SPLITS if split in (None, name)])
+        if split is None:
+            return self._measures
+        first, end = np.searchsorted(self._measures["split"], SPLITS.index(split) + np.arange(2))
+        return self._measures[first:end]
 
     @cached_property
-    def _measures(self) -> dict[str, npt.NDArray[Any]]:
-        kinds = [("frames", np.int64), ("peak", np.float64), ("rms", np.float64)]
-        return {
-            split: np.fromiter((tuple(row[name] for name, _ in kinds) for row in self.rows(split)), kinds)
-            for split in SPLITS
-        }
+    def _measures(self) -> npt.NDArray[Any]:
+        kinds = [("split", np.int8), ("frames", np.int64), ("peak", np.float64), ("rms", np.float64)]
+        rows = self._recordings()
+        return np.fromiter(
+            ((SPLITS.index(split), row["frames"], row["peak"], row["rms"]) for split, row in rows), kinds
+        )
 
     def count(self, split: str | None = None) -> int:
         """Recordings of a split, or of all."""

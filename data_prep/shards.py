@@ -20,6 +20,7 @@ from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.shards.format import read_metadata
 from wavenet_pl.shards.members import Fault, read_members
+from wavenet_pl.shards.spool import Spool
 
 _TAR, _COMPRESSED = ".tar", (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _TEXT = ".txt"
@@ -107,7 +108,7 @@ def read_shards(
     notes += _counted("places in shards that are damaged", damaged)
     sources = make_sources(recordings, layout, speaker_of, notes, origins)
     return Corpus(
-        sources=tuple(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes),
+        sources=Spool(with_files(sources, files)), left_alone=files.left_alone, notes=tuple(notes),
         read_from=read_from,
     )  # fmt: skip
 

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from data_prep.destination import claim, made
 from data_prep.files import modified, size_of
 from data_prep.folder import Corpus
 from data_prep.options import Options
-from data_prep.plan import DONE, RECORDS, SHARED, Plan, build_plan, load_plan
+from data_prep.plan import DONE, RECORDS, SHARED, Plan, ShardPlan, build_plan, load_plan
 from data_prep.sources import File, Source
 from wavenet_pl.files.durable import replacing
 from wavenet_pl.files.foreign import printable
+from wavenet_pl.shards.lazily import picked
+from wavenet_pl.shards.spool import Spool
 
 _FORMAT = 1
-_PLAIN = vars(Source(name=""))
+_PLAIN = {each.name: getattr(Source(name=""), each.name) for each in fields(Source)}
 
 
 def plan_of_slice(options: Options, source: Path | None, folder: Path, number: int, slices: int) -> Plan:
@@ -102,8 +105,9 @@ def _write(options: Options, source: Path, folder: Path, corpus: Corpus, plan: P
     head = {
         "format": _FORMAT, "plan": plan.fingerprint, "asked": _asked(options), "read_from": corpus.read_from,
     }  # fmt: skip
+    lines = ([_to_plain(each, source) for each in shard.sources] for shard in plan.shards)
     with replacing(folder / SHARED) as file:
-        for line in (head, *([_to_plain(each, source) for each in shard.sources] for shard in plan.shards)):
+        for line in chain([head], lines):
             file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
 
@@ -117,13 +121,16 @@ def _read(options: Options, source: Path, folder: Path, number: int, slices: int
         )  # fmt: skip
         if not plan or not same or not _is_untouched(source, head["read_from"]):
             return None
-        shards = []
+        shards: list[ShardPlan] = []
+        spool: Spool[Source] = Spool()
         for position, (shard, line) in enumerate(zip(plan.shards, file, strict=True)):
             if position % slices == number - 1:
-                sources = tuple(_from_plain(tree, source) for tree in json.loads(line))
-                if not all(map(_has_its_size, sources)):
-                    return None
-                shard = replace(shard, sources=sources)
+                first = len(spool)
+                for each in (_from_plain(tree, source) for tree in json.loads(line)):
+                    if not _has_its_size(each):
+                        return None
+                    spool.add(each)
+                shard = replace(shard, sources=picked(spool, range(first, len(spool))))
             shards.append(shard)
         return replace(plan, shards=tuple(shards))
     return None
@@ -142,7 +149,7 @@ def _has_its_size(source: Source) -> bool:
 def _to_plain(source: Source, corpus: Path) -> dict[str, Any]:
     """What is not as in a source of which nothing is known; paths from the corpus on."""
     top = os.path.join(corpus, "")
-    tree = {name: value for name, value in vars(source).items() if value != _PLAIN[name]}
+    tree = {name: value for name, plain in _PLAIN.items() if (value := getattr(source, name)) != plain}
     tree["path"] = source.path.removeprefix(top)
     if source.files:
         tree["files"] = {

@@ -7,13 +7,16 @@ import os
 import re
 import tempfile
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from data_prep.sines import RandomSines, Sines
 from wavenet_pl.files.foreign import open_file
+from wavenet_pl.numbers.counter import stream_key
+from wavenet_pl.shards.lazily import Lazily, picked
 
 _LONGEST_KEY = 80  # a tar header has room for 100 bytes of file name
 _PART = re.compile(r"--\d+$")
@@ -22,7 +25,7 @@ _SIMPLE = re.compile(r"\w([\w-]*\w)?(/\w([\w-]*\w)?)*", re.ASCII)
 """A path that is a key as it is: most are, and making them simple takes longest of all that is planned."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class File:
     """A file of a corpus, which may be a member of a shard."""
 
@@ -36,7 +39,7 @@ class File:
     """First byte of it within the shard at `path`; None where `path` is the file itself."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
     """What becomes one recording, or several parts of one."""
 
@@ -133,19 +136,35 @@ def printable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def with_keys(sources: Iterable[Source]) -> list[Source]:
+def in_order(sources: Sequence[Source]) -> Sequence[Source]:
+    """The sources in the order of the corpus: what is kept of each is its place."""
+    # Of 16 bytes no two are equal by chance.
+    hashes = np.fromiter((bytes.fromhex(source.order[:32]) for source in sources), "S16", len(sources))
+    return picked(sources, np.argsort(hashes, kind="stable"))
+
+
+def with_keys(sources: Sequence[Source]) -> Sequence[Source]:
     """The sources in the order of the corpus, each with a key of its own.
 
     A key is the source's path without extension. Where that has other signs than letters, digits, `_`, `-` and `/`, is
     too long, or is taken, it is made simple and gets a piece of the name's hash.
     """
-    ordered = sorted(sources, key=lambda source: source.order)
-    plain = {source.name: _stem(source.name) for source in ordered}
+    ordered = in_order(sources)
     # Keys that differ in case only would be one file where somebody unpacks them on a Mac.
-    taken = Counter(key.lower() for key in plain.values())
-    return [
-        replace(source, key=_key(source, unique=taken[plain[source.name].lower()] == 1)) for source in ordered
-    ]
+    # Two whose hashes are equal by chance are simply not plain.
+    stems = np.fromiter(
+        (stream_key(_stem(source.name).lower()) for source in ordered), np.uint64, len(ordered)
+    )
+    by_stem = np.argsort(stems, kind="stable")
+    is_next = stems[by_stem[1:]] == stems[by_stem[:-1]]
+    taken = np.zeros(len(stems), bool)
+    taken[by_stem[1:][is_next]] = taken[by_stem[:-1][is_next]] = True
+
+    def keyed(position: int) -> Source:
+        source = ordered[position]
+        return replace(source, key=_key(source, unique=not taken[position]))
+
+    return Lazily(len(ordered), keyed)
 
 
 def _stem(name: str) -> str:
@@ -174,6 +193,6 @@ def part_key(key: str, part: int, parts: int) -> str:
     return key if parts == 1 else f"{key}--{part:03d}"
 
 
-def speakers_of(sources: Sequence[Source]) -> list[str]:
+def speakers_of(sources: Iterable[Source]) -> list[str]:
     """Names of all speakers, sorted."""
     return sorted({source.speaker for source in sources if source.speaker is not None})

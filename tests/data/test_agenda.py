@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.data.test_lanes import even_plan, plans, shard_of
 from wavenet_pl.config.training import DataConfig
+from wavenet_pl.data import agenda as agendas
 from wavenet_pl.data.agenda import Agenda, changes
 from wavenet_pl.data.lanes import LanePlan
 from wavenet_pl.data.order import EpochPlan
@@ -41,6 +42,28 @@ def test_with_as_much_as_it_needs_every_shard_is_wanted_before_it_is_read(plan: 
             # Already when it is to be on its way, so that it has the time of `lead` batches to come.
             for later in range(number, min(number + plan.lead + 1, order.num_batches)):
                 assert set(shard_of(order, order.batch(later)[rows]).tolist()) <= set(wanted)
+
+
+@settings(max_examples=60)
+@given(plans(), st.integers(1, 9), st.integers(0, 4_000), st.data())
+def test_wanted_are_the_next_shards_each_once_while_there_is_room(
+    plan: LanePlan, at_once: int, limit: int, data: st.DataObject
+) -> None:
+    whole = agenda_of(plan)
+    agenda = replace(whole, sizes=np.where(np.arange(len(plan.shards)) % 5, whole.sizes, 0))
+    number = data.draw(st.integers(0, plan.num_batches - 1))
+    expected: dict[int, int] = {}
+    for epoch, since in ((0, number), (1, 0)):
+        for shard, _, last in zip(
+            *replace(plan, epoch=epoch).visits(agenda.rows, len(plan.shards)), strict=True
+        ):
+            if last >= since and agenda.sizes[shard]:
+                expected.setdefault(int(shard), int(agenda.sizes[shard]))
+    while sum(expected.values()) > limit:
+        expected.popitem()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agendas, "_AT_ONCE", at_once)
+        assert agenda.wanted(0, number, limit) == list(expected)
 
 
 def test_a_node_needs_a_few_shards_for_each_of_its_rows_and_not_the_set() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wavenet_pl.data import order as orders
 from wavenet_pl.data.order import PADDING, EpochPlan
 from wavenet_pl.numbers import counter
 
@@ -104,10 +105,20 @@ def test_a_long_order_is_what_it_was_in_the_first_release() -> None:
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=200), st.data())
 def test_slots_before_a_recording_are_those_of_all_before_it(frames: list[int], data: st.DataObject) -> None:
-    recordings = data.draw(st.lists(st.integers(0, len(frames)), max_size=9))
+    recordings = sorted(data.draw(st.lists(st.integers(0, len(frames)), max_size=9)))
     counts = [-(-length // 50) for length in frames]
-    before = plan_of(frames).slots_before(np.array(recordings, dtype=np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(orders, "_COUNTED", data.draw(st.integers(1, 250)))
+        before = plan_of(frames).slots_before(np.array(recordings, dtype=np.int64))
     assert before.tolist() == [sum(counts[:recording]) for recording in recordings]
+
+
+@pytest.mark.parametrize("crop", [1, 50, 2**31, 2**40])
+def test_slots_are_counted_for_recordings_of_an_hour_and_crops_of_any_length(crop: int) -> None:
+    frames = [1, 49, 50, 51, 3_600 * 192_000]
+    for kind in (np.uint32, np.int64):
+        plan = replace(plan_of(frames, crop), frames=np.array(frames, kind))
+        assert plan.counts(slice(None)).tolist() == [-(-length // crop) for length in frames]
 
 
 @given(LENGTHS, st.integers(1, 80), st.integers(0, 3), st.booleans())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import tracemalloc
 import unicodedata
 from pathlib import Path
 
@@ -52,6 +54,19 @@ def test_hidden_files_are_left_alone(tmp_path: Path) -> None:
     corpus = read_folder(tmp_path)
     assert [source.name for source in corpus.sources] == ["a/b.wav"]
     assert corpus.left_alone == {"hidden": 3}
+
+
+def test_what_is_kept_of_a_recording_is_its_place_on_a_disk(tmp_path: Path) -> None:
+    kept = []
+    for count in (40, 440):
+        folder = touch(tmp_path / str(count), *(f"p{number % 9}/{number:04d}.wav" for number in range(count)))
+        tracemalloc.start()
+        corpus = read_folder(folder)
+        gc.collect()
+        kept.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        assert len({source.name for source in corpus.sources}) == count
+    assert (kept[1] - kept[0]) / 400 < 60, "bytes"
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:

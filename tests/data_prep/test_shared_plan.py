@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from data_prep import shared_plan
-from data_prep.options import Options
-from data_prep.plan import RECORDS, SHARED, Plan, ShardPlan
+from data_prep.corpora import read_corpus
+from data_prep.options import Options, SineOptions
+from data_prep.plan import RECORDS, SHARED, Plan, ShardPlan, build_plan
+from data_prep.report import write_report
 from data_prep.results import collect
 from data_prep.shared_plan import plan_of_slice
 from data_prep.sources import File, Source
@@ -152,8 +154,8 @@ def test_all_that_is_known_of_a_source_is_shared() -> None:
         path="corpus/a/caf\udce9.wav", files={"notes": File(name="a.mid", size=7, path="corpus/a.mid", offset=512)},
         offset=1024, problem="cut", group="a",
     )  # fmt: skip
-    plain = vars(Source(name=""))
-    untold = {field.name for field in fields(source) if getattr(source, field.name) == plain[field.name]}
+    plain, names = Source(name=""), [field.name for field in fields(source)]
+    untold = {name for name in names if getattr(source, name) == getattr(plain, name)}
     assert untold == {"made"}, "a new field goes through the shared plan as well: name it here"
     elsewhere = shared_plan._from_plain(shared_plan._to_plain(source, corpus), Path("/other"))
     assert elsewhere == source, "paths are not compared"
@@ -164,7 +166,7 @@ def test_all_that_is_known_of_a_source_is_shared() -> None:
 def done(folder: Path, shards: int, recordings: int) -> Plan:
     """A plan whose shards are all done, with nothing in them."""
     plan = Plan(
-        fingerprint="f", options={"rules": {"sample_rate": 16_000}},
+        fingerprint="f", options=Options(corpus="folder").describe(),
         shards=tuple(
             ShardPlan(name=f"train/shard-{number:06d}.tar", num_sources=recordings) for number in range(shards)
         ),
@@ -188,6 +190,20 @@ def done(folder: Path, shards: int, recordings: int) -> Plan:
     return plan
 
 
+def test_what_a_plan_keeps_of_a_recording_are_numbers() -> None:
+    peaks = []
+    for recordings in (200, 1_400):
+        options = Options(corpus="many_sines", sines=SineOptions(recordings=recordings))
+        tracemalloc.start()
+        plan = build_plan(read_corpus(options, None, Path("out")), options)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert sorted(source.name for shard in plan.shards for source in shard.sources) == [
+            f"sines-{number:06d}" for number in range(recordings)
+        ]
+    assert (peaks[1] - peaks[0]) / 1_200 < 100, "bytes"
+
+
 def test_the_memory_of_merging_does_not_grow_with_the_set(tmp_path: Path) -> None:
     peaks = []
     for shards in (3, 18):
@@ -195,6 +211,7 @@ def test_the_memory_of_merging_does_not_grow_with_the_set(tmp_path: Path) -> Non
         tracemalloc.start()
         result = collect(plan, tmp_path / str(shards))
         assert result.count() == shards * 60
+        assert f"{shards * 60} recordings, " in write_report(result)
         save_index(result.build_index(), tmp_path / str(shards))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

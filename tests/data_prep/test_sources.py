@@ -12,7 +12,7 @@ from wavenet_pl.shards.format import check_key
 
 
 def keys_of(*names: str) -> dict[str, str]:
-    return {source.name: source.key for source in with_keys(Source(name=name) for name in names)}
+    return {source.name: source.key for source in with_keys([Source(name=name) for name in names])}
 
 
 def test_a_plain_path_is_its_own_key() -> None:
@@ -59,7 +59,7 @@ def test_every_name_gets_a_legal_key_of_its_own(names: list[str]) -> None:
 
 
 def test_the_order_is_the_hash_of_the_name() -> None:
-    ordered = with_keys(Source(name=f"{number}.wav") for number in range(50))
+    ordered = with_keys([Source(name=f"{number}.wav") for number in range(50)])
     assert [source.order for source in ordered] == sorted(source.order for source in ordered)
 
 

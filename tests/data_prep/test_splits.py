@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from data_prep.options import SplitOptions
 from data_prep.sources import Source
 from data_prep.splits import assign_splits
 from wavenet_pl.errors import UserError
+from wavenet_pl.shards.index import SPLITS
 
 
 def good(source: Source) -> bool:
@@ -28,8 +30,16 @@ def sources(*counts: int, split: str | None = None) -> list[Source]:
     ]
 
 
+def by_name(
+    corpus: list[Source], usable: Callable[[Source], bool] = good, **options: object
+) -> dict[str, str]:
+    """The split of every source."""
+    splits = assign_splits(corpus, SplitOptions(**options), usable)  # type: ignore[arg-type]
+    return {source.name: SPLITS[split] for source, split in zip(corpus, splits, strict=True)}
+
+
 def counts_of(corpus: list[Source], **options: object) -> Counter[str]:
-    return Counter(assign_splits(corpus, SplitOptions(**options), good).values())  # type: ignore[arg-type]
+    return Counter(by_name(corpus, **options).values())
 
 
 def test_fractions_are_what_was_asked_for() -> None:
@@ -38,7 +48,7 @@ def test_fractions_are_what_was_asked_for() -> None:
 
 
 def test_every_speaker_gives_the_same_share() -> None:
-    chosen = assign_splits(sources(100, 60, 200), SplitOptions(), good)
+    chosen = by_name(sources(100, 60, 200))
     for split in ("val", "test"):
         shares = Counter(name[0] for name, value in chosen.items() if value == split)
         assert shares == {"a": 5, "b": 3, "c": 10}
@@ -52,7 +62,7 @@ def test_any_corpus_of_two_can_be_trained_and_validated_on(counts: list[int], mi
     present = [source for source in corpus if source.exists]
     if len(present) < 2:
         return
-    chosen = assign_splits(corpus, SplitOptions(), good)
+    chosen = by_name(corpus)
     found = Counter(chosen[source.name] for source in present)
     assert found["train"] >= 1
     assert found["val"] >= 1
@@ -65,14 +75,14 @@ def test_any_corpus_of_two_can_be_trained_and_validated_on(counts: list[int], mi
 
 def test_splits_do_not_depend_on_the_order_of_the_corpus() -> None:
     corpus = sources(30, 40)
-    assert assign_splits(corpus, SplitOptions(), good) == assign_splits(corpus[::-1], SplitOptions(), good)
+    assert by_name(corpus) == by_name(corpus[::-1])
 
 
 def test_one_recording_is_too_few() -> None:
     with pytest.raises(
         UserError, match="of 1 recordings 1 are for training and 0 for validation, expected at least"
     ):
-        assign_splits(sources(1), SplitOptions(), good)
+        by_name(sources(1))
 
 
 def test_no_validation_is_needed_where_none_is_asked_for() -> None:
@@ -82,7 +92,7 @@ def test_no_validation_is_needed_where_none_is_asked_for() -> None:
 def test_what_the_corpus_says_stays() -> None:
     labelled = (Source(name=f"{split}.wav", split=split, size=1) for split in ("val", "test"))
     corpus = [*sources(5, split="train"), *labelled]
-    chosen = assign_splits(corpus, SplitOptions(), good)
+    chosen = by_name(corpus)
     assert Counter(chosen.values()) == {"train": 5, "test": 1, "val": 1}
 
 
@@ -94,7 +104,7 @@ def test_a_corpus_that_names_no_validation_gives_some_of_its_training() -> None:
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_held_out_speakers_are_alone_in_their_split(split: str) -> None:
     corpus = sources(50, 50, 50)
-    chosen = assign_splits(corpus, SplitOptions(holdout_speakers=("b",), holdout_split=split), good)
+    chosen = by_name(corpus, holdout_speakers=("b",), holdout_split=split)
     assert {name[0] for name, value in chosen.items() if value == split} == {"b"}
     assert {value for name, value in chosen.items() if name[0] == "b"} == {split}
     assert "val" in chosen.values()
@@ -103,20 +113,20 @@ def test_held_out_speakers_are_alone_in_their_split(split: str) -> None:
 def test_an_unknown_speaker_is_named_with_the_nearest() -> None:
     corpus = [Source(name=f"{n}.wav", speaker="alice", size=1) for n in range(5)]
     with pytest.raises(UserError, match="--holdout-speakers names 'alise', .*; did you mean alice?"):
-        assign_splits(corpus, SplitOptions(holdout_speakers=("alise",)), good)
+        by_name(corpus, holdout_speakers=("alise",))
 
 
 def test_somebody_has_to_be_left() -> None:
     with pytest.raises(UserError, match="0 are for training"):
-        assign_splits(sources(5, 5), SplitOptions(holdout_speakers=("a", "b")), good)
+        by_name(sources(5, 5), holdout_speakers=("a", "b"))
 
 
 @pytest.mark.parametrize("bad", range(8))
 def test_a_small_split_does_not_consist_of_useless_recordings(bad: int) -> None:
     corpus = sources(10)
-    first = assign_splits(corpus, SplitOptions(), good)
+    first = by_name(corpus)
     useless = set(sorted(first, key=lambda name: (first[name] == "train", name))[:bad])
-    chosen = assign_splits(corpus, SplitOptions(), lambda source: source.name not in useless)
+    chosen = by_name(corpus, lambda source: source.name not in useless)
     for split in ("train", "val", "test"):
         members = {name for name, value in chosen.items() if value == split}
         assert members - useless, split
@@ -130,5 +140,5 @@ def test_few_recordings_are_asked_for_their_use(count: int, most: int) -> None:
         asked.append(source.name)
         return True
 
-    assign_splits(sources(count), SplitOptions(), usable)
+    by_name(sources(count), usable)
     assert len(asked) == most

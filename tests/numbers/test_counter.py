@@ -39,6 +39,19 @@ def test_first_bits_are_the_published_ones() -> None:
     ]
 
 
+@given(KEYS, st.integers(0, 300))
+def test_a_shuffle_is_by_random_bits(key: int, size: int) -> None:
+    bits = splitmix64(key, size)
+    assert counter.shuffled(key, size).tolist() == sorted(range(size), key=bits.__getitem__)
+
+
+def test_a_long_shuffle_is_as_well() -> None:
+    size = 2 * counter._AT_ONCE + 7
+    order = counter.shuffled(11, size)
+    assert order.dtype == np.int64
+    assert np.array_equal(order, np.argsort(counter.random_bits(11, np.arange(size)), kind="stable"))
+
+
 @given(KEYS, st.permutations(range(12)), st.integers(0, 12))
 def test_neither_order_nor_batching_changes_a_number(key: int, order: list[int], cut: int) -> None:
     whole = counter.uniforms(key, np.arange(12))
@@ -133,8 +146,8 @@ def test_neighbours_in_a_shuffle_lie_anywhere() -> None:
     steps = np.bincount(((rows[:, 1:] - rows[:, :-1]) % size).ravel(), minlength=size)[1:]
     chi_square = ((steps - steps.mean()) ** 2 / steps.mean()).sum()
     assert abs(chi_square - (size - 2)) < 5 * np.sqrt(2 * (size - 2))
-    places = np.stack([np.bincount(row, minlength=size) for row in rows.T])
-    chi_square = ((places - count / size) ** 2 / (count / size)).sum()
+    order = np.stack([np.bincount(row, minlength=size) for row in rows.T])
+    chi_square = ((order - count / size) ** 2 / (count / size)).sum()
     assert abs(chi_square - (size - 1) ** 2) < 5 * np.sqrt(2) * (size - 1)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from wavenet_pl.shards.damage import Damage
     from wavenet_pl.shards.index import Index
     from wavenet_pl.shards.scan import ScannedShard
-    from wavenet_pl.shards.spool import Spool
     from wavenet_pl.shards.storage import Storage
     from wavenet_pl.shards.survey import Splits
 
@@ -81,10 +80,7 @@ def main(args: argparse.Namespace) -> int:
         return _list(args)
     if args.split is not None:
         raise UserError(f"--split is {args.split}, expected it beside --list only; leave it out")
-    from wavenet_pl.shards.spool import Spool
-
-    with Spool() as spool:
-        return _index(args, spool)
+    return _index(args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -111,10 +107,12 @@ def _list(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _index(args: argparse.Namespace, spool: Spool) -> int:
+def _index(args: argparse.Namespace) -> int:
     from wavenet_pl.inputs.known import TABLES, check_name
     from wavenet_pl.shards.index import INDEX_NAME, save_index
+    from wavenet_pl.shards.lazily import picked
     from wavenet_pl.shards.listing import damage_table, flaw_lines
+    from wavenet_pl.shards.spool import Spool
     from wavenet_pl.shards.storage import Storage
     from wavenet_pl.shards.survey import divide, find_shards, index_of, same_content, survey
 
@@ -136,9 +134,13 @@ def _index(args: argparse.Namespace, spool: Spool) -> int:
     tables = {each.name: each.many for each in TABLES} | dict.fromkeys(args.tables, False)
     for name in older.labels.tables if older else ():
         tables.setdefault(name, False)
+    spool: Spool[ScannedShard] = Spool()
+    position: dict[str, int] = {}
     for shard in scan_all(storage, [name for some in names.values() for name in some], tables, args.jobs):
+        position[shard.name] = len(spool)
         spool.add(shard)
-    sound, damage = survey({split: spool.shards(some) for split, some in names.items()}, older, tables)
+    scanned = {split: picked(spool, [position[name] for name in some]) for split, some in names.items()}
+    sound, damage = survey(scanned, older, tables)
     if damage:
         print("\n".join(damage_table(damage)), end="\n\n")
         if not args.skip_damaged:

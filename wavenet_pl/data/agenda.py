@@ -12,6 +12,9 @@ import numpy as np
 
 from wavenet_pl.data.order import EpochPlan, Integers, Visits
 
+_AT_ONCE = 2**14
+"""Visits that are looked at first; more are where these fit into the limit."""
+
 
 @dataclass(frozen=True, eq=False)
 class Agenda:
@@ -30,10 +33,21 @@ class Agenda:
         visits, _ = self._visits(epoch)
         open_ones = visits.shard[visits.last >= batch]
         following, _ = self._visits(epoch + 1)
-        shards = np.concatenate([open_ones, following.shard])
-        shards = shards[np.sort(np.unique(shards, return_index=True)[1])]
-        shards = shards[self.sizes[shards] > 0]
-        return shards[np.cumsum(self.sizes[shards]) <= limit].tolist()
+        coming = np.concatenate([open_ones, following.shard])
+        length = _AT_ONCE
+        while True:
+            shards = self._each_once(coming[:length])
+            near = np.cumsum(self.sizes[shards]) <= limit
+            if length >= len(coming) or not near.all():
+                return shards[near].tolist()
+            length *= 4
+
+    def _each_once(self, shards: Integers) -> Integers:
+        """Those of which copies are made, where they come first."""
+        positions = np.arange(len(shards))
+        first = np.empty(len(self.sizes), np.int64)
+        first[shards[::-1]] = positions[::-1]  # of several the last one stays
+        return shards[(first[shards] == positions) & (self.sizes[shards] > 0)]
 
     def need(self, epoch: int) -> int:
         """Bytes of the shards that are read at a time, or are on their way to be, at most during this epoch."""

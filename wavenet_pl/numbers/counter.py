@@ -17,6 +17,10 @@ GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX_2 = np.uint64(0x94D049BB133111EB)
 """What the counters are multiplied with, for who computes the same numbers on another device."""
+_BACK = tuple(np.uint64(pow(int(factor), -1, 2**64)) for factor in (MIX_2, MIX_1, GOLDEN_GAMMA))
+"""What undoes these products, the last one first."""
+_AT_ONCE = 2**16
+"""Numbers that are worked on at once, so that they stay in a core's cache."""
 _ROUNDS = 16
 """Of `permuted`: with 8 some orders of five things come more often than others, with 16 none does in 40,000."""
 
@@ -57,6 +61,31 @@ def random_bits(key: int | npt.NDArray[np.uint64], counters: npt.ArrayLike) -> n
 def uniforms(key: int, counters: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """A float64 in [0, 1) for each counter, all 53 bits of it random; arguments as in `random_bits`."""
     return np.asarray((random_bits(key, counters) >> np.uint64(11)) * 2.0**-53)
+
+
+def shuffled(key: int, size: int) -> npt.NDArray[np.int64]:
+    """range(size) in the order of its random bits.
+
+    All bits of a key differ, as each step of the generator can be undone. So the bits alone are sorted, which is ten
+    times faster than to sort places by them, and then say themselves where they come from.
+    """
+    numbers = np.empty(size, np.uint64)
+    for at in range(0, size, _AT_ONCE):
+        numbers[at : at + _AT_ONCE] = random_bits(key, np.arange(at, min(at + _AT_ONCE, size)))
+    numbers.sort()
+    for at in range(0, size, _AT_ONCE):
+        numbers[at : at + _AT_ONCE] = _counters(key, numbers[at : at + _AT_ONCE])
+    return numbers.view(np.int64)
+
+
+def _counters(key: int, bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The counters that have these bits: `random_bits` backwards."""
+    one, two, three = (np.uint64(shift) for shift in (31, 27, 30))
+    with np.errstate(over="ignore"):
+        bits = (bits ^ (bits >> one) ^ (bits >> (one + one))) * _BACK[0]
+        bits = (bits ^ (bits >> two) ^ (bits >> (two + two))) * _BACK[1]
+        bits = bits ^ (bits >> three) ^ (bits >> (three + three))
+        return np.asarray((bits - np.uint64(key)) * _BACK[2] - np.uint64(1))
 
 
 def permuted(

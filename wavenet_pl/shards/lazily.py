@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 T = TypeVar("T")
 
 
@@ -27,6 +30,9 @@ class Lazily(Sequence[T]):
             return tuple(map(self._item, range(len(self))[position]))
         return self._item(range(len(self))[position])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (tuple(self),)  # another process is handed the items
+
     def _item(self, position: int) -> T:
         return self._make(position)
 
@@ -38,3 +44,8 @@ class Lazily(Sequence[T]):
         )
 
     __hash__ = None  # type: ignore[assignment]  # equal tuples have hashes of their own
+
+
+def picked(items: Sequence[T], positions: Sequence[int] | npt.NDArray[np.int64]) -> Sequence[T]:
+    """The items at some positions, in this order."""
+    return Lazily(len(positions), lambda position: items[positions[position]])

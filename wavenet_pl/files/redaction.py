@@ -103,7 +103,13 @@ def shorten_paths(value: Any, *, relative: bool = False) -> Any:
         relative: whether a path that begins anywhere is shortened, too.
     """
     if isinstance(value, Mapping):
-        return {key: shorten_paths(item, relative=relative) for key, item in value.items()}
+        shortened: dict[Any, Any] = {}
+        for key, item in value.items():
+            name = name_ = shorten_paths(key, relative=relative)
+            while name_ in shortened:  # two paths may end alike
+                name_ = f"{name} {len(shortened) + 1}"
+            shortened[name_] = shorten_paths(item, relative=relative)
+        return shortened
     if isinstance(value, (list, tuple)):
         return [shorten_paths(item, relative=relative) for item in value]
     if not isinstance(value, str) or not value:

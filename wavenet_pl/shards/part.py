@@ -23,6 +23,10 @@ class Part:
     storage: Storage
     moved: Mapping[str, int | Integers]
     """Table -> the row that stands for each of its own, or the one that applies to all recordings instead."""
+    source: str = ""
+    """What comes before the name of a shard in a message, where there are several sets."""
+    prefix: str = ""
+    """What comes before the keys of recordings, so that no other set has the same."""
 
     def table_rows(self, table: str) -> tuple[Integers, Integers]:
         """The rows of a table that apply to the recordings, and where those of each begin, and the end."""
@@ -35,10 +39,14 @@ class Part:
             rows = rows[np.lexsort((rows, np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))))]
         return rows, bounds
 
+    def key(self, row: int) -> str:
+        """Of a recording, as it is called here."""
+        return self.prefix + self.columns.key(row)
+
     def recording(self, row: int) -> Recording:
-        """The recording, with rows as they are here."""
+        """The recording, with its key and its rows as they are here."""
         recording = self.columns.recording(row)
-        if not self.moved:
+        if not self.moved and not self.prefix:
             return recording
         rows = dict(recording.rows)
         for table, moved in self.moved.items():
@@ -46,7 +54,7 @@ class Part:
                 rows[table] = (moved,)
             elif table in rows:
                 rows[table] = tuple(sorted(moved[list(rows[table])].tolist()))
-        return replace(recording, rows=rows)
+        return replace(recording, key=self.prefix + recording.key, rows=rows)
 
     def moved_to(self, numbers: Mapping[str, Integers]) -> Part:
         """The same, with each row of these tables moved to the number in its place."""

@@ -91,12 +91,23 @@ class Split:
             for name, names in own.tables.items()
         }
         labels.check_same(replace(own, tables=tables), others, mine)
+        return self.numbered_as(
+            Labels({**self.labels.tables, **labels.tables}, {**self.labels.frames, **labels.frames})
+        )
+
+    def numbered_as(self, labels: Labels) -> Split:
+        """The same recordings with these labels, whose tables have all of their names, in other rows maybe."""
         moved: dict[str, Integers] = {}
-        for name, names in own.tables.items():
-            row_of = {each: row for row, each in enumerate(labels.tables[name])}
-            moved[name] = np.array([row_of[each] for each in names], dtype=np.int64)
-        both = Labels({**self.labels.tables, **labels.tables}, {**self.labels.frames, **labels.frames})
-        return self._of([part.moved_to(moved) for part in self._parts], both, self._chosen)
+        for name, names in self.labels.tables.items():
+            if names != (others := labels.tables.get(name, names)):
+                row_of = {each: row for row, each in enumerate(others)}
+                moved[name] = np.array([row_of[each] for each in names], dtype=np.int64)
+        return self._of([part.moved_to(moved) for part in self._parts], labels, self._chosen)
+
+    def called(self, source: str, prefix: str) -> Split:
+        """The same recordings under keys with a prefix, and in messages with what they are from before their shards."""
+        parts = [replace(part, source=source, prefix=prefix) for part in self._parts]
+        return self._of(parts, self.labels, self._chosen)
 
     def with_row(self, table: str, row: int) -> Split:
         """The same recordings, as if one row of a table applied to all of them."""
@@ -118,6 +129,12 @@ class Split:
         """The recordings at these positions, in this order."""
         chosen = positions if self._chosen is None else self._chosen[positions]
         return self._of(self._parts, self.labels, share(chosen))
+
+    @property
+    def sets(self) -> list[Split]:
+        """The recordings of each set, where all of them are there."""
+        assert self._chosen is None
+        return [self._of((part,), self.labels, None) for part in self._parts]
 
     def __add__(self, other: Split) -> Split:
         """The recordings of both, which have the same labels and rate; these come first."""
@@ -158,7 +175,7 @@ class Split:
 
     def all_keys(self) -> Iterator[str]:
         """Of the recordings, one after the other."""
-        return (part.columns.key(row) for part, row in map(self._locate, range(len(self))))
+        return (part.key(row) for part, row in map(self._locate, range(len(self))))
 
     def _stored(self, position: int) -> StoredRecording:
         part, row = self._locate(position)
@@ -244,30 +261,31 @@ class Split:
         self, position: int, start: int = 0, stop: int | None = None
     ) -> npt.NDArray[np.float32] | Damage:
         """As `read`; what is wrong with the recording is returned, not raised."""
-        stored = self.stored[position]
-        extension, span = stored.recording.audio
+        part, row = self._locate(position)
+        recording = part.columns.recording(row)
+        extension, span = recording.audio
 
         def decode(content: bytes) -> npt.NDArray[np.float32]:
-            end = stored.recording.frames if stop is None else stop
+            end = recording.frames if stop is None else stop
             return decode_audio(content, start, end, sample_rate=self.sample_rate)
 
-        return _try_member(stored, extension, span, decode)
+        return _try_member(part, row, extension, span, decode)
 
     def try_read_member(
         self, position: int, extension: str, decode: Callable[[bytes], npt.NDArray[Any]]
     ) -> npt.NDArray[Any] | Damage:
         """What `decode` makes of a member of a recording, or what is wrong with it."""
-        stored = self.stored[position]
-        return _try_member(stored, extension, stored.recording.members[extension], decode)
+        part, row = self._locate(position)
+        return _try_member(part, row, extension, part.columns.recording(row).members[extension], decode)
 
 
 def _try_member(
-    stored: StoredRecording, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
+    part: Part, row: int, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
 ) -> npt.NDArray[Any] | Damage:
-    storage, shard, recording = stored
+    shard = part.columns.shard_name(int(part.columns.shard_of(row)))
     try:
-        return decode(storage.read_member(shard, recording.key, extension, span))
+        return decode(part.storage.read_member(shard, part.columns.key(row), extension, span))
     except OSError as error:
-        return Damage(shard, recording.key, *unreadable(error))
+        return Damage(part.source + shard, part.key(row), *unreadable(error))
     except BadDataError as error:
-        return Damage(shard, recording.key, error.kind, str(error))
+        return Damage(part.source + shard, part.key(row), error.kind, str(error))

@@ -53,7 +53,7 @@ def describe(task: Task, trainer: L.Trainer, resume: Path | None) -> None:
     lines |= {
         "model": f"{config.model.kind}, {model.num_parameters:,} parameters, receptive field {receptive_field} samples "
         f"({1000 * receptive_field / data.sample_rate:.0f} ms)",
-        "data": ", ".join(f"{split} {_length(data.index.seconds(split))}" for split in data.splits)
+        "data": ", ".join(f"{split} {_length(data.shard_set.seconds(split))}" for split in data.splits)
         + f" at {data.sample_rate} Hz",
         "order": _order(config),
         "machine": f"{_processes(config, trainer)}, precision {trainer.precision}",

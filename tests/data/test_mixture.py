@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.data.test_datamodule import RECEPTIVE_FIELD, loader_of, read_from, rows
 from tests.data.test_lanes import plan_of
+from tests.shards.made import write_shard_set
+from wavenet_pl.config.training import DataConfig
+from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.dealing import Dealing
 from wavenet_pl.data.mixture import LanePass, MixturePlan, Pass
 
@@ -201,3 +207,37 @@ def test_an_epoch_has_as_many_batches_as_hold_all_sets_once() -> None:
     plan = mixture_of([([150] * 40, [10] * 4), ([50] * 5, [5])], (1, 1), None, 8)
     assert (plan.num_batches, plan.num_slots) == (16, 128)  # of 125
     assert plan.predictions == 128 * 50
+
+
+# --- with real sets ---
+
+
+@pytest.mark.filterwarnings("ignore:.*GPU available but not used")
+@pytest.mark.parametrize("window", [None, 1])
+def test_what_is_read_is_the_same_for_any_ranks_and_parts_from_any_batch_on(
+    tmp_path: Path, window: int | None
+) -> None:
+    for seed, name in enumerate(("ours", "theirs")):
+        write_shard_set(tmp_path / name, train=5 - 2 * seed, val=1, seed=seed, recordings_per_shard=2)
+    data = AudioDataModule(
+        DataConfig(
+            path={f"{tmp_path}/ours": 0.7, f"{tmp_path}/theirs": 0.3},
+            batch_size=12, crop_samples=500, num_workers=0, window=window,
+        ),
+        receptive_field=RECEPTIVE_FIELD,
+        seed=5,
+        inputs=("speaker",),
+    )  # fmt: skip
+    loader = loader_of(data)
+    whole = [Counter(rows(batch)) for _ in range(2) for batch in loader]
+    assert len(whole) == 2 * len(loader) and all(-1 not in dict(batch) for batch in whole)
+    assert sum(recording < 5 for batch in whole for recording, _ in batch) == pytest.approx(
+        0.7 * 12 * len(whole), abs=1
+    )
+    for first, world_size, parts in ((0, 2, 3), (1, 1, 4), (len(loader) + 2, 3, 2)):
+        state = {"epoch": first // len(loader), "batches": first % len(loader)}
+        batches, after = read_from(data, state, world_size, parts, 0, 3)
+        assert batches == whole[first : first + 3]
+        assert after["epoch"] * len(loader) + after["batches"] == first + 3
+    validated = [row for batch in data.val_dataloader() for row in batch["recording"].tolist() if row >= 0]
+    assert validated == sorted(validated) and set(validated) == {0, 1}

@@ -179,8 +179,8 @@ class MixturePlan(EpochPlan):
         if not all(isinstance(each, LanePass) for each in self.sets):
             return super().visits(rows, num_shards)
         first = self.epoch * self.num_batches
-        found = [*self._reads(rows, first, first + self.num_batches)]
-        shard, begin, end = (np.concatenate(column) for column in zip(*found, strict=True))
+        reads = zip(*self._reads(rows, first, first + self.num_batches), strict=True)
+        shard, begin, end = (np.concatenate(column) for column in reads)
         sooner = np.argsort(begin, kind="stable")
         return Visits(shard[sooner], begin[sooner] - first, end[sooner] - first)
 

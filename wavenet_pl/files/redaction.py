@@ -191,7 +191,7 @@ def _redact(value: Any, secrets: frozenset[str], name: str) -> Any:
     if isinstance(value, str):
         return REDACTED if value and is_secret_name(name) else _text(value, secrets)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and not _ANYWHERE.isdisjoint(_words(name)):
+    if number and "/" not in name and not _ANYWHERE.isdisjoint(_words(name)):
         return REDACTED  # a password may be made of digits; the number of tokens is no token
     return value
 

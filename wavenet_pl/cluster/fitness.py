@@ -95,7 +95,7 @@ def data(name: str, shard_set: ShardSet | None) -> Iterator[Finding]:
 
 
 def _shards(source: Source) -> Iterator[Finding]:
-    path, index, storage = source.path, source.index, source.storage
+    path, index, storage = source.name, source.index, source.storage
     if not index.seconds("train"):
         yield Finding(
             "fail", "data.path", f"{path} has no split train", "prepare it with another --val-fraction"

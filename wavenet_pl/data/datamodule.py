@@ -138,7 +138,7 @@ class AudioDataModule(L.LightningDataModule):
         self.inputs = build_inputs(inputs, self.labels)
         self.splits = {name: self.shard_set.split(name, inputs) for name in self.shard_set.splits}
         lacking = [
-            (source.path, "train") for source in self.shard_set.sources if not source.index.seconds("train")
+            (source.name, "train") for source in self.shard_set.sources if not source.index.seconds("train")
         ]
         lacking += [] if self.splits.get("val") else [(self.shard_set.name, "val")]
         for path, name in lacking:

@@ -125,11 +125,11 @@ def check_set(shard_set: ShardSet, names: Sequence[str]) -> None:
         UserError: names the set, the input and what to do.
     """
     for source in shard_set.sources:
-        check_inputs(source.path, source.index, names)
+        check_inputs(source.name, source.index, names)
     first, *others = shard_set.sources
     for other in others:
         frames, others_ = (Labels(frames=each.index.labels.of(names).frames) for each in (first, other))
-        frames.check_same(others_, first.path, other.path)
+        frames.check_same(others_, first.name, other.name)
 
 
 def as_options(inputs: Iterable[Input], values: Mapping[str, str]) -> list[str]:

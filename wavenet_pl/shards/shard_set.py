@@ -35,6 +35,11 @@ class Source:
     part: int = 1
     """Of all crops that are trained on, this many parts are of this set."""
 
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return set_name(self.path)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSet:
@@ -45,7 +50,7 @@ class ShardSet:
     @property
     def name(self) -> str:
         """What it is called in messages."""
-        return set_name([source.path for source in self.sources])
+        return " + ".join(source.name for source in self.sources)
 
     @property
     def sample_rate(self) -> int:
@@ -125,7 +130,7 @@ class ShardSet:
         index = source.index
         split = Split(index.splits.get(name, ()), source.storage, index.sample_rate, index.labels)
         # Two sets may have shards, and recordings, of the same names.
-        return split if len(self.sources) == 1 else split.called(f"{redact(source.path)}/", f"{number + 1}/")
+        return split if len(self.sources) == 1 else split.called(f"{source.name}/", f"{number + 1}/")
 
 
 def paths_of(location: Location) -> list[str]:
@@ -133,9 +138,9 @@ def paths_of(location: Location) -> list[str]:
     return [location] if isinstance(location, str) else list(location)
 
 
-def set_name(location: Location | list[str]) -> str:
-    """What one or more sets are called in messages."""
-    return " + ".join(location if isinstance(location, list) else paths_of(location))
+def set_name(location: Location) -> str:
+    """What one or more sets are called in messages: a URL may have a password in it."""
+    return str(redact(" + ".join(paths_of(location))))
 
 
 def open_set(location: Location | os.PathLike[str]) -> ShardSet:
@@ -159,13 +164,13 @@ def open_set(location: Location | os.PathLike[str]) -> ShardSet:
     for source in sources:
         if source.index.sample_rate != first.index.sample_rate:
             raise UserError(
-                f"{first.path} has sample rate {first.index.sample_rate} and {source.path} has "
+                f"{first.name} has sample rate {first.index.sample_rate} and {source.name} has "
                 f"{source.index.sample_rate}, expected the same in all sets of data.path; prepare one of them again "
-                f"with --sample-rate"
+                "with --sample-rate"
             )
         if (other := seen.setdefault(source.index.fingerprint, source.path)) != source.path:
             raise UserError(
-                f"{other} and {source.path} hold the same recordings, expected different sets in data.path; name one "
-                "of them, with both shares"
+                f"{set_name(other)} and {source.name} hold the same recordings, expected different sets in data.path; "
+                "name one of them, with both shares"
             )
     return ShardSet(sources=tuple(sources))

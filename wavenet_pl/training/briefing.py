@@ -71,7 +71,7 @@ def describe(task: Task, trainer: L.Trainer, resume: Path | None) -> None:
 
 def _order(config: Config, shard_set: ShardSet) -> str:
     """How crops are drawn, and what is kept near."""
-    shares = [f"{each.part / sum(shard_set.parts):.3g} of {each.path}" for each in shard_set.sources]
+    shares = [f"{each.part / sum(shard_set.parts):.3g} of {each.name}" for each in shard_set.sources]
     window, cache = config.data.window, config.data.cache
     drawn = "from the whole set" if window is None else f"in lanes, from {window} shards each at a time"
     mixed = f"; {', '.join(shares)}" if len(shares) > 1 else ""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.data.test_datamodule import RECEPTIVE_FIELD, loader_of, read_from, rows
 from tests.data.test_lanes import plan_of
 from tests.shards.made import write_shard_set
+from tests.shards.s3_server import serving_s3
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.dealing import Dealing
@@ -72,7 +73,7 @@ def owners(plan: MixturePlan, slots: np.ndarray) -> np.ndarray:
     return np.searchsorted(np.cumsum([len(each.frames) for each in plan.sets]), recording, side="right")
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(mixtures())
 def test_each_slot_comes_once_in_every_pass_and_every_sample_is_predicted_once(plan: MixturePlan) -> None:
     batches = epochs_of(plan, 2)
@@ -96,7 +97,7 @@ def test_each_slot_comes_once_in_every_pass_and_every_sample_is_predicted_once(p
         first += len(each.frames)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(mixtures())
 def test_up_to_any_batch_each_set_has_had_its_share_within_one(plan: MixturePlan) -> None:
     had = np.zeros(len(plan.sets))
@@ -107,7 +108,7 @@ def test_up_to_any_batch_each_set_has_had_its_share_within_one(plan: MixturePlan
     assert plan.dealing.period * plan.batch_size % sum(plan.dealing.parts) == 0
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(mixtures(), st.data())
 def test_no_batch_depends_on_who_asks_or_what_was_asked_before(
     plan: MixturePlan, data: st.DataObject
@@ -125,7 +126,7 @@ def test_no_batch_depends_on_who_asks_or_what_was_asked_before(
     assert np.concatenate(shares).tolist() == batches[number].tolist()
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(mixtures(), st.integers(0, 3), st.integers(1, 3))
 def test_visits_are_when_rows_read_shards(plan: MixturePlan, epoch: int, step: int) -> None:
     plan = replace(plan, epoch=epoch)
@@ -241,3 +242,23 @@ def test_what_is_read_is_the_same_for_any_ranks_and_parts_from_any_batch_on(
         assert after["epoch"] * len(loader) + after["batches"] == first + 3
     validated = [row for batch in data.val_dataloader() for row in batch["recording"].tolist() if row >= 0]
     assert validated == sorted(validated) and set(validated) == {0, 1}
+
+
+def test_a_set_in_s3_is_read_as_one_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With lanes, and copies near, of a mixture; each set's copies in a folder of its own."""
+    ours = write_shard_set(tmp_path / "ours", train=4, val=1, recordings_per_shard=1)
+    theirs = write_shard_set(tmp_path / "bucket/theirs", train=3, val=1, seed=1, recordings_per_shard=1)
+    settings = {"batch_size": 4, "crop_samples": 900, "num_workers": 0, "window": 1}
+
+    def batches(path: str, **more: str) -> list[list[tuple[int, bytes]]]:
+        config = DataConfig(path={str(ours): 1.0, path: 2.0}, **settings, **more)  # type: ignore[arg-type]
+        data = AudioDataModule(config, receptive_field=RECEPTIVE_FIELD, seed=5)
+        got = [rows(batch) for batch in data.train_dataloader()]
+        data.teardown("fit")
+        return got
+
+    local = batches(str(theirs))
+    with serving_s3(tmp_path, monkeypatch) as server:
+        assert batches("s3://bucket/theirs") == local
+        assert any(asked.startswith("GET /bucket/theirs/train/") for asked in server.asked)
+        assert batches("s3://bucket/theirs", cache=str(tmp_path / "near")) == local

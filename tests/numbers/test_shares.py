@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavenet_pl.numbers.shares import FINEST, dealt, parts_of
+from wavenet_pl.numbers.shares import FINEST, are_parts, dealt, parts_of
 
 
 @settings(max_examples=100)
@@ -48,6 +48,8 @@ def test_parts_that_would_be_too_many_are_rounded(shares: list[float]) -> None:
         ) < Fraction(1, FINEST)
 
 
-def test_less_than_a_part_is_refused() -> None:
-    with pytest.raises(ValueError, match="a share is 1e-05 of all"):
-        parts_of([1.0, 1.00001e-5])
+def test_less_than_a_part_is_known() -> None:
+    assert are_parts([1.0, 9_999.0]) and parts_of([1.0, 9_999.0]) == (1, 9_999)
+    assert not are_parts([1.0, 10_000.0]) and not are_parts([0.0999999, 999.9000001])
+    with pytest.raises(AssertionError):
+        parts_of([1.0, 1e-5])

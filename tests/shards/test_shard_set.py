@@ -74,6 +74,10 @@ def test_tables_are_joined_by_name_and_keys_stay_apart(two: tuple[Path, Path]) -
         path, row = (two[0], position) if position < 5 else (two[1], position - 5)
         assert np.array_equal(split.read(position), open_set(path).split("train").read(row))
     assert [len(each) for each in split.sets] == [5, 3]
+    assert [each.key[0] for each in split.spread()] == ["1", "2", "1", "2", "1", "1", "2", "1"]
+    assert sorted(each.key for each in split.spread()) == sorted(keys)
+    alone = open_set(two[0]).split("train")
+    assert alone.spread() is alone
     assert [len(both.split(name)) for name in ("val", "test")] == [3, 1]
     assert both.seconds("val") == sum(open_set(path).seconds("val") for path in two)
 

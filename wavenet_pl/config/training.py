@@ -9,7 +9,7 @@ from typing import Literal
 
 from wavenet_pl.config.mistakes import check
 from wavenet_pl.numbers.bounds import COUNTS, SECONDS, TEMPERATURES, THREADS, TOP_P
-from wavenet_pl.numbers.shares import FINEST
+from wavenet_pl.numbers.shares import FINEST, are_parts
 
 
 def read_seconds(value: object) -> float:
@@ -73,7 +73,7 @@ class DataConfig:
             expected = "a folder or URL, or several and their shares, finite numbers above 0"
             check(self, "path", good, expected)
             expected = f"shares of {1 / FINEST:g} of all at least; leave the smallest out"
-            check(self, "path", min(shares) * FINEST >= sum(shares), expected)
+            check(self, "path", are_parts(shares), expected)
         check(self, "batch_size", self.batch_size >= 1, "1 or more")
         check(self, "crop_samples", self.crop_samples >= 1, "1 or more")
         check(self, "num_workers", self.num_workers >= 0, "0 or more")

@@ -84,7 +84,7 @@ class Evaluation:
             recordings=len(shard_set.split(options.split)),
             seconds=shard_set.seconds(options.split),
         )
-        self._train = shard_set.split("train") if shard_set.seconds("train") else None
+        self._train = shard_set.split("train").spread() if shard_set.seconds("train") else None
         self.results = Results(subject, recordings.drawn, {**shard_set.labels.tables, **model.labels.tables})
 
     def measure(self, *, show_progress: bool = False) -> None:

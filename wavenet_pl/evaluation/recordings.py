@@ -11,7 +11,7 @@ from wavenet_pl.evaluation.sample import draw_recordings
 from wavenet_pl.inputs.known import check_set
 from wavenet_pl.model import Model
 from wavenet_pl.shards.labels import Labels
-from wavenet_pl.shards.shard_set import ShardSet, open_set
+from wavenet_pl.shards.shard_set import Location, ShardSet, open_set
 from wavenet_pl.shards.split import Split
 
 LANGUAGE = "lang"
@@ -31,14 +31,21 @@ class Recordings:
 
 
 def open_recordings(
-    model: Model, run: str, data: str | None, split: str, *, seed: int, max_seconds: float, lang: str | None
+    model: Model,
+    run: str,
+    data: Location | None,
+    split: str,
+    *,
+    seed: int,
+    max_seconds: float,
+    lang: str | None,
 ) -> Recordings:
     """Recordings that the model can be given.
 
     Args:
         model: what it is conditioned on they have to have.
         run: what it is called in messages.
-        data: path of a shard set; None for that of the run.
+        data: path of a shard set, or those of several and their shares; None for those of the run.
         split: of the set.
         seed: of the draw.
         max_seconds: how much audio at most, or one recording.

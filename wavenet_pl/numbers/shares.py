@@ -10,29 +10,37 @@ FINEST = 10_000
 """A whole has so many parts at most: shares that need more are rounded to them."""
 
 
+def are_parts(shares: Sequence[float]) -> bool:
+    """Whether each is a part at least of a whole as fine as there is."""
+    exact = _exact(shares)
+    return min(exact) * FINEST >= 1
+
+
 def parts_of(shares: Sequence[float]) -> tuple[int, ...]:
     """The whole numbers that are to each other as the shares: 7 and 3 of 0.7 and 0.3.
 
     Shares for which the whole would have more than `FINEST` parts are rounded to so many.
 
     Args:
-        shares: finite and above 0. They need not have the sum 1.
-
-    Raises:
-        ValueError: one is less than a part of the finest whole.
+        shares: finite and above 0, of which `are_parts` holds. They need not have the sum 1.
     """
-    exact = [Fraction(str(share)) for share in shares]
-    exact = [share / sum(exact) for share in exact]
+    assert are_parts(shares), shares
+    exact = _exact(shares)
     whole = math.lcm(*(share.denominator for share in exact))
     if whole <= FINEST:
         return tuple(int(share * whole) for share in exact)
-    if min(exact) * FINEST < 1:
-        raise ValueError(f"a share is {float(min(exact)):.2g} of all")
     parts = [int(share * FINEST) for share in exact]
     by_rest = sorted(range(len(exact)), key=lambda number: parts[number] - exact[number] * FINEST)
     for number in by_rest[: FINEST - sum(parts)]:
         parts[number] += 1
     return tuple(part // math.gcd(*parts) for part in parts)
+
+
+def _exact(shares: Sequence[float]) -> list[Fraction]:
+    """Of a sum of 1: decimals as they are written."""
+    exact = [Fraction(str(share)) for share in shares]
+    whole = sum(exact)
+    return [share / whole for share in exact]
 
 
 def dealt(parts: Sequence[int]) -> list[int]:

@@ -125,6 +125,13 @@ class Split:
         number = int(np.searchsorted(np.cumsum(self.frames), max_samples, side="right"))
         return self.at(np.arange(min(len(self), max(1, number))))
 
+    def spread(self) -> Split:
+        """The same, with those of several sets mixed: of the first ones, each set has its share of all recordings."""
+        if self._chosen is not None or not any(part.prefix for part in self._parts):
+            return self
+        shares = [np.arange(count) / max(1, count) for count in np.diff(self._begins).tolist()]
+        return self.at(np.argsort(np.concatenate(shares), kind="stable"))
+
     def at(self, positions: Integers) -> Split:
         """The recordings at these positions, in this order."""
         chosen = positions if self._chosen is None else self._chosen[positions]
@@ -173,6 +180,11 @@ class Split:
         """The recordings, and what they are read from."""
         return Lazily(len(self), self._stored)
 
+    def set_of(self, position: int) -> int:
+        """Which of the sets a recording is in."""
+        row = position if self._chosen is None else int(self._chosen[position])
+        return int(np.searchsorted(self._begins, row, side="right")) - 1
+
     def all_keys(self) -> Iterator[str]:
         """Of the recordings, one after the other."""
         return (part.key(row) for part, row in map(self._locate, range(len(self))))
@@ -185,7 +197,7 @@ class Split:
     def _locate(self, position: int) -> tuple[Part, int]:
         """The part that a recording is in, and its row there."""
         row = position if self._chosen is None else int(self._chosen[position])
-        number = int(np.searchsorted(self._begins, row, side="right")) - 1
+        number = self.set_of(position)
         return self._parts[number], row - int(self._begins[number])
 
     @property

@@ -139,7 +139,9 @@ def measured_baselines(run: RunFolder, data: AudioDataModule, model: Model) -> B
     """`baselines_of` the data in the comparable codec's codes, measured once per run."""
     if run.baselines.exists():
         return load_baselines(run.baselines)
-    baselines = baselines_of(data.splits["train"], data.splits["val"], model.comparable_codec)
+    baselines = baselines_of(
+        data.splits["train"].spread(), data.splits["val"].spread(), model.comparable_codec
+    )
     save_baselines(baselines, run.baselines)
     return baselines
 

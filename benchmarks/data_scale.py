@@ -4,7 +4,7 @@
     python benchmarks/data_scale.py --real --json scale.json    # a slow server on this machine, beside webdataset
 
 The simulation asks the product's own order and the agenda of its cache; only the network, the disk and the training
-are made up. With --real each row says how long it takes in the simulation, too.
+are made up. With --real each row says how long it takes in the simulation, too, and a real training how long it waits.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from wavenet_pl.audio.reading import read_audio
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.shards.index import INDEX_NAME
+from wavenet_pl.tracking.rows import read_metrics
 
 GIB = 2**30
 NODES = (1, 4, 16, 64, 256, 1024)
@@ -155,6 +156,26 @@ def for_real(folder: Path, seconds: int, crop_samples: int, workers: int, minute
     }
 
 
+def train(folder: Path, steps: int, minutes: int) -> dict[str, Any]:
+    """A real training of the `small` config on a set behind the server: how much of its time it waits for data."""
+    data = write_set(folder, 12, minutes)
+    runs = folder / f"runs-{steps}"
+    with slow_server(data, LATENCY, REAL_BANDWIDTH) as server:
+        settings = {
+            "data.path": server.url, "data.cache": folder / "cache-training", "data.window": WINDOW,
+            "data.num_workers": 1, "trainer.max_steps": steps, "trainer.limit_val_batches": 0,
+            "trainer.accelerator": "cpu", "samples.every_n_steps": 0, "wandb.mode": "disabled",
+        }  # fmt: skip
+        words = [f"{name}={value}" for name, value in settings.items()]
+        wavenet_pl(folder, ["train", "unconditional", "small", *words, "--runs", str(runs), "--fresh"])
+    [run_folder] = runs.glob("*/metrics.jsonl")
+    rows = [row for row in read_metrics(run_folder) if "perf/data_wait" in row]
+    return {
+        "predictions_per_second": rows[-1]["perf/samples_per_second"],
+        "data_wait": max(row["perf/data_wait"] for row in rows),
+    }
+
+
 def main(args: argparse.Namespace) -> int:
     """Measure what is missing, and show all."""
     records, rows = Records(args.json), []
@@ -169,6 +190,9 @@ def main(args: argparse.Namespace) -> int:
                 }  # fmt: skip
                 measure = partial(for_real, folder, seconds, crop_samples, workers, minutes)
                 rows.append(records.measure(facts, measure))
+            steps = 50 if args.quick else 150
+            facts = {"benchmark": "data_scale_training", "steps": steps, "minutes": minutes}
+            rows.append(records.measure(facts, partial(train, folder, steps, minutes)))
     else:
         batches = 60 if args.quick else BATCHES
         for recordings, nodes in product(RECORDINGS[: 1 if args.quick else None], NODES):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -67,6 +68,16 @@ def install(wheels: Path, folder: Path) -> Path:
     return folder
 
 
+def at_once(device: str) -> int:
+    """How many parts may run beside each other.
+
+    One on a GPU, where their speed is measured. On a CPU it says nothing, and half of the time would be waited: all.
+    """
+    import torch
+
+    return 1 if device == "auto" and torch.cuda.is_available() else len(PARTS)
+
+
 def do_part(args: Namespace) -> int:
     """What the process of a part does; 0 if all of it is done."""
     from benchmarks.gpu_parts import WORK, bench_of
@@ -78,46 +89,76 @@ def do_part(args: Namespace) -> int:
     return UNDONE if bench.left else 0
 
 
-def do_in_process(
-    part: str,
-    args: Namespace,
-    folder: Path,
-    variables: dict[str, str],
-    until: float,
-    patience: float = PATIENCE,
-) -> bool:
-    """A part in a process and session of its own; whether all of it is done.
+class PartProcess:
+    """A part at work, in a process and session of its own.
 
     It is ended where no time is left, and where no row has come for long: something hangs, and others can be measured
     meanwhile. What leaves its device unusable is a row that did not pass, and the part goes on behind it, anew.
     """
-    command = [
-        sys.executable, "-m", "benchmarks.gpu", "--part", part, "--json", str(args.json.absolute()),
-        "--folder", str(folder), "--until", str(until), "--device", args.device,
-        *(option for peer in args.peer for option in ("--peer", str(peer.absolute()))),
-    ]  # fmt: skip
-    code = BROKEN
-    while code == BROKEN and time.time() < until:
-        process = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True)
-        began = time.time()
-        try:
-            while process.poll() is None:
-                time.sleep(0.1)
-                stands_since = max(began, args.json.stat().st_mtime if args.json.exists() else 0.0)
-                if time.time() > min(until + GRACE, stands_since + patience):
-                    print(
-                        f"{part}: no row for {time.time() - stands_since:.0f} s, so it was ended",
-                        file=sys.stderr,
-                    )
-                    return False
-            code = process.returncode
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    if code not in (0, UNDONE, BROKEN):
-        print(f"{part}: its process ended with {code}, expected 0; what it said is above", file=sys.stderr)
-    return code == 0
+
+    def __init__(
+        self, part: str, args: Namespace, folder: Path, variables: dict[str, str], until: float
+    ) -> None:
+        self.part, self._until, self._json = part, until, args.json.absolute()
+        (folder / part).mkdir(exist_ok=True)
+        command = [
+            sys.executable, "-m", "benchmarks.gpu", "--part", part, "--json", str(self._json),
+            "--folder", str(folder / part), "--until", str(until), "--device", args.device,
+            *(option for peer in args.peer for option in ("--peer", str(peer.absolute()))),
+        ]  # fmt: skip
+        self._start = lambda: subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True)
+        self._began, self._process = time.time(), self._start()
+
+    def is_over(self, patience: float = PATIENCE) -> bool:
+        """Whether it has ended, or was ended now."""
+        code = self._process.poll()
+        if code == BROKEN and time.time() < self._until:
+            self._began, self._process = time.time(), self._start()
+        elif code is not None:
+            if code not in (0, UNDONE, BROKEN):
+                print(
+                    f"{self.part}: its process ended with {code}, expected 0; what it said is above",
+                    file=sys.stderr,
+                )
+            return True
+        stands_since = max(self._began, self._json.stat().st_mtime if self._json.exists() else 0.0)
+        if time.time() <= min(self._until + GRACE, stands_since + patience):
+            return False
+        print(f"{self.part}: no row for {time.time() - stands_since:.0f} s, so it was ended", file=sys.stderr)
+        self.end()
+        return True
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it is."""
+        return self._process.poll() == 0
+
+    def end(self) -> None:
+        """With all that it started; nothing where it has ended."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def do_parts(begin: Callable[[str], PartProcess], at_once: int, until: float) -> list[str]:
+    """All parts in their order, so many at a time.
+
+    Returns:
+        Those of which something is left to do.
+    """
+    waiting, running, done = [*PARTS], list[PartProcess](), set[str]()
+    try:
+        while running or (waiting and until - time.time() >= LEAST):
+            while waiting and len(running) < at_once and until - time.time() >= LEAST:
+                running.append(begin(waiting.pop(0)))
+            time.sleep(0.1)
+            over = [part for part in running if part.is_over()]
+            running = [part for part in running if part not in over]
+            done |= {part.part for part in over if part.is_done}
+    finally:
+        for part in running:
+            part.end()
+    return [part for part in PARTS if part not in done]
 
 
 def main(args: Namespace) -> int:
@@ -133,10 +174,9 @@ def main(args: Namespace) -> int:
             paths.insert(0, str(install(args.wheels.absolute(), folder / "site")))
         sys.path[:0] = paths
         variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        undone = [
-            part for part in PARTS
-            if until - time.time() < LEAST or not do_in_process(part, args, folder, variables, until)
-        ]  # fmt: skip
+        undone = do_parts(
+            lambda part: PartProcess(part, args, folder, variables, until), at_once(args.device), until
+        )
         rows = Records(args.json).of(BENCHMARK)
         if args.write_docs:
             from benchmarks.gpu_page import PAGE, write

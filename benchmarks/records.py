@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -57,6 +59,8 @@ def workplace(folder: Path | None) -> Iterator[Path]:
 class Records:
     """Flat records, one for each measured row; on disk as soon as they are there.
 
+    Several processes may add to one file.
+
     Args:
         path: a JSON file with a list of them; None keeps them in memory.
 
@@ -66,15 +70,21 @@ class Records:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        rows: Any = []
-        if path is not None and path.exists():
-            try:
-                rows = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
-                rows = None
+        self.rows: list[dict[str, Any]] = []
+        self._read()
+
+    def _read(self) -> None:
+        if self.path is None or not self.path.exists():
+            return
+        try:
+            rows = json.loads(self.path.read_text(encoding="utf-8"))
+        except ValueError:
+            rows = None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise UserError(f"{path} is no list of records, expected what --json wrote; name another file")
-        self.rows: list[dict[str, Any]] = rows
+            raise UserError(
+                f"{self.path} is no list of records, expected what --json wrote; name another file"
+            )
+        self.rows = rows
 
     def of(self, benchmark: str) -> list[dict[str, Any]]:
         """The records of one benchmark."""
@@ -86,18 +96,29 @@ class Records:
         if row is None:
             began = time.monotonic()
             row = {**facts, **measure(), "seconds": round(time.monotonic() - began, 1)}
-            self.rows.append(row)
-            self._write()
+            with self._changing():
+                self.rows.append(row)
         return row
 
     def drop(self, wrong: Callable[[Mapping[str, Any]], bool]) -> None:
         """Forget records, so that they are measured again."""
-        self.rows = [row for row in self.rows if not wrong(row)]
-        self._write()
+        with self._changing():
+            self.rows = [row for row in self.rows if not wrong(row)]
 
-    def _write(self) -> None:
-        if self.path is not None:
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """The rows as they are on disk, which nobody else changes meanwhile; they are written afterwards."""
+        if self.path is None:
+            yield
+            return
+        folder = os.open(self.path.absolute().parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            self._read()
+            yield
             write_durably(self.path, json.dumps(self.rows, indent=1) + "\n")
+        finally:
+            os.close(folder)
 
 
 def lacking(record: Mapping[str, Any], promised: Mapping[str, Any]) -> list[str]:

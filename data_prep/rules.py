@@ -160,7 +160,7 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
         if step.reason:
             return Outcome(tuple(steps), (), properties=properties)
     parts = tuple(_with_frames(part, options, materials) for part in cut(to_int16(audio), rate, start))
-    flaws |= find_offset(float(audio.mean(dtype=np.float64)))
+    flaws |= find_offset(float(audio.mean()))
     if decoded:
         band = find_bandwidth(audio, rate)
         if decoded.sample_rate < rate:

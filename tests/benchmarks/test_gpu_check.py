@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,15 @@ def bench(path: Path | None = None, until: float = float("inf")) -> Bench:
     return Bench(Records(path), "cpu", until, Path())
 
 
-def do_part(folder: Path, patience: float = 60.0) -> bool:
+def begin(folder: Path, part: str = "engines", until: float = float("inf")) -> gpu.PartProcess:
     args = Namespace(json=folder / "gpu.json", device="cpu", peer=[])
-    return gpu.do_in_process("engines", args, folder, {}, time.time() + 60, patience)
+    return gpu.PartProcess(part, args, folder, {}, until)
+
+
+def do_parts(folder: Path, at_once: int, seconds: float = 60.0) -> list[str]:
+    """What is left to do of all parts."""
+    until = time.time() + seconds
+    return gpu.do_parts(lambda part: begin(folder, part, until), at_once, until)
 
 
 def row(check: str, device: str = "cuda: NVIDIA H200", **facts: Any) -> dict[str, Any]:
@@ -137,27 +144,73 @@ def test_a_device_that_an_error_broke_ends_the_process_and_the_next_one_goes_on(
     assert after.row("generation", lambda: {"passed": True, "seen": "good"}, batch=8)["passed"]
 
 
+def starts(monkeypatch: pytest.MonkeyPatch, scripts: Mapping[str, list[str]]) -> list[str]:
+    """Let the parts be these scripts, one for each start; the parts in the order of their starts."""
+    left, began = copy.deepcopy(dict(scripts)), list[str]()
+
+    def start(command: list[str], **options: Any) -> Any:
+        part = command[command.index("--part") + 1]
+        began.append(part)
+        return OrdinaryPopen(["sh", "-c", left[part].pop(0) if part in left else "exit 0"], **options)
+
+    monkeypatch.setattr(gpu.subprocess, "Popen", start)
+    return began
+
+
 @pytest.mark.parametrize(("codes", "done"), [([0], True), ([75], False), ([76, 76, 0], True), ([1], False)])
 def test_a_part_goes_on_in_a_new_process_where_its_device_broke(
     codes: list[int], done: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    starts = iter(codes)
+    began = starts(monkeypatch, {"engines": [f"exit {code}" for code in codes]})
+    assert do_parts(tmp_path, 1) == ([] if done else ["engines"])
+    assert began.count("engines") == len(codes)
 
-    def end(command: list[str], **options: Any) -> Any:
-        return OrdinaryPopen(["sh", "-c", f"exit {next(starts)}"], **options)
 
-    monkeypatch.setattr(gpu.subprocess, "Popen", end)
-    assert do_part(tmp_path) == done
-    assert next(starts, None) is None
+def test_parts_run_one_after_the_other_or_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    scripts = {
+        part: [f"echo begin {part} >> {log}; sleep 0.2; echo end {part} >> {log}"] * 2 for part in PARTS
+    }
+    starts(monkeypatch, scripts)
+    assert not do_parts(tmp_path, 1)
+    one_by_one = log.read_text().splitlines()
+    assert one_by_one == [f"{what} {part}" for part in PARTS for what in ("begin", "end")]
+    log.unlink()
+    starts(monkeypatch, scripts)
+    assert not do_parts(tmp_path, len(PARTS))
+    assert {line.split()[0] for line in log.read_text().splitlines()[: len(PARTS)]} == {"begin"}
+
+
+def test_no_part_begins_where_no_time_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = starts(monkeypatch, {})
+    assert do_parts(tmp_path, 1, seconds=gpu.LEAST / 2) == list(PARTS)
+    assert began == []
 
 
 def test_a_part_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
-    hang = lambda command, **options: OrdinaryPopen(["sleep", "60"], **options)  # noqa: E731
-    monkeypatch.setattr(gpu.subprocess, "Popen", hang)
-    began = time.monotonic()
-    assert not do_part(tmp_path, patience=0.5)
-    assert time.monotonic() - began < 30
+    starts(monkeypatch, {"engines": ["sleep 60"]})
+    part = begin(tmp_path)
+    assert not part.is_over()
+    time.sleep(0.1)
+    assert part.is_over(patience=0.05) and not part.is_done
     assert "engines: no row for" in capfd.readouterr().err
+
+
+def test_an_error_while_parts_run_ends_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts(monkeypatch, {part: ["sleep 60"] for part in PARTS})
+    begun: list[gpu.PartProcess] = []
+
+    def one(part: str) -> gpu.PartProcess:
+        if part == [*PARTS][-1]:
+            raise KeyboardInterrupt
+        begun.append(begin(tmp_path, part))
+        return begun[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        gpu.do_parts(one, len(PARTS), time.time() + 60)
+    assert len(begun) == len(PARTS) - 1 and all(part.is_over() for part in begun)
 
 
 def test_what_there_is_no_time_for_is_named_and_not_begun() -> None:

@@ -105,6 +105,15 @@ def test_a_table_has_a_line_for_each_fact(capsys):
     ]
 
 
+def test_two_that_add_to_one_file_lose_nothing_of_each_other(tmp_path):
+    path = tmp_path / "rows.json"
+    one, other = Records(path), Records(path)
+    one.measure({"row": 1}, dict)
+    other.measure({"row": 2}, dict)
+    one.drop(lambda row: row["row"] == 1)
+    assert [row["row"] for row in Records(path).rows] == [2]
+
+
 @pytest.mark.parametrize("content", ["{}", "[1]", "nothing"])
 def test_a_file_that_holds_no_records_is_one_message(tmp_path, capsys, content):
     path = tmp_path / "records.json"

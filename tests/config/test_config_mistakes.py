@@ -149,6 +149,7 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
         1,
         ["data.cache_gib is 5.0, expected null where data.cache is null, as nothing is kept; set data.cache"],
     ),
+    "decoded": ("data: {decoded_mib: -1}", 1, ["data.decoded_mib is -1, expected 0 or more"]),
     "workers": ("data: {num_workers: -1}", 1, ["data.num_workers is -1, expected 0 or more"]),
     "bad-fraction": (
         "data: {max_bad_fraction: 5}",

@@ -15,9 +15,11 @@ from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.agenda import Agenda, changes
 from wavenet_pl.data.lanes import LanePlan
 from wavenet_pl.data.order import EpochPlan
-from wavenet_pl.data.plans import GIB, near_limit
+from wavenet_pl.data.plans import GIB, near_limit, with_decoded
 from wavenet_pl.errors import UserError
 from wavenet_pl.shards.near import NearFolder
+from wavenet_pl.shards.split import Split
+from wavenet_pl.shards.storage import Storage
 
 
 def agenda_of(plan: LanePlan, rows: np.ndarray | None = None, size: int = 100) -> Agenda:
@@ -106,3 +108,19 @@ def test_a_limit_that_is_too_small_is_refused_by_name(tmp_path: Path) -> None:
         UserError, match=r"data.cache_gib is 1e\+09, and .* has room for .* lower it, or make room"
     ):
         near_limit(replace(lanes, cache_gib=1e9), agenda, [near])
+
+
+def test_recordings_stay_decoded_where_those_in_use_have_room_in_every_process(tmp_path: Path) -> None:
+    split = Split((), Storage(str(tmp_path)), 8_000)
+    plan = EpochPlan(
+        np.full(8, 2**17), 1_000, 4, seed=0, epoch=0, fingerprint="", shuffle=True
+    )  # 2 MiB in 16 bits
+
+    def room(mib: int, workers: int, shuffle: bool = True) -> int:
+        config = DataConfig(decoded_mib=mib, num_workers=workers)
+        return with_decoded(split, config, replace(plan, shuffle=shuffle), 4)._most_decoded
+
+    assert [room(mib, workers) for mib, workers in ((2, 0), (2, 1), (2, 2), (4, 2), (0, 0))] == [
+        2**21, 2**21, 0, 2**21, 0,
+    ]  # fmt: skip
+    assert room(0, 4, shuffle=False) == 1, "the last one"

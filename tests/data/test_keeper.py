@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.data.near_reading import data_of, digest, rows
-from tests.processes import are_gone
+from tests.processes import are_gone, losses, start, train
 from tests.shards.http_server import Server, serving
 from tests.shards.made import write_shard_set
 from tests.shards.test_near import MEANWHILE, full_disk
@@ -188,6 +188,31 @@ def test_no_batch_differs_whatever_becomes_of_the_copies(
     kinds = [re.sub(r"\S+\.tar", "", message).split("(")[0] for message in caplog.messages]
     assert len(set(kinds)) == len(kinds), "each trouble once"
     assert not saying or any(re.search(saying, message) for message in caplog.messages)
+
+
+@pytest.mark.soak
+def test_two_ranks_learn_the_same_whatever_becomes_of_the_copies(server: Server, tmp_path: Path) -> None:
+    settings = (
+        "trainer.devices=2", "trainer.max_steps=40", "data.num_workers=1", "data.window=1", "data.batch_size=4",
+        f"data.path={server.url}",
+    )  # fmt: skip
+    for name in ("far", "near"):
+        (tmp_path / name).mkdir()
+    train(Path("unused"), tmp_path / "far", *settings)
+    server.latency = 0.01
+    process = start(Path("unused"), tmp_path / "near", *settings, f"data.cache={tmp_path / 'copies'}")
+    harms, harmed = [corrupt, delete, cut, delete, block], 0
+    while process.poll() is None:
+        if copies := [*tmp_path.glob("copies/**/shard-*.tar")]:
+            harms[harmed % len(harms)](copies[0].parents[1], harmed)
+            harmed += 1
+        time.sleep(0.05)
+    _, err = process.communicate()
+    assert process.returncode == 0, err[-3000:]
+    assert harmed >= 3
+    assert losses(tmp_path / "near") == losses(tmp_path / "far")
+    troubles = [line for line in err.splitlines() if MEANWHILE in line]
+    assert troubles and len(troubles) <= 2 * 3, "each kind once on a rank, whatever the number of batches"
 
 
 def test_a_full_disk_is_said_once_and_tried_again(

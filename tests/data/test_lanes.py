@@ -170,3 +170,20 @@ def test_a_late_batch_of_millions_takes_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50 * 2**20
+
+
+def test_what_rows_have_in_use_at_a_time_is_about_what_they_still_come_back_to() -> None:
+    plan = even_plan(1_600, 16, 5, 2, 8)  # 100 shards
+    assert EpochPlan(**plan.facts).in_use(1) == plan.predictions
+    for rows in (np.arange(2), np.arange(8)):
+        first, last = {}, {}
+        for number in range(plan.num_batches):
+            for recording in plan.windows(plan.batch(number)[rows]).recording.tolist():
+                first.setdefault(recording, number)
+                last[recording] = number
+        most = max(
+            sum(int(plan.frames[each]) for each in first if first[each] <= number <= last[each])
+            for number in range(plan.num_batches)
+        )
+        assert most <= plan.in_use(len(rows)) < 3 * most
+    assert plan.in_use(10_000) == plan.predictions

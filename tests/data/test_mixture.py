@@ -170,6 +170,8 @@ def test_in_lanes_a_rank_reads_its_part_of_each_set() -> None:
     visits = plan.visits(rows[0], 300)
     assert len(set(visits.shard.tolist())) < 150
     assert plan.lead == 2 * 3
+    assert plan.in_use(8) == sum(each.in_use(rows) for each, rows in zip(plan.sets, (7, 4), strict=True))
+    assert plan.in_use(8) < plan.in_use(10_000) == 600 * 150
 
 
 def test_rows_of_a_set_are_spread_over_the_ranks() -> None:

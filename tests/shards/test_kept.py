@@ -7,15 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from wavenet_pl.shards import kept as kept_file
 from wavenet_pl.shards.kept import Kept
 
 
-def test_the_last_are_kept_up_to_some_bytes_and_the_last_whatever_it_takes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(kept_file, "_BYTES", 10)
-    kept, reads = Kept(), []
+def test_the_last_are_kept_up_to_some_bytes_and_the_last_whatever_it_takes() -> None:
+    kept, reads = Kept(10, len), []
 
     def get(key: str, size: int) -> None:
         assert kept.get(key, lambda: reads.append(key) or bytes(size)) == bytes(size)
@@ -34,7 +30,7 @@ def test_the_last_are_kept_up_to_some_bytes_and_the_last_whatever_it_takes(
 
 
 def test_who_asks_meanwhile_waits_for_the_same_answer() -> None:
-    kept, begun, go, reads = Kept(), threading.Event(), threading.Event(), []
+    kept, begun, go, reads = Kept(10, len), threading.Event(), threading.Event(), []
 
     def read() -> bytes:
         reads.append(1)
@@ -51,7 +47,7 @@ def test_who_asks_meanwhile_waits_for_the_same_answer() -> None:
 
 
 def test_what_failed_is_asked_for_anew() -> None:
-    kept = Kept()
+    kept = Kept(10, len)
 
     def fail() -> bytes:
         raise OSError("gone")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.shards.damages import wav_bytes, write_tar, write_unchecked_index
 from tests.shards.made import with_rows, write_shard_set
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.notes import Notes
+from wavenet_pl.shards import split as split_file
+from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.index import load_index, shard_storage
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.split import Split
@@ -135,3 +140,59 @@ def test_shards_are_told_with_how_many_recordings_in_a_row_they_have(tmp_path: P
     assert [shard.bytes for shard in split.shards] == [
         (tmp_path / "set" / name).stat().st_size for name in names
     ]
+
+
+def counted_decodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of samples of each decoding from here on."""
+    decoded: list[int] = []
+    decode = split_file.decode_audio
+
+    def counting(content: bytes, start: int, stop: int, **options: Any) -> Any:
+        decoded.append(stop - start)
+        return decode(content, start, stop, **options)
+
+    monkeypatch.setattr(split_file, "decode_audio", counting)
+    return decoded
+
+
+def test_a_recording_that_stays_decoded_is_decoded_once_and_is_the_same(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = counted_decodings(monkeypatch)
+    keeping = pickle.loads(pickle.dumps(split.keeping_decoded(2 * (4_000 + 7_000))))
+    for _ in range(3):
+        for position, start, stop in ((0, 0, 4_000), (1, 5_990, 6_990), (0, 17, 18), (1, 0, 1)):
+            np.testing.assert_array_equal(
+                keeping.read(position, start, stop), split.read(position, start, stop), strict=True
+            )
+    assert decoded.count(7_000) == 1 and decoded.count(4_000) == 1 + 3, "and those of the split without"
+    keeping.read(2)  # takes the place of one
+    keeping.read(0, 0, 5)
+    assert decoded[-2:] == [2_500, 4_000]
+
+
+def test_what_has_finer_steps_than_16_bits_or_is_damaged_is_read_as_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = np.linspace(-1, 1, 3_000, dtype=np.float32)
+    entries = {"fine": fine, "whole": np.rint(fine * 9) / 16, "cut": fine}
+    (tmp_path / "train").mkdir()
+    write_tar(
+        tmp_path / "train/a.tar",
+        [
+            (f"{key}.wav", wav_bytes(audio)[: 4_000 if key == "cut" else None])
+            for key, audio in entries.items()
+        ],
+    )
+    write_unchecked_index(tmp_path, 3_000)
+    split = split_of(tmp_path)
+    assert [split[position].key for position in range(3)] == [*entries]
+    decoded = counted_decodings(monkeypatch)
+    keeping = split.keeping_decoded(10**6)
+    for position, counts in ((0, [3_000, 900, 900]), (1, [3_000]), (2, [3_000, 900, 900])):
+        decoded.clear()
+        got = [keeping.try_read(position, 0, 900) for _ in range(2)]
+        assert decoded == counts
+        for each in got:
+            np.testing.assert_array_equal(each, split.try_read(position, 0, 900))
+    assert isinstance(keeping.try_read(2, 0, 3_000), Damage) and isinstance(split.try_read(2), Damage)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+
+from wavenet_pl.files.shared import nameless_file
 
 _OURS = re.compile(rb"libmpg123|^Warning: (Encountered|Big change|Xing)|^Note: |^$")
 _STDERR = 2
 _LOCK = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _file_of(process: int) -> int:
+    """A descriptor of a file in memory, of one process alone: what is forked would write into the same."""
+    with nameless_file() as file:
+        return os.dup(file.fileno())
 
 
 @contextmanager
@@ -21,21 +30,25 @@ def caught_complaints() -> Iterator[list[str]]:
     Nobody can tell the library inside of libsndfile to be quiet. What others write meanwhile comes a moment later.
     """
     lines: list[str] = []
-    with _LOCK, tempfile.TemporaryFile() as file:
+    with _LOCK:
+        file = _file_of(os.getpid())
         try:
             kept = os.dup(_STDERR)
         except OSError:  # there is no stderr to keep clean
             yield lines
             return
         try:
-            os.dup2(file.fileno(), _STDERR)
+            os.dup2(file, _STDERR)
             yield lines
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)
-            file.seek(0)
-            for line in file:
-                if _OURS.search(line.rstrip()):
-                    lines.append(line.decode("utf-8", "replace").strip())
-                else:
-                    os.write(_STDERR, line)
+            if size := os.lseek(file, 0, os.SEEK_END):
+                written = os.pread(file, size, 0)
+                os.ftruncate(file, 0)
+                os.lseek(file, 0, os.SEEK_SET)
+                for line in written.splitlines(keepends=True):
+                    if _OURS.search(line.rstrip()):
+                        lines.append(line.decode("utf-8", "replace").strip())
+                    else:
+                        os.write(_STDERR, line)

@@ -33,14 +33,13 @@ _MOST_JUNK = 2**20
 _WINDOW = 2**20
 _RESERVOIR = 511  # bytes of earlier frames that a frame may use, at most
 _PADDED, _UNCHECKED = 0x200, 0x1_0000
-_PERIOD = (
-    8  # frames after which the decoder's filter is where it was: the order of its additions, so every bit
-)
+_PERIOD = 8  # frames after which the decoder's filter is where it was, in the order of its additions as well
 _DELAY = 529  # samples by which any decoder is late, where an encoder tells its own delay
 _LEAST_LAME = 36
 _LAME = 120  # bytes from the mark to what an encoder says of itself, where nothing is left out
 _ENCODERS = (b"LAME", b"Lavc", b"Lavf")
 _MARKS = (b"Xing", b"Info")
+_OTHER_MARK = b"VBRI"  # of another encoder, which stands elsewhere
 _CRC16 = [reduce(lambda rest, _: rest >> 1 ^ 0xA001 * (rest & 1), range(8), byte) for byte in range(256)]
 
 
@@ -146,25 +145,30 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
     cut = False
     at, base, window = start, start, b""
     kind, info_at, sizes = (-1, False), 0, dict[int, int]()
+    last_mark = -1
     while at < end:
         inside = at - base
         if inside < 0 or inside + 48 > len(window):
             base, inside, window = at, 0, read_at(file, at, min(_WINDOW, end - at))
+            last_mark = max(window.rfind(mark) for mark in (*_MARKS, _OTHER_MARK))
         word = int.from_bytes(window[inside : inside + 4], "big")
         size = sizes.get(word & _KNOWN, 0)
         if size:
             if at + size > end:
                 cut = True
                 break
+            run = runs[-1]
             if (
-                window[inside + info_at : inside + info_at + 4] in _MARKS
-                or window[inside + 36 : inside + 40] == b"VBRI"
-                or (not runs[-1].offsets and _is_info(read_at(file, at, size), info_at))
-            ):
+                inside < last_mark
+                and (
+                    window[inside + info_at : inside + info_at + 4] in _MARKS
+                    or window[inside + 36 : inside + 40] == _OTHER_MARK
+                )
+            ) or (not run.offsets and _is_info(read_at(file, at, size), info_at)):
                 runs.append(_Run(word, _info(read_at(file, at, size), info_at)))
             else:
-                runs[-1].offsets.append(at)
-                runs[-1].ends.append(at + size)
+                run.offsets.append(at)
+                run.ends.append(at + size)
             at += size
             continue
         if length := tag_before(read_at(file, at, LONGEST_MARK)):
@@ -234,7 +238,7 @@ def _joined(begins: array[int], ends: array[int]) -> list[Piece]:
 
 def _info(frame: bytes, at: int) -> tuple[int | None, int, int, bool]:
     """Of the frame that describes the others: their number, samples before and behind, whether it was changed."""
-    if frame[36:40] == b"VBRI":
+    if frame[36:40] == _OTHER_MARK:
         return int.from_bytes(frame[50:54], "big"), 0, 0, False
     changed = frame[at : at + 4] not in _MARKS
     flags = int.from_bytes(frame[at + 4 : at + 8], "big")

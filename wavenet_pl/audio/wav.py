@@ -43,6 +43,11 @@ class WavWriter:
         self._file.close()
 
 
+def from_int16(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    """Float audio of 16-bit samples, as decoders give it."""
+    return samples * np.float32(2**-15)
+
+
 def to_int16(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """16-bit samples of float audio, as loud as it is; what is over full scale is clipped."""
     with np.errstate(over="ignore"):

@@ -65,6 +65,8 @@ class DataConfig:
     """Folder of the node's own that shards are copied to ahead, tmpdir for where the node keeps what is temporary."""
     cache_gib: float | None = None
     """GiB of shards that are kept there at most; null for as much as the order needs."""
+    decoded_mib: int = 512
+    """MiB of memory per rank for recordings that stay decoded; where those in use at a time need more, none does."""
 
     def __post_init__(self) -> None:
         if isinstance(self.path, dict):
@@ -77,6 +79,7 @@ class DataConfig:
         check(self, "batch_size", self.batch_size >= 1, "1 or more")
         check(self, "crop_samples", self.crop_samples >= 1, "1 or more")
         check(self, "num_workers", self.num_workers >= 0, "0 or more")
+        check(self, "decoded_mib", self.decoded_mib >= 0, "0 or more")
         check(self, "max_bad_fraction", 0 <= self.max_bad_fraction <= 1, "a share from 0 to 1")
         check(
             self,

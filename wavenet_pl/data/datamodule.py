@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,7 @@ from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.keeper import Keeper
 from wavenet_pl.data.order import EpochPlan, check_batch_size
 from wavenet_pl.data.pipeline import Share, build_pipeline
-from wavenet_pl.data.plans import epoch_plan, near_limit, node_agenda
+from wavenet_pl.data.plans import epoch_plan, near_limit, node_agenda, with_decoded
 from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.known import build_inputs, check_set
@@ -254,10 +255,13 @@ class AudioDataModule(L.LightningDataModule):
         if split == "train" and (trainer is None or trainer.local_rank == 0):
             self.teardown("fit")  # of an earlier loader
             keeper = self._keeper = self.build_keeper(trainer)
+        conditions = self.conditions(
+            split, self.receptive_field + self.config.crop_samples - 1, others=split != "train"
+        )
+        num_rows = self.config.batch_size // world_size
+        kept = with_decoded(self.splits[split], self.config, self.plan(split, 0), num_rows)
         return CropLoader(
-            self.conditions(
-                split, self.receptive_field + self.config.crop_samples - 1, others=split != "train"
-            ),
+            replace(conditions, split=kept),
             lambda epoch: self.plan(split, epoch if split == "train" else 0),
             Share(rank, world_size, parts),
             receptive_field=self.receptive_field,

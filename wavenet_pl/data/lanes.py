@@ -50,6 +50,11 @@ class LanePlan(EpochPlan):
         """A lane reads a shard for so many batches, on the mean."""
         return -(-self._stretch // self.window)
 
+    def in_use(self, num_rows: int) -> int:
+        """See `EpochPlan`: where a window ends in the middle of a shard, one more is in use."""
+        shards = min(len(self._line[0]), num_rows * (self.window + 1))
+        return self.predictions * shards // max(1, len(self._line[0]))
+
     def batch(self, number: int) -> Integers:
         """(batch_size,) slots of one global batch, the next of each lane."""
         assert 0 <= number < self.num_batches, (number, self.num_batches)

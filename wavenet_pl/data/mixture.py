@@ -189,6 +189,14 @@ class MixturePlan(EpochPlan):
         """See `EpochPlan`."""
         return max(each.lead for each in self.sets)
 
+    def in_use(self, num_rows: int) -> int:
+        """See `EpochPlan`."""
+        whole = sum(self.dealing.parts)
+        return sum(
+            each.in_use(-(-num_rows * part // whole) + 1)
+            for part, each in zip(self.dealing.parts, self.sets, strict=True)
+        )
+
     def _reads(self, rows: Integers, first: int, end: int) -> Iterator[Visits]:
         """Those of each set and pass, in batches from the first epoch on."""
         shards = 0

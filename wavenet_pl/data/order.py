@@ -158,6 +158,10 @@ class EpochPlan:
         """Batches before a visit from which on the shard should be on its way."""
         return 0
 
+    def in_use(self, num_rows: int) -> int:
+        """Samples of the recordings that so many rows of the batches have crops of at a time, about."""
+        return self.predictions
+
     def windows(self, slots: Integers) -> Windows:
         """What the slots predict."""
         pieces = [self._windows(slots[at : at + _AT_ONCE]) for at in range(0, max(1, len(slots)), _AT_ONCE)]

@@ -19,6 +19,8 @@ from wavenet_pl.shards.shard_set import ShardSet
 from wavenet_pl.shards.split import Split
 
 GIB = 2**30
+_DECODED_BYTES = 2
+"""Of a sample."""
 
 
 def epoch_plan(
@@ -61,6 +63,21 @@ def epoch_plan(
 def _lanes(config: DataConfig, split: Split) -> dict[str, Any]:
     shards = np.array([shard.recordings for shard in split.shards], dtype=np.int64)
     return {"shards": shards, "window": config.window}
+
+
+def with_decoded(split: Split, config: DataConfig, plan: EpochPlan, num_rows: int) -> Split:
+    """The split, which keeps decoded recordings where all that are in use at a time have room in every process.
+
+    Args:
+        split: of a training, or of a validation, which needs the last one only.
+        config: `decoded_mib` is of all processes of a rank that read.
+        plan: of an epoch.
+        num_rows: of the batches, that the rank takes.
+    """
+    if not plan.shuffle:
+        return split.keeping_decoded(1)
+    room = config.decoded_mib * 2**20 // max(1, config.num_workers)
+    return split.keeping_decoded(room if _DECODED_BYTES * plan.in_use(num_rows) <= room else 0)
 
 
 def node_agenda(

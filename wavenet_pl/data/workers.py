@@ -13,11 +13,15 @@ from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any
 
+import numpy as np
+import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from wavenet_pl.signals import EXIT_CODES
 
 Batch = dict[str, Any]
+_SMALL = 2**17
+"""Bytes of a tensor that is sent as it is."""
 
 _reading: weakref.WeakSet[Generator[Batch]] = weakref.WeakSet()
 
@@ -36,7 +40,7 @@ def read_ahead(
         pin_memory: whether batches are put where a GPU fetches them fastest.
     """
     loader: DataLoader[Batch] = DataLoader(
-        pipeline,
+        _Sent(pipeline) if num_workers else pipeline,
         batch_size=None,
         num_workers=num_workers,
         multiprocessing_context=_context(start_method) if num_workers else None,
@@ -49,7 +53,29 @@ def read_ahead(
 
 
 def _batches(loader: DataLoader[Batch]) -> Generator[Batch]:
-    yield from _start(loader)
+    for batch in _start(loader):
+        yield {
+            name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+            for name, value in batch.items()
+        }
+
+
+class _Sent(IterableDataset[Batch]):
+    """Batches as they go to another process: a tensor goes as a file of its own, which takes longer than a small one.
+
+    Args:
+        pipeline: gives them, in the worker.
+    """
+
+    def __init__(self, pipeline: IterableDataset[Batch]) -> None:
+        self._pipeline = pipeline
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._pipeline:
+            yield {
+                name: value.numpy() if isinstance(value, torch.Tensor) and value.nbytes <= _SMALL else value
+                for name, value in batch.items()
+            }
 
 
 def _context(start_method: str) -> BaseContext:

@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.files.durable import replacing
+from wavenet_pl.files.shared import nameless_file
 from wavenet_pl.shards.arrays import encode_array
 
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ class ShardWriter:
         self.arrays = sorted(arrays)
         self._target = replacing(self.path)
         self._members: dict[str, dict[str, Span]] = {}
+        self._digest, self._size = hashlib.sha256(), 0
 
     def __enter__(self) -> ShardWriter:
         self._file = self._target.__enter__()
-        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)
         return self
 
     def write(self, entry: Entry) -> None:
@@ -143,17 +144,27 @@ class ShardWriter:
         member = tarfile.TarInfo(name)
         member.size, member.mode = len(content), 0o444
         member.uname = member.gname = "bigdata"
-        header = self._file.tell()
-        self._tar.addfile(member, io.BytesIO(content))
-        return Span(header + BLOCK, len(content), zlib.crc32(content))
+        self._put(member.tobuf(tarfile.USTAR_FORMAT))
+        offset = self._size
+        self._put(content, bytes(-len(content) % BLOCK))
+        return Span(offset, len(content), zlib.crc32(content))
+
+    def _put(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self._file.write(piece)
+            self._digest.update(piece)
+            self._size += len(piece)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._tar.close()
             if kind is None:
-                self.written = WrittenShard(*_hash(self._file), tuple(self._members.values()))
+                self._put(bytes(2 * BLOCK))  # the end of a tar, which is as long as whole records
+                self._put(bytes(-self._size % tarfile.RECORDSIZE))
+                self.written = WrittenShard(
+                    self._size, self._digest.hexdigest(), tuple(self._members.values())
+                )
         except BaseException as failure:
             self._target.__exit__(type(failure), failure, failure.__traceback__)
             raise
@@ -208,9 +219,9 @@ def encode_audio(audio: npt.NDArray[np.int16], sample_rate: int) -> bytes:
     import soundfile
 
     assert audio.dtype == np.int16 and audio.ndim == 1, (audio.dtype, audio.shape)
-    buffer = io.BytesIO()
-    soundfile.write(buffer, audio, sample_rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+    with nameless_file() as file:  # the library writes small pieces, which a file of Python's own makes slow
+        soundfile.write(os.dup(file.fileno()), audio, sample_rate, format="FLAC", subtype="PCM_16")
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
 
 @contextmanager
@@ -296,12 +307,3 @@ def read_metadata(data: bytes) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise BadDataError(f"has JSON that is a {type(metadata).__name__}, expected an object", "broken JSON")
     return metadata
-
-
-def _hash(file: BinaryIO) -> tuple[int, str]:
-    """Size and sha256 of the whole file."""
-    file.seek(0)
-    digest = hashlib.sha256()
-    while block := file.read(2**20):
-        digest.update(block)
-    return file.tell(), digest.hexdigest()

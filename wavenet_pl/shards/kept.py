@@ -6,20 +6,25 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from typing import Generic, TypeVar
 
-_BYTES = 2**22
-"""Of what is kept: crops of one recording follow one another in validation, and there is no more to gain."""
+Content = TypeVar("Content")
 
 
-class Kept:
-    """The last contents by their keys, up to some bytes, and the last one however large it is."""
+class Kept(Generic[Content]):
+    """The last contents by their keys, up to some bytes, and the last one however large it is.
 
-    def __init__(self) -> None:
-        self._contents: OrderedDict[Hashable, Future[bytes]] = OrderedDict()
-        self._size = 0
+    Args:
+        most: bytes.
+        size: of a content, in bytes.
+    """
+
+    def __init__(self, most: int, size: Callable[[Content], int]) -> None:
+        self._contents: OrderedDict[Hashable, Future[Content]] = OrderedDict()
+        self._most, self._size_of, self._size = most, size, 0
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, read: Callable[[], bytes]) -> bytes:
+    def get(self, key: Hashable, read: Callable[[], Content]) -> Content:
         """What is kept under this key, or what `read` gives. What it raises is raised, and asked for anew next time."""
         with self._lock:
             content = self._contents.pop(key, None)
@@ -29,7 +34,7 @@ class Kept:
             self._fill(key, content, read)
         return content.result()
 
-    def _fill(self, key: Hashable, content: Future[bytes], read: Callable[[], bytes]) -> None:
+    def _fill(self, key: Hashable, content: Future[Content], read: Callable[[], Content]) -> None:
         try:
             data = read()
         except BaseException as error:
@@ -39,8 +44,8 @@ class Kept:
             raise
         with self._lock:
             content.set_result(data)
-            self._size += len(data)
-            while self._size > _BYTES and self._contents[oldest := next(iter(self._contents))].done():
+            self._size += self._size_of(data)
+            while self._size > self._most and self._contents[oldest := next(iter(self._contents))].done():
                 if oldest == key:
                     break
-                self._size -= len(self._contents.pop(oldest).result())
+                self._size -= self._size_of(self._contents.pop(oldest).result())

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wavenet_pl.audio.wav import from_int16, to_int16
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.files.shared import share
 from wavenet_pl.shards.column_file import columns_of
 from wavenet_pl.shards.damage import Damage, unreadable
 from wavenet_pl.shards.format import Span, decode_audio
+from wavenet_pl.shards.kept import Kept
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.lazily import Lazily
 from wavenet_pl.shards.part import Integers, Part
@@ -61,11 +63,13 @@ class Split:
     ) -> None:
         self.sample_rate, self.labels = sample_rate, labels or Labels()
         self._parts: tuple[Part, ...] = (Part(columns_of(shards), storage, {}),)
+        self._most_decoded = 0
         # Of the recordings of all parts, one behind the other; None for all.
         self._chosen: Integers | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: vars(self)[name] for name in ("sample_rate", "labels", "_parts", "_chosen")}
+        own = ("sample_rate", "labels", "_parts", "_chosen", "_most_decoded")
+        return {name: vars(self)[name] for name in own}
 
     @property
     def in_flight(self) -> int:
@@ -108,6 +112,12 @@ class Split:
         """The same recordings under keys with a prefix, and in messages with what they are from before their shards."""
         parts = [replace(part, source=source, prefix=prefix) for part in self._parts]
         return self._of(parts, self.labels, self._chosen)
+
+    def keeping_decoded(self, most: int) -> Split:
+        """The same recordings; each process keeps decoded ones, up to so many bytes, and decodes those as a whole."""
+        split = self._of(self._parts, self.labels, self._chosen)
+        split._most_decoded = most
+        return split
 
     def with_row(self, table: str, row: int) -> Split:
         """The same recordings, as if one row of a table applied to all of them."""
@@ -273,15 +283,39 @@ class Split:
         self, position: int, start: int = 0, stop: int | None = None
     ) -> npt.NDArray[np.float32] | Damage:
         """As `read`; what is wrong with the recording is returned, not raised."""
+        stop = self._length(position) if stop is None else stop
+        if self._most_decoded:
+            whole = self._decoded.get(position, lambda: self._decode_whole(position))
+            if stop <= len(whole):
+                return from_int16(whole[start:stop])
+        return self._decode(position, start, stop)
+
+    @cached_property
+    def _decoded(self) -> Kept[npt.NDArray[np.int16]]:
+        return Kept(self._most_decoded, lambda audio: audio.nbytes)
+
+    def _decode_whole(self, position: int) -> npt.NDArray[np.int16]:
+        """A recording in 16 bits; nothing of one that is damaged, or that has finer steps."""
+        audio = self._decode(position, 0, self._length(position))
+        if isinstance(audio, Damage):
+            return np.zeros(0, np.int16)
+        samples = to_int16(audio)
+        return samples if np.array_equal(from_int16(samples), audio) else samples[:0]
+
+    def _length(self, position: int) -> int:
         part, row = self._locate(position)
-        recording = part.columns.recording(row)
-        extension, span = recording.audio
+        return int(part.columns.frames[row])
 
-        def decode(content: bytes) -> npt.NDArray[np.float32]:
-            end = recording.frames if stop is None else stop
-            return decode_audio(content, start, end, sample_rate=self.sample_rate)
-
-        return _try_member(part, row, extension, span, decode)
+    def _decode(self, position: int, start: int, stop: int) -> npt.NDArray[np.float32] | Damage:
+        part, row = self._locate(position)
+        extension, span = part.columns.recording(row).audio
+        return _try_member(
+            part,
+            row,
+            extension,
+            span,
+            lambda content: decode_audio(content, start, stop, sample_rate=self.sample_rate),
+        )
 
     def try_read_member(
         self, position: int, extension: str, decode: Callable[[bytes], npt.NDArray[Any]]

@@ -21,6 +21,8 @@ from wavenet_pl.shards.kept import Kept
 
 IN_FLIGHT = 8
 """Requests at a time of one process: with an answer after 30 ms, 250 a second."""
+_KEPT = 2**22
+"""Bytes of what was read last: arrays of a recording belong to crops that follow one another in validation."""
 CHUNK = 2**22
 """Bytes that are asked for at once: with `Patience.request`, a line of 2 Mbit/s is fast enough."""
 _BUSY = (408, 425, 429)
@@ -72,7 +74,8 @@ class Storage:
 
     def _begin(self) -> None:
         """Have nothing open, and nothing read."""
-        self._files, self._kept, self._owner = OpenFiles(), Kept(), os.getpid()
+        self._files, self._owner = OpenFiles(), os.getpid()
+        self._kept: Kept[bytes] = Kept(_KEPT, len)
         self._filesystem: Any = None
 
     def __getstate__(self) -> dict[str, Any]:

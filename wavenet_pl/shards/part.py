@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.columns import Columns
+from wavenet_pl.shards.damage import Damage, unreadable
+from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.recording import Recording
 from wavenet_pl.shards.storage import Storage
 
 Integers = npt.NDArray[np.int64]
+
+
+class StoredRecording(NamedTuple):
+    """A recording, and what it is read from."""
+
+    storage: Storage
+    shard: str
+    """Path below the storage."""
+    recording: Recording
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,22 @@ class Part:
             elif table in rows:
                 rows[table] = tuple(sorted(moved[list(rows[table])].tolist()))
         return replace(recording, key=self.prefix + recording.key, rows=rows)
+
+    def shard_name(self, row: int) -> str:
+        """Path below the storage of the shard that a recording is in."""
+        return self.columns.shard_name(int(self.columns.shard_of(row)))
+
+    def try_member(
+        self, row: int, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any] | Damage:
+        """What `decode` makes of a member of a recording, or what is wrong with it."""
+        shard, key = self.shard_name(row), self.columns.key(row)
+        try:
+            return decode(self.storage.read_member(shard, key, extension, span))
+        except OSError as error:
+            return Damage(self.source + shard, self.prefix + key, *unreadable(error))
+        except BadDataError as error:
+            return Damage(self.source + shard, self.prefix + key, error.kind, str(error))
 
     def moved_to(self, numbers: Mapping[str, Integers]) -> Part:
         """The same, with each row of these tables moved to the number in its place."""

@@ -15,23 +15,14 @@ from wavenet_pl.audio.wav import from_int16, to_int16
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.files.shared import share
 from wavenet_pl.shards.column_file import columns_of
-from wavenet_pl.shards.damage import Damage, unreadable
-from wavenet_pl.shards.format import Span, decode_audio
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.format import decode_audio
 from wavenet_pl.shards.kept import Kept
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.lazily import Lazily
-from wavenet_pl.shards.part import Integers, Part
+from wavenet_pl.shards.part import Integers, Part, StoredRecording
 from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.storage import Storage
-
-
-class StoredRecording(NamedTuple):
-    """A recording, and what it is read from."""
-
-    storage: Storage
-    shard: str
-    """Path below the storage."""
-    recording: Recording
 
 
 class StoredShard(NamedTuple):
@@ -201,8 +192,7 @@ class Split:
 
     def _stored(self, position: int) -> StoredRecording:
         part, row = self._locate(position)
-        shard = part.columns.shard_name(int(part.columns.shard_of(row)))
-        return StoredRecording(part.storage, shard, part.recording(row))
+        return StoredRecording(part.storage, part.shard_name(row), part.recording(row))
 
     def _locate(self, position: int) -> tuple[Part, int]:
         """The part that a recording is in, and its row there."""
@@ -308,12 +298,9 @@ class Split:
 
     def _decode(self, position: int, start: int, stop: int) -> npt.NDArray[np.float32] | Damage:
         part, row = self._locate(position)
-        extension, span = part.columns.recording(row).audio
-        return _try_member(
-            part,
+        return part.try_member(
             row,
-            extension,
-            span,
+            *part.columns.recording(row).audio,
             lambda content: decode_audio(content, start, stop, sample_rate=self.sample_rate),
         )
 
@@ -322,16 +309,4 @@ class Split:
     ) -> npt.NDArray[Any] | Damage:
         """What `decode` makes of a member of a recording, or what is wrong with it."""
         part, row = self._locate(position)
-        return _try_member(part, row, extension, part.columns.recording(row).members[extension], decode)
-
-
-def _try_member(
-    part: Part, row: int, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
-) -> npt.NDArray[Any] | Damage:
-    shard = part.columns.shard_name(int(part.columns.shard_of(row)))
-    try:
-        return decode(part.storage.read_member(shard, part.columns.key(row), extension, span))
-    except OSError as error:
-        return Damage(part.source + shard, part.key(row), *unreadable(error))
-    except BadDataError as error:
-        return Damage(part.source + shard, part.key(row), error.kind, str(error))
+        return part.try_member(row, extension, part.columns.recording(row).members[extension], decode)

@@ -73,7 +73,7 @@ def owners(plan: MixturePlan, slots: np.ndarray) -> np.ndarray:
     return np.searchsorted(np.cumsum([len(each.frames) for each in plan.sets]), recording, side="right")
 
 
-@settings(max_examples=12)
+@settings(max_examples=25)
 @given(mixtures())
 def test_each_slot_comes_once_in_every_pass_and_every_sample_is_predicted_once(plan: MixturePlan) -> None:
     batches = epochs_of(plan, 2)
@@ -97,7 +97,7 @@ def test_each_slot_comes_once_in_every_pass_and_every_sample_is_predicted_once(p
         first += len(each.frames)
 
 
-@settings(max_examples=12)
+@settings(max_examples=25)
 @given(mixtures())
 def test_up_to_any_batch_each_set_has_had_its_share_within_one(plan: MixturePlan) -> None:
     had = np.zeros(len(plan.sets))
@@ -108,7 +108,7 @@ def test_up_to_any_batch_each_set_has_had_its_share_within_one(plan: MixturePlan
     assert plan.dealing.period * plan.batch_size % sum(plan.dealing.parts) == 0
 
 
-@settings(max_examples=12)
+@settings(max_examples=25)
 @given(mixtures(), st.data())
 def test_no_batch_depends_on_who_asks_or_what_was_asked_before(
     plan: MixturePlan, data: st.DataObject
@@ -126,7 +126,7 @@ def test_no_batch_depends_on_who_asks_or_what_was_asked_before(
     assert np.concatenate(shares).tolist() == batches[number].tolist()
 
 
-@settings(max_examples=12)
+@settings(max_examples=25)
 @given(mixtures(), st.integers(0, 3), st.integers(1, 3))
 def test_visits_are_when_rows_read_shards(plan: MixturePlan, epoch: int, step: int) -> None:
     plan = replace(plan, epoch=epoch)

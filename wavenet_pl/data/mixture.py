@@ -28,9 +28,9 @@ _MOST_PASSES = 16
 
 @dataclass(frozen=True, eq=False)
 class Pass(EpochPlan):
-    """One pass through a set: all of its slots once. Its epoch is its number; its fingerprint, that of the set.
+    """One pass through a set: all of its slots once, shuffled; lanes take the next ones in turn.
 
-    Lanes take turns, so the slots come in an order; which one that is does not depend on them.
+    Its epoch is the number of the pass, and its fingerprint that of the set.
     """
 
     dealing: Dealing
@@ -52,10 +52,6 @@ class Pass(EpochPlan):
         position = self.dealing.before(batch, self.number) + lane - self.epoch * self.num_slots
         key = np.full(len(lane), self._key("pass"), dtype=np.uint64)
         return counter.permuted(key, position, np.full(len(lane), self.num_slots))
-
-    def reads(self, lane: Integers, first: int, end: int) -> Visits:
-        """When lanes read shards, in batches from the first epoch on, from one to before another."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +83,7 @@ class LanePass(LanePlan, Pass):
         return self._slots(lane, self.dealing.turns(batch, lane, self.number) - self._turns[0][lane])
 
     def reads(self, lane: Integers, first: int, end: int) -> Visits:
-        """See `Pass`."""
+        """When lanes read shards, in batches from the first epoch on, from one to before another."""
         lane, shard, earliest, latest = self.stretches(lane)
         began = self._turns[0][lane]
         earliest, latest = (
@@ -112,6 +108,7 @@ class MixturePlan(EpochPlan):
 
     def prepare(self) -> None:
         """See `EpochPlan`; here it does not grow with the sets."""
+        self.dealing.rows(0)
         for each in self.sets:
             each.prepare()
 
@@ -210,7 +207,9 @@ class MixturePlan(EpochPlan):
                 yield Visits(shards + every, np.full_like(every, first), np.full_like(every, end - 1))
             else:
                 for epoch in passes:
-                    reads = self._pass(which, epoch).reads(lanes, first, end)
+                    one = self._pass(which, epoch)
+                    assert isinstance(one, LanePass)
+                    reads = one.reads(lanes, first, end)
                     yield reads._replace(shard=shards + reads.shard)
             shards += len(each.shards)
 

@@ -211,7 +211,8 @@ class Split:
         lengths = [part.columns.frames for part in self._parts]
         if self._chosen is None and len(lengths) == 1:
             return lengths[0]
-        return share(np.concatenate(lengths)[self._rows])
+        together = np.concatenate(lengths)
+        return share(together if self._chosen is None else together[self._chosen])
 
     @cached_property
     def shards(self) -> list[StoredShard]:

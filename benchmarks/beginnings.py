@@ -19,7 +19,7 @@ from wavenet_pl.config.tree import load_config, split_arguments
 from wavenet_pl.evaluation.scoring import Score, grouped, score
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.folder import RunFolder
-from wavenet_pl.shards.index import load_index
+from wavenet_pl.shards.shard_set import open_set
 from wavenet_pl.training.train import build_task
 
 _THREE = ("allison_en", "june_fr", "carlo_it")
@@ -77,7 +77,7 @@ def train(folder: Path, arguments: Sequence[str], steps: int) -> RunFolder:
 def bits_before(arguments: Sequence[str], folder: Path) -> float:
     """Of the validation split, before the first step."""
     config = load_config(*split_arguments(arguments))
-    task = build_task(config, load_index(config.data.path), folder / "none")
+    task = build_task(config, open_set(config.data.path), folder / "none")
     task.module.eval()
     scores = score(task.module.model, task.data.splits["val"], lambda share: None)
     return grouped("all", [each for each in scores if isinstance(each, Score)]).bits.mean

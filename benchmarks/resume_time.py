@@ -26,6 +26,7 @@ from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
 from wavenet_pl.data.pipeline import Share
 from wavenet_pl.shards.index import load_index
+from wavenet_pl.shards.shard_set import open_set
 
 BATCH_SIZE = 8
 PLACES = {"at_0": 0.0, "at_99": 0.99}
@@ -34,11 +35,13 @@ PLACES = {"at_0": 0.0, "at_99": 0.99}
 
 def our_batch(data: Path) -> Callable[[float], Callable[[], object]]:
     """(share of the epoch) -> what makes our loader and takes its first batch."""
-    index = load_index(data)
+    shard_set = open_set(data)
     config = DataConfig(path=str(data), batch_size=BATCH_SIZE, crop_samples=4000, num_workers=0)
 
     def prepare(share: float) -> Callable[[], object]:
-        module = AudioDataModule(config, receptive_field=1000, seed=0, index=index)  # with no shard open
+        module = AudioDataModule(
+            config, receptive_field=1000, seed=0, shard_set=shard_set
+        )  # with no shard open
 
         def first() -> object:
             loader = CropLoader(

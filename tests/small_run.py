@@ -48,7 +48,7 @@ def build_data_and_module(config: Config) -> tuple[AudioDataModule, WaveNetModul
     data = AudioDataModule.from_config(config)
     torch.manual_seed(config.seed)
     return data, build_module(
-        config, sample_rate=data.sample_rate, index_fingerprint=data.index.fingerprint, labels=data.labels
+        config, sample_rate=data.sample_rate, index_fingerprint=data.shard_set.fingerprint, labels=data.labels
     )
 
 
@@ -77,7 +77,7 @@ def train(
 ) -> L.Trainer:
     """Fit as the config says on one CPU process, and finish the trackers."""
     data, module = build_data_and_module(config)
-    metrics, tracker = build_loggers(config, run_dir, data.index.fingerprint, facts)
+    metrics, tracker = build_loggers(config, run_dir, data.shard_set.fingerprint, facts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Lightning thinks of few workers and the like
         trainer = L.Trainer(

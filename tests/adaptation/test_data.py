@@ -14,6 +14,7 @@ from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.data.lanes import LanePlan
 from wavenet_pl.data.order import ReplayPlan
 from wavenet_pl.errors import UserError
+from wavenet_pl.shards.labels import Labels
 
 INPUTS = ("speaker",)
 
@@ -98,3 +99,16 @@ def test_replay_of_another_rate_or_without_a_split_is_refused(tmp_path: Path, ba
         base_split(str(base_set), "train", 16_000, INPUTS, labels)
     with pytest.raises(UserError, match="has no recording in split 'test', expected some"):
         base_split(str(base_set), "test", 8_000, INPUTS, labels)
+
+
+def test_the_base_may_have_been_trained_on_several_sets(base_set: Path, tmp_path: Path) -> None:
+    other = write_shard_set(tmp_path / "other", train=3, val=1, speakers=("zoe", "anna"), seed=9)
+    labels = Labels({"speaker": ("anna", "ben", "cleo", "zoe")})
+    split = base_split({str(base_set): 0.5, str(other): 0.5}, "train", 8_000, INPUTS, labels)
+    mine = base_split(str(base_set), "train", 8_000, INPUTS, labels)
+    assert [labels.tables["speaker"][row] for row in split.table_rows("speaker")[0][len(mine) :]] == [
+        "zoe",
+        "anna",
+        "zoe",
+    ]
+    assert split.table_rows("speaker")[0][: len(mine)].tolist() == mine.table_rows("speaker")[0].tolist()

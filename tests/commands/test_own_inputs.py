@@ -121,7 +121,7 @@ def test_the_set_says_what_the_table_and_the_arrays_say(shards: Path) -> None:
     assert index.labels.tables == {"speaker": SPEAKERS, "accent": ACCENTS}
     assert [len(index.splits[split]) for split in ("train", "val")] == [1, 1]
     data = AudioDataModule(
-        small_config(shards).data, receptive_field=33, seed=0, index=index, inputs=("speaker", "accent", "f0")
+        small_config(shards).data, receptive_field=33, seed=0, inputs=("speaker", "accent", "f0")
     )
     *_, f0 = data.inputs
     assert isinstance(f0, UserFrames)

@@ -117,20 +117,20 @@ def test_a_limit_that_is_too_small_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=rf"data.cache_gib is {gib / 2:g}, expected {gib} GiB .*lower data.window"
     ):
-        near_limit(lanes, agenda, None)
+        near_limit(lanes, agenda)
     with pytest.raises(
         UserError, match=r"cache_gib is 1, expected .* without data.window any .*set data.window=4"
     ):
-        near_limit(DataConfig(cache="x", cache_gib=1.0), agenda, None)
-    assert near_limit(replace(lanes, cache_gib=gib + 1.0), agenda, None) == (gib + 1) * GIB
-    assert near_limit(replace(lanes, cache_gib=None), agenda, None) == need
+        near_limit(DataConfig(cache="x", cache_gib=1.0), agenda)
+    assert near_limit(replace(lanes, cache_gib=gib + 1.0), agenda) == (gib + 1) * GIB
+    assert near_limit(replace(lanes, cache_gib=None), agenda) == need
     vast = Agenda(agenda.plan, agenda.rows, agenda.sizes * 2**30)
     with pytest.raises(UserError, match=r"data.cache is .* has room for .* GiB, expected .*make room"):
-        near_limit(replace(lanes, cache_gib=None), vast, near)
+        near_limit(replace(lanes, cache_gib=None), vast, [near])
     with pytest.raises(
         UserError, match=r"data.cache_gib is 1e\+09, and .* has room for .* lower it, or make room"
     ):
-        near_limit(replace(lanes, cache_gib=1e9), agenda, near)
+        near_limit(replace(lanes, cache_gib=1e9), agenda, [near])
 
 
 def test_recordings_stay_decoded_where_those_in_use_have_room_in_every_process(tmp_path: Path) -> None:

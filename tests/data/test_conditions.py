@@ -198,7 +198,7 @@ def test_where_all_are_alike_there_is_no_wrong_value(
 
 def test_padding_has_the_shapes_of_the_rest(folder: Path) -> None:
     data = data_of(folder, ("speaker", "tags"))
-    inputs = build_inputs(("speaker", "tags", "accent"), data.index.labels)
+    inputs = build_inputs(("speaker", "tags", "accent"), data.shard_set.labels)
     conditions = Conditions(data.splits["val"], inputs, 749, others=True)
     nothing, something = conditions.read(-1, 0), conditions.read(3, 100)
     assert isinstance(nothing, dict) and isinstance(something, dict)

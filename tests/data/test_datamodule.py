@@ -250,7 +250,7 @@ def test_an_indivisible_batch_stops_before_the_first_step(shard_set: Path) -> No
 
 def test_index_facts_are_handed_on(shard_set: Path, data: AudioDataModule) -> None:
     assert data.sample_rate == 8_000
-    assert data.index.fingerprint == data.plan("train", 0).fingerprint
+    assert data.shard_set.fingerprint == data.plan("train", 0).fingerprint
     assert set(data.splits) == {"train", "val", "test"}
     assert data.plan("train", 2).shuffle
     assert not data.plan("val", 2).shuffle

@@ -56,12 +56,12 @@ def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def near_of(data: AudioDataModule) -> Path:
-    assert data._near is not None
-    return data._near.path
+    [near] = data.shard_set.near_folders
+    return near.path
 
 
 def shards_near(data: AudioDataModule) -> set[str]:
-    return set(data._near.sizes()) if data._near else set()
+    return {name for near in data.shard_set.near_folders for name in near.sizes()}
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -182,6 +182,11 @@ def test_of_an_absolute_path_and_of_a_url_the_last_name_is_left() -> None:
         "sets": ["s3://bucket/of/mine/piano?key=1", "~/speech", "https://host/"],
         "stay": ["data/speech", "../speech", "softmax", None, 0.5, "a/b"],
     }
+    shares = {"/a/speech": 0.5, "s3://b/speech": 0.25, "data/piano": 0.25}
+    assert shorten_paths({"path": shares}) == {"path": {"speech": 0.5, "speech 2": 0.25, "data/piano": 0.25}}
+    assert redact({"https://me:pw@host/a?sig=1": 0.5, "data/secret": 0.5}, frozenset()) == {
+        "https://[redacted]@host/a?sig=[redacted]": 0.5, "data/secret": 0.5
+    }  # fmt: skip
     assert shorten_paths(tree) == {
         "data": {"path": "speech", "batch_size": 8},
         "sets": ["piano", "speech", "elsewhere"],

@@ -781,6 +781,7 @@ def test_no_planted_key_is_in_any_file_of_a_run_or_an_export(
         monkeypatch.setenv(name, value)
     shards = write_shard_set(tmp_path / "served" / "set", train=6, val=2)
     (shards / "train" / "shard-000001.tar").unlink()  # messages about it name the place
+    second = write_shard_set(tmp_path / "second", train=2, val=1, seed=1)
     here = tmp_path / "here"
     here.mkdir()
     commit_and_change(here)
@@ -788,7 +789,8 @@ def test_no_planted_key_is_in_any_file_of_a_run_or_an_export(
         url = server.url.replace("://", f"://me:{URL_PASSWORD}@") + "/set"
         settings = ("wandb.mode=offline", "samples.every_n_steps=3", "samples.count=1", "samples.seconds=0.1")
         limits = ("samples.prompt_seconds=0.02", "trainer.max_steps=6", "data.max_bad_fraction=1")
-        text = train(Path("unused"), here, f"data.path={url}", "train.repository=true", *settings, *limits)
+        path = f"data.path={{'{url}': 2, {second}: 1}}"
+        text = train(Path("unused"), here, path, "train.repository=true", *settings, *limits)
     run = the_run(here)
     assert cli.main(["export", str(run.path), "--out", str(tmp_path / "out")]) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 class Server(ThreadingHTTPServer):
@@ -17,8 +19,15 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), partial(_Handler, folder))
+    def __init__(self, folder: Path, handler: type[Handler], certificate: Path | None) -> None:
+        super().__init__(("127.0.0.1", 0), partial(handler, folder))
+        self.scheme = "http" if certificate is None else "https"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.headers: list[dict[str, str]] = []
+        """Of every request."""
         self.troubles: list[str] = []
         """What the next requests meet, in turn: a status, or `drop`, `short`, `hang`, `whole`; then `always`."""
         self.always = ""
@@ -37,7 +46,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}"
 
     def take_time(self, size: int) -> None:
         """Wait as long as an answer of so many bytes takes on its way."""
@@ -58,7 +67,9 @@ class Server(ThreadingHTTPServer):
         """Clients that hang up are part of the tests."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers for one folder."""
+
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and content leave together, or each answer waits 40 ms for an acknowledgement
     server: Server
@@ -78,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
+        self.server.headers.append(dict(self.headers))
         trouble = self.server.troubles.pop(0) if self.server.troubles else self.server.always
         if trouble == "hang":
             self.server.released.wait(60)
@@ -85,26 +97,35 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if trouble.isdigit():
-            return self._send(int(trouble), b"trouble")
-        path = self.folder / self.path.strip("/")
+            return self.send_trouble(int(trouble))
+        path = self.folder / urlsplit(self.path).path.strip("/")
         if path.is_dir():
-            names = [f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir()]
-            page = "".join(f'<a href="{name}">{name}</a>' for name in names).encode()
-            return self._send(200, page, "text/html")
+            return self.send_folder(path)
         if not path.is_file():
-            return self._send(404, b"")
+            return self.send_trouble(404)
         part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if part is None or trouble == "whole":
-            return self._send(200, path.read_bytes())
+            return self.send(200, path.read_bytes())
         first, last = map(int, part.groups())
         if first >= path.stat().st_size:
-            return self._send(416, b"")
+            return self.send_trouble(416)
         with open(path, "rb") as file:
             file.seek(first)
             data = file.read(last + 1 - first)
-        self._send(206, data[: len(data) // 2] if trouble == "short" else data)
+        self.send(206, data[: len(data) // 2] if trouble == "short" else data)
 
-    def _send(self, status: int, content: bytes, kind: str = "application/octet-stream") -> None:
+    def send_trouble(self, status: int) -> None:
+        """An answer that is no file."""
+        self.send(status, b"trouble")
+
+    def send_folder(self, path: Path) -> None:
+        """What is in a folder."""
+        names = [f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir()]
+        page = "".join(f'<a href="{name}">{name}</a>' for name in names).encode()
+        self.send(200, page, "text/html")
+
+    def send(self, status: int, content: bytes, kind: str = "application/octet-stream") -> None:
+        """An answer."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
@@ -115,9 +136,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    """A server of this folder for as long as the block runs."""
-    with Server(folder) as server:
+def serving(
+    folder: Path, handler: type[Handler] = Handler, certificate: Path | None = None
+) -> Iterator[Server]:
+    """A server of this folder for as long as the block runs; with a certificate, and its key in the file, over TLS."""
+    with Server(folder, handler, certificate) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -12,7 +12,7 @@ import pytest
 from tests.full_disk import full_disk
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.index import load_index
-from wavenet_pl.shards.near import NearFolder, NearStorage
+from wavenet_pl.shards.near import NearFolder, NearStorage, room_of
 from wavenet_pl.shards.recording import Shard
 from wavenet_pl.shards.storage import Storage
 
@@ -153,6 +153,6 @@ def test_the_folder_of_a_set_is_below_that_of_all_or_where_the_node_keeps_what_i
 
 
 def test_room_is_what_is_free_and_what_copies_take(near: NearFolder, shard_set: Path) -> None:
-    free = near.room()
+    free = room_of([near])
     fetch(near, shard_set)
-    assert abs(near.room() - free) < 2**30
+    assert abs(room_of([near]) - free) < 2**30

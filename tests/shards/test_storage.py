@@ -6,6 +6,9 @@ import copy
 import os
 import pickle
 import resource
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ import fsspec
 import pytest
 
 from tests.shards.http_server import Server, serving
+from tests.shards.s3_server import KEY, SECRET, serving_s3
 from wavenet_pl.errors import UserError
 from wavenet_pl.files import open_files
 from wavenet_pl.files.foreign import open_file
@@ -29,9 +33,16 @@ def write_files(folder: Path) -> None:
         (folder / name).write_bytes(data)
 
 
-@pytest.fixture(params=["folder", "memory", "http"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """The same files in a folder, in a file system of fsspec and behind HTTP."""
+@pytest.fixture(params=["folder", "memory", "http", "s3"])
+def storage(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Storage]:
+    """The same files in a folder, in a file system of fsspec, behind HTTP and in S3."""
+    if request.param == "s3":
+        write_files(tmp_path / "bucket/set")
+        with serving_s3(tmp_path, monkeypatch):
+            yield Storage("s3://bucket/set")
+        return
     if request.param != "memory":
         write_files(tmp_path)
         if request.param == "folder":
@@ -97,6 +108,7 @@ def test_a_copy_for_another_process_reads_the_same(storage: Storage) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("storage", ["folder", "memory", "http"], indirect=True)
 def test_forked_processes_read_on_their_own(storage: Storage) -> None:
     storage.read_range("a.tar", 0, 4)
     children = []
@@ -165,7 +177,8 @@ def test_what_is_written_later_is_seen(storage: Storage, tmp_path: Path) -> None
     if storage.location.startswith("memory"):
         fsspec.filesystem("memory").pipe("/storage/later.tar", b"x")
     else:
-        (tmp_path / "later.tar").write_bytes(b"x")
+        folder = tmp_path / "bucket/set" if storage.location.startswith("s3") else tmp_path
+        (folder / "later.tar").write_bytes(b"x")
     assert "later.tar" in storage.names()
 
 
@@ -264,3 +277,102 @@ def test_large_ranges_are_asked_for_in_pieces(server: Server, monkeypatch: pytes
     assert len(server.asked) == 4
     assert hasty(server).read_range("a.tar", 100, 9_000) == A[100:]
     assert hasty(server).read("a.tar", 10**6) == A
+
+
+# --- S3 and TLS ---
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"), [("403", OSError), ("404", FileNotFoundError), ("400", OSError)]
+)
+def test_what_s3_refuses_is_asked_for_once_and_no_key_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str, kind: type[OSError]
+) -> None:
+    write_files(tmp_path / "bucket")
+    with serving_s3(tmp_path, monkeypatch) as server:
+        server.always = trouble
+        with pytest.raises(kind, match="s3://bucket/a.tar|No such file") as caught:
+            Storage("s3://bucket").read_range("a.tar", 0, 10)
+        assert server.asked == ["GET /bucket/a.tar"]
+        assert all(KEY in headers["Authorization"] for headers in server.headers), "they are signed"
+        assert SECRET not in repr(caught.value) and KEY not in repr(caught.value)
+
+
+@pytest.mark.slow
+def test_what_passes_in_s3_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path / "bucket")
+    with serving_s3(tmp_path, monkeypatch) as server:
+        for trouble in ("503", "500", "drop"):
+            server.troubles = [trouble] * 2
+            assert Storage("s3://bucket").read_range("a.tar", 100, 1_000) == A[100:1_100]
+
+
+def test_without_credentials_s3_is_not_asked_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_s3(tmp_path, monkeypatch) as server:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+            monkeypatch.setenv(name, str(tmp_path / "none"))
+        with pytest.raises(OSError, match="s3://bucket/a.tar: Unable to locate credentials$"):
+            Storage("s3://bucket").read_range("a.tar", 0, 10)
+        assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("location", "advice"),
+    [("s3a://bucket/set", r"run `pip install 'wavenet-pl\[s3\]'`$"), ("gcs://bucket/set", "install it$")],
+)
+def test_a_package_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, location: str, advice: str
+) -> None:
+    for name in ("s3fs", "gcsfs"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    with pytest.raises(UserError, match=f"{location} takes a package that is not installed .*; {advice}"):
+        Storage(location).exists("a")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a server on this machine, made for it by itself, with its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    names = "-subj /CN=here -addext subjectAltName=IP:127.0.0.1 -days 2 -keyout key -out crt"
+    kind = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    command = f"openssl req -x509 {kind} {names}".split()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    (folder / "both").write_bytes((folder / "key").read_bytes() + (folder / "crt").read_bytes())
+    return folder / "both"
+
+
+def test_a_server_that_nobody_vouches_for_is_refused_at_once(tmp_path: Path, certificate: Path) -> None:
+    write_files(tmp_path)
+    with serving(tmp_path, certificate=certificate) as server:
+        with pytest.raises(
+            OSError,
+            match="certificate verify failed: self-signed .*; name who is to be trusted in SSL_CERT_FILE",
+        ):
+            Storage(server.url).read_range("a.tar", 0, 10)
+        assert server.asked == []
+
+
+@pytest.mark.slow
+@pytest.mark.cold("clients read the names of certificates as they are imported")
+def test_a_certificate_that_is_named_is_trusted(
+    tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind https and in S3, with requests by range."""
+    write_files(tmp_path / "bucket")
+    program = (
+        "import sys; from wavenet_pl.shards.storage import Storage; "
+        "print([Storage(location).read_range('a.tar', 5, 3).hex() for location in sys.argv[1:]])"
+    )
+    with serving_s3(tmp_path, monkeypatch, certificate) as server:
+        command = [sys.executable, "-c", program, f"{server.url}/bucket", "s3://bucket"]
+        trusted = {**os.environ, "SSL_CERT_FILE": str(certificate), "AWS_CA_BUNDLE": str(certificate)}
+        done = subprocess.run(command, env=trusted, capture_output=True, text=True)
+    assert done.stdout.strip() == "['050607', '050607']", done.stderr
+    assert server.asked == ["GET /bucket/a.tar"] * 2
+    assert all(headers["Range"] == "bytes=5-7" for headers in server.headers)

@@ -10,6 +10,7 @@ from tests.shards.made import write_shard_set
 from tests.small import small_config
 from wavenet_pl.runs.folder import run_folder
 from wavenet_pl.shards.index import load_index
+from wavenet_pl.shards.shard_set import open_set
 from wavenet_pl.training.briefing import describe
 from wavenet_pl.training.train import build_task
 from wavenet_pl.training.trainer_options import build_trainer
@@ -26,7 +27,7 @@ def lines_of(shards, tmp_path, capsys):
 
     def lines(*settings: str, step: int | None = None) -> dict[str, str]:
         config = small_config(shards, *settings)
-        task = build_task(config, load_index(str(shards)), tmp_path)
+        task = build_task(config, open_set(str(shards)), tmp_path)
         resume = None if step is None else Path(f"step-{step:09d}.ckpt")
         describe(task, build_trainer(config, logger=False, enable_checkpointing=False), resume)
         return dict(

@@ -6,9 +6,9 @@ from wavenet_pl.config.tree import Config
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.order import EpochPlan, ReplayPlan
 from wavenet_pl.errors import UserError
-from wavenet_pl.inputs.known import build_inputs, check_inputs
-from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.inputs.known import build_inputs, check_set
 from wavenet_pl.shards.labels import Labels
+from wavenet_pl.shards.shard_set import Location, open_set
 from wavenet_pl.shards.split import Split
 
 
@@ -37,7 +37,7 @@ class AdaptationData(AudioDataModule):
         )
         self.replay_share = replay_share
         self.splits = {
-            name: split.relabelled(labels, config.data.path, "the base")
+            name: split.relabelled(labels, self.shard_set.name, "the base")
             for name, split in self.splits.items()
         }
         self.labels, self.inputs = labels, build_inputs(config.model.inputs, labels)
@@ -59,20 +59,21 @@ class AdaptationData(AudioDataModule):
         return ReplayPlan(**plan.facts, own=len(self.voice), replay_share=self.replay_share)
 
 
-def base_split(path: str, name: str, sample_rate: int, inputs: tuple[str, ...], labels: Labels) -> Split:
+def base_split(path: Location, name: str, sample_rate: int, inputs: tuple[str, ...], labels: Labels) -> Split:
     """A split of a shard set that the base was trained on, or could have been, in the rows of a model.
 
     Raises:
         UserError: there is none, or the model cannot be told about it.
     """
-    index = load_index(path)
-    if index.sample_rate != sample_rate:
+    shard_set = open_set(path)
+    if shard_set.sample_rate != sample_rate:
         raise UserError(
-            f"{path} has sample rate {index.sample_rate}, expected {sample_rate}, as the base was trained on; prepare "
-            f"it again with --sample-rate {sample_rate}"
+            f"{shard_set.name} has sample rate {shard_set.sample_rate}, expected {sample_rate}, as the base was "
+            f"trained on; prepare it again with --sample-rate {sample_rate}"
         )
-    check_inputs(path, index, inputs)
-    if not index.splits.get(name):
-        raise UserError(f"{path} has no recording in split {name!r}, expected some; prepare it again")
-    split = Split(index.splits[name], shard_storage(index, path), index.sample_rate, index.labels.of(inputs))
-    return split.relabelled(labels, path, "the base")
+    check_set(shard_set, inputs)
+    if not shard_set.seconds(name):
+        raise UserError(
+            f"{shard_set.name} has no recording in split {name!r}, expected some; prepare it again"
+        )
+    return shard_set.split(name, inputs).relabelled(labels, shard_set.name, "the base")

@@ -16,6 +16,7 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval
+from wavenet_pl.shards.shard_set import Location, set_name
 from wavenet_pl.shards.split import Split
 
 NEAREST_SECONDS, HELD_OUT_SECONDS, FORGETTING_SECONDS = 20, 60, 60
@@ -56,7 +57,7 @@ def measure_rows(model: Model, split: Split, speaker: str) -> tuple[Interval, di
     return bits[names.index(speaker)], rows
 
 
-def measure_forgetting(base: Base, adapted: Model, path: str) -> dict[str, Forgetting]:
+def measure_forgetting(base: Base, adapted: Model, path: Location) -> dict[str, Forgetting]:
     """Speaker of the base -> what its validation recordings cost before and after.
 
     Raises:
@@ -71,5 +72,7 @@ def measure_forgetting(base: Base, adapted: Model, path: str) -> dict[str, Forge
             own = own.up_to(FORGETTING_SECONDS * base.model.sample_rate)
             forgetting[name] = Forgetting(bits_of(base.model, own).mean, bits_of(adapted, own).mean)
     if not forgetting:
-        raise UserError(f"{path} has no validation recording of the speakers of the base, expected some")
+        raise UserError(
+            f"{set_name(path)} has no validation recording of the speakers of the base, expected some"
+        )
     return forgetting

@@ -98,7 +98,7 @@ class Stage:
         replayed: list[Any] = []
         if self.replay is not None and self._replayed is not None:
             replayed = [self.replay.share, [(row.key, row.frames) for row in self._replayed]]
-        facts = [self.data.index.fingerprint, self.base.hash, self.voice.name, self.method, replayed]
+        facts = [self.data.shard_set.fingerprint, self.base.hash, self.voice.name, self.method, replayed]
         fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         return run_folder(self.config, fingerprint, self.runs)
 
@@ -126,7 +126,9 @@ class Stage:
         # Other ranks begin with any row: with the first step they get the weights of rank 0.
         nearest = 0 if beginning is None else self.base.speakers.index(beginning.nearest)
         name = self.voice.name
-        model = Base(self.base.path, start).with_row(self.config, self.data.index.fingerprint, name, nearest)
+        model = Base(self.base.path, start).with_row(
+            self.config, self.data.shard_set.fingerprint, name, nearest
+        )
         if self.method == "embedding":
             train_row_only(model, model.labels.tables[TABLE].index(name))
         stop = HeldOutStop(PATIENCE, RISE)

@@ -84,12 +84,12 @@ class Study:
         )  # fmt: skip
         self._bench = Bench(self.model, recordings.drawn, options)
         self._signature = {
-            "format": _FORMAT, "model": model_hash(self.model), "data": recordings.index.fingerprint,
+            "format": _FORMAT, "model": model_hash(self.model), "data": recordings.shard_set.fingerprint,
             "split": options.split, "seed": options.seed, "quick": options.quick, "max_seconds": options.max_seconds,
         }  # fmt: skip
         config = self.model.network.config
         self.subject = Subject(
-            self.run, recordings.path, options.split, self.model.sample_rate, self.model.num_parameters,
+            self.run, recordings.shard_set.name, options.split, self.model.sample_rate, self.model.num_parameters,
             self.model.receptive_field, config.stacks, config.layers_per_stack,
         )  # fmt: skip
 

@@ -15,9 +15,7 @@ from wavenet_pl.data.plans import GIB, epoch_plan, near_limit, node_agenda
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.versions import Finding
-from wavenet_pl.shards.index import Index, shard_storage
-from wavenet_pl.shards.near import NearFolder, NearStorage
-from wavenet_pl.shards.split import Split
+from wavenet_pl.shards.shard_set import ShardSet, Source
 from wavenet_pl.tracking.rows import SAVE_SECONDS, STOP_SECONDS, newest_rows, pick
 
 _EARLY = 60
@@ -82,21 +80,26 @@ def _times(config: Config, options: JobOptions) -> Iterator[Finding]:
         yield Finding("warn", "train.stop_after", state, "leave it out: the signal comes first")
 
 
-def data(path: str, index: Index | None) -> Iterator[Finding]:
+def data(name: str, shard_set: ShardSet | None) -> Iterator[Finding]:
     """Whether the shards are those of the index, by their sizes; what differs inside shows when they are read.
 
     Args:
-        path: folder or URL.
-        index: its index; None where another job is to write it.
+        name: of the set.
+        shard_set: the set; None where another job is to write it.
     """
-    if index is None:
-        yield Finding("ok", "data.path", f"{path} is to be written by the job before")
+    if shard_set is None:
+        yield Finding("ok", "data.path", f"{name} is to be written by the job before")
         return
+    for source in shard_set.sources:
+        yield from _shards(source)
+
+
+def _shards(source: Source) -> Iterator[Finding]:
+    path, index, storage = source.name, source.index, source.storage
     if not index.seconds("train"):
         yield Finding(
             "fail", "data.path", f"{path} has no split train", "prepare it with another --val-fraction"
         )
-    storage = shard_storage(index, path)
     if "://" in storage.location:
         yield Finding(
             "ok", "data.path", f"{path}, index {index.fingerprint[:12]}; shards behind a URL are not counted"
@@ -119,22 +122,18 @@ def data(path: str, index: Index | None) -> Iterator[Finding]:
 
 def near(training: Training, options: JobOptions) -> Iterator[Finding]:
     """What a node keeps near of the shards, against its limit. The nodes' disks are not known here."""
-    config, index, world_size = training.config, training.index, options.nodes * options.tasks
+    config, shard_set, world_size = training.config, training.shard_set, options.nodes * options.tasks
     parts = int(config.trainer.get("accumulate_grad_batches", 1))
-    if config.data.cache is None or index is None or config.data.batch_size % (world_size * parts):
+    if config.data.cache is None or shard_set is None or config.data.batch_size % (world_size * parts):
         return
-    folder = NearFolder.of(config.data.cache, index.fingerprint)
-    storage = NearStorage(shard_storage(index, config.data.path), folder)
-    split = Split(index.splits.get("train", ()), storage, index.sample_rate)
+    split = shard_set.near(config.data.cache).split("train")
 
     def plan(epoch: int) -> EpochPlan:
-        return epoch_plan(
-            config.data, split, seed=config.seed, epoch=epoch, fingerprint=index.fingerprint, shuffle=True
-        )
+        return epoch_plan(config.data, split, shard_set, seed=config.seed, epoch=epoch, shuffle=True)
 
     agenda = node_agenda(split, plan, range(options.tasks), parts=parts, world_size=world_size)
     try:
-        limit = near_limit(config.data, agenda, None)
+        limit = near_limit(config.data, agenda)
     except UserError as error:
         setting, _, state = str(error).partition(" is ")
         state, _, advice = state.rpartition("; ")

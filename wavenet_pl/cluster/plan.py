@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from wavenet_pl.config.tree import Config, check_limits, load_config, split_argu
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder, run_folder
 from wavenet_pl.runs.released import find_model
-from wavenet_pl.shards.index import Index, index_name, load_index
+from wavenet_pl.shards.index import index_name
+from wavenet_pl.shards.shard_set import ShardSet, open_set, paths_of
 from wavenet_pl.shards.storage import Storage
 from wavenet_pl.training.trainer_options import check_trainer
 
@@ -33,7 +33,7 @@ class Training:
     """What is known of a training before it starts; of an array, of one task."""
 
     config: Config
-    index: Index | None
+    shard_set: ShardSet | None
     """None where a job before this one writes it."""
     run: RunFolder | None
     """The same."""
@@ -111,8 +111,8 @@ def _training(wish: Wish) -> Step:
         added.append(f"data.cache={args.cache}")
     if tasks and base.wandb.group is None:
         added.append(f"wandb.group={sweep_name(base.name, tasks)}")
-    read_index = cache(load_index)  # once for all tasks: it may be large
-    trainings = [_known(files, [*settings, *added, *task], args, read_index) for task in tasks or [()]]
+    opened: dict[str, ShardSet] = {}
+    trainings = [_known(files, [*settings, *added, *task], args, opened) for task in tasks or [()]]
     job = _job(wish, base.name, [*wish.words, *added], requeues=True)
     job = replace(job, tasks=tasks, max_parallel=args.max_parallel)
     workers = max(each.config.data.num_workers for each in trainings)
@@ -123,15 +123,21 @@ def _known(
     files: Sequence[str],
     settings: Sequence[str],
     args: argparse.Namespace,
-    read_index: Callable[[str], Index],
+    opened: dict[str, ShardSet],
 ) -> Training:
+    """What is known of a training; sets are opened once for all tasks, as they may be large."""
     config = load_config(files, settings)
     check_limits(config)
     check_trainer(config)
-    if args.after and index_name(Storage(config.data.path)) is None:
-        return Training(config=config, index=None, run=None)  # what comes before writes it
-    index = read_index(config.data.path)
-    return Training(config=config, index=index, run=run_folder(config, index.fingerprint, args.runs))
+    path = config.data.path
+    if args.after and any(index_name(Storage(each)) is None for each in paths_of(path)):
+        return Training(config=config, shard_set=None, run=None)  # what comes before writes it
+    if repr(path) not in opened:
+        opened[repr(path)] = open_set(path)
+    shard_set = opened[repr(path)]
+    return Training(
+        config=config, shard_set=shard_set, run=run_folder(config, shard_set.fingerprint, args.runs)
+    )
 
 
 def _with_cores(options: JobOptions, workers: int) -> JobOptions:

@@ -15,6 +15,7 @@ from wavenet_pl.cluster.states import Partition
 from wavenet_pl.files.redaction import redact, redact_text
 from wavenet_pl.runs import versions
 from wavenet_pl.runs.versions import Finding
+from wavenet_pl.shards.shard_set import set_name
 
 _REFUSALS = {
     "partition": "--partition",
@@ -53,8 +54,10 @@ def examine(
     yield from secrets(step)
     yield from environment.findings(step.options, environment.sbatch_variables())
     yield from storage.check_folders(step)
-    for path, index in {each.config.data.path: each.index for each in step.trainings}.items():
-        yield from fitness.data(path, index)
+    for name, shard_set in {
+        set_name(each.config.data.path): each.shard_set for each in step.trainings
+    }.items():
+        yield from fitness.data(name, shard_set)
     # What tasks of an array have in common is reported once.
     yield from dict.fromkeys(
         finding

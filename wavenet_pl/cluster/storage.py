@@ -12,6 +12,7 @@ from wavenet_pl.cluster.plan import Step, Training
 from wavenet_pl.runs.folder import list_checkpoints
 from wavenet_pl.runs.machine import GIB, disk_room
 from wavenet_pl.runs.versions import Finding
+from wavenet_pl.shards.shard_set import paths_of
 
 _OWN = ("tmpfs", "devtmpfs", "ramfs", "overlay")
 """Kinds of file systems that one machine has for itself."""
@@ -34,12 +35,9 @@ def check_folders(step: Step) -> Iterator[Finding]:
         ("folder", str(step.job.folder)),
         ("python", sys.prefix),
     ]
-    if (
-        step.trainings
-        and step.trainings[0].index is not None
-        and "://" not in step.trainings[0].config.data.path
-    ):
-        folders.append(("data.path", step.trainings[0].config.data.path))
+    if step.trainings and step.trainings[0].shard_set is not None:
+        paths = paths_of(step.trainings[0].config.data.path)
+        folders += [("data.path", path) for path in paths if "://" not in path]
     for subject, path in folders:
         if reason := own_to_machine(path):
             remedy = {"python": "install it on", "folder": "submit from"}.get(subject, f"put {subject} on")

@@ -7,7 +7,7 @@ import time
 
 from wavenet_pl.config.tree import Config, check_limits, load_config, split_arguments
 from wavenet_pl.errors import ExitCode
-from wavenet_pl.shards.index import Index, load_index
+from wavenet_pl.shards.shard_set import ShardSet, open_set
 from wavenet_pl.signals import StopFlag
 from wavenet_pl.training.launch import check_launch, launch_variables
 
@@ -37,23 +37,25 @@ def main(args: argparse.Namespace) -> int:
     config = load_config(files, overrides)
     check_limits(config)
     check_launch(config.trainer, launch_variables())
-    index = load_index(config.data.path)  # before torch is imported: a mistake should not have to wait
+    shard_set = open_set(config.data.path)  # before torch is imported: a mistake should not have to wait
     from wavenet_pl.training.quiet import quieten
     from wavenet_pl.training.trainer_options import check_trainer
 
     quieten()
     check_trainer(config)
-    return _train(args, config, index, flag, began)
+    return _train(args, config, shard_set, flag, began)
 
 
-def _train(args: argparse.Namespace, config: Config, index: Index, flag: StopFlag, began: float) -> int:
+def _train(
+    args: argparse.Namespace, config: Config, shard_set: ShardSet, flag: StopFlag, began: float
+) -> int:
     from wavenet_pl.runs.checkpoints import newest_valid
     from wavenet_pl.training import briefing
     from wavenet_pl.training.fit import fit
     from wavenet_pl.training.train import build_task
     from wavenet_pl.training.trainer_options import build_trainer
 
-    task = build_task(config, index, args.runs)
+    task = build_task(config, shard_set, args.runs)
     if args.dry_run:
         resume = None if args.fresh else newest_valid(task.run)[0]
         briefing.describe(task, build_trainer(config, logger=False, enable_checkpointing=False), resume)

@@ -125,7 +125,7 @@ class _Reader:
             self.values[path] = self.convert(cls, setting, hint, given)
             self.origins[key] = given.origin
         except (ValueError, OverflowError, TypeError, omegaconf.errors.OmegaConfBaseException):
-            wanted = setting.metadata.get("expected", expected(hint))
+            wanted = setting.metadata.get("expected") or expected(hint)
             self.mistakes.append(
                 f"{given.origin}: {key} is {shown(given)}, expected {wanted}{advice(hint, given)}"
             )
@@ -142,6 +142,8 @@ class _Reader:
         with omegaconf.read_write(schema):
             OmegaConf.update(schema, setting.name, value, merge=False)
         converted = schema[setting.name]
+        if isinstance(value, dict):
+            return value
         return tuple(converted) if isinstance(value, list) else converted
 
     def mapping(self, given: Given, path: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from wavenet_pl.config.mistakes import check
 from wavenet_pl.numbers.bounds import COUNTS, SECONDS, TEMPERATURES, THREADS, TOP_P
+from wavenet_pl.numbers.shares import FINEST, are_parts
 
 
 def read_seconds(value: object) -> float:
@@ -24,6 +25,15 @@ def read_seconds(value: object) -> float:
     return float(value)  # type: ignore[arg-type]  # text that is no number raises ValueError, as it should
 
 
+def read_path(value: object) -> str | dict[str, float]:
+    """A folder or URL, or several and their shares of the crops that are trained on."""
+    if isinstance(value, dict):
+        return {path: float(share) for path, share in value.items()}
+    if isinstance(value, str):
+        return value
+    raise ValueError(value)
+
+
 LATER = {"later": True}
 """Of a setting that came after runs had their names: at its default it leaves them as they are."""
 DURATION = {"read": read_seconds, "expected": "HH:MM:SS, a number of seconds or null"}
@@ -34,8 +44,11 @@ DURATION = {"read": read_seconds, "expected": "HH:MM:SS, a number of seconds or 
 class DataConfig:
     """What is read and how much at once."""
 
-    path: str = ""
-    """Folder or URL that `wavenet-pl prepare` wrote; required."""
+    path: str | dict[str, float] = field(
+        default="",
+        metadata={"read": read_path, "expected": "a folder or URL, or several as {a: 0.7, b: 0.3}"},
+    )
+    """Folder or URL that `wavenet-pl prepare` wrote, or several and their shares, as {a: 0.7, b: 0.3}; required."""
     batch_size: int = 8
     """Crops per optimizer step, over all ranks and accumulations."""
     crop_samples: int = 16000
@@ -56,6 +69,13 @@ class DataConfig:
     """MiB of memory per rank for recordings that stay decoded; where those in use at a time need more, none does."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.path, dict):
+            shares = list(self.path.values())
+            good = bool(shares) and all(0 < share < math.inf for share in shares) and "" not in self.path
+            expected = "a folder or URL, or several and their shares, finite numbers above 0"
+            check(self, "path", good, expected)
+            expected = f"shares of {1 / FINEST:g} of all at least; leave the smallest out"
+            check(self, "path", are_parts(shares), expected)
         check(self, "batch_size", self.batch_size >= 1, "1 or more")
         check(self, "crop_samples", self.crop_samples >= 1, "1 or more")
         check(self, "num_workers", self.num_workers >= 0, "0 or more")

@@ -18,10 +18,8 @@ from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.data.plans import epoch_plan, near_limit, node_agenda, with_decoded
 from wavenet_pl.data.workers import read_ahead
 from wavenet_pl.errors import UserError
-from wavenet_pl.inputs.known import build_inputs, check_inputs
-from wavenet_pl.shards.index import Index, load_index, shard_storage
-from wavenet_pl.shards.near import NearFolder, NearStorage
-from wavenet_pl.shards.split import Split
+from wavenet_pl.inputs.known import build_inputs, check_set
+from wavenet_pl.shards.shard_set import ShardSet, open_set
 
 
 class CropLoader:
@@ -111,7 +109,7 @@ class AudioDataModule(L.LightningDataModule):
         config: what to read.
         receptive_field: samples of context before each crop.
         seed: of the order.
-        index: of the shard set, where the caller has loaded it already.
+        shard_set: the set, where the caller has opened it already.
         inputs: names of what the model is conditioned on, beside the audio.
         frame_context: frames of local inputs before and after those of a crop.
 
@@ -125,41 +123,38 @@ class AudioDataModule(L.LightningDataModule):
         *,
         receptive_field: int,
         seed: int,
-        index: Index | None = None,
+        shard_set: ShardSet | None = None,
         inputs: tuple[str, ...] = (),
         frame_context: int = 0,
     ) -> None:
         super().__init__()
         self.config, self.receptive_field, self.seed = config, receptive_field, seed
         self.frame_context = frame_context
-        self.index = load_index(config.path) if index is None else index
-        check_inputs(config.path, self.index, inputs)
-        storage = shard_storage(self.index, config.path)
-        self._near: NearFolder | None = None
+        self.shard_set = open_set(config.path) if shard_set is None else shard_set
+        check_set(self.shard_set, inputs)
         self._keeper: Keeper | None = None
         if config.cache is not None:
-            self._near = NearFolder.of(config.cache, self.index.fingerprint)
-            storage = NearStorage(storage, self._near)
-        self.labels = self.index.labels.of(inputs)
+            self.shard_set = self.shard_set.near(config.cache)
+        self.labels = self.shard_set.labels.of(inputs)
         self.inputs = build_inputs(inputs, self.labels)
-        self.splits = {
-            name: Split(shards, storage, self.index.sample_rate, self.labels)
-            for name, shards in self.index.splits.items()
-        }
-        for name in ("train", "val"):
-            if not self.splits.get(name):
-                raise UserError(
-                    f"{config.path} has no recording in split {name!r}, expected at least one; prepare it again "
-                    "with more recordings or a larger --val-fraction"
-                )
+        self.splits = {name: self.shard_set.split(name, inputs) for name in self.shard_set.splits}
+        lacking = [
+            (source.name, "train") for source in self.shard_set.sources if not source.index.seconds("train")
+        ]
+        lacking += [] if self.splits.get("val") else [(self.shard_set.name, "val")]
+        for path, name in lacking:
+            raise UserError(
+                f"{path} has no recording in split {name!r}, expected at least one; prepare it again with more "
+                "recordings or a larger --val-fraction"
+            )
 
     @classmethod
-    def from_config(cls, config: Config, index: Index | None = None) -> AudioDataModule:
+    def from_config(cls, config: Config, shard_set: ShardSet | None = None) -> AudioDataModule:
         """What a model of this config is trained on.
 
         Args:
             config: of the whole training.
-            index: of its shard set, where the caller has loaded it already.
+            shard_set: its data, where the caller has opened them already.
 
         Raises:
             UserError: there is no usable index, or it lacks a split or an input.
@@ -168,7 +163,7 @@ class AudioDataModule(L.LightningDataModule):
             config.data,
             receptive_field=config.model.network.receptive_field,
             seed=config.seed,
-            index=index,
+            shard_set=shard_set,
             inputs=config.model.inputs,
             frame_context=config.model.condition.frame_context,
         )
@@ -176,12 +171,12 @@ class AudioDataModule(L.LightningDataModule):
     @property
     def sample_rate(self) -> int:
         """Samples per second of every recording."""
-        return self.index.sample_rate
+        return self.shard_set.sample_rate
 
     @property
     def hours(self) -> dict[str, float]:
         """Split -> hours of audio in it."""
-        return {split: self.index.seconds(split) / 3600 for split in self.splits}
+        return {split: self.shard_set.seconds(split) / 3600 for split in self.splits}
 
     @cached_property
     def hours_per_step(self) -> float:
@@ -194,9 +189,9 @@ class AudioDataModule(L.LightningDataModule):
         return epoch_plan(
             self.config,
             self.splits[split],
+            self.shard_set,
             seed=self.seed,
             epoch=epoch,
-            fingerprint=self.index.fingerprint,
             shuffle=split == "train",
         )
 
@@ -206,7 +201,7 @@ class AudioDataModule(L.LightningDataModule):
         Raises:
             UserError: its limit or the disk is too small.
         """
-        if self._near is None:
+        if self.config.cache is None:
             return None
         ranks, world_size, parts = range(1), 1, 1
         if trainer is not None:
@@ -217,7 +212,7 @@ class AudioDataModule(L.LightningDataModule):
         agenda = node_agenda(
             split, lambda epoch: self.plan("train", epoch), ranks, parts=parts, world_size=world_size
         )
-        return Keeper(split.shards, self._near, agenda, near_limit(self.config, agenda, self._near))
+        return Keeper(split.shards, agenda, near_limit(self.config, agenda, self.shard_set.near_folders))
 
     def teardown(self, stage: str) -> None:
         """Called by a Trainer at its end: no shard is fetched any more."""
@@ -240,8 +235,8 @@ class AudioDataModule(L.LightningDataModule):
         """
         if not self.splits.get("test"):
             raise UserError(
-                f"{self.config.path} has no recording in split 'test', expected at least one; prepare it again with a "
-                "larger --test-fraction, or use the validation split"
+                f"{self.shard_set.name} has no recording in split 'test', expected at least one; prepare it again with "
+                "a larger --test-fraction, or use the validation split"
             )
         return self._loader("test")
 

@@ -70,20 +70,25 @@ class LanePlan(EpochPlan):
     def visits(self, rows: Integers, num_shards: int) -> Visits:
         """When these lanes read which of the split's shards."""
         assert num_shards == len(self.shards), (num_shards, len(self.shards))
+        _, shard, first, last = self.stretches(rows)
+        sooner = np.argsort(first, kind="stable")
+        return Visits(shard[sooner], first[sooner], last[sooner])
+
+    def stretches(self, lanes: Integers) -> tuple[Integers, Integers, Integers, Integers]:
+        """What lanes read: lane, shard, and its first and last slot that may be of this shard, counted in the lane."""
         order, ends, _ = self._line
-        begin, end = self._lane(rows)
-        rows, begin, end = (each[begin < end] for each in (rows, begin, end))
+        begin, end = self._lane(lanes)
+        lanes, begin, end = (each[begin < end] for each in (lanes, begin, end))
         first = np.searchsorted(ends, begin, side="right")
         counts = np.searchsorted(ends, end, side="left") + 1 - first
-        lane = np.repeat(np.arange(len(rows)), counts)
+        lane = np.repeat(np.arange(len(lanes)), counts)
         shard = np.arange(len(lane)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
         begins = np.concatenate([[0], ends])
         enters = np.maximum(begins[shard], begin[lane]) - begin[lane]
         leaves = np.minimum(ends[shard], end[lane]) - begin[lane] - 1
-        earliest = self._window(rows[lane], enters)[0]
-        latest = self._window(rows[lane], leaves)[1] - 1
-        sooner = np.argsort(earliest, kind="stable")
-        return Visits(order[shard][sooner], earliest[sooner], latest[sooner])
+        earliest = self._window(lanes[lane], enters)[0]
+        latest = self._window(lanes[lane], leaves)[1] - 1
+        return lanes[lane], order[shard], earliest, latest
 
     def _slots(self, lane: Integers, number: Integers) -> Integers:
         """The slots that lanes have in batches of these numbers; padding where a lane has none left."""

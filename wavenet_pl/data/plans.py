@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.agenda import Agenda
+from wavenet_pl.data.dealing import dealing
 from wavenet_pl.data.lanes import LanePlan
+from wavenet_pl.data.mixture import LanePass, MixturePlan, Pass
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.errors import UserError
-from wavenet_pl.shards.near import NearFolder, NearStorage
+from wavenet_pl.shards.near import NearFolder, NearStorage, room_of
+from wavenet_pl.shards.shard_set import ShardSet
 from wavenet_pl.shards.split import Split
 
 GIB = 2**30
@@ -20,16 +24,16 @@ _DECODED_BYTES = 2
 
 
 def epoch_plan(
-    config: DataConfig, split: Split, *, seed: int, epoch: int, fingerprint: str, shuffle: bool
+    config: DataConfig, split: Split, shard_set: ShardSet, *, seed: int, epoch: int, shuffle: bool
 ) -> EpochPlan:
     """The order of one epoch; without `shuffle`, in index order.
 
     Args:
         config: which order, and how much at once.
         split: what is read.
+        shard_set: which it is of.
         seed: of the order.
         epoch: its number.
-        fingerprint: of the index.
         shuffle: whether the order is that of a training.
     """
     plan = EpochPlan(
@@ -38,13 +42,27 @@ def epoch_plan(
         batch_size=config.batch_size,
         seed=seed,
         epoch=epoch,
-        fingerprint=fingerprint,
+        fingerprint=shard_set.fingerprint,
         shuffle=shuffle,
     )
-    if config.window is None or not shuffle:
+    if not shuffle:
         return plan
+    if len(shard_set.sources) == 1:
+        return plan if config.window is None else LanePlan(**plan.facts, **_lanes(config, split))
+    deal = dealing(shard_set.parts, config.batch_size)
+    sets = []
+    for number, (each, source) in enumerate(zip(split.sets, shard_set.sources, strict=True)):
+        facts = {**plan.facts, "frames": each.lengths, "epoch": 0, "fingerprint": source.index.fingerprint}
+        facts |= {"dealing": deal, "number": number}
+        if config.window is not None:
+            facts |= {"batch_size": deal.lanes(number), **_lanes(config, each)}
+        sets.append(Pass(**facts) if config.window is None else LanePass(**facts))
+    return MixturePlan(**plan.facts, sets=tuple(sets), dealing=deal)
+
+
+def _lanes(config: DataConfig, split: Split) -> dict[str, Any]:
     shards = np.array([shard.recordings for shard in split.shards], dtype=np.int64)
-    return LanePlan(**plan.facts, shards=shards, window=config.window)
+    return {"shards": shards, "window": config.window}
 
 
 def with_decoded(split: Split, config: DataConfig, plan: EpochPlan, num_rows: int) -> Split:
@@ -79,13 +97,13 @@ def node_agenda(
     return Agenda(plan, rows, np.array(sizes, dtype=np.int64))
 
 
-def near_limit(config: DataConfig, agenda: Agenda, near: NearFolder | None) -> int:
+def near_limit(config: DataConfig, agenda: Agenda, near: Sequence[NearFolder] = ()) -> int:
     """Bytes of shards that a node keeps near: `data.cache_gib`, or as much as the order needs.
 
     Args:
         config: which asks for a cache.
         agenda: of the node.
-        near: where copies are to lie; None where that is not known here, as of the nodes of a cluster.
+        near: where copies of each set are to lie; none where that is not known here, as of the nodes of a cluster.
 
     Raises:
         UserError: the limit or the disk is too small for them to be there in time.
@@ -101,11 +119,12 @@ def near_limit(config: DataConfig, agenda: Agenda, near: NearFolder | None) -> i
     expected = f"expected {need / GIB:.3g} GiB for the shards of a node, {why}; {remedy}"
     if limit < need:
         raise UserError(f"data.cache_gib is {config.cache_gib:g}, {expected} or raise it")
-    if near is not None and (room := near.room()) < limit:
+    if near and (room := room_of(near)) < limit:
+        folder = near[0].path.parent
         raise UserError(
-            f"data.cache is {config.cache}, and {near.path} has room for {room / GIB:.3g} GiB, {expected} or make room"
+            f"data.cache is {config.cache}, and {folder} has room for {room / GIB:.3g} GiB, {expected} or make room"
             if limit == need
-            else f"data.cache_gib is {config.cache_gib:g}, and {near.path} has room for {room / GIB:.3g} GiB, expected "
+            else f"data.cache_gib is {config.cache_gib:g}, and {folder} has room for {room / GIB:.3g} GiB, expected "
             "as much; lower it, or make room"
         )
     return limit

@@ -24,8 +24,6 @@ from wavenet_pl.model import Model
 from wavenet_pl.progress import Progress
 from wavenet_pl.runs.loading import load
 from wavenet_pl.shards.damage import Damage
-from wavenet_pl.shards.index import shard_storage
-from wavenet_pl.shards.split import Split
 
 _log = logging.getLogger(__name__)
 
@@ -72,10 +70,10 @@ class Evaluation:
             model, run, options.data, options.split, seed=options.seed, max_seconds=options.max_seconds,
             lang=options.lang,
         )  # fmt: skip
-        index, self._english = recordings.index, recordings.english
+        shard_set, self._english = recordings.shard_set, recordings.english
         subject = Subject(
             run=run,
-            data=recordings.path,
+            data=shard_set.name,
             split=options.split,
             seed=options.seed,
             sample_rate=model.sample_rate,
@@ -83,13 +81,11 @@ class Evaluation:
             receptive_field=model.receptive_field,
             codes=model.codec.describe(),
             comparable_codes=model.comparable_codec.describe(),
-            recordings=index.columns(options.split).num_recordings,
-            seconds=index.seconds(options.split),
+            recordings=len(shard_set.split(options.split)),
+            seconds=shard_set.seconds(options.split),
         )
-        train = index.splits.get("train")
-        storage = shard_storage(index, recordings.path)
-        self._train = Split(train, storage, index.sample_rate) if train else None
-        self.results = Results(subject, recordings.drawn, {**index.labels.tables, **model.labels.tables})
+        self._train = shard_set.split("train").spread() if shard_set.seconds("train") else None
+        self.results = Results(subject, recordings.drawn, {**shard_set.labels.tables, **model.labels.tables})
 
     def measure(self, *, show_progress: bool = False) -> None:
         """Fill the results.

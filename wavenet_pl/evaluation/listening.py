@@ -124,7 +124,7 @@ class Session:
         first = self._recordings[id(models[0][1])]
         self._english = {first.drawn[position].key for position in first.english}
         self._judges: dict[int, ResynthesisJudge] = {}
-        self.result = Listening(models[0][1].sample_rate, first.path, options.split, options)
+        self.result = Listening(models[0][1].sample_rate, first.shard_set.name, options.split, options)
 
     def make(self, system: System, progress: Callable[[float], None] = lambda share: None) -> None:
         """The clips of one system, and what the judges say of them."""

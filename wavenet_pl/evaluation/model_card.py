@@ -13,7 +13,7 @@ from wavenet_pl.model import Model
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.examples import command_to_try
 from wavenet_pl.runs.folder import RunFolder
-from wavenet_pl.shards.index import load_index
+from wavenet_pl.shards.shard_set import open_set, paths_of
 
 _USE = """\
 With wavenet_pl installed, and FOLDER for the folder that this page is in{files}:
@@ -97,13 +97,13 @@ def _describe_data(model: Model) -> str:
     path = model.config.data.path
     try:
         # A config that came with a checkpoint from elsewhere opens no connection.
-        index = load_index(path) if os.path.isdir(path) else None
+        shard_set = open_set(path) if all(map(os.path.isdir, paths_of(path))) else None
     except UserError:
-        index = None
-    if index is None or index.fingerprint != model.index_fingerprint:
+        shard_set = None
+    if shard_set is None or shard_set.fingerprint != model.index_fingerprint:
         return "not at hand when this was written"
-    hours = ", ".join(f"{index.seconds(split) / 3600:.2f} h {split}" for split in index.splits)
-    names = [f"{len(names)} {name} names" for name, names in index.labels.tables.items()]
+    hours = ", ".join(f"{shard_set.seconds(split) / 3600:.2f} h {split}" for split in shard_set.splits)
+    names = [f"{len(names)} {name} names" for name, names in shard_set.labels.tables.items()]
     return "; ".join([hours, *names])
 
 

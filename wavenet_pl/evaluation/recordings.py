@@ -8,10 +8,10 @@ import numpy as np
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.sample import draw_recordings
-from wavenet_pl.inputs.known import check_inputs
+from wavenet_pl.inputs.known import check_set
 from wavenet_pl.model import Model
-from wavenet_pl.shards.index import Index, load_index, shard_storage
 from wavenet_pl.shards.labels import Labels
+from wavenet_pl.shards.shard_set import Location, ShardSet, open_set
 from wavenet_pl.shards.split import Split
 
 LANGUAGE = "lang"
@@ -22,10 +22,8 @@ LANGUAGE = "lang"
 class Recordings:
     """Recordings drawn from a split."""
 
-    path: str
-    """Of the set."""
-    index: Index
-    """Of all of it."""
+    shard_set: ShardSet
+    """All that they are drawn from."""
     drawn: Split
     """In the order of their hashes, and in the rows of the model."""
     english: frozenset[int]
@@ -33,14 +31,21 @@ class Recordings:
 
 
 def open_recordings(
-    model: Model, run: str, data: str | None, split: str, *, seed: int, max_seconds: float, lang: str | None
+    model: Model,
+    run: str,
+    data: Location | None,
+    split: str,
+    *,
+    seed: int,
+    max_seconds: float,
+    lang: str | None,
 ) -> Recordings:
     """Recordings that the model can be given.
 
     Args:
         model: what it is conditioned on they have to have.
         run: what it is called in messages.
-        data: path of a shard set; None for that of the run.
+        data: path of a shard set, or those of several and their shares; None for those of the run.
         split: of the set.
         seed: of the draw.
         max_seconds: how much audio at most, or one recording.
@@ -49,32 +54,32 @@ def open_recordings(
     Raises:
         UserError: there is no such split, or the model cannot be given its recordings.
     """
-    path = data or model.config.data.path
     try:
-        index = load_index(path)
+        shard_set = open_set(data or model.config.data.path)
     except UserError as error:
         raise UserError(
             f"{error}; or say with data, on the command line --data, where it is"
             if data is None
             else str(error)
         ) from None
-    if index.sample_rate != model.sample_rate:
+    name, rate = shard_set.name, shard_set.sample_rate
+    if rate != model.sample_rate:
         raise UserError(
-            f"{path} has sample rate {index.sample_rate}, expected {model.sample_rate}, as the model was trained on; "
+            f"{name} has sample rate {rate}, expected {model.sample_rate}, as the model was trained on; "
             f"prepare it again with --sample-rate {model.sample_rate}"
         )
-    if not index.columns(split).num_recordings:
-        there = ", ".join(sorted(name for name, shards in index.splits.items() if shards))
+    whole = shard_set.split(split)
+    if not len(whole):
+        there = ", ".join(sorted(each for each in shard_set.splits if shard_set.seconds(each)))
         raise UserError(
-            f"{path} has no recording in split {split!r}, but in {there}; choose one of these as the split"
+            f"{name} has no recording in split {split!r}, but in {there}; choose one of these as the split"
         )
-    check_inputs(path, index, model.input_names)
-    whole = Split(index.columns(split), shard_storage(index, path), index.sample_rate, index.labels)
-    recordings = draw_recordings(whole, seed=seed, max_samples=round(max_seconds * index.sample_rate))
-    english = english_recordings(recordings, index.labels, lang)
+    check_set(shard_set, model.input_names)
+    recordings = draw_recordings(whole, seed=seed, max_samples=round(max_seconds * rate))
+    english = english_recordings(recordings, shard_set.labels, lang)
     if model.inputs:
-        recordings = recordings.relabelled(model.labels, path, run)
-    return Recordings(str(path), index, recordings, english)
+        recordings = recordings.relabelled(model.labels, name, run)
+    return Recordings(shard_set, recordings, english)
 
 
 def english_recordings(split: Split, labels: Labels, language: str | None = None) -> frozenset[int]:

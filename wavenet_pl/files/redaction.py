@@ -103,7 +103,13 @@ def shorten_paths(value: Any, *, relative: bool = False) -> Any:
         relative: whether a path that begins anywhere is shortened, too.
     """
     if isinstance(value, Mapping):
-        return {key: shorten_paths(item, relative=relative) for key, item in value.items()}
+        shortened: dict[Any, Any] = {}
+        for key, item in value.items():
+            name = name_ = shorten_paths(key, relative=relative)
+            while name_ in shortened:  # two paths may end alike
+                name_ = f"{name} {len(shortened) + 1}"
+            shortened[name_] = shorten_paths(item, relative=relative)
+        return shortened
     if isinstance(value, (list, tuple)):
         return [shorten_paths(item, relative=relative) for item in value]
     if not isinstance(value, str) or not value:
@@ -185,7 +191,7 @@ def _redact(value: Any, secrets: frozenset[str], name: str) -> Any:
     if isinstance(value, str):
         return REDACTED if value and is_secret_name(name) else _text(value, secrets)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and not _ANYWHERE.isdisjoint(_words(name)):
+    if number and "/" not in name and not _ANYWHERE.isdisjoint(_words(name)):
         return REDACTED  # a password may be made of digits; the number of tokens is no token
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wavenet_pl.errors import UserError, did_you_mean
@@ -17,6 +17,7 @@ from wavenet_pl.inputs.table import Table
 from wavenet_pl.inputs.tags import Tags
 from wavenet_pl.shards.index import Index
 from wavenet_pl.shards.labels import Labels, is_name
+from wavenet_pl.shards.shard_set import ShardSet
 
 TABLES: tuple[type[Table], ...] = (Speaker, Tags)
 """Tables that need not be named to `prepare`: their names are columns of metadata.csv that mean this everywhere."""
@@ -115,6 +116,20 @@ def check_inputs(source: str, index: Index, names: Iterable[str]) -> None:
         build_inputs(names, labels)
     except ValueError as error:
         raise UserError(f"{source} cannot be used: {error}; run `wavenet-pl index` again") from None
+
+
+def check_set(shard_set: ShardSet, names: Sequence[str]) -> None:
+    """Refuse one or more sets with recordings that lack an input of a model, or whose frames were made differently.
+
+    Raises:
+        UserError: names the set, the input and what to do.
+    """
+    for source in shard_set.sources:
+        check_inputs(source.name, source.index, names)
+    first, *others = shard_set.sources
+    for other in others:
+        frames, others_ = (Labels(frames=each.index.labels.of(names).frames) for each in (first, other))
+        frames.check_same(others_, first.name, other.name)
 
 
 def as_options(inputs: Iterable[Input], values: Mapping[str, str]) -> list[str]:

@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -134,11 +134,6 @@ class NearFolder:
                 with suppress(OSError):  # whoever fetches says what is wrong with the folder
                     path.unlink()
 
-    def room(self) -> int:
-        """Bytes that copies may take: what is free on the disk, and what copies take now."""
-        nearest = next(folder for folder in (self.path, *self.path.parents) if folder.is_dir())
-        return shutil.disk_usage(nearest).free + sum(self.sizes().values())
-
     def say_once(self, kind: str, text: str) -> None:
         """Warn, once for each kind of trouble: it may come again with every batch."""
         if kind not in self._warned:
@@ -178,6 +173,13 @@ class NearStorage(Storage):
             content = super()._member(shard, key, extension, span)  # else the copy is not to blame
             self.near.reject(shard, str(error))
             return content
+
+
+def room_of(folders: Sequence[NearFolder]) -> int:
+    """Bytes that copies may take on the disk of some folders: what is free, and what copies in them take now."""
+    path = folders[0].path
+    nearest = next(folder for folder in (path, *path.parents) if folder.is_dir())
+    return shutil.disk_usage(nearest).free + sum(size for each in folders for size in each.sizes().values())
 
 
 def _is_alive(process: int) -> bool:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.columns import Columns
+from wavenet_pl.shards.damage import Damage, unreadable
+from wavenet_pl.shards.format import Span
 from wavenet_pl.shards.recording import Recording
 from wavenet_pl.shards.storage import Storage
 
 Integers = npt.NDArray[np.int64]
+
+
+class StoredRecording(NamedTuple):
+    """A recording, and what it is read from."""
+
+    storage: Storage
+    shard: str
+    """Path below the storage."""
+    recording: Recording
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,10 @@ class Part:
     storage: Storage
     moved: Mapping[str, int | Integers]
     """Table -> the row that stands for each of its own, or the one that applies to all recordings instead."""
+    source: str = ""
+    """What comes before the name of a shard in a message, where there are several sets."""
+    prefix: str = ""
+    """What comes before the keys of recordings, so that no other set has the same."""
 
     def table_rows(self, table: str) -> tuple[Integers, Integers]:
         """The rows of a table that apply to the recordings, and where those of each begin, and the end."""
@@ -35,10 +52,14 @@ class Part:
             rows = rows[np.lexsort((rows, np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))))]
         return rows, bounds
 
+    def key(self, row: int) -> str:
+        """Of a recording, as it is called here."""
+        return self.prefix + self.columns.key(row)
+
     def recording(self, row: int) -> Recording:
-        """The recording, with rows as they are here."""
+        """The recording, with its key and its rows as they are here."""
         recording = self.columns.recording(row)
-        if not self.moved:
+        if not self.moved and not self.prefix:
             return recording
         rows = dict(recording.rows)
         for table, moved in self.moved.items():
@@ -46,7 +67,23 @@ class Part:
                 rows[table] = (moved,)
             elif table in rows:
                 rows[table] = tuple(sorted(moved[list(rows[table])].tolist()))
-        return replace(recording, rows=rows)
+        return replace(recording, key=self.prefix + recording.key, rows=rows)
+
+    def shard_name(self, row: int) -> str:
+        """Path below the storage of the shard that a recording is in."""
+        return self.columns.shard_name(int(self.columns.shard_of(row)))
+
+    def try_member(
+        self, row: int, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any] | Damage:
+        """What `decode` makes of a member of a recording, or what is wrong with it."""
+        shard, key = self.shard_name(row), self.columns.key(row)
+        try:
+            return decode(self.storage.read_member(shard, key, extension, span))
+        except OSError as error:
+            return Damage(self.source + shard, self.prefix + key, *unreadable(error))
+        except BadDataError as error:
+            return Damage(self.source + shard, self.prefix + key, error.kind, str(error))
 
     def moved_to(self, numbers: Mapping[str, Integers]) -> Part:
         """The same, with each row of these tables moved to the number in its place."""

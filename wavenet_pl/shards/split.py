@@ -15,23 +15,14 @@ from wavenet_pl.audio.wav import from_int16, to_int16
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.files.shared import share
 from wavenet_pl.shards.column_file import columns_of
-from wavenet_pl.shards.damage import Damage, unreadable
-from wavenet_pl.shards.format import Span, decode_audio
+from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.format import decode_audio
 from wavenet_pl.shards.kept import Kept
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.lazily import Lazily
-from wavenet_pl.shards.part import Integers, Part
+from wavenet_pl.shards.part import Integers, Part, StoredRecording
 from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.storage import Storage
-
-
-class StoredRecording(NamedTuple):
-    """A recording, and what it is read from."""
-
-    storage: Storage
-    shard: str
-    """Path below the storage."""
-    recording: Recording
 
 
 class StoredShard(NamedTuple):
@@ -95,12 +86,23 @@ class Split:
             for name, names in own.tables.items()
         }
         labels.check_same(replace(own, tables=tables), others, mine)
+        return self.numbered_as(
+            Labels({**self.labels.tables, **labels.tables}, {**self.labels.frames, **labels.frames})
+        )
+
+    def numbered_as(self, labels: Labels) -> Split:
+        """The same recordings with these labels, whose tables have all of their names, in other rows maybe."""
         moved: dict[str, Integers] = {}
-        for name, names in own.tables.items():
-            row_of = {each: row for row, each in enumerate(labels.tables[name])}
-            moved[name] = np.array([row_of[each] for each in names], dtype=np.int64)
-        both = Labels({**self.labels.tables, **labels.tables}, {**self.labels.frames, **labels.frames})
-        return self._of([part.moved_to(moved) for part in self._parts], both, self._chosen)
+        for name, names in self.labels.tables.items():
+            if names != (others := labels.tables.get(name, names)):
+                row_of = {each: row for row, each in enumerate(others)}
+                moved[name] = np.array([row_of[each] for each in names], dtype=np.int64)
+        return self._of([part.moved_to(moved) for part in self._parts], labels, self._chosen)
+
+    def called(self, source: str, prefix: str) -> Split:
+        """The same recordings under keys with a prefix, and in messages with what they are from before their shards."""
+        parts = [replace(part, source=source, prefix=prefix) for part in self._parts]
+        return self._of(parts, self.labels, self._chosen)
 
     def keeping_decoded(self, most: int) -> Split:
         """The same recordings; each process keeps decoded ones, up to so many bytes, and decodes those as a whole."""
@@ -124,10 +126,23 @@ class Split:
         number = int(np.searchsorted(np.cumsum(self.frames), max_samples, side="right"))
         return self.at(np.arange(min(len(self), max(1, number))))
 
+    def spread(self) -> Split:
+        """The same, with those of several sets mixed: of the first ones, each set has its share of all recordings."""
+        if self._chosen is not None or not any(part.prefix for part in self._parts):
+            return self
+        shares = [np.arange(count) / max(1, count) for count in np.diff(self._begins).tolist()]
+        return self.at(np.argsort(np.concatenate(shares), kind="stable"))
+
     def at(self, positions: Integers) -> Split:
         """The recordings at these positions, in this order."""
         chosen = positions if self._chosen is None else self._chosen[positions]
         return self._of(self._parts, self.labels, share(chosen))
+
+    @property
+    def sets(self) -> list[Split]:
+        """The recordings of each set, where all of them are there."""
+        assert self._chosen is None
+        return [self._of((part,), self.labels, None) for part in self._parts]
 
     def __add__(self, other: Split) -> Split:
         """The recordings of both, which have the same labels and rate; these come first."""
@@ -166,19 +181,23 @@ class Split:
         """The recordings, and what they are read from."""
         return Lazily(len(self), self._stored)
 
+    def set_of(self, position: int) -> int:
+        """Which of the sets a recording is in."""
+        row = position if self._chosen is None else int(self._chosen[position])
+        return int(np.searchsorted(self._begins, row, side="right")) - 1
+
     def all_keys(self) -> Iterator[str]:
         """Of the recordings, one after the other."""
-        return (part.columns.key(row) for part, row in map(self._locate, range(len(self))))
+        return (part.key(row) for part, row in map(self._locate, range(len(self))))
 
     def _stored(self, position: int) -> StoredRecording:
         part, row = self._locate(position)
-        shard = part.columns.shard_name(int(part.columns.shard_of(row)))
-        return StoredRecording(part.storage, shard, part.recording(row))
+        return StoredRecording(part.storage, part.shard_name(row), part.recording(row))
 
     def _locate(self, position: int) -> tuple[Part, int]:
         """The part that a recording is in, and its row there."""
         row = position if self._chosen is None else int(self._chosen[position])
-        number = int(np.searchsorted(self._begins, row, side="right")) - 1
+        number = self.set_of(position)
         return self._parts[number], row - int(self._begins[number])
 
     @property
@@ -192,7 +211,8 @@ class Split:
         lengths = [part.columns.frames for part in self._parts]
         if self._chosen is None and len(lengths) == 1:
             return lengths[0]
-        return share(np.concatenate(lengths)[self._rows])
+        together = np.concatenate(lengths)
+        return share(together if self._chosen is None else together[self._chosen])
 
     @cached_property
     def shards(self) -> list[StoredShard]:
@@ -254,7 +274,7 @@ class Split:
         self, position: int, start: int = 0, stop: int | None = None
     ) -> npt.NDArray[np.float32] | Damage:
         """As `read`; what is wrong with the recording is returned, not raised."""
-        stop = int(self.lengths[position]) if stop is None else stop
+        stop = self._length(position) if stop is None else stop
         if self._most_decoded:
             whole = self._decoded.get(position, lambda: self._decode_whole(position))
             if stop <= len(whole):
@@ -267,19 +287,21 @@ class Split:
 
     def _decode_whole(self, position: int) -> npt.NDArray[np.int16]:
         """A recording in 16 bits; nothing of one that is damaged, or that has finer steps."""
-        audio = self._decode(position, 0, int(self.lengths[position]))
+        audio = self._decode(position, 0, self._length(position))
         if isinstance(audio, Damage):
             return np.zeros(0, np.int16)
         samples = to_int16(audio)
         return samples if np.array_equal(from_int16(samples), audio) else samples[:0]
 
+    def _length(self, position: int) -> int:
+        part, row = self._locate(position)
+        return int(part.columns.frames[row])
+
     def _decode(self, position: int, start: int, stop: int) -> npt.NDArray[np.float32] | Damage:
-        stored = self.stored[position]
-        extension, span = stored.recording.audio
-        return _try_member(
-            stored,
-            extension,
-            span,
+        part, row = self._locate(position)
+        return part.try_member(
+            row,
+            *part.columns.recording(row).audio,
             lambda content: decode_audio(content, start, stop, sample_rate=self.sample_rate),
         )
 
@@ -287,17 +309,5 @@ class Split:
         self, position: int, extension: str, decode: Callable[[bytes], npt.NDArray[Any]]
     ) -> npt.NDArray[Any] | Damage:
         """What `decode` makes of a member of a recording, or what is wrong with it."""
-        stored = self.stored[position]
-        return _try_member(stored, extension, stored.recording.members[extension], decode)
-
-
-def _try_member(
-    stored: StoredRecording, extension: str, span: Span, decode: Callable[[bytes], npt.NDArray[Any]]
-) -> npt.NDArray[Any] | Damage:
-    storage, shard, recording = stored
-    try:
-        return decode(storage.read_member(shard, recording.key, extension, span))
-    except OSError as error:
-        return Damage(shard, recording.key, *unreadable(error))
-    except BadDataError as error:
-        return Damage(shard, recording.key, error.kind, str(error))
+        part, row = self._locate(position)
+        return part.try_member(row, extension, part.columns.recording(row).members[extension], decode)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import ssl
+import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -27,6 +30,11 @@ _BUSY = (408, 425, 429)
 _BEYOND_THE_END = 416
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 """No time mends these."""
+
+
+_EXTRAS = {"s3": "s3", "s3a": "s3"}
+"""Scheme -> the extra of this package that brings its client along."""
+_TRUST = "; name who is to be trusted in SSL_CERT_FILE, for s3:// in AWS_CA_BUNDLE"
 
 
 @dataclass(frozen=True)
@@ -219,8 +227,9 @@ class Storage:
                 if final and isinstance(error, FileNotFoundError) and answer in (None, 404):
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), args[0]) from error
                 if final or time.monotonic() + pause > deadline:
-                    patience = "" if final else f", after repeated requests for {self.patience.total:g} s"
-                    raise OSError(f"{args[0]}: {str(error) or 'no answer'}{patience}") from error
+                    more = "" if final else f", after repeated requests for {self.patience.total:g} s"
+                    more += _TRUST if _is_untrusted(error) else ""
+                    raise OSError(f"{args[0]}: {str(error) or 'no answer'}{more}") from error
             time.sleep(pause)
             pause *= 2
 
@@ -237,7 +246,17 @@ class Storage:
                 # What it keeps of listings hides what is written later. (A chain of URLs takes options by its links.)
                 options = {} if "::" in self.location else {"use_listings_cache": False}
                 self._filesystem = fsspec.core.url_to_fs(self.location, **options)[0]
-            except (ImportError, ValueError) as error:
+            except ImportError as error:
+                scheme = self.location.partition("://")[0]
+                advice = (
+                    f"run `pip install 'wavenet-pl[{_EXTRAS[scheme]}]'`"
+                    if scheme in _EXTRAS
+                    else "install it"
+                )
+                raise UserError(
+                    f"{self.location} takes a package that is not installed ({error}); {advice}"
+                ) from None
+            except ValueError as error:
                 raise UserError(
                     f"{self.location} cannot be opened: {error}; expected a folder or a URL"
                 ) from None
@@ -246,13 +265,32 @@ class Storage:
 
 def _judge(error: BaseException) -> tuple[int | None, bool]:
     """HTTP status of what went wrong, if it has one, and whether asking again is of no use."""
+    if _is_untrusted(error) or _is_setting(error):
+        return None, True
     final = False
     cause: BaseException | None = error
     while cause is not None:  # a client may call it "not found" when no answer came: the cause knows better
         status = getattr(cause, "status", None)
+        if isinstance(response := getattr(cause, "response", None), Mapping):  # botocore's
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if isinstance(status, int):
             return status, status < 500 and status not in _BUSY
         if isinstance(cause, OSError):
             final = isinstance(cause, _FINAL)
         cause = cause.__cause__
     return None, final
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Whether a server has a certificate that nobody here vouches for."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _is_setting(error: BaseException) -> bool:
+    """Whether S3 was not asked at all, as there are no credentials, or they or other settings cannot be used."""
+    known = sys.modules.get("botocore.exceptions")
+    if known is None or not isinstance(error, known.BotoCoreError):
+        return False
+    return not isinstance(error, (known.HTTPClientError, known.ConnectionError))

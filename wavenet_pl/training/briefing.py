@@ -22,6 +22,7 @@ from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.differences import describe_nearest
 from wavenet_pl.runs.examples import print_next
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.shards.shard_set import ShardSet
 from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import missing_steps
 from wavenet_pl.training.memory import step_gib
@@ -53,9 +54,9 @@ def describe(task: Task, trainer: L.Trainer, resume: Path | None) -> None:
     lines |= {
         "model": f"{config.model.kind}, {model.num_parameters:,} parameters, receptive field {receptive_field} samples "
         f"({1000 * receptive_field / data.sample_rate:.0f} ms)",
-        "data": ", ".join(f"{split} {_length(data.index.seconds(split))}" for split in data.splits)
+        "data": ", ".join(f"{split} {_length(data.shard_set.seconds(split))}" for split in data.splits)
         + f" at {data.sample_rate} Hz",
-        "order": _order(config),
+        "order": _order(config, data.shard_set),
         "machine": f"{_processes(config, trainer)}, precision {trainer.precision}",
         "steps": _steps(config, data),
         "rate": _rate(config) + ("" if resume is None else _replanned(run, config, checkpoint_step(resume))),
@@ -68,11 +69,13 @@ def describe(task: Task, trainer: L.Trainer, resume: Path | None) -> None:
     _warn_no_rate(config)
 
 
-def _order(config: Config) -> str:
+def _order(config: Config, shard_set: ShardSet) -> str:
     """How crops are drawn, and what is kept near."""
+    shares = [f"{each.part / sum(shard_set.parts):.3g} of {each.name}" for each in shard_set.sources]
     window, cache = config.data.window, config.data.cache
     drawn = "from the whole set" if window is None else f"in lanes, from {window} shards each at a time"
-    return f"crops {drawn}" + ("" if cache is None else f"; shards are copied to {cache} ahead")
+    mixed = f"; {', '.join(shares)}" if len(shares) > 1 else ""
+    return f"crops {drawn}{mixed}" + ("" if cache is None else f"; shards are copied to {cache} ahead")
 
 
 def _length(seconds: float) -> str:
@@ -136,7 +139,9 @@ def measured_baselines(run: RunFolder, data: AudioDataModule, model: Model) -> B
     """`baselines_of` the data in the comparable codec's codes, measured once per run."""
     if run.baselines.exists():
         return load_baselines(run.baselines)
-    baselines = baselines_of(data.splits["train"], data.splits["val"], model.comparable_codec)
+    baselines = baselines_of(
+        data.splits["train"].spread(), data.splits["val"].spread(), model.comparable_codec
+    )
     save_baselines(baselines, run.baselines)
     return baselines
 

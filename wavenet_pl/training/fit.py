@@ -193,7 +193,7 @@ def _prepare_rank_zero(
         run_dir=run.path,
         run_id=run.run_id,
         run_config={**to_plain(config), **facts},
-        index_fingerprint=data.index.fingerprint,
+        index_fingerprint=data.shard_set.fingerprint,
         name=run.name,
         job_type=task.extras.job_type,
         tags=(config.model.kind, config.model.head.kind),

@@ -20,7 +20,7 @@ from wavenet_pl.errors import BadDataError, ExitCode
 from wavenet_pl.runs.beginning import begin_with
 from wavenet_pl.runs.folder import run_folder
 from wavenet_pl.runs.loading import load
-from wavenet_pl.shards.index import Index, load_index
+from wavenet_pl.shards.shard_set import ShardSet, open_set
 from wavenet_pl.signals import EXIT_CODES, StopFlag, StopRun
 from wavenet_pl.training.fit import fit
 from wavenet_pl.training.module import build_module
@@ -64,10 +64,10 @@ def train(
         files, overrides = split_arguments([config] if isinstance(config, str) else config)
         config = load_config(files, overrides)
     check_limits(config)
-    index = load_index(config.data.path)
+    shard_set = open_set(config.data.path)
     check_trainer(config)
     quieten()
-    task = build_task(config, index, runs, Extras(callbacks=callbacks, loggers=loggers))
+    task = build_task(config, shard_set, runs, Extras(callbacks=callbacks, loggers=loggers))
     handlers = {number: signal.getsignal(number) for number in EXIT_CODES}
     try:
         code = fit(task, StopFlag(), began, fresh=fresh)
@@ -85,13 +85,13 @@ def train(
 
 
 def build_task(
-    config: Config, index: Index, runs: str | os.PathLike[str], extras: Extras | None = None
+    config: Config, shard_set: ShardSet, runs: str | os.PathLike[str], extras: Extras | None = None
 ) -> Task:
     """The run, the data and the module of a config, from the random state that its seed gives.
 
     Args:
         config: checked.
-        index: of its data.
+        shard_set: its data.
         runs: where run folders lie.
         extras: what the training has beside what all have.
 
@@ -100,12 +100,12 @@ def build_task(
     """
     path = config.train.init_from
     base = None if path is None else load(path)
-    data = AudioDataModule.from_config(config, index)
+    data = AudioDataModule.from_config(config, shard_set)
     L.seed_everything(config.seed, workers=True, verbose=False)
     module = build_module(
-        config, sample_rate=data.sample_rate, index_fingerprint=index.fingerprint, labels=data.labels
+        config, sample_rate=data.sample_rate, index_fingerprint=shard_set.fingerprint, labels=data.labels
     )
-    beginning, fingerprint = None, index.fingerprint
+    beginning, fingerprint = None, shard_set.fingerprint
     if base is not None and path is not None:
         beginning = begin_with(module.model, base, path)
         # What it begins with makes another run of it, as other data do.

@@ -88,6 +88,15 @@ def test_recordings_no_longer_than_the_prompt_are_left_out(tmp_path: Path) -> No
     assert [len(prompt.audio) for prompt in prompts] == [81, 240]
 
 
+def test_of_several_sets_each_gives_prompts_in_turn(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b")):
+        write_shard_set(tmp_path / name, train=1, val=3, frames=4_000, speakers=(), seed=number)
+    path = {f"{tmp_path}/{name}": 1.0 for name in ("a", "b")}
+    data = AudioDataModule(DataConfig(path=path), receptive_field=17, seed=0)
+    keys = [prompt.key for prompt in choose_prompts(data, dataclasses.replace(SAMPLES, count=4))]
+    assert keys == ["1/rec-00001", "2/rec-00001", "1/rec-00002", "2/rec-00002"]
+
+
 def test_a_prompt_longer_than_all_recordings_is_a_mistake_with_a_message(tmp_path: Path) -> None:
     data = make_data(tmp_path / "data", (80, 40))
     with pytest.raises(

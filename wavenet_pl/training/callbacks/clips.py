@@ -76,8 +76,8 @@ def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]
     """One prompt for each clip: validation recordings longer than it, in index order.
 
     One of each speaker comes before a second of any, where the model is conditioned on speakers, and so with other
-    tables. Where there are fewer recordings than clips they are used again, and drawn differently. Recordings that
-    cannot be read are passed over with a warning.
+    tables and with sets. Where there are fewer recordings than clips they are used again, and drawn differently.
+    Recordings that cannot be read are passed over with a warning.
 
     Raises:
         UserError: no recording is long enough.
@@ -112,7 +112,7 @@ def _in_turn(data: AudioDataModule, positions: list[int]) -> list[int]:
     turns = []
     for position in positions:
         recording = split[position]
-        group = tuple(recording.rows.get(each.name) for each in data.inputs)
+        group = (split.set_of(position), *(recording.rows.get(each.name) for each in data.inputs))
         turns.append((seen[group], position))
         seen[group] += 1
     return [position for _, position in sorted(turns)]

@@ -93,7 +93,7 @@ class SampleLogger(StepCallback):
         assert isinstance(pl_module, WaveNetModule)
         if trainer.is_global_zero and any(each.resynthesises for each in data.inputs):
             self._scorer = ClipScorer(
-                pl_module.model, english_recordings(data.splits["val"], data.index.labels)
+                pl_module.model, english_recordings(data.splits["val"], data.shard_set.labels)
             )
         due = step > 0 and (step % self.config.every_n_steps == 0 or is_last_step(trainer))
         owed = due and not set_folder(self.folder, step).exists()

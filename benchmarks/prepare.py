@@ -58,7 +58,7 @@ def work(source, dest):
         soundfile.write(os.path.join(dest, path.stem + ".flac"), audio, {RATE}, subtype="PCM_16")
 """,
 }
-"""What is compared, each in a process of its own, which has done a little of it before it is timed."""
+"""What is compared, ours first, each in a process of its own, which has done a little of it before it is timed."""
 TIMED = """
 import sys, time
 few, many, dest = sys.argv[1:]
@@ -100,24 +100,26 @@ def cpu_seconds(name: str, few: Path, many: Path, dest: Path) -> float:
 
 
 def measure(kind: str, clips: int, repeats: int, folder: Path) -> dict[str, Any]:
-    """Hours a CPU-minute of both, in turn: a machine that slows down slows both."""
+    """Hours a CPU-minute of both, and their ratio, as medians of pairs: a machine that slows down slows both of one."""
     many, few = write_corpus(kind, folder / "many", clips), folder / "few"
     few.mkdir()
     for path in sorted(many.iterdir())[:3]:
         os.link(path, few / path.name)
     progress = Progress(kind, repeats)
     speeds: dict[str, list[float]] = {name: [] for name in PROGRAMS}
-    for _ in range(repeats):
-        for name in PROGRAMS:
+    for number in range(repeats):
+        for name in [*PROGRAMS][:: 1 if number % 2 else -1]:
             seconds = cpu_seconds(name, few, many, folder / "out")
             speeds[name].append(60 * clips * CLIP_SECONDS / 3600 / seconds)
         progress.step(", ".join(f"{name} {values[-1]:.1f} h" for name, values in speeds.items()))
     shutil.rmtree(many)
     shutil.rmtree(few)
-    best = {name: max(values) for name, values in speeds.items()}  # what else runs can only slow both down
+    ratios = [ours / theirs for ours, theirs in zip(*speeds.values(), strict=True)]
     return {
-        **{f"hours_per_cpu_minute_{name}": value for name, value in best.items()},
-        "ratio": best["prepare"] / best["loop"],
+        **{f"hours_per_cpu_minute_{name}": statistics.median(values) for name, values in speeds.items()},
+        "ratio": statistics.median(ratios),
+        "ratio_from": min(ratios),
+        "ratio_to": max(ratios),
     }
 
 
@@ -175,7 +177,7 @@ if __name__ == "__main__":
     parser = build_parser(
         "how many hours of audio `prepare` takes in for each minute of a CPU, beside a plain loop"
     )
-    parser.add_argument("--minutes", type=int, default=60, metavar="N", help="of audio of each kind (60)")
+    parser.add_argument("--minutes", type=int, default=20, metavar="N", help="of audio of each kind (20)")
     parser.add_argument("--files", type=int, default=200_000, metavar="N", help="to plan (200000)")
-    parser.add_argument("--repeats", type=int, default=6, metavar="N", help="of each, the fastest counts (6)")
+    parser.add_argument("--repeats", type=int, default=12, metavar="N", help="of each, in pairs (12)")
     run(main, parser.parse_args())

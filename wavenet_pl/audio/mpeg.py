@@ -7,70 +7,32 @@ frames kept for later ones, and so gives other samples.
 from __future__ import annotations
 
 import re
+import struct
 from array import array
 from dataclasses import dataclass, field
-from functools import cache, reduce
-from itertools import pairwise
+from functools import reduce
+from itertools import accumulate, pairwise
 from typing import BinaryIO
 
+from wavenet_pl.audio import mpeg_header as header
 from wavenet_pl.audio.streams import Excerpt, Layout, Piece, Stream, Unreadable, read_at
 from wavenet_pl.audio.tags import LONGEST_MARK, tag_before
 
-_BITRATES = {
-    (3, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (3, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (3, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}  # (version, layer) -> kilobits a second; version 3 is MPEG 1, 2 and 0 are those of the lower rates
-_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-_SIZED = 0xFFFE_FE00  # the bits of a frame's header that decide its size
-_ALIKE = 0xFFFE_0C00  # those that stay the same in a stream: version, layer, rate
-_MONO = 0xC0
 _CHAIN = 4  # frames in a row are no accident
 _MOST_JUNK = 2**20
 _WINDOW = 2**20
+_HEAD = 48  # bytes of a frame, in which a mark is if there is one
 _RESERVOIR = 511  # bytes of earlier frames that a frame may use, at most
 _PADDED, _UNCHECKED = 0x200, 0x1_0000
 _PERIOD = 8  # frames after which the decoder's filter is where it was, in the order of its additions as well
 _DELAY = 529  # samples by which any decoder is late, where an encoder tells its own delay
 _LEAST_LAME = 36
 _LAME = 120  # bytes from the mark to what an encoder says of itself, where nothing is left out
+_WORD = struct.Struct(">I")
 _ENCODERS = (b"LAME", b"Lavc", b"Lavf")
 _MARKS = (b"Xing", b"Info")
 _OTHER_MARK = b"VBRI"  # of another encoder, which stands elsewhere
 _CRC16 = [reduce(lambda rest, _: rest >> 1 ^ 0xA001 * (rest & 1), range(8), byte) for byte in range(256)]
-
-
-def _size_of_frames() -> dict[int, int]:
-    sizes = {}
-    for version, rates in _RATES.items():
-        for layer in (1, 2, 3):
-            for number, kilobits in enumerate(_BITRATES[3 if version == 3 else 2, layer], start=1):
-                for column, rate in enumerate(rates):
-                    for padding in (0, 1):
-                        word = 0xFFE0_0000 | version << 19 | 4 - layer << 17 | number << 12 | column << 10
-                        slot = 4 if layer == 1 else 1
-                        slots = 12 if layer == 1 else 72 if layer == 3 and version != 3 else 144
-                        sizes[word | padding << 9] = slot * (slots * kilobits * 1000 // rate + padding)
-    return sizes
-
-
-_SIZES = _size_of_frames()
-_KNOWN = _SIZED | _MONO
-
-
-@cache
-def _sizes_of(alike: int, mono: bool) -> dict[int, int]:
-    """The sizes of the frames of one kind, by all bits that decide kind and size."""
-    return {
-        word | mode << 6: size
-        for word, size in _SIZES.items()
-        if word & _ALIKE == alike
-        for mode in range(4)
-        if (mode << 6 == _MONO) == mono
-    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +52,7 @@ class MpegStream(Stream):
         Silent frames stand before them. They bring what earlier frames kept for later ones, and turn the decoder's
         filter to where it would be.
         """
-        samples = _frame_samples(self.word)
+        samples = header.frame_samples(self.word)
         first = max(0, (self.skip + start) // samples - 2)
         silence: list[Piece] = []
         silent = 0
@@ -107,20 +69,20 @@ class MpegStream(Stream):
     def _kept_before(self, frame: int) -> bytes:
         """The bytes that a frame may use of those before it."""
         kept = b""
-        while frame and len(kept) < _RESERVOIR and _layer(self.word) == 3:
+        while frame and len(kept) < _RESERVOIR and header.layer(self.word) == 3:
             frame -= 1
             assert self.file is not None
             content = read_at(self.file, self.offsets[frame], self.ends[frame] - self.offsets[frame])
             checksum = 2 * (not content[1] & 1)
-            kept = content[_info_at(self.word) + checksum :] + kept
+            kept = content[header.info_at(self.word) + checksum :] + kept
         return kept[-_RESERVOIR:]
 
     def _silent_frame(self, kept: bytes) -> bytes:
         word = self.word & ~_PADDED | _UNCHECKED
-        if _layer(word) == 3:
+        if header.layer(word) == 3:
             word = word & ~0xF000 | 14 << 12  # the highest rate, which has room for all that is kept
             kept = kept[-511:] if word >> 19 & 1 else kept[-255:]
-        return word.to_bytes(4, "big") + kept.rjust(_SIZES[word & _SIZED] - 4, b"\0")
+        return word.to_bytes(4, "big") + kept.rjust(header.SIZES[word & header.SIZED] - 4, b"\0")
 
 
 @dataclass
@@ -148,23 +110,30 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
     last_mark = -1
     while at < end:
         inside = at - base
-        if inside < 0 or inside + 48 > len(window):
+        if inside < 0 or inside + _HEAD > len(window):
             base, inside, window = at, 0, read_at(file, at, min(_WINDOW, end - at))
             last_mark = max(window.rfind(mark) for mark in (*_MARKS, _OTHER_MARK))
+        if inside >= last_mark and runs and runs[-1].offsets:
+            edges = [*accumulate(_frames_in_a_row(window, inside, sizes), initial=at)]
+            if edges[-1] > end:
+                edges.pop()
+            runs[-1].offsets.extend(edges[:-1])
+            runs[-1].ends.extend(edges[1:])
+            if edges[-1] > at:
+                at = edges[-1]
+                continue
         word = int.from_bytes(window[inside : inside + 4], "big")
-        size = sizes.get(word & _KNOWN, 0)
+        size = sizes.get(word & header.KNOWN, 0)
         if size:
             if at + size > end:
                 cut = True
                 break
             run = runs[-1]
             if (
-                inside < last_mark
-                and (
-                    window[inside + info_at : inside + info_at + 4] in _MARKS
-                    or window[inside + 36 : inside + 40] == _OTHER_MARK
-                )
-            ) or (not run.offsets and _is_info(read_at(file, at, size), info_at)):
+                window[inside + info_at : inside + info_at + 4] in _MARKS
+                or window[inside + 36 : inside + 40] == _OTHER_MARK
+                or (not run.offsets and _is_info(read_at(file, at, size), info_at))
+            ):
                 runs.append(_Run(word, _info(read_at(file, at, size), info_at)))
             else:
                 run.offsets.append(at)
@@ -181,9 +150,9 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
             break
         at = begin
         word = int.from_bytes(read_at(file, at, 4), "big")
-        if _kind(word) != kind:
-            kind, info_at = _kind(word), _info_at(word)
-            sizes = _sizes_of(*kind)
+        if header.kind(word) != kind:
+            kind, info_at = header.kind(word), header.info_at(word)
+            sizes = header.sizes_of(*kind)
             runs.append(_Run(word))
     runs = [run for run in runs if run.offsets]
     if not runs:
@@ -191,15 +160,24 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
     return _described(file, runs, junk, cut)
 
 
+def _frames_in_a_row(window: bytes, at: int, sizes: dict[int, int]) -> list[int]:
+    """The sizes of the frames that follow each other from a byte on, as far as their beginnings are in the window."""
+    known, word_at, found = header.KNOWN, _WORD.unpack_from, list[int]()
+    while at + _HEAD <= len(window) and (size := sizes.get(word_at(window, at)[0] & known, 0)):
+        found.append(size)
+        at += size
+    return found
+
+
 def _described(file: BinaryIO, runs: list[_Run], junk: int, cut: bool) -> Layout:
     flaws = {}
     streams = []
     for run in runs:
-        samples = _frame_samples(run.word)
+        samples = header.frame_samples(run.word)
         skip, stop = 0, len(run.offsets) * samples
         if run.info is not None:
             frames, delay, padding, changed = run.info
-            second = _RATES[run.word >> 19 & 3][run.word >> 10 & 3] / samples
+            second = header.RATES[run.word >> 19 & 3][run.word >> 10 & 3] / samples
             there = f"{len(run.offsets) / second:.2f} s are there"
             if frames is not None and frames > len(run.offsets) + 1:
                 raise Unreadable(f"cut short: its header says {frames / second:.2f} s, {there}", cut=True)
@@ -283,10 +261,10 @@ def _next_chain(file: BinaryIO, at: int, end: int, most: int) -> int | None:
         kind = None
         for number in range(_CHAIN):
             word = int.from_bytes(read_at(file, next_at, 4), "big")
-            size = _SIZES.get(word & _SIZED, 0)
-            if not size or kind not in (None, _kind(word)):
+            size = header.SIZES.get(word & header.SIZED, 0)
+            if not size or kind not in (None, header.kind(word)):
                 break
-            kind, next_at = _kind(word), next_at + size
+            kind, next_at = header.kind(word), next_at + size
             whole = next_at <= end
             if (number == _CHAIN - 1 and whole) or (number and not whole) or next_at == end:
                 return begin
@@ -295,26 +273,3 @@ def _next_chain(file: BinaryIO, at: int, end: int, most: int) -> int | None:
             if tag_before(read_at(file, next_at, LONGEST_MARK)):
                 return begin
     return None
-
-
-def _layer(word: int) -> int:
-    return 4 - (word >> 17 & 3)
-
-
-def _frame_samples(word: int) -> int:
-    if _layer(word) == 1:
-        return 384
-    return 576 if _layer(word) == 3 and not word >> 19 & 1 else 1152
-
-
-def _info_at(word: int) -> int:
-    """Where in a frame of layer III the main data begins, or the mark of the frame that describes the others."""
-    return (
-        4
-        + {(0, True): 9, (0, False): 17, (1, True): 17, (1, False): 32}[word >> 19 & 1, word & _MONO == _MONO]
-    )
-
-
-def _kind(word: int) -> tuple[int, bool]:
-    """What is the same in all frames of a stream: version, layer, rate; and whether there is one channel."""
-    return word & _ALIKE, word & _MONO == _MONO

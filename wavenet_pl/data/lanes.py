@@ -9,6 +9,7 @@ Shapes: S shards, R lanes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,7 +59,13 @@ class LanePlan(EpochPlan):
     def batch(self, number: int) -> Integers:
         """(batch_size,) slots of one global batch, the next of each lane."""
         assert 0 <= number < self.num_batches, (number, self.num_batches)
-        return self._slots(np.arange(self.batch_size), np.full(self.batch_size, number))
+        return self.batches([number])[0]
+
+    def batches(self, numbers: Sequence[int]) -> Integers:
+        """(N, batch_size) slots of some global batches."""
+        shape = len(numbers), self.batch_size
+        lane, number = np.broadcast_to(np.arange(self.batch_size), shape), np.repeat(numbers, self.batch_size)
+        return self._slots(lane.ravel(), number).reshape(shape)
 
     @property
     def order(self) -> Integers:  # type: ignore[override]  # there it is cached

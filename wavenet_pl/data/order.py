@@ -8,6 +8,7 @@ Shapes: N recordings, M slots of any selection, R rows of a batch, V visits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -135,6 +136,10 @@ class EpochPlan:
         assert 0 <= number < self.num_batches, (number, self.num_batches)
         slots = self.order[number * self.batch_size : (number + 1) * self.batch_size]
         return np.pad(slots, (0, self.batch_size - len(slots)), constant_values=PADDING)
+
+    def batches(self, numbers: Sequence[int]) -> Integers:
+        """(N, batch_size) slots of some global batches."""
+        return np.stack([self.batch(number) for number in numbers])
 
     def share(self, number: int, part: int, rank: int, *, parts: int, world_size: int) -> Integers:
         """The slots of a global batch that one rank takes in one of its accumulation's parts."""

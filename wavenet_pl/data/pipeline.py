@@ -1,6 +1,6 @@
 """From a plan of an epoch to batches: a webdataset.DataPipeline of plain stages, each from iterator to iterator.
 
-Shapes: B crops of one rank, T = receptive_field + crop_samples.
+Shapes: N batches, B crops of a batch or of one rank, T = receptive_field + crop_samples.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ import webdataset
 
 from wavenet_pl.data.ahead import in_order
 from wavenet_pl.data.conditions import Conditions
-from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.data.order import EpochPlan, Windows
 from wavenet_pl.inputs.input import Fields
 from wavenet_pl.shards.damage import Damage
+
+_PLANNED = 16
+"""Batches that are planned at once, which takes little longer than one."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,17 @@ def planned(plan: EpochPlan, share: Share, first_batch: int) -> Iterator[Slot]:
     worker, num_workers = (info.id, info.num_workers) if info else (0, 1)
     turns = ((number, part) for number in range(first_batch, plan.num_batches) for part in range(share.parts))
     rows = plan.rows(range(share.rank, share.rank + 1), parts=share.parts, world_size=share.world_size)
-    for number, part in islice(turns, worker, None, num_workers):
-        windows = plan.windows(plan.batch(number))
-        predictions = windows.predictions
-        own = (column[rows[part]].tolist() for column in windows)
-        for recording, start, stop in zip(*own, strict=True):
-            yield Slot(recording, start, stop, predictions)
+    own_turns = islice(turns, worker, None, num_workers)
+    while some := list(islice(own_turns, _PLANNED)):
+        numbers = [*dict.fromkeys(number for number, _ in some)]
+        columns = plan.windows(plan.batches(numbers).ravel())
+        columns_NB = [column.reshape(len(numbers), -1) for column in columns]
+        for number, part in some:
+            windows = Windows(*(column_NB[numbers.index(number)] for column_NB in columns_NB))
+            predictions = windows.predictions
+            own = (column[rows[part]].tolist() for column in windows)
+            for recording, start, stop in zip(*own, strict=True):
+                yield Slot(recording, start, stop, predictions)
 
 
 def cropped(
@@ -113,7 +121,7 @@ def _crop(conditions: Conditions, nothing: Fields, length: int, slot: Slot) -> C
         return Crop(slot, audio, 0, 0, "", nothing)
     split = conditions.split
     begin = slot.stop - length  # the position of the crop's first sample
-    key = split[slot.recording].key
+    key = split.key(slot.recording)
     samples = split.try_read(slot.recording, max(begin, 0), slot.stop)
     condition = conditions.read(slot.recording, begin + 1)  # the first output predicts the second code
     if isinstance(samples, Damage) or isinstance(condition, Damage):

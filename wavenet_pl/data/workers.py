@@ -42,6 +42,7 @@ def read_ahead(
     loader: DataLoader[Batch] = DataLoader(
         _Sent(pipeline) if num_workers else pipeline,
         batch_size=None,
+        collate_fn=_as_it_is,
         num_workers=num_workers,
         multiprocessing_context=_context(start_method) if num_workers else None,
         worker_init_fn=_end_with_trainer if num_workers else None,
@@ -50,6 +51,10 @@ def read_ahead(
     batches = _batches(loader)
     _reading.add(batches)
     return batches
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _batches(loader: DataLoader[Batch]) -> Generator[Batch]:

@@ -186,9 +186,14 @@ class Split:
         row = position if self._chosen is None else int(self._chosen[position])
         return int(np.searchsorted(self._begins, row, side="right")) - 1
 
+    def key(self, position: int) -> str:
+        """Of a recording."""
+        part, row = self._locate(position)
+        return part.key(row)
+
     def all_keys(self) -> Iterator[str]:
         """Of the recordings, one after the other."""
-        return (part.key(row) for part, row in map(self._locate, range(len(self))))
+        return map(self.key, range(len(self)))
 
     def _stored(self, position: int) -> StoredRecording:
         part, row = self._locate(position)

@@ -76,5 +76,5 @@ fi
 say "installing the dependencies; torch is large, so the first time takes a while"
 quiet=-q
 if [ -t 1 ]; then quiet=; fi # a person sees the progress, a log does not
-.venv/bin/python -m pip install --disable-pip-version-check $quiet -e ".[test,judges]"
+.venv/bin/python -m pip install --disable-pip-version-check $quiet -e ".[test,judges,s3]"
 printf '%s\n' "$wanted" >"$stamp"

@@ -174,7 +174,9 @@ def test_no_batch_differs_whatever_becomes_of_the_copies(
     harm: Callable[[Path, int], None],
     saying: str,
 ) -> None:
-    data = data_of(folder, cache=str(tmp_path / "near"))
+    data = data_of(
+        folder, cache=str(tmp_path / "near"), decoded_mib=0
+    )  # so that copies are read again and again
     near = near_of(data)
 
     def between(number: int) -> None:
@@ -193,8 +195,8 @@ def test_no_batch_differs_whatever_becomes_of_the_copies(
 @pytest.mark.soak
 def test_two_ranks_learn_the_same_whatever_becomes_of_the_copies(server: Server, tmp_path: Path) -> None:
     settings = (
-        "trainer.devices=2", "trainer.max_steps=40", "data.num_workers=1", "data.window=1", "data.batch_size=4",
-        f"data.path={server.url}",
+        "trainer.devices=2", "trainer.max_steps=300", "data.num_workers=1", "data.window=1", "data.batch_size=4",
+        f"data.path={server.url}", "data.decoded_mib=0",
     )  # fmt: skip
     for name in ("far", "near"):
         (tmp_path / name).mkdir()

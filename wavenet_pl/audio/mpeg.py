@@ -162,11 +162,11 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
 
 def _frames_in_a_row(window: bytes, at: int, sizes: dict[int, int]) -> list[int]:
     """The sizes of the frames that follow each other from a byte on, as far as their beginnings are in the window."""
-    known, word_at, found = header.KNOWN, _WORD.unpack_from, list[int]()
+    known, word_at, row = header.KNOWN, _WORD.unpack_from, list[int]()
     while at + _HEAD <= len(window) and (size := sizes.get(word_at(window, at)[0] & known, 0)):
-        found.append(size)
+        row.append(size)
         at += size
-    return found
+    return row
 
 
 def _described(file: BinaryIO, runs: list[_Run], junk: int, cut: bool) -> Layout:

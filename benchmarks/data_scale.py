@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -132,13 +133,14 @@ def for_real(folder: Path, seconds: int, crop_samples: int, workers: int, minute
         far, near = read("ours", server.url, cache, crop_samples, workers, 2, names)
         sent = server.counts()[0] - before
         [other] = read("webdataset", server.url, cache, crop_samples, workers, 1, names)
+    [local] = read("ours", str(data), cache, crop_samples, workers, 1, names)
     epochs = {"far": far, "near": near, "webdataset": other}
     made = MadeSet(
         recordings=len(split), seconds=plan.predictions / len(split) / module.sample_rate, per_shard=96 // seconds,
         bytes_per_sample=audio / plan.predictions,
     )  # fmt: skip
     cores = len(os.sched_getaffinity(0))
-    crop_seconds = (near[1] - near[0]) / plan.num_slots * max(1, min(workers, cores))
+    crop_seconds = (local[1] - local[0]) / plan.num_slots * max(1, min(workers, cores))
     facts = Circumstances(
         ranks=range(1), world_size=1, batch_size=BATCH, crop_samples=crop_samples, window=WINDOW, workers=workers,
         latency=LATENCY, bandwidth=REAL_BANDWIDTH, disk=DISK, step_seconds=0.0, crop_seconds=crop_seconds, cores=cores,
@@ -160,6 +162,7 @@ def train(folder: Path, steps: int, minutes: int) -> dict[str, Any]:
     """A real training of the `small` config on a set behind the server: how much of its time it waits for data."""
     data = write_set(folder, 12, minutes)
     runs = folder / f"runs-{steps}"
+    shutil.rmtree(runs, ignore_errors=True)
     with slow_server(data, LATENCY, REAL_BANDWIDTH) as server:
         settings = {
             "data.path": server.url, "data.cache": folder / "cache-training", "data.window": WINDOW,
@@ -167,7 +170,7 @@ def train(folder: Path, steps: int, minutes: int) -> dict[str, Any]:
             "trainer.accelerator": "cpu", "samples.every_n_steps": 0, "wandb.mode": "disabled",
         }  # fmt: skip
         words = [f"{name}={value}" for name, value in settings.items()]
-        wavenet_pl(folder, ["train", "unconditional", "small", *words, "--runs", str(runs), "--fresh"])
+        wavenet_pl(folder, ["train", "unconditional", "small", *words, "--runs", str(runs)])
     [run_folder] = runs.glob("*/metrics.jsonl")
     rows = [row for row in read_metrics(run_folder) if "perf/data_wait" in row]
     return {

@@ -22,8 +22,9 @@ _LARGEST_FILTER = 2**22
 """Numbers in a resampling filter, 32 MiB. 44,099 Hz to 16,000 Hz would have 700 million."""
 _BLOCK = 2**15
 """Samples made at a time, about."""
-_PIECE = 24
-"""Samples made by one product, about: with more of them the band is wide, and most of what is multiplied is zero."""
+_PIECE = 16
+"""Samples made by one product, about: whole registers of a processor. With more of them the band is wide, and more of
+what is multiplied is zero."""
 _NOTHING = 1e-16
 """Smaller coefficients are rounding errors of the window's ends; the largest is about 1."""
 
@@ -165,6 +166,9 @@ def _filter(up: int, down: int) -> _Filter:
     begins, ends = counts.argmax(axis=1), counts.shape[1] - counts[:, ::-1].argmax(axis=1)
     longest = math.ceil(_PIECE * down / up) + int((ends - begins).max())
     repeats = max(math.ceil(longest / down), math.ceil(_PIECE / up))
+    even = _PIECE // math.gcd(_PIECE, up)  # so many groups are whole pieces
+    if (rounded := math.ceil(repeats / even) * even) <= 2 * repeats:
+        repeats = rounded
     count = math.ceil(repeats * up / _PIECE)
     edges = [round(number * repeats * up / count) for number in range(count + 1)]
     pieces = []

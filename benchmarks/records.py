@@ -111,6 +111,7 @@ class Records:
         if self.path is None:
             yield
             return
+        self.path.absolute().parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(self.path.absolute().parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)

@@ -106,7 +106,7 @@ def test_a_table_has_a_line_for_each_fact(capsys):
 
 
 def test_two_that_add_to_one_file_lose_nothing_of_each_other(tmp_path):
-    path = tmp_path / "rows.json"
+    path = tmp_path / "not there yet/rows.json"
     one, other = Records(path), Records(path)
     one.measure({"row": 1}, dict)
     other.measure({"row": 2}, dict)

@@ -15,7 +15,7 @@ from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data import agenda as agendas
 from wavenet_pl.data.agenda import Agenda, changes
 from wavenet_pl.data.lanes import LanePlan
-from wavenet_pl.data.order import EpochPlan
+from wavenet_pl.data.order import EpochPlan, ReplayPlan
 from wavenet_pl.data.plans import GIB, near_limit, with_decoded
 from wavenet_pl.errors import UserError
 from wavenet_pl.shards.near import NearFolder
@@ -131,6 +131,12 @@ def test_a_limit_that_is_too_small_is_refused_by_name(tmp_path: Path) -> None:
         UserError, match=r"data.cache_gib is 1e\+09, and .* has room for .* lower it, or make room"
     ):
         near_limit(replace(lanes, cache_gib=1e9), agenda, [near])
+
+
+def test_all_recordings_that_a_replay_draws_from_are_in_use() -> None:
+    facts = EpochPlan(np.full(100, 5_000), 1_000, 4, seed=0, epoch=0, fingerprint="", shuffle=True).facts
+    plan = ReplayPlan(**facts, own=2, replay_share=0.5)
+    assert plan.predictions < 25_000 and plan.in_use(4) == 500_000
 
 
 def test_recordings_stay_decoded_where_those_in_use_have_room_in_every_process(tmp_path: Path) -> None:

@@ -42,6 +42,16 @@ def shard_of(plan: LanePlan, slots: np.ndarray) -> np.ndarray:
     return np.repeat(np.arange(len(plan.shards)), plan.shards)[recording]
 
 
+def batch_of_all_ranks(plan: EpochPlan, number: int, world_size: int, parts: int) -> list[int]:
+    """What the ranks take of a batch, one after the other."""
+    shares = (
+        plan.share(number, part, rank, parts=parts, world_size=world_size)
+        for part in range(parts)
+        for rank in range(world_size)
+    )
+    return [slot for share in shares for slot in share.tolist()]
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> LanePlan:
     """Shards of 0 to 6 recordings, or one alone; batches of one row, and of more than the epoch has slots."""
@@ -63,13 +73,7 @@ def test_each_slot_comes_once_and_no_batch_depends_on_who_asks(plan: LanePlan, d
     assert plan.order.tolist() == slots[slots != PADDING].tolist()
     world_size, parts = data.draw(st.sampled_from([(1, 1), (2, 1), (3, 2), (4, 3), (12, 1)]))
     number = data.draw(st.integers(0, plan.num_batches - 1))
-    fresh = replace(plan)
-    shares = [
-        fresh.share(number, part, rank, parts=parts, world_size=world_size)
-        for part in range(parts)
-        for rank in range(world_size)
-    ]
-    assert np.concatenate(shares).tolist() == batches[number].tolist()
+    assert batch_of_all_ranks(replace(plan), number, world_size, parts) == batches[number].tolist()
 
 
 @settings(max_examples=50)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.test_datamodule import RECEPTIVE_FIELD, loader_of, read_from, rows
-from tests.data.test_lanes import plan_of
+from tests.data.test_lanes import batch_of_all_ranks, plan_of
 from tests.shards.made import write_shard_set
 from tests.shards.s3_server import serving_s3
 from wavenet_pl.config.training import DataConfig
@@ -117,13 +117,7 @@ def test_no_batch_depends_on_who_asks_or_what_was_asked_before(
     number = data.draw(st.integers(0, plan.num_batches - 1))
     batches = [plan.batch(each) for each in range(plan.num_batches)]
     assert plan.order.tolist() == np.concatenate(batches).tolist()
-    fresh = replace(plan)
-    shares = [
-        fresh.share(number, part, rank, parts=parts, world_size=world_size)
-        for part in range(parts)
-        for rank in range(world_size)
-    ]
-    assert np.concatenate(shares).tolist() == batches[number].tolist()
+    assert batch_of_all_ranks(replace(plan), number, world_size, parts) == batches[number].tolist()
 
 
 @settings(max_examples=25)

@@ -8,6 +8,9 @@ import wave
 import numpy as np
 import numpy.typing as npt
 
+SAMPLE_BYTES = 2
+"""Of 16 bits."""
+
 
 class WavWriter:
     """A mono file of 16-bit samples.
@@ -24,13 +27,13 @@ class WavWriter:
         OSError: it cannot be written.
     """
 
-    most_samples = (2**32 - 1 - 36) // 2
+    most_samples = (2**32 - 1 - 36) // SAMPLE_BYTES
     """What its header can count: 4 GiB."""
 
     def __init__(self, path: str | os.PathLike[str], sample_rate: int, *, replace: bool = True) -> None:
         self._file = open(path, "wb" if replace else "xb", buffering=0)  # noqa: SIM115  # `close` does it
         self._wave = wave.open(self._file, "wb")  # noqa: SIM115
-        self._wave.setparams((1, 2, sample_rate, 0, "NONE", "not compressed"))
+        self._wave.setparams((1, SAMPLE_BYTES, sample_rate, 0, "NONE", "not compressed"))
         self._wave.writeframes(b"")  # the header
 
     def write(self, audio: npt.NDArray[np.float32]) -> None:

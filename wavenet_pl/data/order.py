@@ -165,7 +165,7 @@ class EpochPlan:
 
     def in_use(self, num_rows: int) -> int:
         """Samples of the recordings that so many rows of the batches have crops of at a time, about."""
-        return self.predictions
+        return int(self.frames.sum())
 
     def windows(self, slots: Integers) -> Windows:
         """What the slots predict."""

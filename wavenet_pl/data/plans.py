@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wavenet_pl.audio.wav import SAMPLE_BYTES
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.agenda import Agenda
 from wavenet_pl.data.dealing import dealing
@@ -19,8 +20,6 @@ from wavenet_pl.shards.shard_set import ShardSet
 from wavenet_pl.shards.split import Split
 
 GIB = 2**30
-_DECODED_BYTES = 2
-"""Of a sample."""
 
 
 def epoch_plan(
@@ -77,7 +76,7 @@ def with_decoded(split: Split, config: DataConfig, plan: EpochPlan, num_rows: in
     if not plan.shuffle:
         return split.keeping_decoded(1)
     room = config.decoded_mib * 2**20 // max(1, config.num_workers)
-    return split.keeping_decoded(room if _DECODED_BYTES * plan.in_use(num_rows) <= room else 0)
+    return split.keeping_decoded(room if SAMPLE_BYTES * plan.in_use(num_rows) <= room else 0)
 
 
 def node_agenda(

@@ -105,10 +105,10 @@ def shorten_paths(value: Any, *, relative: bool = False) -> Any:
     if isinstance(value, Mapping):
         shortened: dict[Any, Any] = {}
         for key, item in value.items():
-            name = name_ = shorten_paths(key, relative=relative)
-            while name_ in shortened:  # two paths may end alike
-                name_ = f"{name} {len(shortened) + 1}"
-            shortened[name_] = shorten_paths(item, relative=relative)
+            short = unique = shorten_paths(key, relative=relative)
+            while unique in shortened:  # two paths may end alike
+                unique = f"{short} {len(shortened) + 1}"
+            shortened[unique] = shorten_paths(item, relative=relative)
         return shortened
     if isinstance(value, (list, tuple)):
         return [shorten_paths(item, relative=relative) for item in value]
@@ -192,7 +192,8 @@ def _redact(value: Any, secrets: frozenset[str], name: str) -> Any:
         return REDACTED if value and is_secret_name(name) else _text(value, secrets)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and "/" not in name and not _ANYWHERE.isdisjoint(_words(name)):
-        return REDACTED  # a password may be made of digits; the number of tokens is no token
+        # A password may be made of digits. The number of tokens is no token, nor is the share of a set at a path.
+        return REDACTED
     return value
 
 

@@ -67,9 +67,8 @@ export WAVENET_PL_START=$records/slurm-$id-$restart
 #   srun --cpu-bind=cores                                 # asks for it
 # --export=ALL: where SBATCH_EXPORT is NONE they would see nothing of what is set here.
 srun --export=ALL --kill-on-bad-exit=1 --input=none --open-mode=append --output="$WAVENET_PL_START-%t.log" \
-    ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "${command[@]}"
-rc=$? # of the ranks the highest
-reason=$(guard "$rc") || no_more=yes
+    ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "${command[@]}" 2>&1 | tee "$WAVENET_PL_START.srun"
+rc=${PIPESTATUS[0]} # of the ranks the highest
 
 # Whether SLURM is about to end this job: it was cancelled, preempted or ran out of time.
 ending() {
@@ -77,6 +76,19 @@ ending() {
     state=$(scontrol show job --oneliner "$SLURM_JOB_ID") || return 0
     [[ $state != *" JobState=RUNNING "* || $state =~ PreemptTime=[0-9] ]]
 }
+
+# When one rank fails, srun ends the others: their 143 or 137 is the highest, and hides why. The first that failed counts.
+if [[ $rc = 137 || $rc = 143 ]] && ! ending; then
+    first=$(sed -n 's/^srun: error: [^:]*: tasks\{0,1\} [^:]*: //p' "$WAVENET_PL_START.srun" | head -n 1)
+    case $first in
+        "Exited with exit code "*) rc=${first##* } ;;
+        Aborted*) rc=134 ;;
+        "Bus error"*) rc=135 ;;
+        Killed* | "Out Of Memory"*) rc=137 ;;
+        "Segmentation fault"*) rc=139 ;;
+    esac
+fi
+reason=$(guard "$rc") || no_more=yes
 
 case $rc in
     0) say "done" ;;

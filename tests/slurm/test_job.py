@@ -85,11 +85,15 @@ def test_a_signal_before_the_ranks_are_ready_for_it_starts_the_job_again(
     assert cluster.state(id).restarts == 1
 
 
-def test_a_failing_rank_fails_the_job_with_its_code(cluster: Cluster, tmp_path: Path) -> None:
-    job = stand_in(tmp_path, "exit 2")
+@pytest.mark.parametrize(("fails", "code"), [("exit 2", 2), ("kill -SEGV $$", 139), ("kill -KILL $$", 137)])
+def test_the_rank_that_fails_first_fails_the_job_with_its_code(
+    cluster: Cluster, tmp_path: Path, fails: str, code: int
+) -> None:
+    """The other one is ended because of it, with the higher 143."""
+    job = stand_in(tmp_path, f'[ "$SLURM_PROCID" = 0 ] || exec sleep 100\n{fails}')
     id = cluster.submit(TWO_NODES, job)
-    assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == 2
-    assert "failed with 2: see" in log_of(job.records, id)
+    assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == code
+    assert f"failed with {code}: see" in log_of(job.records, id)
 
 
 @pytest.mark.parametrize(

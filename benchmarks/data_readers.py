@@ -25,7 +25,7 @@ from webdataset import filters, tariterators
 
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.data.workers import read_ahead
+from wavenet_pl.data.workers import Workers, read_ahead
 
 BATCH = 16
 WINDOW = 1
@@ -72,7 +72,7 @@ class Plain(IterableDataset[Any]):
 def plain(url: str, crop_samples: int, workers: int, shards: list[str]) -> Iterable[Any]:
     """The same crops as a plain pipeline gives them."""
     pipeline = Plain([f"{url}/{name}" for name in shards], crop_samples)
-    return read_ahead(pipeline, num_workers=workers, start_method="forkserver", pin_memory=False)
+    return read_ahead(pipeline, Workers(workers))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from torch.utils.data import IterableDataset
 
-from wavenet_pl.data.workers import Batch, read_ahead
+from wavenet_pl.data.workers import Batch, Workers, read_ahead
 
 
 class Numbers(IterableDataset[Batch]):
@@ -24,7 +24,7 @@ class Numbers(IterableDataset[Batch]):
 
 if __name__ == "__main__":
     start_method, then = sys.argv[1:]
-    held = read_ahead(Numbers(), num_workers=2, start_method=start_method, pin_memory=False)
+    held = read_ahead(Numbers(), Workers(2, start_method))
     next(held)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     time.sleep(600 if then == "wait" else 0)

@@ -17,6 +17,7 @@ from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
 from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.data.pipeline import Share
+from wavenet_pl.data.workers import Workers
 from wavenet_pl.errors import UserError
 
 pytestmark = [
@@ -39,7 +40,7 @@ def loader_of(data: AudioDataModule, share: Share | None = None, workers: int = 
         lambda epoch: data.plan("train", epoch),
         share or Share(),
         receptive_field=RECEPTIVE_FIELD,
-        num_workers=workers,
+        workers=Workers(workers),
     )
 
 

@@ -185,11 +185,17 @@ def test_no_batch_differs_whatever_becomes_of_the_copies(
                 wait_until(lambda: bool(shards_near(data)))
             harm(near, number)
 
-    assert read(data, between) == batches
+    def is_said() -> bool:
+        return not saying or any(re.search(saying, message) for message in caplog.messages)
+
+    for _ in range(5):  # a slow machine may come by a harmed copy only in another epoch
+        assert read(data, between) == batches
+        if is_said():
+            break
     assert all(message.endswith(MEANWHILE) for message in caplog.messages)
     kinds = [re.sub(r"\S+\.tar", "", message).split("(")[0] for message in caplog.messages]
     assert len(set(kinds)) == len(kinds), "each trouble once"
-    assert not saying or any(re.search(saying, message) for message in caplog.messages)
+    assert is_said()
 
 
 @pytest.mark.soak

@@ -6,11 +6,13 @@ Shapes: B crops of a batch, T = receptive_field + crop_samples.
 from __future__ import annotations
 
 import io
+import operator
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
+from webdataset import DataPipeline
 
 from tests.shards.damages import DAMAGES, TABLES, overwrite
 from tests.shards.http_server import serving
@@ -28,6 +30,7 @@ from tests.shards.made import make_audio, write_shard_set
 from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.order import EpochPlan
 from wavenet_pl.data.pipeline import Crop, Share, Slot, build_pipeline, cropped, planned
+from wavenet_pl.data.workers import Workers, read_ahead
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.index import load_index, shard_storage
@@ -71,10 +74,10 @@ def batches(
 ) -> list[dict[str, Any]]:
     """What one rank gets, through real worker processes."""
     pipeline = build_pipeline(
-        Conditions(split), plan, share or Share(), first_batch=first_batch, receptive_field=RECEPTIVE_FIELD
-    )
-    context = start if workers else None
-    return list(DataLoader(pipeline, batch_size=None, num_workers=workers, multiprocessing_context=context))
+        Conditions(split), plan, share or Share(), first_batch=first_batch, receptive_field=RECEPTIVE_FIELD,
+        workers=Workers(workers, start),
+    )  # fmt: skip
+    return list(pipeline)
 
 
 def rows(batch: dict[str, Any]) -> Iterator[tuple[int, int, int, bytes]]:
@@ -142,7 +145,7 @@ def test_counted_outputs_see_their_whole_receptive_field_or_the_true_beginning(
     frames = split[position].frames
     start = data.draw(st.integers(0, frames - 1) | st.integers(0, min(3, frames - 1)), "start")
     stop = data.draw(st.integers(start + 1, min(start + crop_samples, frames)), "stop")
-    (crop,) = cropped(Conditions(split), receptive_field, crop_samples, [Slot(position, start, stop, 1)])
+    ((crop,),) = cropped(Conditions(split), receptive_field, crop_samples, [[Slot(position, start, stop, 1)]])
     check_crop(crop, audio_of(position), receptive_field, crop_samples)
     assert crop.key == f"rec-{position:05d}"
 
@@ -150,8 +153,8 @@ def test_counted_outputs_see_their_whole_receptive_field_or_the_true_beginning(
 @pytest.mark.parametrize(("receptive_field", "crop_samples"), [(1, 1), (64, 5_000), (8_000, 1_000)])
 def test_every_slot_of_an_epoch_is_cut_right(split: Split, receptive_field: int, crop_samples: int) -> None:
     plan = plan_of(split, crop_samples=crop_samples, batch_size=64)
-    slots = list(planned(plan, Share(), 0))[:64]
-    for crop in cropped(Conditions(split), receptive_field, crop_samples, slots):
+    [crops] = cropped(Conditions(split), receptive_field, crop_samples, islice(planned(plan, Share(), 0), 1))
+    for crop in crops:
         if crop.slot.recording >= 0:
             check_crop(crop, audio_of(crop.slot.recording), receptive_field, crop_samples)
 
@@ -170,7 +173,8 @@ def test_outputs_of_the_network_on_a_crop_are_those_on_the_whole_recording(split
     with torch.inference_mode():
         whole_KT = network(codec.encode(torch.cat([silence, torch.from_numpy(audio_of(0))]))[None, :-1])[0][0]
         slots = [Slot(0, 0, 30, 1), Slot(0, 5, 90, 1), Slot(0, 16, 20, 1), Slot(0, 3_950, 4_000, 1)]
-        for crop in cropped(Conditions(split), config.receptive_field, 90, slots):
+        [crops] = cropped(Conditions(split), config.receptive_field, 90, [slots])
+        for crop in crops:
             codes_1T, begins = (
                 codec.encode(torch.from_numpy(crop.audio))[None, :-1],
                 torch.tensor([crop.begin]),
@@ -289,11 +293,35 @@ def test_ranks_and_spawned_workers_read_each_slot_once(split: Split, world_size:
     check_split_of_work(split, plan_of(split, batch_size=12), world_size, 1, workers, "spawn")
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_workers_change_neither_the_batches_nor_their_order(split: Split, workers: int) -> None:
-    plan = plan_of(split)
-    alone, together = batches(split, plan), batches(split, plan, workers=workers)
-    assert [list(rows(batch)) for batch in together] == [list(rows(batch)) for batch in alone]
+@pytest.mark.parametrize(("workers", "recordings"), [(1, 8), (2, 8), (3, 8), (3, 1)])
+def test_workers_change_neither_the_batches_nor_their_order(
+    split: Split, workers: int, recordings: int
+) -> None:
+    some = split.at(np.arange(recordings))
+    plan = plan_of(some)
+    alone, together = batches(some, plan), batches(some, plan, workers=workers)
+    assert len(together) == len(alone)
+    for one, other in zip(alone, together, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            same = torch.equal if isinstance(value, torch.Tensor) else operator.eq
+            assert same(value, other[name]), name
+
+
+def test_each_worker_reads_recordings_of_its_own(split: Split) -> None:
+    planning = partial(planned, plan_of(split), Share(), 0)
+    taken: list[set[int]] = [set(), set(), set()]
+    parts = read_ahead(DataPipeline(planning, recordings_of), Workers(3, "fork"))
+    for part, own in zip(parts, cycle(taken), strict=False):
+        own |= part["recordings"]
+    assert [len(own - {-1}) for own in taken] == [3, 3, 2]
+    assert set.union(*taken) - {-1} == set(range(8))
+
+
+def recordings_of(stretches: Iterable[list[Slot]]) -> Iterator[dict[str, Any]]:
+    """Of each stretch, as it comes from a worker."""
+    for stretch in stretches:
+        yield {"recordings": {slot.recording for slot in stretch}}
 
 
 def test_reading_can_begin_at_any_global_batch(split: Split) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.data.reading import Numbers
 from tests.processes import are_gone
-from wavenet_pl.data.workers import read_ahead
+from wavenet_pl.data.workers import Workers, read_ahead
 from wavenet_pl.signals import EXIT_CODES
 
 START_METHODS = ["forkserver", "spawn"]
@@ -39,7 +39,7 @@ def reader(start_method: str, then: str) -> Iterator[tuple[subprocess.Popen[str]
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_they_do_not_hear_the_stop_signals(start_method: str) -> None:
     """A signal to the whole process group is for the training process to answer."""
-    batches = read_ahead(Numbers(), num_workers=2, start_method=start_method, pin_memory=False)
+    batches = read_ahead(Numbers(), Workers(2, start_method))
     assert next(batches)["number"] == 0
     workers = [child.pid for child in multiprocessing.active_children()]
     assert len(workers) == 2

@@ -16,7 +16,7 @@ from wavenet_pl.data.keeper import Keeper
 from wavenet_pl.data.order import EpochPlan, check_batch_size
 from wavenet_pl.data.pipeline import Share, build_pipeline
 from wavenet_pl.data.plans import epoch_plan, near_limit, node_agenda, with_decoded
-from wavenet_pl.data.workers import read_ahead
+from wavenet_pl.data.workers import NO_WORKERS, Workers
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.known import build_inputs, check_set
 from wavenet_pl.shards.shard_set import ShardSet, open_set
@@ -32,9 +32,7 @@ class CropLoader:
         plan: epoch number -> plan of that epoch. All plans have the same number of batches.
         share: the part of each global batch that this rank takes.
         receptive_field: samples of context before each crop.
-        num_workers: reading processes.
-        worker_start: how they are started: forkserver or spawn.
-        pin_memory: whether batches are put where a GPU fetches them fastest.
+        workers: processes that read.
         goes_on: whether an epoch that was left in the middle goes on; if not, each iteration begins anew.
         keeper: is told how far the training is.
     """
@@ -46,15 +44,12 @@ class CropLoader:
         share: Share,
         *,
         receptive_field: int,
-        num_workers: int = 0,
-        worker_start: str = "forkserver",
-        pin_memory: bool = False,
+        workers: Workers = NO_WORKERS,
         goes_on: bool = True,
         keeper: Keeper | None = None,
     ) -> None:
         self._conditions, self._plan, self._share = conditions, plan, share
-        self._receptive_field, self._num_workers, self._pin_memory = receptive_field, num_workers, pin_memory
-        self._worker_start = worker_start
+        self._receptive_field, self._workers = receptive_field, workers
         self._length = plan(0).num_batches * share.parts
         self._goes_on, self._keeper = goes_on, keeper
         self.epoch = 0
@@ -75,14 +70,9 @@ class CropLoader:
             self._share,
             first_batch=self._consumed // self._share.parts,
             receptive_field=self._receptive_field,
+            workers=self._workers,
         )
-        batches = read_ahead(
-            pipeline,
-            num_workers=self._num_workers,
-            start_method=self._worker_start,
-            pin_memory=self._pin_memory,
-        )
-        for batch in batches:
+        for batch in pipeline:
             self._consumed += 1  # before the batch is used: whoever saves afterwards has used it
             self._say_position()
             yield batch
@@ -265,9 +255,7 @@ class AudioDataModule(L.LightningDataModule):
             lambda epoch: self.plan(split, epoch if split == "train" else 0),
             Share(rank, world_size, parts),
             receptive_field=self.receptive_field,
-            num_workers=self.config.num_workers,
-            worker_start=self.config.worker_start,
-            pin_memory=pin_memory,
+            workers=Workers(self.config.num_workers, self.config.worker_start, pin_memory),
             goes_on=split == "train",
             keeper=keeper,
         )

@@ -65,18 +65,19 @@ def _lanes(config: DataConfig, split: Split) -> dict[str, Any]:
 
 
 def with_decoded(split: Split, config: DataConfig, plan: EpochPlan, num_rows: int) -> Split:
-    """The split, which keeps decoded recordings where all that are in use at a time have room in every process.
+    """The split, which keeps decoded recordings where all that are in use at a time have room.
 
     Args:
         split: of a training, or of a validation, which needs the last one only.
-        config: `decoded_mib` is of all processes of a rank that read.
+        config: `decoded_mib` is of all processes of a rank that read, each of them recordings of its own.
         plan: of an epoch.
         num_rows: of the batches, that the rank takes.
     """
     if not plan.shuffle:
         return split.keeping_decoded(1)
-    room = config.decoded_mib * 2**20 // max(1, config.num_workers)
-    return split.keeping_decoded(room if SAMPLE_BYTES * plan.in_use(num_rows) <= room else 0)
+    room = config.decoded_mib * 2**20
+    fits = SAMPLE_BYTES * plan.in_use(num_rows) <= room
+    return split.keeping_decoded(room // max(1, config.num_workers) if fits else 0)
 
 
 def node_agenda(

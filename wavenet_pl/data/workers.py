@@ -9,6 +9,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -26,27 +27,31 @@ _SMALL = 2**17
 _reading: weakref.WeakSet[Generator[Batch]] = weakref.WeakSet()
 
 
-def read_ahead(
-    pipeline: IterableDataset[Batch], *, num_workers: int, start_method: str, pin_memory: bool
-) -> Iterator[Batch]:
-    """The batches of a pipeline, made in other processes, which end with the iterator or with this process.
+@dataclass(frozen=True)
+class Workers:
+    """Processes that read for this one."""
 
-    Args:
-        pipeline: gives batches; shares them out over the workers itself.
-        num_workers: processes; with 0 this one makes the batches.
-        start_method: forkserver or spawn. There is no plain fork: it deadlocks now and then in a process that has
-            threads, as those of autograd, gloo and W&B. The fork server has none, and has imported already what a
-            worker needs.
-        pin_memory: whether batches are put where a GPU fetches them fastest.
-    """
+    number: int = 0
+    """With 0 this one reads."""
+    start_method: str = "forkserver"
+    """forkserver or spawn. There is no plain fork: it deadlocks now and then in a process that has threads, as those of
+    autograd, gloo and W&B. The fork server has none, and has imported already what a worker needs."""
+    pin_memory: bool = False
+    """Whether batches are put where a GPU fetches them fastest."""
+
+
+NO_WORKERS = Workers()
+
+
+def read_ahead(pipeline: IterableDataset[Batch], workers: Workers) -> Iterator[Batch]:
+    """What the workers make, in turns, each with a pipeline of its own. They end with the iterator or this process."""
     loader: DataLoader[Batch] = DataLoader(
-        _Sent(pipeline) if num_workers else pipeline,
+        _Sent(pipeline) if workers.number else pipeline,
         batch_size=None,
         collate_fn=_as_it_is,
-        num_workers=num_workers,
-        multiprocessing_context=_context(start_method) if num_workers else None,
-        worker_init_fn=_end_with_trainer if num_workers else None,
-        pin_memory=pin_memory,
+        num_workers=workers.number,
+        multiprocessing_context=_context(workers.start_method) if workers.number else None,
+        worker_init_fn=_end_with_trainer if workers.number else None,
     )
     batches = _batches(loader)
     _reading.add(batches)

@@ -1,9 +1,10 @@
 """A node that trains on a set far away, in simulated time; order and agenda of its cache are the product's own.
 
 Its network answers after a latency and gives so many bytes a second. A keeper's threads fetch whole shards ahead, as
-the agenda says; workers read what is not there yet by range, some requests at a time.
+the agenda says; workers read what is not there yet by range, some requests at a time. Each makes the crops of its own
+recordings, of as many batches at once as there are workers.
 
-Shapes: S shards, R rows of the node.
+Shapes: S shards, R rows of the node, W workers of each rank.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wavenet_pl.data.agenda import Agenda, changes
 from wavenet_pl.data.keeper import THREADS
@@ -22,7 +24,23 @@ from wavenet_pl.shards.format import BLOCK
 from wavenet_pl.shards.storage import CHUNK, IN_FLIGHT
 
 _AHEAD = 2
-"""Batches that a worker has ready, as PyTorch's loader lets it."""
+"""Stretches that a worker has ready, as PyTorch's loader lets it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Seconds of a core."""
+
+    crop: float
+    """To cut a crop out of a recording that is decoded; where they do not stay so, to read and decode it, too."""
+    recording: float = 0.0
+    """To read a recording that is near, and to decode it."""
+    batch: float = 0.0
+    """To hand a batch from a worker to the training's process, half in each."""
+    request: float = 0.0
+    """To ask for a recording that is not near, and to answer where the server is on this machine."""
+    byte: float = 0.0
+    """To copy a byte of a shard, and to send it from there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +97,9 @@ class Circumstances:
     """Bytes that copies may take."""
     step_seconds: float
     """That a batch is trained on."""
-    crop_seconds: float
-    """Of a core, to read and decode a crop that is near."""
+    costs: Costs
+    decoded: bool = False
+    """Whether recordings stay decoded."""
     cores: int
 
 
@@ -100,6 +119,7 @@ class Node:
         self.agenda = Agenda(self.plan, self._rows, made.sizes)
         self._near: dict[int, int] = {}
         self._under_way: dict[int, float] = {}
+        self._decoded: set[int] = set()
         self._chunks = 0.0
 
     def plan(self, epoch: int) -> LanePlan:
@@ -124,29 +144,26 @@ class Node:
     def run(self, batches: int) -> dict[str, Any]:
         """What happens in so many batches; `waited` is the share of the time of the last half of them."""
         facts, plan = self._facts, self.plan(0)
-        batches = min(batches, plan.num_batches)
-        limit = min(facts.disk, self.agenda.need(0))
-        workers = [0.0] * max(1, facts.workers)
+        batches, W = min(batches, plan.num_batches), max(1, facts.workers)
+        limit, slower = min(facts.disk, self.agenda.need(0)), self._slower(plan)
+        handed_over = facts.costs.batch * slower / 2 if facts.workers else 0.0
+        workers, now = np.zeros(W), 0.0
         done: list[float] = []
-        waits, far_requests, now = [], 0, 0.0
-        for number in range(batches):
-            slots = plan.batch(number)[self._rows]
-            recordings = plan.windows(slots[slots >= 0]).recording
-            shards = np.searchsorted(self._ends, recordings, side="right")
-            far = sum(int(shard) not in self._near for shard in shards)
-            far_requests += far
-            turn = number % len(workers)
-            free_from = now if not facts.workers else 0.0
-            if facts.workers and number >= _AHEAD * facts.workers:
-                free_from = done[number - _AHEAD * facts.workers]
-            begin = max(workers[turn], free_from)
-            workers[turn] = begin + self._reading(len(shards), far)
-            trained = now + facts.step_seconds * (number > 0)
-            ready = max(trained, workers[turn])
-            waits.append(ready - trained)
-            self._keep(number, ready - now, limit, far)
-            now = ready
-            done.append(now)
+        waits: list[float] = []
+        far_requests = 0
+        for first in range(0, batches, W):
+            stretch = range(first, min(first + W, batches))
+            begin = done[first - _AHEAD * W - 1] if facts.workers and first > _AHEAD * W else 0.0
+            seconds, far = self._reading(plan, stretch, slower)
+            workers = np.maximum(workers, begin if facts.workers else now) + seconds + handed_over
+            far_requests += sum(far)
+            for number, here in zip(stretch, far, strict=True):
+                trained = now + facts.step_seconds * (number > 0) + handed_over
+                ready = max(trained, float(workers.max()))
+                waits.append(ready - trained)
+                self._keep(number, ready - now, limit, here)
+                now = ready
+                done.append(now)
         half = batches // 2
         late = done[-1] - done[half]
         return {
@@ -156,15 +173,44 @@ class Node:
             "requests": far_requests + self._chunks,
         }
 
-    def _reading(self, crops: int, far: int) -> float:
-        """Seconds that each rank's worker takes for its crops of a batch."""
-        facts = self._facts
+    def _reading(
+        self, plan: LanePlan, stretch: range, slower: float
+    ) -> tuple[npt.NDArray[np.float64], list[int]]:
+        """(W,) seconds that each worker of a rank takes for its crops of a stretch; how many are far, of each batch."""
+        facts, W = self._facts, max(1, self._facts.workers)
+        core, asked, far = np.zeros(W), np.zeros(W), []
+        for number in stretch:
+            slots = plan.batch(number)[self._rows]
+            recordings = plan.windows(slots[slots >= 0]).recording
+            core += facts.costs.crop * np.bincount(recordings % W, minlength=W)
+            if facts.decoded:
+                recordings = np.array(sorted(set(recordings.tolist()) - self._decoded), dtype=np.int64)
+                self._decoded.update(recordings.tolist())
+            core += facts.costs.recording * np.bincount(recordings % W, minlength=W)
+            shards = np.searchsorted(self._ends, recordings, side="right")
+            away = np.array([int(shard) not in self._near for shard in shards], dtype=bool)
+            asked += np.bincount(recordings[away] % W, minlength=W)
+            far.append(int(away.sum()))
         ranks = len(facts.ranks)
-        busy = ranks * max(1, facts.workers)
-        core = max(1.0, busy / facts.cores) * facts.crop_seconds * crops / ranks
-        asked = -(-far // ranks)
-        requests = -(-asked // IN_FLIGHT) * facts.latency
-        return core + requests + far * self._made.recording_bytes / facts.bandwidth
+        core = slower * (core + facts.costs.request * asked) / ranks
+        answers = (
+            asked / ranks / IN_FLIGHT * facts.latency + asked * self._made.recording_bytes / facts.bandwidth
+        )
+        return np.maximum(core, answers) + facts.latency * (stretch.start == 0 and sum(far) > 0), far
+
+    def _slower(self, plan: LanePlan) -> float:
+        """How many times as long everything takes, as processes share cores."""
+        facts, costs = self._facts, self._facts.costs
+        ranks, rows = len(facts.ranks), len(self._rows)
+        read = rows * (
+            costs.crop + costs.recording * (len(plan.frames) / plan.num_slots if facts.decoded else 1)
+        )
+        handed_over = costs.batch * ranks if facts.workers else 0.0
+        copied = costs.byte * self.read() / plan.num_batches
+        alone = (read + handed_over / 2) / (ranks * max(1, facts.workers))
+        if facts.workers:
+            alone = max(alone, handed_over / 2 / ranks + facts.step_seconds)
+        return max(1.0, (read + handed_over + copied + facts.step_seconds) / facts.cores / alone)
 
     def _keep(self, batch: int, seconds: float, limit: float, far: int) -> None:
         """The keeper goes on for so long."""

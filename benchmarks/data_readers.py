@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -24,8 +24,10 @@ from torch.utils.data import IterableDataset
 from webdataset import filters, tariterators
 
 from wavenet_pl.config.training import DataConfig
-from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.data.workers import Workers, read_ahead
+
+if TYPE_CHECKING:
+    from wavenet_pl.data.datamodule import AudioDataModule
 
 BATCH = 16
 WINDOW = 1
@@ -34,12 +36,14 @@ CONTEXT = 512
 BUFFER = 1_000
 
 
-def ours(url: str, cache: str, crop_samples: int, workers: int) -> Iterable[Any]:
-    """The loader of a training in lanes."""
+def ours(url: str, cache: str, crop_samples: int, workers: int) -> AudioDataModule:
+    """The data of a training in lanes."""
+    from wavenet_pl.data.datamodule import AudioDataModule  # which no worker needs
+
     config = DataConfig(
         path=url, cache=cache, window=WINDOW, crop_samples=crop_samples, num_workers=workers, batch_size=BATCH
     )
-    return AudioDataModule(config, receptive_field=CONTEXT, seed=0).train_dataloader()
+    return AudioDataModule(config, receptive_field=CONTEXT, seed=0)
 
 
 class Plain(IterableDataset[Any]):
@@ -80,7 +84,7 @@ if __name__ == "__main__":
     crop_samples, workers, epochs = map(int, numbers)
     torch.set_num_threads(1)
     shards = json.load(sys.stdin)
-    loader = ours(url, cache, crop_samples, workers) if who == "ours" else None
+    loader = ours(url, cache, crop_samples, workers).train_dataloader() if who == "ours" else None
     for _ in range(epochs):
         batches, first, began = 0, 0.0, time.monotonic()
         for _ in plain(url, crop_samples, workers, shards) if loader is None else loader:

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,7 +25,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.command import wavenet_pl
-from benchmarks.data_node import Circumstances, MadeSet, Node
+from benchmarks.data_node import Circumstances, Costs, MadeSet, Node
 from benchmarks.data_readers import BATCH, WINDOW
 from benchmarks.data_server import ROOT, slow_server
 from benchmarks.records import Records, build_parser, print_table, run, workplace
@@ -59,7 +60,7 @@ def simulate(recordings: int, nodes: int, batches: int) -> dict[str, Any]:
     facts = Circumstances(
         ranks=range(RANKS), world_size=RANKS * nodes, batch_size=ROWS * nodes, crop_samples=CROP, window=LANES,
         workers=WORKERS, latency=LATENCY, bandwidth=min(BANDWIDTH, STORAGE / nodes), disk=DISK,
-        step_seconds=ROWS * CROP / SAMPLES_PER_SECOND, crop_seconds=CROP_SECONDS, cores=CORES,
+        step_seconds=ROWS * CROP / SAMPLES_PER_SECOND, costs=Costs(crop=CROP_SECONDS), cores=CORES,
     )  # fmt: skip
     node = Node(made, facts)
     need, ratio = node.agenda.need(0), node.read() / node.used
@@ -119,7 +120,19 @@ def read(
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def for_real(folder: Path, seconds: int, crop_samples: int, workers: int, minutes: int) -> dict[str, Any]:
+def costs_of(folder: Path, seconds: int, crop_samples: int, minutes: int) -> dict[str, float]:
+    """What reading costs a core of this machine."""
+    data, cache = write_set(folder, seconds, minutes), folder / f"cache-{seconds}-{crop_samples}-costs"
+    shutil.rmtree(cache, ignore_errors=True)
+    command = [sys.executable, "-m", "benchmarks.data_costs", str(data), str(cache), str(crop_samples)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    costs: dict[str, float] = json.loads(done.stdout)
+    return costs
+
+
+def for_real(
+    folder: Path, seconds: int, crop_samples: int, workers: int, minutes: int, costs: Costs
+) -> dict[str, Any]:
     """Ours beside webdataset, and what the simulation says of ours."""
     data = write_set(folder, seconds, minutes)
     config = DataConfig(path=str(data), window=WINDOW, crop_samples=crop_samples, batch_size=BATCH)
@@ -133,17 +146,15 @@ def for_real(folder: Path, seconds: int, crop_samples: int, workers: int, minute
         far, near = read("ours", server.url, cache, crop_samples, workers, 2, names)
         sent = server.counts()[0] - before
         [other] = read("webdataset", server.url, cache, crop_samples, workers, 1, names)
-    [local] = read("ours", str(data), cache, crop_samples, workers, 1, names)
     epochs = {"far": far, "near": near, "webdataset": other}
     made = MadeSet(
         recordings=len(split), seconds=plan.predictions / len(split) / module.sample_rate, per_shard=96 // seconds,
         bytes_per_sample=audio / plan.predictions,
     )  # fmt: skip
-    cores = len(os.sched_getaffinity(0))
-    crop_seconds = (local[1] - local[0]) / plan.num_slots * max(1, min(workers, cores))
     facts = Circumstances(
         ranks=range(1), world_size=1, batch_size=BATCH, crop_samples=crop_samples, window=WINDOW, workers=workers,
-        latency=LATENCY, bandwidth=REAL_BANDWIDTH, disk=DISK, step_seconds=0.0, crop_seconds=crop_seconds, cores=cores,
+        latency=LATENCY, bandwidth=REAL_BANDWIDTH, disk=DISK, step_seconds=0.0, costs=costs, decoded=True,
+        cores=len(os.sched_getaffinity(0)),
     )  # fmt: skip
     simulated = Node(made, facts).run(plan.num_batches)
     rates = {name: (count - 1) / (last - first) for name, (first, last, count) in epochs.items()}
@@ -187,12 +198,16 @@ def main(args: argparse.Namespace) -> int:
         sizes = [(12, CROP, 2)] if args.quick else [*product((12, 60), (4_000, CROP), (0, 2, 4))]
         with workplace(args.folder) as folder:
             for seconds, crop_samples, workers in sizes:
-                facts = {
-                    "benchmark": "data_scale_real", "recording_s": seconds, "crop_samples": crop_samples,
-                    "workers": workers, "minutes": minutes,
-                }  # fmt: skip
-                measure = partial(for_real, folder, seconds, crop_samples, workers, minutes)
-                rows.append(records.measure(facts, measure))
+                facts = {"recording_s": seconds, "crop_samples": crop_samples, "minutes": minutes}
+                measure = partial(costs_of, folder, seconds, crop_samples, minutes)
+                costs = records.measure({"benchmark": "data_scale_costs", **facts}, measure)
+                measure = partial(
+                    for_real, folder, seconds, crop_samples, workers, minutes,
+                    Costs(**{each.name: costs[each.name] for each in fields(Costs)}),
+                )  # fmt: skip
+                rows.append(
+                    records.measure({"benchmark": "data_scale_real", "workers": workers, **facts}, measure)
+                )
             steps = 50 if args.quick else 150
             facts = {"benchmark": "data_scale_training", "steps": steps, "minutes": minutes}
             rows.append(records.measure(facts, partial(train, folder, steps, minutes)))

@@ -38,6 +38,18 @@ def test_several_are_made_at_a_time_and_no_more_than_two_each_are_waiting() -> N
         assert len(taken) <= number + 6
 
 
+def test_what_is_at_hand_is_made_where_it_is_used_and_comes_in_its_turn() -> None:
+    threads: dict[int, threading.Thread] = {}
+
+    def make(item: int) -> int:
+        threads[item] = threading.current_thread()
+        return item
+
+    assert list(in_order(make, range(20), 3, lambda item: item % 2 == 0)) == [*range(20)]
+    here = {item for item, thread in threads.items() if thread is threading.current_thread()}
+    assert here == set(range(0, 20, 2))
+
+
 def test_an_error_is_raised_in_its_turn() -> None:
     results = in_order(lambda item: 6 // item, [3, 2, 0, 1], 2)
     assert [next(results), next(results)] == [2, 3]

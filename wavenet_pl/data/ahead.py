@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -13,11 +14,19 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(make: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+def in_order(
+    make: Callable[[T], R], items: Iterable[T], threads: int, at_hand: Callable[[T], bool] = lambda _: False
+) -> Iterator[R]:
     """What `map` gives, made by some threads at a time: they are ahead by at most two items each.
 
     What `make` raises is raised in its turn. The threads end with the iterator, and hold up no exit: one may wait for a
     server that never answers.
+
+    Args:
+        make: what may take long.
+        items: that it is called with.
+        threads: that call it.
+        at_hand: whether it takes less time for an item than to ask a thread; then it is called where the result goes.
     """
     tasks: SimpleQueue[tuple[T, Future[R]] | None] = SimpleQueue()
     closed = threading.Event()
@@ -32,15 +41,19 @@ def in_order(make: Callable[[T], R], items: Iterable[T], threads: int) -> Iterat
 
     for _ in range(threads):
         threading.Thread(target=work, daemon=True).start()
-    results: deque[Future[R]] = deque()
+    results: deque[Callable[[], R]] = deque()
     try:
         for item in items:
-            results.append(Future())
-            tasks.put((item, results[-1]))
+            if at_hand(item):
+                results.append(partial(make, item))
+            else:
+                future: Future[R] = Future()
+                results.append(future.result)
+                tasks.put((item, future))
             if len(results) == 2 * threads:
-                yield results.popleft().result()
+                yield results.popleft()()
         while results:
-            yield results.popleft().result()
+            yield results.popleft()()
     finally:
         closed.set()
         for _ in range(threads):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.inputs.input import Columns, Fields, Input, crop_fields
 from wavenet_pl.numbers import counter
 from wavenet_pl.shards.damage import Damage
@@ -42,6 +43,11 @@ class Conditions:
         if self.others:
             draws = {each.name: self._draws(each.name, recording, first) for each in self.inputs}
         return crop_fields(self.inputs, self.split, recording, columns, draws)
+
+    def at_hand(self, recording: int) -> bool:
+        """Whether a crop of a recording can be read without waiting for a file."""
+        frames = any(isinstance(each, Frames) for each in self.inputs)
+        return recording < 0 or (not frames and self.split.is_decoded(recording))
 
     def _draws(self, name: str, recording: int, first: int) -> list[int]:
         """Random bits from which a wrong value is chosen, the same for the same crop each time."""

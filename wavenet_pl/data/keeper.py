@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from wavenet_pl.data.agenda import Agenda, changes
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.near import NearFolder, NearStorage
-from wavenet_pl.shards.split import StoredShard
+from wavenet_pl.shards.part import StoredShard
 
 THREADS = 4
 """That fetch at a time."""

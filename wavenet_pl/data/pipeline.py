@@ -137,7 +137,11 @@ def cropped(
     requests = conditions.split.in_flight
     stretches, ahead = tee(stretches)
     slots = chain.from_iterable(ahead)
-    crops = map(make, slots) if requests == 1 else in_order(make, slots, requests)
+    crops = (
+        map(make, slots)
+        if requests == 1
+        else in_order(make, slots, requests, lambda slot: conditions.at_hand(slot.recording))
+    )
     for stretch in stretches:
         yield list(islice(crops, len(stretch)))
 

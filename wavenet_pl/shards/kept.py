@@ -34,6 +34,11 @@ class Kept(Generic[Content]):
             self._fill(key, content, read)
         return content.result()
 
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            content = self._contents.get(key)
+        return content is not None and content.done()
+
     def _fill(self, key: Hashable, content: Future[Content], read: Callable[[], Content]) -> None:
         try:
             data = read()

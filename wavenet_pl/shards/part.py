@@ -28,6 +28,18 @@ class StoredRecording(NamedTuple):
     recording: Recording
 
 
+class StoredShard(NamedTuple):
+    """A shard, and what it is read from."""
+
+    storage: Storage
+    name: str
+    """Path below the storage."""
+    bytes: int
+    sha256: str
+    recordings: int
+    """How many recordings of the split, one after the other, are in it."""
+
+
 @dataclass(frozen=True)
 class Part:
     """The columns of one set, and what they are read from."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,21 +20,9 @@ from wavenet_pl.shards.format import decode_audio
 from wavenet_pl.shards.kept import Kept
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.lazily import Lazily
-from wavenet_pl.shards.part import Integers, Part, StoredRecording
+from wavenet_pl.shards.part import Integers, Part, StoredRecording, StoredShard
 from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.storage import Storage
-
-
-class StoredShard(NamedTuple):
-    """A shard, and what it is read from."""
-
-    storage: Storage
-    name: str
-    """Path below the storage."""
-    bytes: int
-    sha256: str
-    recordings: int
-    """How many recordings of the split, one after the other, are in it."""
 
 
 class Split:
@@ -285,6 +273,10 @@ class Split:
             if stop <= len(whole):
                 return from_int16(whole[start:stop])
         return self._decode(position, start, stop)
+
+    def is_decoded(self, position: int) -> bool:
+        """Whether a recording is kept decoded now."""
+        return self._most_decoded > 0 and position in self._decoded
 
     @cached_property
     def _decoded(self) -> Kept[npt.NDArray[np.int16]]:

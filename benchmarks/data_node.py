@@ -36,7 +36,7 @@ class Costs:
     recording: float = 0.0
     """To read a recording that is near, and to decode it."""
     batch: float = 0.0
-    """To hand a batch from a worker to the training's process, half in each."""
+    """To hand a batch from workers to the training's process, half there and half here."""
     request: float = 0.0
     """To ask for a recording that is not near, and to answer where the server is on this machine."""
     byte: float = 0.0
@@ -120,7 +120,7 @@ class Node:
         self._near: dict[int, int] = {}
         self._under_way: dict[int, float] = {}
         self._decoded: set[int] = set()
-        self._chunks = 0.0
+        self._chunks, self._copied = 0.0, 0.0
 
     def plan(self, epoch: int) -> LanePlan:
         """The order of an epoch."""
@@ -145,21 +145,26 @@ class Node:
         """What happens in so many batches; `waited` is the share of the time of the last half of them."""
         facts, plan = self._facts, self.plan(0)
         batches, W = min(batches, plan.num_batches), max(1, facts.workers)
-        limit, slower = min(facts.disk, self.agenda.need(0)), self._slower(plan)
-        handed_over = facts.costs.batch * slower / 2 if facts.workers else 0.0
-        workers, now = np.zeros(W), 0.0
+        limit, handed_over = (
+            min(facts.disk, self.agenda.need(0)),
+            facts.costs.batch / 2 if facts.workers else 0.0,
+        )
+        workers, cores, now = np.zeros(W), 0.0, 0.0
         done: list[float] = []
         waits: list[float] = []
         far_requests = 0
         for first in range(0, batches, W):
             stretch = range(first, min(first + W, batches))
             begin = done[first - _AHEAD * W - 1] if facts.workers and first > _AHEAD * W else 0.0
-            seconds, far = self._reading(plan, stretch, slower)
+            seconds, work, far = self._reading(plan, stretch)
             workers = np.maximum(workers, begin if facts.workers else now) + seconds + handed_over
+            work += 2 * handed_over * len(stretch) * len(facts.ranks)
+            cores = max(cores, begin) + (work + facts.costs.byte * self._copied) / facts.cores
+            self._copied = 0.0
             far_requests += sum(far)
             for number, here in zip(stretch, far, strict=True):
                 trained = now + facts.step_seconds * (number > 0) + handed_over
-                ready = max(trained, float(workers.max()))
+                ready = max(trained, float(workers.max()), cores)
                 waits.append(ready - trained)
                 self._keep(number, ready - now, limit, here)
                 now = ready
@@ -173,44 +178,32 @@ class Node:
             "requests": far_requests + self._chunks,
         }
 
-    def _reading(
-        self, plan: LanePlan, stretch: range, slower: float
-    ) -> tuple[npt.NDArray[np.float64], list[int]]:
-        """(W,) seconds that each worker of a rank takes for its crops of a stretch; how many are far, of each batch."""
-        facts, W = self._facts, max(1, self._facts.workers)
-        core, asked, far = np.zeros(W), np.zeros(W), []
+    def _reading(self, plan: LanePlan, stretch: range) -> tuple[npt.NDArray[np.float64], float, list[int]]:
+        """Of the crops of a stretch: (W,) seconds of each worker of a rank, those of all cores, and how many are far.
+
+        A worker's threads decode as many recordings at a time as there are cores.
+        """
+        facts, costs, W = self._facts, self._facts.costs, max(1, self._facts.workers)
+        ranks, rate = len(facts.ranks), facts.bandwidth
+        crops, new, asked, far = np.zeros(W), np.zeros(W), np.zeros(W), []
         for number in stretch:
             slots = plan.batch(number)[self._rows]
             recordings = plan.windows(slots[slots >= 0]).recording
-            core += facts.costs.crop * np.bincount(recordings % W, minlength=W)
+            crops += np.bincount(recordings % W, minlength=W)
             if facts.decoded:
                 recordings = np.array(sorted(set(recordings.tolist()) - self._decoded), dtype=np.int64)
                 self._decoded.update(recordings.tolist())
-            core += facts.costs.recording * np.bincount(recordings % W, minlength=W)
+            new += np.bincount(recordings % W, minlength=W)
             shards = np.searchsorted(self._ends, recordings, side="right")
             away = np.array([int(shard) not in self._near for shard in shards], dtype=bool)
             asked += np.bincount(recordings[away] % W, minlength=W)
             far.append(int(away.sum()))
-        ranks = len(facts.ranks)
-        core = slower * (core + facts.costs.request * asked) / ranks
-        answers = (
-            asked / ranks / IN_FLIGHT * facts.latency + asked * self._made.recording_bytes / facts.bandwidth
-        )
-        return np.maximum(core, answers) + facts.latency * (stretch.start == 0 and sum(far) > 0), far
-
-    def _slower(self, plan: LanePlan) -> float:
-        """How many times as long everything takes, as processes share cores."""
-        facts, costs = self._facts, self._facts.costs
-        ranks, rows = len(facts.ranks), len(self._rows)
-        read = rows * (
-            costs.crop + costs.recording * (len(plan.frames) / plan.num_slots if facts.decoded else 1)
-        )
-        handed_over = costs.batch * ranks if facts.workers else 0.0
-        copied = costs.byte * self.read() / plan.num_batches
-        alone = (read + handed_over / 2) / (ranks * max(1, facts.workers))
-        if facts.workers:
-            alone = max(alone, handed_over / 2 / ranks + facts.step_seconds)
-        return max(1.0, (read + handed_over + copied + facts.step_seconds) / facts.cores / alone)
+        alone = (costs.crop * crops + costs.request * asked) / ranks
+        alone += costs.recording * np.ceil(new / ranks / facts.cores)
+        work = costs.crop * crops.sum() + costs.recording * new.sum() + costs.request * asked.sum()
+        answers = asked / ranks / IN_FLIGHT * facts.latency + asked * self._made.recording_bytes / rate
+        first = facts.latency * (stretch.start == 0 and sum(far) > 0)
+        return np.maximum(alone, answers) + first, float(work), far
 
     def _keep(self, batch: int, seconds: float, limit: float, far: int) -> None:
         """The keeper goes on for so long."""
@@ -226,6 +219,7 @@ class Node:
                 break
             taken = min(left, sizes[shard] - self._under_way.get(shard, 0.0))
             left -= taken
+            self._copied += taken
             self._chunks += taken / min(CHUNK, sizes[shard])
             self._under_way[shard] = self._under_way.get(shard, 0.0) + taken
             if self._under_way[shard] >= sizes[shard]:

@@ -110,7 +110,7 @@ def planned(plan: EpochPlan, share: Share, first_batch: int) -> Iterator[list[Sl
         columns_NB = [column.reshape(len(numbers), -1) for column in columns]
         for at in range(0, len(some), num_workers):
             stretch: list[Slot] = []
-            for place, (number, part) in enumerate(some[at : at + num_workers]):
+            for turn, (number, part) in enumerate(some[at : at + num_workers]):
                 windows = Windows(*(column_NB[numbers.index(number)] for column_NB in columns_NB))
                 own = rows[part][windows.recording[rows[part]] % num_workers == worker]
                 facts = (column[own].tolist() for column in windows)
@@ -118,7 +118,7 @@ def planned(plan: EpochPlan, share: Share, first_batch: int) -> Iterator[list[Sl
                     Slot,
                     *facts,
                     repeat(windows.predictions),
-                    (place * len(rows[part]) + own - rows[part][0]).tolist(),
+                    (turn * len(rows[part]) + own - rows[part][0]).tolist(),
                 )
             yield stretch
 
@@ -222,5 +222,5 @@ def _joined(parts: list[Batch], *, pin_memory: bool) -> Batch:
                 joined[name].index_copy_(0, part["row"], part[name])
         else:
             together = [*chain.from_iterable(part[name] for part in parts)]
-            joined[name] = [together[place] for place in order]
+            joined[name] = [together[each] for each in order]
     return joined

@@ -181,7 +181,7 @@ class Node:
     def _reading(self, plan: LanePlan, stretch: range) -> tuple[npt.NDArray[np.float64], float, list[int]]:
         """Of the crops of a stretch: (W,) seconds of each worker of a rank, those of all cores, and how many are far.
 
-        A worker's threads decode as many recordings at a time as there are cores.
+        The threads of a process take turns, as they have one interpreter, and wait for answers together.
         """
         facts, costs, W = self._facts, self._facts.costs, max(1, self._facts.workers)
         ranks, rate = len(facts.ranks), facts.bandwidth
@@ -198,12 +198,10 @@ class Node:
             away = np.array([int(shard) not in self._near for shard in shards], dtype=bool)
             asked += np.bincount(recordings[away] % W, minlength=W)
             far.append(int(away.sum()))
-        alone = (costs.crop * crops + costs.request * asked) / ranks
-        alone += costs.recording * np.ceil(new / ranks / facts.cores)
-        work = costs.crop * crops.sum() + costs.recording * new.sum() + costs.request * asked.sum()
+        alone = (costs.crop * crops + costs.recording * new + costs.request * asked) / ranks
         answers = asked / ranks / IN_FLIGHT * facts.latency + asked * self._made.recording_bytes / rate
         first = facts.latency * (stretch.start == 0 and sum(far) > 0)
-        return np.maximum(alone, answers) + first, float(work), far
+        return np.maximum(alone, answers) + first, ranks * float(alone.sum()), far
 
     def _keep(self, batch: int, seconds: float, limit: float, far: int) -> None:
         """The keeper goes on for so long."""

@@ -25,6 +25,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.command import wavenet_pl
+from benchmarks.data_costs import pace
 from benchmarks.data_node import Circumstances, Costs, MadeSet, Node
 from benchmarks.data_readers import BATCH, WINDOW
 from benchmarks.data_server import ROOT, slow_server
@@ -131,7 +132,7 @@ def costs_of(folder: Path, seconds: int, crop_samples: int, minutes: int) -> dic
 
 
 def for_real(
-    folder: Path, seconds: int, crop_samples: int, workers: int, minutes: int, costs: Costs
+    folder: Path, seconds: int, crop_samples: int, workers: int, minutes: int, costs: dict[str, float]
 ) -> dict[str, Any]:
     """Ours beside webdataset, and what the simulation says of ours."""
     data = write_set(folder, seconds, minutes)
@@ -142,8 +143,9 @@ def for_real(
     audio = sum(span.size for _, span in (split[each].audio for each in range(len(split))))
     with slow_server(data, LATENCY, REAL_BANDWIDTH) as server:
         cache = folder / f"cache-{seconds}-{crop_samples}-{workers}"
-        before = server.counts()[0]
+        before, paces = server.counts()[0], [pace(data)]
         far, near = read("ours", server.url, cache, crop_samples, workers, 2, names)
+        paces.append(pace(data))
         sent = server.counts()[0] - before
         [other] = read("webdataset", server.url, cache, crop_samples, workers, 1, names)
     epochs = {"far": far, "near": near, "webdataset": other}
@@ -153,7 +155,8 @@ def for_real(
     )  # fmt: skip
     facts = Circumstances(
         ranks=range(1), world_size=1, batch_size=BATCH, crop_samples=crop_samples, window=WINDOW, workers=workers,
-        latency=LATENCY, bandwidth=REAL_BANDWIDTH, disk=DISK, step_seconds=0.0, costs=costs, decoded=True,
+        latency=LATENCY, bandwidth=REAL_BANDWIDTH, disk=DISK, step_seconds=0.0, decoded=True,
+        costs=Costs(**{each.name: costs[each.name] * np.mean(paces) / costs["pace"] for each in fields(Costs)}),
         cores=len(os.sched_getaffinity(0)),
     )  # fmt: skip
     simulated = Node(made, facts).run(plan.num_batches)
@@ -163,9 +166,9 @@ def for_real(
         "first_batch_s": epochs["far"][0],
         **{f"batches_per_second_{name}": rate for name, rate in rates.items()},
         "ratio": rates["far"] / rates["webdataset"],
-        "simulated_by_real": rates["far"]
-        * (simulated["seconds"] - simulated["first_batch_s"])
-        / (plan.num_batches - 1),
+        "simulated_by_real": float(
+            rates["far"] * (simulated["seconds"] - simulated["first_batch_s"]) / (plan.num_batches - 1)
+        ),
     }
 
 
@@ -201,10 +204,7 @@ def main(args: argparse.Namespace) -> int:
                 facts = {"recording_s": seconds, "crop_samples": crop_samples, "minutes": minutes}
                 measure = partial(costs_of, folder, seconds, crop_samples, minutes)
                 costs = records.measure({"benchmark": "data_scale_costs", **facts}, measure)
-                measure = partial(
-                    for_real, folder, seconds, crop_samples, workers, minutes,
-                    Costs(**{each.name: costs[each.name] for each in fields(Costs)}),
-                )  # fmt: skip
+                measure = partial(for_real, folder, seconds, crop_samples, workers, minutes, costs)
                 rows.append(
                     records.measure({"benchmark": "data_scale_real", "workers": workers, **facts}, measure)
                 )

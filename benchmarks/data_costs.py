@@ -2,8 +2,8 @@
 
 python -m benchmarks.data_costs FOLDER CACHE CROP_SAMPLES
 
-Prints the `Costs` of a set in a folder, behind a server without any latency, and what `pace` found meanwhile. There is to
-be nothing in the cache.
+Prints the `Costs` of a set in a folder, behind a server without any latency, and what `pace` found meanwhile. The cache
+is to be empty.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def test_what_is_recomputed_is_what_was_kept() -> None:
 
 @pytest.mark.slow  # the compiler takes seconds to load
 @pytest.mark.filterwarnings("default")  # it hides those of its own parts by itself
-@pytest.mark.parametrize("columns", [1, 1100])
+@pytest.mark.parametrize("columns", [pytest.param(1, marks=pytest.mark.soak), 1100])
 def test_one_compiled_layer_stands_for_all(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever its dilation and its columns; but for a dilation of 1, and for the last layer, which has no residual."""
     from torch._dynamo.testing import CompileCounterWithBackend

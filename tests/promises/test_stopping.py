@@ -160,7 +160,7 @@ def group_ends(group: int) -> bool:
 @pytest.mark.parametrize(
     ("phase", "told"),
     [
-        ("data", "waiting for data"),
+        pytest.param("data", "waiting for data", marks=pytest.mark.soak),
         ("forward", "forward"),
         ("save", "save"),
         pytest.param("clips", "clips", marks=pytest.mark.soak),

@@ -85,15 +85,16 @@ def test_a_signal_before_the_ranks_are_ready_for_it_starts_the_job_again(
     assert cluster.state(id).restarts == 1
 
 
-@pytest.mark.parametrize(("fails", "code"), [("exit 2", 2), ("kill -SEGV $$", 139), ("kill -KILL $$", 137)])
-def test_the_rank_that_fails_first_fails_the_job_with_its_code(
-    cluster: Cluster, tmp_path: Path, fails: str, code: int
-) -> None:
+def test_the_rank_that_fails_first_fails_the_job_with_its_code(cluster: Cluster, tmp_path: Path) -> None:
     """The other one is ended because of it, with the higher 143."""
-    job = stand_in(tmp_path, f'[ "$SLURM_PROCID" = 0 ] || exec sleep 100\n{fails}')
-    id = cluster.submit(TWO_NODES, job)
-    assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == code
-    assert f"failed with {code}: see" in log_of(job.records, id)
+    jobs = {}
+    for fails, code in (("exit 2", 2), ("kill -SEGV $$", 139), ("kill -KILL $$", 137)):
+        (folder := tmp_path / str(code)).mkdir()
+        job = stand_in(folder, f'[ "$SLURM_PROCID" = 0 ] || exec sleep 100\n{fails}')
+        jobs[cluster.submit(TWO_NODES, job)] = job, code
+    for id, (job, code) in jobs.items():
+        assert cluster.wait_for_end(id) == "FAILED" and cluster.state(id).exit_code == code
+        assert f"failed with {code}: see" in log_of(job.records, id)
 
 
 @pytest.mark.parametrize(

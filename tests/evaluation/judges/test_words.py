@@ -65,7 +65,9 @@ def test_words_of_a_clip_do_not_depend_on_what_was_heard_before_it_nor_on_its_ra
 
 @pytest.mark.slow
 @needs("pocketsphinx")
-@pytest.mark.parametrize("processes", [None, 1, 2, 3])
+@pytest.mark.parametrize(
+    "processes", [None, pytest.param(1, marks=pytest.mark.soak), 2, pytest.param(3, marks=pytest.mark.soak)]
+)
 def test_processes_hear_what_one_hears_in_the_order_of_the_clips(processes):
     clips = [audio for audio, _ in speech("allison_en", 4, 2.0)] + [np.zeros(0, np.float32)]
     recogniser = Recogniser()

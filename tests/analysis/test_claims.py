@@ -45,6 +45,15 @@ def test_a_correction_is_said_only_where_the_claim_holds():
     assert (lacking.answer, lacking.note) == ("not decided", "it has one stack")
 
 
+def test_a_verdict_says_in_words_what_follows_and_what_controls_have():
+    controls = {"untrained": [0.1, 0.2, 0.3], "shuffled": [0.0, 0.0]}
+    verdict = decide(CLAIM, 10.0, controls, correction="at 0.76 of it")
+    assert verdict.conclusion == "The claim holds with a correction: at 0.76 of it."
+    assert verdict.beside() == "untrained 0.20 ± 0.10; shuffled 0.00"
+    assert verdict.beside("+.1f", sign=-1) == "untrained -0.2 ± 0.1; shuffled -0.0"
+    assert decide(CLAIM, math.nan, {}).conclusion == "The claim is not decided: it could not be measured."
+
+
 def test_every_claim_says_what_decides():
     known = [each for each in vars(claims).values() if isinstance(each, Claim)]
     assert len({each.key for each in known}) == len(known) >= 10

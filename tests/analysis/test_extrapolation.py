@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from data_prep.corpora import DEMO
 from wavenet_pl.analysis.extrapolation import (
     Pairs,
     estimated,
@@ -13,6 +14,7 @@ from wavenet_pl.analysis.extrapolation import (
     random_pairs,
     strongest_pairs,
 )
+from wavenet_pl.audio.reading import read_audio
 
 LENGTH = 64
 
@@ -71,6 +73,22 @@ def test_the_strongest_pair_of_two_sines_in_noise_is_these_two():
             for each, index in zip((pairs, found), order, strict=True)
         )
         np.testing.assert_allclose(seen, known, rtol=within)
+
+
+def test_the_strongest_pair_of_real_speech_is_no_envelope_and_stays_within_full_scale():
+    """Two sines near each other fit a sound's beginning best, as loud as one likes, and of opposite signs."""
+    files = sorted((DEMO / "allison_en").glob("*.flac"))[:6]
+    speech = np.stack([read_audio(str(path), 16_000)[4000:5024] for path in files]).astype(float)
+    found = strongest_pairs(speech)
+    ratios = found.frequencies_M2.max(axis=1) / found.frequencies_M2.min(axis=1)
+    assert (np.log2(ratios) > 1 / 3).all()
+    assert (np.abs(found.audio(2000, seed=0)).max(axis=1) <= 1).all()
+    turns = 2 * np.pi * np.arange(1024)[:, None] * found.frequencies_M2[:, None, :]
+    for audio, turn in zip(speech, turns, strict=True):
+        basis = np.concatenate([np.sin(turn), np.cos(turn)], axis=1)
+        left = audio - basis @ np.linalg.lstsq(basis, audio, rcond=None)[0]
+        assert (left**2).sum() < 0.9 * (audio**2).sum(), "they are in it"
+    assert (found.amplitudes_M2.sum(axis=1) < 1.5 * np.abs(speech).max(axis=1)).all()
 
 
 def test_a_shifted_pair_has_other_frequencies_and_none_beyond_half_the_sample_rate():

@@ -40,6 +40,11 @@ def test_claims_verdicts_criteria_and_captions_are_on_it(study, page):
         assert verdict.claim.quote in text and verdict.claim.criterion in text
     figures = [figure for probe in study.probes for figure in probe.figures(study.numbers[probe.name])]
     assert len(figures) >= 15 and all(figure.caption in text for figure in figures)
+    captions = " ".join(figure.caption for figure in figures)
+    assert all(f"{verdict.conclusion}" in captions for verdict in study.verdicts), (
+        "what follows is under its figure"
+    )
+    assert not any(figure.caption.startswith("The same") for figure in figures), "none needs another one"
     assert "A quick analysis" in text and printable(HOSTILE[0]) in text
     assert "script" not in {name for name, _ in Tags(page).found}
 

@@ -52,6 +52,19 @@ class Verdict:
     note: str = ""
     """The correction, or why nothing is decided."""
 
+    @property
+    def conclusion(self) -> str:
+        """What follows, in a sentence."""
+        answer = "is not decided" if self.answer == "not decided" else self.answer
+        return f"The claim {answer}{self.note and ': '}{self.note}."
+
+    def beside(self, form: str = ".2f", sign: int = 1) -> str:
+        """The same effect of each kind of control, or what it is the negative of; with one standard deviation."""
+        return "; ".join(
+            f"{kind} {sign * mean:{form}}" + (f" ± {deviation:{form.lstrip('+')}}" if deviation else "")
+            for kind, (mean, deviation) in self.controls.items()
+        )
+
 
 def decide(
     claim: Claim,

@@ -6,6 +6,7 @@ Shapes: M signals, N samples, L the last of them that are predicted, P the past 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 ORDERS = (4, 8, 16, 32)
 """Of linear prediction."""
+_APART = 1 / 3
+"""Octaves between two sines, at least."""
 _RIDGE = 1e-9
 _REFINEMENTS = 12
 
@@ -62,17 +65,21 @@ def random_pairs(
     pairs: list[Floats] = []
     while len(pairs) < count:
         pair = np.exp(rng.uniform(np.log(band[0]), np.log(band[1]), 2))
-        if abs(np.log2(pair[0] / pair[1])) > 1 / 3:
+        if _are_apart(*pair):
             pairs.append(pair)
     return Pairs(np.array(pairs), 10 ** (rng.uniform(*levels_db, (count, 2)) / 20))
 
 
 def strongest_pairs(audio_MN: Floats) -> Pairs:
-    """The two sines that fit each signal best."""
-    fits = [fit_two(audio_N) for audio_N in audio_MN]
+    """The two sines that fit each signal best, at least a third of an octave apart; quieter where they would clip.
+
+    Nearer ones are the beginning of a sound's envelope: as loud as one likes, and of opposite signs.
+    """
+    fits = [fit_two(audio_N, apart=True) for audio_N in audio_MN]
     frequencies_M2 = np.array([frequencies for frequencies, _ in fits])
     weights_M22 = np.array([weights for _, weights in fits]).reshape(-1, 2, 2)
-    return Pairs(frequencies_M2, np.hypot(weights_M22[:, :, 0], weights_M22[:, :, 1]))
+    amplitudes_M2 = np.hypot(weights_M22[:, :, 0], weights_M22[:, :, 1])
+    return Pairs(frequencies_M2, amplitudes_M2 / np.maximum(amplitudes_M2.sum(axis=1, keepdims=True), 1))
 
 
 def persistence(heard_MN: Floats, length: int) -> Floats:
@@ -103,14 +110,21 @@ def estimated(heard_MN: Floats, length: int) -> Floats:
     return np.array(rows)
 
 
-def fit_two(heard_N: Floats) -> tuple[list[float], Floats]:
-    """Frequencies, and a sine's and a cosine's weight for each: by Gauss-Newton, from the peaks of the spectrum."""
+def fit_two(heard_N: Floats, *, apart: bool = False) -> tuple[list[float], Floats]:
+    """Frequencies, and a sine's and a cosine's weight for each: by Gauss-Newton, from the peaks of the spectrum.
+
+    Args:
+        heard_N: the signal.
+        apart: whether they have to be a third of an octave apart.
+    """
     samples = len(heard_N)
     n = np.arange(samples)
     left_N, frequencies = heard_N.copy(), list[float]()
     for _ in range(2):
         spectrum = np.abs(np.fft.rfft(left_N * np.hanning(samples), 8 * samples))
-        frequencies.append(float(np.argmax(spectrum[8:]) + 8) / (8 * samples))
+        candidates = np.arange(8, len(spectrum)) / (8 * samples)
+        allowed = _are_apart(candidates, frequencies[0]) if apart and frequencies else True
+        frequencies.append(float(candidates[np.argmax(np.where(allowed, spectrum[8:], -1))]))
         left_N = heard_N - _fitted(frequencies, n, heard_N)[0]
     for _ in range(_REFINEMENTS):
         made_N, weights = _fitted(frequencies, n, heard_N)
@@ -119,10 +133,15 @@ def fit_two(heard_N: Floats) -> tuple[list[float], Floats]:
         )
         basis = np.concatenate([_basis(frequencies, n), slopes], axis=1)
         moves = np.linalg.lstsq(basis, heard_N - made_N, rcond=None)[0][-2:]
-        frequencies = [
-            float(np.clip(f + move, 1e-4, 0.5)) for f, move in zip(frequencies, moves, strict=True)
-        ]
+        moved = [float(np.clip(f + move, 1e-4, 0.5)) for f, move in zip(frequencies, moves, strict=True)]
+        if apart and not _are_apart(*moved):
+            break
+        frequencies = moved
     return frequencies, _fitted(frequencies, n, heard_N)[1]
+
+
+def _are_apart(one: Any, other: Any) -> Any:
+    return np.abs(np.log2(one / other)) > _APART
 
 
 def _basis(frequencies: list[float], n: npt.NDArray[np.int64]) -> Floats:

@@ -62,16 +62,12 @@ def _probe(probe: Probe, study: Study) -> Values:
 
 
 def _row(verdict: Verdict) -> Values:
-    controls = "; ".join(
-        f"{kind} {mean:.2f}" + (f" ± {deviation:.2f}" if deviation else "")
-        for kind, (mean, deviation) in verdict.controls.items()
-    )
     unit = verdict.claim.unit and f" {verdict.claim.unit}"
     return {
         "quote": verdict.claim.quote,
         "answer": verdict.answer,
         "effect": "–" if math.isnan(verdict.effect) else f"{verdict.effect:.2f}{unit}",
-        "controls": controls or "none",
+        "controls": verdict.beside() or "none",
         "largest": f"{max(mean for mean, _ in verdict.controls.values()):.2f}" if verdict.controls else "–",
         "criterion": verdict.claim.criterion,
         "note": verdict.note,

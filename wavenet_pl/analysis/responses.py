@@ -54,6 +54,12 @@ def autocorrelation(gain_F: Floats) -> Floats:
     return np.asarray(made_N / made_N[0]) if made_N[0] > 0 else np.zeros_like(made_N)
 
 
+def lags(gain_F: Floats) -> list[float]:
+    """The autocorrelation at lags 1, 2, 4, ...; 0 for a layer that does not answer."""
+    made_N = autocorrelation(gain_F)
+    return [float(made_N[2**power]) for power in range(12) if 2**power < len(made_N) // 2]
+
+
 def measure_responses(
     network: WaveNet,
     stimulus: Stimulus,

@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from wavenet_pl.analysis.agreement import correlations
 from wavenet_pl.analysis.bands import find_band
 from wavenet_pl.analysis.bench import TRAINED, Bench, Specimen
 from wavenet_pl.analysis.charts import Series, line_chart, matrix_chart
 from wavenet_pl.analysis.claims import BANDS, DIFFERENCES, Verdict, decide
 from wavenet_pl.analysis.material import usual_condition
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, trained
-from wavenet_pl.analysis.responses import autocorrelation, measure_responses, sine_gains
+from wavenet_pl.analysis.probes.probe import CONTROLS, Figure, Numbers, Probe, by_kind, trained
+from wavenet_pl.analysis.responses import lags, measure_responses, sine_gains
 from wavenet_pl.analysis.steps import roughness, step_gains
 from wavenet_pl.analysis.stimuli import noise, repeat, sines
 from wavenet_pl.evaluation.scoring import OnProgress
@@ -29,6 +30,7 @@ _OCTAVES = 11
 _POINTS = 4 * _OCTAVES
 """Frequencies at which gains are kept: quarters of octaves from fs / 2 down."""
 _LEAST_CONTRAST = 3.0
+_ALIKE, _ROUGH = 0.5, 1.5
 HAAR = 0.763
 """Where the middle of a Haar wavelet's -3 dB edges lies, as a share of fs / 2^(k+1): from 0.364 to 1.163."""
 
@@ -84,7 +86,7 @@ class BandsProbe(Probe):
             "rows": rows,
             "steps": {
                 "gains": [_points(gain_F) for gain_F in gains],
-                "lags": [_lags(gain_F) for gain_F in gains],
+                "lags": [lags(gain_F) for gain_F in gains],
             },
             "sines": {"frequencies": (cycles / 4096).tolist(), "gains": of_sines.tolist()},
             "roughness": roughness(network, codec),
@@ -112,7 +114,7 @@ class BandsProbe(Probe):
             "seed": specimen.seed,
             "level": level,
             "bands": [[band.low, band.high, band.contrast_db] for band in bands],
-            "lags": [_lags(gain_F) for gain_F in gains],
+            "lags": [lags(gain_F) for gain_F in gains],
             "gains": [_points(gain_F) for gain_F in gains],
             "coherence": [float(response.coherence_F[1:-1].mean()) for response in responses],
         }
@@ -159,36 +161,41 @@ class BandsProbe(Probe):
         own_lags = [(layer, int(math.log2(dilation))) for layer, dilation in enumerate(dilations)]
         lag_names = [str(2**power) for power in range(len(own["lags"][0]))]
         verdicts = {verdict.claim.key: verdict for verdict in self.verdicts(numbers)}
-        agreement = ", ".join(f"{name} {value:.2f}" for name, value in _agreement(numbers).items())
-        rough = numbers["roughness"]
-        hash_note = (
-            "" if math.isnan(rough) else f" Neighbouring codes are {rough:.1f} times as far apart as steps of a "
-            "sixteenth of all say, so a change by one code would measure a hash."
-        )  # fmt: skip
-        share, lag = verdicts["bands"].effect, verdicts["differences"].effect
+        in_bands, differences = verdicts["bands"], verdicts["differences"]
+        ways = _agreement(numbers)
+        agreement = ", ".join(f"{name} {value:.2f}" for name, value in ways.items())
+        alike = (
+            "is much the same whatever sounds"
+            if min(ways.values()) > _ALIKE
+            else "depends on what else sounds"
+        )
+        off, off_of_controls = (
+            f"{_octaves_off([row for row in rows if (row['kind'] == TRAINED) == is_own], dilations):.1f}"
+            for is_own in (True, False)
+        )
         return [
             Figure(
                 "What each layer answers to",
-                f"Gain of each layer for noise at {LEVEL_DB:g} dB, in dB below its largest, over frequency. Outlined "
-                f"is fs / 2^(k+1), where the essay has the layer with dilation 2^k. {share:.0%} of the layers have "
-                f"their band within half an octave of it.",
+                f"How much of noise at {LEVEL_DB:g} dB of full scale comes through each layer, by frequency: a row "
+                "for each layer, in dB below its largest. Outlined is fs / 2^(k+1), where the essay puts the layer "
+                f"with dilation 2^k. {in_bands.effect:.0%} of {len(layers)} layers have a band there, within half an "
+                f"octave; of {CONTROLS}: {in_bands.beside('.0%')}. {in_bands.conclusion}",
                 matrix_chart(relative, names, tones, "frequency, Hz", "layer", "dB", outlined=outlined, span=(-30, 0)),
             ),
             Figure(
                 "The middle of each band",
-                "Middle of the -3 dB edges of each layer, beside the essay's fs / 2^(k+1) and where a Haar wavelet "
-                "would have it. Grey: the same of controls, which have learned nothing.",
+                "Frequency in the middle between the -3 dB edges of each layer's gain for noise. Dashed: where the "
+                f"essay puts it, fs / 2^(k+1), and where a Haar wavelet of the layer's dilation has it, {HAAR} of "
+                f"that. Grey: {CONTROLS}. Layers that split octaves follow a dashed line; half of these are more "
+                f"than {off} octaves away from the essay's, half of the grey ones more than {off_of_controls}.",
                 self._middles(rows, dilations, rate),
             ),
             Figure(
                 "Differences over the dilation",
-                "Autocorrelation of each layer's impulse response over the lag in samples; outlined is its own "
-                f"dilation. A difference would have -0.5 there. The mean over the layers is {-lag:+.2f}; of controls "
-                + "; ".join(
-                    f"{kind} {-mean:+.2f} ± {deviation:.2f}"
-                    for kind, (mean, deviation) in verdicts["differences"].controls.items()
-                )
-                + ".",
+                "Autocorrelation of each layer's impulse response, 1 at lag 0, over the lag in samples. Outlined is "
+                "the layer's own dilation, where the difference of two samples so far apart has -0.5. The mean over "
+                f"the layers is {-differences.effect:+.2f}; of {CONTROLS}: {differences.beside('+.2f', -1)}. "
+                f"{differences.conclusion}",
                 matrix_chart(
                     own["lags"], names, lag_names, "lag, samples", "layer", "autocorrelation", outlined=own_lags,
                     span=(-0.5, 0.5),
@@ -196,9 +203,10 @@ class BandsProbe(Probe):
             ),
             Figure(
                 "The same asked otherwise",
-                "Autocorrelation at each layer's own dilation, by noise and by steps of a sixteenth of all codes on "
-                f"real audio. Correlation of log gains over layers and frequencies, between two ways to ask: "
-                f"{agreement}. Where it is low, what a layer hears depends on what else sounds.{hash_note}",
+                "Autocorrelation of each layer's impulse response at its own dilation, where a difference has -0.5; by "
+                f"noise, and by steps of a sixteenth of all codes in one sample of real audio. Grey: {CONTROLS}, by "
+                "noise. Between these ways, and sines as a third, the gains of layers and frequencies correlate: "
+                f"{agreement}. So what a layer hears {alike}.{_on_codes(numbers['roughness'])}",
                 line_chart(
                     [
                         *(
@@ -243,12 +251,6 @@ def _points(gain_F: Floats) -> list[float]:
     ]
 
 
-def _lags(gain_F: Floats) -> list[float]:
-    """The autocorrelation at lags 1, 2, 4, ...; 0 for a layer that does not answer."""
-    made_N = autocorrelation(gain_F)
-    return [float(made_N[2**power]) for power in range(12) if 2**power < len(made_N) // 2]
-
-
 def _own_lags(lags: Sequence[Sequence[float]], dilations: Sequence[int]) -> list[float]:
     powers = [int(math.log2(dilation)) for dilation in dilations]
     return [row[power] if power < len(row) else math.nan for row, power in zip(lags, powers, strict=True)]
@@ -270,6 +272,22 @@ def _stands_out(band: Sequence[float]) -> bool:
     return band[2] >= _LEAST_CONTRAST
 
 
+def _octaves_off(rows: Sequence[Numbers], dilations: Sequence[int]) -> float:
+    """How far bands are from where the essay puts them, in the median over layers and networks."""
+    ratios = [_ratio(band, each) for row in rows for band, each in zip(row["bands"], dilations, strict=True)]
+    known = [abs(math.log2(ratio)) for ratio in ratios if ratio > 0]
+    return float(np.median(known)) if known else math.nan
+
+
+def _on_codes(roughness: float | None) -> str:
+    if roughness is None or not roughness > _ROUGH:
+        return ""
+    return (
+        f" Single codes would not do as steps: neighbours are {roughness:.1f} times as far apart in the embedding as "
+        "larger steps say."
+    )  # fmt: skip
+
+
 def _share_inside(row: Numbers, dilations: Sequence[int]) -> float:
     return float(
         np.mean([
@@ -286,7 +304,7 @@ def _db(gains: Sequence[Sequence[float]]) -> Floats:
 
 
 def _agreement(numbers: Numbers) -> dict[str, float]:
-    """Correlation of log gains, each layer's mean taken out, between two ways to ask."""
+    """How the gains of layers and frequencies correlate between two ways to ask."""
     at = [(2.0 ** -(1 + point / 4)) for point in range(_POINTS)]
     of_sines = _db(numbers["sines"]["gains"])
     order = np.argsort(numbers["sines"]["frequencies"])
@@ -294,20 +312,6 @@ def _agreement(numbers: Numbers) -> dict[str, float]:
         np.interp(np.log(at), np.log(np.array(numbers["sines"]["frequencies"])[order]), row[order], np.nan, np.nan)
         for row in of_sines
     ])  # fmt: skip
-    ways = {
-        "noise": _db(trained(numbers["rows"])["gains"]),
-        "steps": _db(numbers["steps"]["gains"]),
-        "sines": sampled,
-    }
-    pairs = [("noise", "steps"), ("noise", "sines"), ("steps", "sines")]
-    return {f"{one} and {two}": _correlation(ways[one], ways[two]) for one, two in pairs}
-
-
-def _correlation(one: Floats, two: Floats) -> float:
-    both = np.isfinite(one) & np.isfinite(two)
-    if not both.any():
-        return math.nan
-    number = np.maximum(both.sum(axis=1, keepdims=True), 1)
-    one, two = (np.where(both, each, 0) for each in (one, two))
-    one, two = (each - each.sum(axis=1, keepdims=True) / number for each in (one, two))
-    return float(np.corrcoef(one[both], two[both])[0, 1])
+    return correlations(
+        noise=_db(trained(numbers["rows"])["gains"]), steps=_db(numbers["steps"]["gains"]), sines=sampled
+    )

@@ -9,7 +9,7 @@ import numpy as np
 from wavenet_pl.analysis.bench import TRAINED, Bench
 from wavenet_pl.analysis.charts import Series, line_chart
 from wavenet_pl.analysis.claims import BIAS, Verdict, decide
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, trained
+from wavenet_pl.analysis.probes.probe import CONTROLS, Figure, Numbers, Probe, by_kind, trained
 from wavenet_pl.analysis.streams import CHANGED, centroid, stream_spectra, without_past
 from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.network import WaveNet
@@ -71,19 +71,22 @@ class BiasProbe(Probe):
         ]
         turns = np.linspace(0, 0.5, 101)
         wave = np.exp(-2j * np.pi * turns)
-        fallen = _fallen(trained(rows))
+        [verdict] = self.verdicts(numbers)
         return [
             Figure(
                 "The mean frequency of the stream",
-                "Centroid of what comes into each layer, beside the same network changed, and (grey) controls. From "
-                f"the first layer to the last it {'falls' if fallen > 0 else 'rises'} by {abs(fallen):.2f} octaves "
-                "more than without the past.",
+                "Centroid of the spectrum of what comes into each layer on real audio, from the first to the last: "
+                "it falls where layers pass the low, common part on. Dashed: the same network with parts taken out; "
+                f"without the past it cannot filter. Grey: {CONTROLS}. It {_moves(trained(rows)['centroids'])}, "
+                f"without the past it {_moves(trained(rows)['no_past'])}. {verdict.conclusion}",
                 line_chart(series, "layer", "Hz", log_up=True),
             ),
             Figure(
                 "What the essay's formula does",
-                "Gain of a0 + b0 = 2 a0 - a1 over frequency: it passes high tones nine times better than low ones. a0 "
-                "- b0 / 2, the mean of two samples, passes the common part down.",
+                "Calculated, not measured: power that is left of each frequency. To a sample a0 the essay adds its "
+                "difference from the one before, b0 = a0 - a1. The sum, 2 a0 - a1, has nine times the power at the "
+                "highest frequency that it has at the lowest: it brings up what changes. a0 - b0 / 2, the mean of two "
+                "samples, would pass the common part on and end at nothing.",
                 line_chart(
                     [
                         Series("a0 + b0", turns.tolist(), (np.abs(2 - wave) ** 2).tolist()),
@@ -93,6 +96,11 @@ class BiasProbe(Probe):
                 ),
             ),
         ]  # fmt: skip
+
+
+def _moves(centroids: list[float]) -> str:
+    octaves = math.log2(centroids[-1] / centroids[0])
+    return f"{'rises' if octaves > 0 else 'falls'} by {abs(octaves):.2f} octaves"
 
 
 def _fallen(row: Numbers) -> float:

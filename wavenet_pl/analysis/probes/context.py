@@ -63,12 +63,17 @@ class ContextProbe(Probe):
     def figures(self, numbers: Numbers) -> list[Figure]:
         """Bits and gradients over the lag."""
         rate, field, effective = numbers["sample_rate"], numbers["receptive_field"], numbers["effective"]
+        [verdict] = self.verdicts(numbers)
+        by_context = sorted(zip(numbers["contexts"], numbers["bits"], strict=True))
+        (fewest, worst), (_, best) = by_context[0], by_context[-1]
         lags = [2**power for power in range(len(numbers["gradients"]))]
         return [
             Figure(
                 "Bits by context",
-                f"Bits per sample when only so many samples are given. {effective} of {field} samples are used "
-                f"({1000 * effective / rate:.1f} of {1000 * field / rate:.1f} ms): fewer cost more than 0.01 bits.",
+                "Bits per sample when the network is given only so many of the samples before the one that it "
+                f"predicts. It could listen to {field} ({1000 * field / rate:.1f} ms). With the last {effective} "
+                f"({1000 * effective / rate:.1f} ms) it comes within 0.01 bits of what it has with all, which is "
+                f"{best:.2f}; with {fewest} it has {worst:.2f}. {verdict.conclusion}",
                 line_chart(
                     [Series("bits", numbers["contexts"], numbers["bits"])], "samples", "bits per sample",
                     log_across=True,
@@ -76,9 +81,10 @@ class ContextProbe(Probe):
             ),
             Figure(
                 "Gradients by lag",
-                f"Share of the gradient's size from lags of 1, of 2 and 3, of 4 to 7, and so on. {_SHARE:.0%} of it "
-                f"lies within {numbers['gradient_field']} samples, while bits need {effective}: gradients say how "
-                f"sensitive the outputs are, not what they need.",
+                "How much the network's outputs change with each sample before: shares of the absolute gradient, from "
+                f"lags of 1, of 2 and 3, of 4 to 7 samples, and so on. {_SHARE:.0%} of it lies within "
+                f"{numbers['gradient_field']} samples; to come within 0.01 bits of the best prediction takes "
+                f"{effective}. Gradients say how sensitive outputs are, not what a prediction needs.",
                 line_chart([Series("gradients", lags, numbers["gradients"])], "lag, samples", "share", log_across=True),
             ),
         ]  # fmt: skip

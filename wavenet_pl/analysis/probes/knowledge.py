@@ -12,7 +12,7 @@ from wavenet_pl.analysis.charts import bar_chart, matrix_chart
 from wavenet_pl.analysis.claims import AMPLITUDES, OWN_OCTAVES, PHASES, Verdict, decide
 from wavenet_pl.analysis.knowledge import TARGETS, ask, measure_knowledge, of_loudness, of_raw_samples
 from wavenet_pl.analysis.material import TooShort
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, own_octaves, trained
+from wavenet_pl.analysis.probes.probe import CONTROLS, Figure, Numbers, Probe, by_kind, own_octaves, trained
 from wavenet_pl.evaluation.scoring import OnProgress
 
 Floats = npt.NDArray[np.float64]
@@ -102,28 +102,35 @@ class KnowledgeProbe(Probe):
         }  # fmt: skip
         by_layer = np.array(own["by_layer"])[:, :, _LOG_A]
         layers = [str(number) for number in range(1, len(by_layer) + 1)]
-        best = together[:, _LOG_A].mean(), together[:, _QUADRATURES].mean()
+        loud, phased, in_layers = self.verdicts(numbers)
+        means = [
+            "; ".join(f"{name} {values[:, targets].mean():.2f}" for name, values in ways.items())
+            for targets in ([_LOG_A], _QUADRATURES)
+        ]
         return [
             Figure(
                 "How loud each octave is",
-                f"Share of the variance of log A that is explained on {numbers['recordings'] // 2} held-out "
-                f"recordings, by octave: from the sum of all skips {best[0]:.2f} in the mean. Raw samples show what is "
-                "linear, loudness what needs no frequency, and the others what untrained networks would have as well.",
+                f"How much of the loudness of each octave can be read out linearly: share of the variance of log A on "
+                f"{numbers['recordings'] // 2} held-out recordings. In the mean over the octaves: {means[0]}. Raw "
+                "samples are the receptive field itself; loudness is how loud the last samples are at all frequencies "
+                f"together; the others are {CONTROLS}. {loud.conclusion}",
                 bar_chart(names, _clipped(ways, [_LOG_A]), "octave from, Hz", "share of variance"),
             ),
             Figure(
                 "In which phase it is",
-                "The same for A cos and A sin, the mean of both: one difference over time gives one of them, so 0.5. "
-                f"From the sum of all skips {best[1]:.2f} in the mean.",
+                "How much of the phase of each octave can be read out linearly: share of the variance of A cos and A "
+                "sin, the mean of both, on held-out recordings. One difference over time gives one of the two, which "
+                f"is 0.5, the line. In the mean over the octaves: {means[1]}. {phased.conclusion}",
                 bar_chart(
                     names, _clipped(ways, _QUADRATURES), "octave from, Hz", "share of variance", {"one difference": 0.5}
                 ),
             ),
             Figure(
                 "Which layer knows which octave",
-                "Share of the variance of log A that each layer's own skip explains. Outlined is the octave below fs / "
-                "2^(k+1), where the essay has the layer with dilation 2^k: the more it stands out in its row, the more "
-                "the layer is for that octave.",
+                "How much of the loudness of each octave can be read out of the skip of one layer (row): share of "
+                "the variance of log A on held-out recordings. Outlined is the octave of the layer by the essay, up "
+                f"to fs / 2^(k+1). It stands out by {in_layers.effect:+.2f} from its row and its column in the mean; "
+                f"in {CONTROLS}: {in_layers.beside('+.2f')}. {in_layers.conclusion}",
                 matrix_chart(
                     np.clip(by_layer, 0, 1), layers, names, "octave from, Hz", "layer", "share of variance",
                     outlined=own_octaves(numbers["dilations"], numbers["octaves"]), span=(0, 1),

@@ -12,6 +12,9 @@ from wavenet_pl.analysis.bench import TRAINED, Bench
 from wavenet_pl.analysis.claims import Verdict
 from wavenet_pl.evaluation.scoring import OnProgress
 
+CONTROLS = "networks that learned nothing"
+"""What captions call controls; see `analysis.controls`."""
+
 Numbers = dict[str, Any]
 """Of JSON: what a finished probe keeps."""
 

@@ -124,24 +124,30 @@ class SinesProbe(Probe):
                 row["error"]
             )
         errors = {**{kind: float(np.mean(values)) for kind, values in kinds.items()}, **numbers["others"]}
-        under = numbers["others"][_STRONGEST] - own
-        shifts, noises, drift = numbers["shifts"], numbers["noises"], numbers["drift"]
-        lost = shifts[-1]["error"] - shifts[0]["error"]
+        others, shifts, noises, drift = (numbers[name] for name in ("others", "shifts", "noises", "drift"))
+        by_prediction, by_fit, by_rounding = (
+            f"{others[who]:.1f} dB" for who in (_STRONGEST, "two sines that fit", "the very two")
+        )
+        [verdict] = self.verdicts(numbers)
+        (quiet, *quiet_errors), (loud, *loud_errors) = noises[0], noises[-1]
         seconds = _FREE / numbers["sample_rate"]
         return [
             Figure(
                 "The error of the next sample",
-                f"Mean error over {numbers['signals']} pairs of sines, in dB of the signal. The network's {own:.1f} dB "
-                f"lie {abs(under):.1f} dB {'under' if under > 0 else 'over'} those of linear prediction of order "
-                f"{ORDERS[-1]}; with the very two sines known it would be {numbers['others']['the very two']:.1f} dB, "
-                "which is rounding.",
+                f"Mean error of the next sample over {numbers['signals']} pairs of sines at random, in dB of the "
+                f"signal; 0 dB is as good as silence. The network has {own:.1f} dB, linear prediction of order "
+                f"{ORDERS[-1]} {by_prediction}, two sines that fit the past {by_fit}, "
+                f"and the very two {by_rounding}, the rounding to codes. {verdict.conclusion}",
                 bar_chart(list(errors), {"error": list(errors.values())}, "", "dB"),
             ),
             Figure(
                 "Its own sines, moved up",
-                "The same for the two strongest sines of real recordings, and for these with higher frequencies. An "
-                f"octave up the network's error changes by {lost:+.1f} dB, that of linear prediction by "
-                f"{shifts[-1]['linear'] - shifts[0]['linear']:+.1f} dB: who knows what a sine is does not mind.",
+                "Error of the next sample, in dB of the signal, for the two strongest sines of each of "
+                f"{drift['pairs']} pieces of recordings, and with both of them higher. From their own pitch to an "
+                f"octave up the network goes from {_from_to(shifts, 'error')}, linear prediction of order "
+                f"{ORDERS[-1]} from {_from_to(shifts, 'linear')}, the very two sines, which is rounding to codes, "
+                f"from {_from_to(shifts, 'floor')}. Who can continue any sine is low everywhere; who learned the "
+                "sines of recordings is worse where there are none.",
                 bar_chart(
                     [each["name"] for each in shifts],
                     {
@@ -154,8 +160,12 @@ class SinesProbe(Probe):
             ),
             Figure(
                 "By noise",
-                "The same for pairs at random in white noise, over its level. Nobody can know the noise, so no error "
-                "lies below it: the very two sines are as good as can be.",
+                "Error of the next sample, in dB of the signal, for pairs of sines at random in white noise, over the "
+                "level of the noise in dB of the sines. Noise cannot be foreseen, so nobody does better than who "
+                f"continues the very two sines. Above that lie, with noise at {quiet:g} dB, the network by "
+                f"{quiet_errors[0] - quiet_errors[2]:.1f} dB and linear prediction of order {ORDERS[-1]} by "
+                f"{quiet_errors[1] - quiet_errors[2]:.1f}; at {loud:g} dB by {loud_errors[0] - loud_errors[2]:.1f} and "
+                f"{loud_errors[1] - loud_errors[2]:.1f}.",
                 line_chart(
                     [
                         Series(name, [each[0] for each in noises], [each[column] for each in noises])
@@ -166,16 +176,29 @@ class SinesProbe(Probe):
             ),
             Figure(
                 "Going on alone",
-                f"After a pair of its recordings the network goes on alone for {seconds:.2f} s, always with the most "
-                f"probable code. Of {drift['pairs']} pairs {drift['kept']} are still two sines then, within 3 dB of "
-                f"noise; of these levels have moved by {drift['level_db']:.1f} dB and frequencies by "
-                f"{drift['cents']:.0f} cents in the mean.",
+                f"What becomes of {drift['pairs']} pairs of sines, the strongest of pieces of recordings, when the "
+                f"network goes on with them alone for {seconds:.2f} s, always with the most probable code. A sum of "
+                "sines would go on as it is. At the end two sines have at least half of the power in "
+                f"{drift['kept']} of them{_moved(drift)}.",
                 bar_chart(
                     ["still two sines", "something else"],
                     {"pairs": [drift["kept"], drift["pairs"] - drift["kept"]]}, "", "pairs",
                 ),
             ),
         ]  # fmt: skip
+
+
+def _from_to(shifts: list[Numbers], who: str) -> str:
+    return f"{shifts[0][who]:.1f} to {shifts[-1][who]:.1f} dB"
+
+
+def _moved(drift: Numbers) -> str:
+    if not drift["kept"]:
+        return ""
+    return (
+        f"; these are {drift['level_db']:.1f} dB and {drift['cents']:,.0f} cents (1,200 are an octave) off those that "
+        "it was given, in the mean"
+    )  # fmt: skip
 
 
 def _error(made_ML: Floats, heard_MN: Floats) -> float:

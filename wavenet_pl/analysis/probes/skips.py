@@ -11,7 +11,7 @@ from wavenet_pl.analysis.bench import Bench
 from wavenet_pl.analysis.charts import Series, bar_chart, line_chart, matrix_chart
 from wavenet_pl.analysis.claims import ALL_SKIPS, SKIP_OCTAVES, Verdict, decide
 from wavenet_pl.analysis.material import TooShort, Windows
-from wavenet_pl.analysis.probes.probe import Figure, Numbers, Probe, by_kind, own_octaves, trained
+from wavenet_pl.analysis.probes.probe import CONTROLS, Figure, Numbers, Probe, by_kind, own_octaves, trained
 from wavenet_pl.analysis.skips import collect_skips, measure_worth, octave_errors, smallest_set
 from wavenet_pl.evaluation.linear_prediction import LinearPredictor, choose_setting
 from wavenet_pl.evaluation.scoring import OnProgress
@@ -102,8 +102,10 @@ class SkipsProbe(Probe):
         names = [f"{rate / 2 ** (octave + 2):.0f}" for octave in range(octaves)]
         outlined = own_octaves(dilations, range(octaves))
         stacks = ", ".join(f"{bits - whole:+.2f}" for bits in numbers["stacks"])
-        samples = f"{numbers['samples']:,}"
-        beside = f"On the same {samples} samples linear prediction has {linear:.3f}, the network {whole:.3f}."
+        needed, in_octaves = self.verdicts(numbers)
+        alone, together, half = sum(own["costs"]), none - whole, count // 2
+        tail, head = numbers["from_below"][half], numbers["from_above"][half]
+        more = "later" if tail < head else "earlier"
         series = [
             Series("without the first layers", range(count), numbers["from_below"]),
             Series("without the last layers", range(count), numbers["from_above"]),
@@ -122,25 +124,41 @@ class SkipsProbe(Probe):
         return [
             Figure(
                 "Without one layer",
-                "Bits per sample that it costs to replace one layer's skip by its mean. Without all it is "
-                f"{none - whole:+.2f}, without a whole stack {stacks}: where single layers cost little and stacks "
-                f"much, skips say the same thing several times. {beside}",
+                f"Bits per sample, of {numbers['samples']:,} samples of real audio, that it costs to replace one "
+                f"layer's skip by its mean. All of these together are {alone:+.2f}; to replace all skips at once "
+                f"costs {together:+.2f}, a whole stack {stacks}: {_redundancy(alone, together)}. With all skips the "
+                f"network has {whole:.3f} bits, linear prediction {linear:.3f}. {needed.effect:.0%} of the layers "
+                f"cost 0.01 (the line) or more. {needed.conclusion}",
                 bar_chart(layers, {"without it": own["costs"]}, "layer", "bits per sample", {"needed": _NEEDED_BITS}),
             ),
             Figure(
                 "With some of the layers",
-                "Bits per sample when more and more layers are left out from either end, or taken one by one, the "
-                f"best first.{in_words}",
+                "Bits per sample when the skips of so many layers are replaced by their means, from the first on or "
+                "from the last on; dashed, where it is drawn: when only so many are kept, each the most useful beside "
+                f"those before. Lines: with all skips, and of linear prediction. With the last {count - half} layers "
+                f"alone it has {tail:.2f}, with the first {count - half} {head:.2f}: the {more} "
+                f"ones say more.{in_words}",
                 line_chart(series, "layers", "bits per sample", levels={"all": whole, "linear prediction": linear}),
             ),
             Figure(
                 "Which octave needs which layer",
-                "How much louder the error of the expected amplitude is in each octave without a layer's skip; the "
-                "means of rows and of columns are taken out, as speech's own octaves would win everywhere. Outlined is "
-                "the octave below fs / 2^(k+1).",
+                "How many dB the error of the expected amplitude rises, by octave, when the skip of one layer (row) is "
+                "replaced by its mean; the means of rows and of columns are taken out, as speech's own octaves would "
+                "win everywhere. Outlined is the layer's octave by the essay, up to fs / 2^(k+1). There it rises by "
+                f"{in_octaves.effect:+.2f} dB in the mean; in {CONTROLS}: {in_octaves.beside('+.2f')}. "
+                f"{in_octaves.conclusion}",
                 matrix_chart(own["octaves"], layers, names, "octave from, Hz", "layer", "dB", outlined=outlined),
             ),
         ]  # fmt: skip
+
+
+def _redundancy(alone: float, together: float) -> str:
+    """What the costs of layers, one by one and all at once, say of what they have in common; in bits."""
+    if max(alone, together) < _NEEDED_BITS:
+        return "none of them is needed"
+    if together > 2 * alone:
+        return "layers say the same thing several times, so that one can be spared and not all"
+    return "each layer says something of its own"
 
 
 def _linear_bits(model: Model, windows: Windows) -> float:

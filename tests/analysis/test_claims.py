@@ -50,7 +50,7 @@ def test_a_verdict_says_in_words_what_follows_and_what_controls_have():
     verdict = decide(CLAIM, 10.0, controls, correction="at 0.76 of it")
     assert verdict.conclusion == "The claim holds with a correction: at 0.76 of it."
     assert verdict.beside() == "untrained 0.20 ± 0.10; shuffled 0.00"
-    assert verdict.beside("+.1f", sign=-1) == "untrained -0.2 ± 0.1; shuffled -0.0"
+    assert verdict.beside("+.1f", sign=-1) == "untrained -0.2 ± 0.1; shuffled 0.0"
     assert decide(CLAIM, math.nan, {}).conclusion == "The claim is not decided: it could not be measured."
 
 

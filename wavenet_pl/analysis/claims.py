@@ -61,7 +61,8 @@ class Verdict:
     def beside(self, form: str = ".2f", sign: int = 1) -> str:
         """The same effect of each kind of control, or what it is the negative of; with one standard deviation."""
         return "; ".join(
-            f"{kind} {sign * mean:{form}}" + (f" ± {deviation:{form.lstrip('+')}}" if deviation else "")
+            f"{kind} {_number(sign * mean, form)}"
+            + (f" ± {deviation:{form.lstrip('+')}}" if deviation else "")
             for kind, (mean, deviation) in self.controls.items()
         )
 
@@ -100,6 +101,11 @@ def decide(
     if correction:
         return Verdict(claim, "holds with a correction", effect, spread, correction)
     return Verdict(claim, "holds", effect, spread)
+
+
+def _number(value: float, form: str) -> str:
+    text = f"{value:{form}}"
+    return text if any(digit in text for digit in "123456789") else text.lstrip("+-")
 
 
 def _bars(controls: Mapping[str, Floats]) -> dict[str, float]:

@@ -164,11 +164,7 @@ class BandsProbe(Probe):
         in_bands, differences = verdicts["bands"], verdicts["differences"]
         ways = _agreement(numbers)
         agreement = ", ".join(f"{name} {value:.2f}" for name, value in ways.items())
-        alike = (
-            "is much the same whatever sounds"
-            if min(ways.values()) > _ALIKE
-            else "depends on what else sounds"
-        )
+        alike = "is much the same by all" if min(ways.values()) > _ALIKE else "depends on the signal"
         off, off_of_controls = (
             f"{_octaves_off([row for row in rows if (row['kind'] == TRAINED) == is_own], dilations):.1f}"
             for is_own in (True, False)
@@ -177,24 +173,26 @@ class BandsProbe(Probe):
             Figure(
                 "What each layer answers to",
                 f"How much of noise at {LEVEL_DB:g} dB of full scale comes through each layer, by frequency: a row "
-                "for each layer, in dB below its largest. Outlined is fs / 2^(k+1), where the essay puts the layer "
-                f"with dilation 2^k. {in_bands.effect:.0%} of {len(layers)} layers have a band there, within half an "
-                f"octave; of {CONTROLS}: {in_bands.beside('.0%')}. {in_bands.conclusion}",
+                "for each layer, in dB below the largest of the row. Outlined is fs / 2^(k+1), where the essay puts "
+                f"the layer with dilation 2^k. {in_bands.effect:.0%} of {len(layers)} layers have the middle of "
+                f"their band within half an octave of it; in {CONTROLS}: {in_bands.beside('.0%')}. "
+                f"{in_bands.conclusion}",
                 matrix_chart(relative, names, tones, "frequency, Hz", "layer", "dB", outlined=outlined, span=(-30, 0)),
             ),
             Figure(
                 "The middle of each band",
                 "Frequency in the middle between the -3 dB edges of each layer's gain for noise. Dashed: where the "
                 f"essay puts it, fs / 2^(k+1), and where a Haar wavelet of the layer's dilation has it, {HAAR} of "
-                f"that. Grey: {CONTROLS}. Layers that split octaves follow a dashed line; half of these are more "
-                f"than {off} octaves away from the essay's, half of the grey ones more than {off_of_controls}.",
+                f"that. Grey: {CONTROLS}. Layers that split octaves would follow a dashed line; half of those "
+                f"measured are more than {off} octaves away from the essay's, half of the grey ones more than "
+                f"{off_of_controls}.",
                 self._middles(rows, dilations, rate),
             ),
             Figure(
-                "Differences over the dilation",
-                "Autocorrelation of each layer's impulse response, 1 at lag 0, over the lag in samples. Outlined is "
-                "the layer's own dilation, where the difference of two samples so far apart has -0.5. The mean over "
-                f"the layers is {-differences.effect:+.2f}; of {CONTROLS}: {differences.beside('+.2f', -1)}. "
+                "Differences across the dilation",
+                "Autocorrelation of each layer's impulse response, 1 at lag 0, by lag in samples. Outlined is the "
+                "layer's own dilation, where the difference of two samples so far apart has -0.5. There the mean "
+                f"over the layers is {-differences.effect:+.2f}; in {CONTROLS}: {differences.beside('+.2f', -1)}. "
                 f"{differences.conclusion}",
                 matrix_chart(
                     own["lags"], names, lag_names, "lag, samples", "layer", "autocorrelation", outlined=own_lags,
@@ -202,11 +200,11 @@ class BandsProbe(Probe):
                 ),
             ),
             Figure(
-                "The same asked otherwise",
-                "Autocorrelation of each layer's impulse response at its own dilation, where a difference has -0.5; by "
-                f"noise, and by steps of a sixteenth of all codes in one sample of real audio. Grey: {CONTROLS}, by "
-                "noise. Between these ways, and sines as a third, the gains of layers and frequencies correlate: "
-                f"{agreement}. So what a layer hears {alike}.{_on_codes(numbers['roughness'])}",
+                "Differences, by other signals",
+                "Autocorrelation of each layer's impulse response at its own dilation, where a difference has -0.5; "
+                "measured with noise, and by moving one sample of real audio by a sixteenth of all codes. Grey: "
+                f"{CONTROLS}, with noise. Correlation of the layers' gains so measured, with sines as a third way: "
+                f"{agreement}. So what is measured {alike}.{_on_codes(numbers['roughness'])}",
                 line_chart(
                     [
                         *(
@@ -283,8 +281,8 @@ def _on_codes(roughness: float | None) -> str:
     if roughness is None or not roughness > _ROUGH:
         return ""
     return (
-        f" Single codes would not do as steps: neighbours are {roughness:.1f} times as far apart in the embedding as "
-        "larger steps say."
+        f" Steps of one code would mislead: the embedding has neighbours {roughness:.1f} times as far apart as larger "
+        "steps suggest."
     )  # fmt: skip
 
 

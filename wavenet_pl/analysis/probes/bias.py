@@ -74,19 +74,20 @@ class BiasProbe(Probe):
         [verdict] = self.verdicts(numbers)
         return [
             Figure(
-                "The mean frequency of the stream",
+                "The mean frequency along the residual path",
                 "Centroid of the spectrum of what comes into each layer on real audio, from the first to the last: "
-                "it falls where layers pass the low, common part on. Dashed: the same network with parts taken out; "
-                f"without the past it cannot filter. Grey: {CONTROLS}. It {_moves(trained(rows)['centroids'])}, "
-                f"without the past it {_moves(trained(rows)['no_past'])}. {verdict.conclusion}",
+                "it would fall if layers passed on mainly the low, common part. Dashed: the same network with parts "
+                f"removed; without the past its layers cannot filter. Grey: {CONTROLS}. The centroid "
+                f"{_moves(trained(rows)['centroids'])}; without the past it {_moves(trained(rows)['no_past'])}. "
+                f"{verdict.conclusion}",
                 line_chart(series, "layer", "Hz", log_up=True),
             ),
             Figure(
                 "What the essay's formula does",
-                "Calculated, not measured: power that is left of each frequency. To a sample a0 the essay adds its "
-                "difference from the one before, b0 = a0 - a1. The sum, 2 a0 - a1, has nine times the power at the "
-                "highest frequency that it has at the lowest: it brings up what changes. a0 - b0 / 2, the mean of two "
-                "samples, would pass the common part on and end at nothing.",
+                "Calculated, not measured: power gain at each frequency. To a sample a0 the essay adds its "
+                "difference from the one before, b0 = a0 - a1. The sum, 2 a0 - a1, has nine times the gain at the "
+                "highest frequency that it has at the lowest: it amplifies what changes. a0 - b0 / 2, the mean of two "
+                "samples, would keep the common part and remove the highest frequency.",
                 line_chart(
                     [
                         Series("a0 + b0", turns.tolist(), (np.abs(2 - wave) ** 2).tolist()),

@@ -70,10 +70,10 @@ class ContextProbe(Probe):
         return [
             Figure(
                 "Bits by context",
-                "Bits per sample when the network is given only so many of the samples before the one that it "
-                f"predicts. It could listen to {field} ({1000 * field / rate:.1f} ms). With the last {effective} "
-                f"({1000 * effective / rate:.1f} ms) it comes within 0.01 bits of what it has with all, which is "
-                f"{best:.2f}; with {fewest} it has {worst:.2f}. {verdict.conclusion}",
+                "Bits per sample when the network is given only that many of the samples before the one that it "
+                f"predicts. It could listen to {field} ({1000 * field / rate:.1f} ms). The last {effective} "
+                f"({1000 * effective / rate:.1f} ms) are enough to be within 0.01 bits of what it needs with all, "
+                f"which is {best:.2f}; with {fewest} it needs {worst:.2f}. {verdict.conclusion}",
                 line_chart(
                     [Series("bits", numbers["contexts"], numbers["bits"])], "samples", "bits per sample",
                     log_across=True,
@@ -81,10 +81,11 @@ class ContextProbe(Probe):
             ),
             Figure(
                 "Gradients by lag",
-                "How much the network's outputs change with each sample before: shares of the absolute gradient, from "
-                f"lags of 1, of 2 and 3, of 4 to 7 samples, and so on. {_SHARE:.0%} of it lies within "
-                f"{numbers['gradient_field']} samples; to come within 0.01 bits of the best prediction takes "
-                f"{effective}. Gradients say how sensitive outputs are, not what a prediction needs.",
+                "How much the network's outputs change with each earlier sample: shares of the absolute gradient, "
+                f"from lags of 1, of 2 and 3, of 4 to 7 samples, and so on. {_SHARE:.0%} of it lies within "
+                f"{numbers['gradient_field']} samples; to predict within 0.01 bits of what it does with all, the "
+                f"network needs the last {effective}. Gradients say how sensitive outputs are, not what a prediction "
+                "needs.",
                 line_chart([Series("gradients", lags, numbers["gradients"])], "lag, samples", "share", log_across=True),
             ),
         ]  # fmt: skip

@@ -94,7 +94,7 @@ class KnowledgeProbe(Probe):
         ways = {
             "all skips": together,
             "raw samples": np.array(numbers["raw"]),
-            "loudness": np.array(numbers["loudness"]),
+            "overall level": np.array(numbers["loudness"]),
             **{
                 kind: np.mean([row["together"] for row in rows if row["kind"] == kind], axis=0)
                 for kind in dict.fromkeys(row["kind"] for row in rows if row["kind"] != TRAINED)
@@ -110,27 +110,29 @@ class KnowledgeProbe(Probe):
         return [
             Figure(
                 "How loud each octave is",
-                f"How much of the loudness of each octave can be read out linearly: share of the variance of log A on "
-                f"{numbers['recordings'] // 2} held-out recordings. In the mean over the octaves: {means[0]}. Raw "
-                "samples are the receptive field itself; loudness is how loud the last samples are at all frequencies "
-                f"together; the others are {CONTROLS}. {loud.conclusion}",
+                "How well the amplitude A of each octave can be read out linearly: explained share of the variance "
+                f"of log A on {numbers['recordings'] // 2} held-out recordings, shown as 0 where it is below. "
+                f"Averages over the octaves: {means[0]}. Raw samples are those of the receptive field; overall level "
+                f"is that of the last samples, all frequencies together; the last ones are {CONTROLS}. "
+                f"{loud.conclusion}",
                 bar_chart(names, _clipped(ways, [_LOG_A]), "octave from, Hz", "share of variance"),
             ),
             Figure(
-                "In which phase it is",
-                "How much of the phase of each octave can be read out linearly: share of the variance of A cos and A "
-                "sin, the mean of both, on held-out recordings. One difference over time gives one of the two, which "
-                f"is 0.5, the line. In the mean over the octaves: {means[1]}. {phased.conclusion}",
+                "Which phase each octave is in",
+                "How well amplitude A and phase p of each octave can be read out linearly: explained share of the "
+                "variance of A cos p and A sin p, averaged, on held-out recordings. A single difference of samples "
+                f"gives only one of the two: 0.5, the line. Averages over the octaves: {means[1]}. "
+                f"{phased.conclusion}",
                 bar_chart(
                     names, _clipped(ways, _QUADRATURES), "octave from, Hz", "share of variance", {"one difference": 0.5}
                 ),
             ),
             Figure(
                 "Which layer knows which octave",
-                "How much of the loudness of each octave can be read out of the skip of one layer (row): share of "
-                "the variance of log A on held-out recordings. Outlined is the octave of the layer by the essay, up "
-                f"to fs / 2^(k+1). It stands out by {in_layers.effect:+.2f} from its row and its column in the mean; "
-                f"in {CONTROLS}: {in_layers.beside('+.2f')}. {in_layers.conclusion}",
+                "How well the amplitude A of each octave can be read out of the skip of one layer (row): explained "
+                "share of the variance of log A on held-out recordings. Outlined is the octave of the layer by the "
+                f"essay, up to fs / 2^(k+1). There the share is {in_layers.effect:.2f} above what row and column "
+                f"predict, on average; in {CONTROLS}: {in_layers.beside()}. {in_layers.conclusion}",
                 matrix_chart(
                     np.clip(by_layer, 0, 1), layers, names, "octave from, Hz", "layer", "share of variance",
                     outlined=own_octaves(numbers["dilations"], numbers["octaves"]), span=(0, 1),

@@ -12,7 +12,7 @@ from wavenet_pl.analysis.bench import TRAINED, Bench
 from wavenet_pl.analysis.claims import Verdict
 from wavenet_pl.evaluation.scoring import OnProgress
 
-CONTROLS = "networks that learned nothing"
+CONTROLS = "networks without learned layers"
 """What captions call controls; see `analysis.controls`."""
 
 Numbers = dict[str, Any]

@@ -134,20 +134,20 @@ class SinesProbe(Probe):
         return [
             Figure(
                 "The error of the next sample",
-                f"Mean error of the next sample over {numbers['signals']} pairs of sines at random, in dB of the "
-                f"signal; 0 dB is as good as silence. The network has {own:.1f} dB, linear prediction of order "
-                f"{ORDERS[-1]} {by_prediction}, two sines that fit the past {by_fit}, "
-                f"and the very two {by_rounding}, the rounding to codes. {verdict.conclusion}",
+                f"Mean error of the next sample over {numbers['signals']} random pairs of sines, in dB of the "
+                f"signal; to predict silence always gives 0 dB. The network has {own:.1f} dB, linear prediction of "
+                f"order {ORDERS[-1]} {by_prediction}, two sines fitted to the past {by_fit}. Continuing the true two "
+                f"gives {by_rounding}, all of it rounding to codes. {verdict.conclusion}",
                 bar_chart(list(errors), {"error": list(errors.values())}, "", "dB"),
             ),
             Figure(
-                "Its own sines, moved up",
+                "Sines of recordings, moved up",
                 "Error of the next sample, in dB of the signal, for the two strongest sines of each of "
-                f"{drift['pairs']} pieces of recordings, and with both of them higher. From their own pitch to an "
-                f"octave up the network goes from {_from_to(shifts, 'error')}, linear prediction of order "
-                f"{ORDERS[-1]} from {_from_to(shifts, 'linear')}, the very two sines, which is rounding to codes, "
-                f"from {_from_to(shifts, 'floor')}. Who can continue any sine is low everywhere; who learned the "
-                "sines of recordings is worse where there are none.",
+                f"{drift['pairs']} pieces of recordings, and for both moved up. From unmoved to an octave up, the "
+                f"network goes from {_from_to(shifts, 'error')}, linear prediction of order {ORDERS[-1]} from "
+                f"{_from_to(shifts, 'linear')}, continuing the true two, which leaves the rounding to codes, from "
+                f"{_from_to(shifts, 'floor')}. Whatever can continue any sine stays low everywhere; whatever learned "
+                "only the sines of recordings starts low and rises.",
                 bar_chart(
                     [each["name"] for each in shifts],
                     {
@@ -159,13 +159,13 @@ class SinesProbe(Probe):
                 ),
             ),
             Figure(
-                "By noise",
-                "Error of the next sample, in dB of the signal, for pairs of sines at random in white noise, over the "
-                "level of the noise in dB of the sines. Noise cannot be foreseen, so nobody does better than who "
-                f"continues the very two sines. Above that lie, with noise at {quiet:g} dB, the network by "
-                f"{quiet_errors[0] - quiet_errors[2]:.1f} dB and linear prediction of order {ORDERS[-1]} by "
-                f"{quiet_errors[1] - quiet_errors[2]:.1f}; at {loud:g} dB by {loud_errors[0] - loud_errors[2]:.1f} and "
-                f"{loud_errors[1] - loud_errors[2]:.1f}.",
+                "Sines in noise",
+                "Error of the next sample, in dB of the signal, for random pairs of sines in white noise, by the "
+                "noise's level in dB of the sines. Noise cannot be foreseen, so nothing can do better than "
+                f"continuing the true two. With noise at {quiet:g} dB the network is "
+                f"{quiet_errors[0] - quiet_errors[2]:.1f} dB worse than that, linear prediction of order "
+                f"{ORDERS[-1]} {quiet_errors[1] - quiet_errors[2]:.1f} dB; at {loud:g} dB, where that limit is "
+                f"higher, {loud_errors[0] - loud_errors[2]:.1f} and {loud_errors[1] - loud_errors[2]:.1f} dB.",
                 line_chart(
                     [
                         Series(name, [each[0] for each in noises], [each[column] for each in noises])
@@ -175,11 +175,11 @@ class SinesProbe(Probe):
                 ),
             ),
             Figure(
-                "Going on alone",
+                "Left to continue sines",
                 f"What becomes of {drift['pairs']} pairs of sines, the strongest of pieces of recordings, when the "
-                f"network goes on with them alone for {seconds:.2f} s, always with the most probable code. A sum of "
-                "sines would go on as it is. At the end two sines have at least half of the power in "
-                f"{drift['kept']} of them{_moved(drift)}.",
+                f"network continues them for {seconds:.2f} s from its own output, always with the most probable "
+                "code. A predictor that sums sines would keep them. At the end two sines have at least half of the "
+                f"power in {drift['kept']} of {drift['pairs']} cases{_moved(drift)}.",
                 bar_chart(
                     ["still two sines", "something else"],
                     {"pairs": [drift["kept"], drift["pairs"] - drift["kept"]]}, "", "pairs",
@@ -196,8 +196,8 @@ def _moved(drift: Numbers) -> str:
     if not drift["kept"]:
         return ""
     return (
-        f"; these are {drift['level_db']:.1f} dB and {drift['cents']:,.0f} cents (1,200 are an octave) off those that "
-        "it was given, in the mean"
+        f"; there they are {drift['level_db']:.1f} dB and {drift['cents']:,.0f} cents (1,200 are an octave) away from "
+        "those given, on average"
     )  # fmt: skip
 
 

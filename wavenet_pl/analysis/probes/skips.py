@@ -105,7 +105,9 @@ class SkipsProbe(Probe):
         needed, in_octaves = self.verdicts(numbers)
         alone, together, half = sum(own["costs"]), none - whole, count // 2
         tail, head = numbers["from_below"][half], numbers["from_above"][half]
-        more = "later" if tail < head else "earlier"
+        more = "the later ones say more" if tail < head else "the earlier ones say more"
+        if abs(tail - head) < _NEEDED_BITS:
+            more = "hardly a difference"
         series = [
             Series("without the first layers", range(count), numbers["from_below"]),
             Series("without the last layers", range(count), numbers["from_above"]),
@@ -124,28 +126,29 @@ class SkipsProbe(Probe):
         return [
             Figure(
                 "Without one layer",
-                f"Bits per sample, of {numbers['samples']:,} samples of real audio, that it costs to replace one "
-                f"layer's skip by its mean. All of these together are {alone:+.2f}; to replace all skips at once "
-                f"costs {together:+.2f}, a whole stack {stacks}: {_redundancy(alone, together)}. With all skips the "
-                f"network has {whole:.3f} bits, linear prediction {linear:.3f}. {needed.effect:.0%} of the layers "
-                f"cost 0.01 (the line) or more. {needed.conclusion}",
+                "Bits per sample lost when the skip of one layer is replaced by its mean over time (below 0: "
+                f"gained), on {numbers['samples']:,} samples of real audio. Their sum is {alone:+.2f}; for all skips "
+                f"replaced at once it is {together:+.2f}, for each whole stack {stacks}: "
+                f"{_redundancy(alone, together)}. With all skips the network needs {whole:.3f} bits, linear "
+                f"prediction {linear:.3f}. {needed.effect:.0%} of the layers lose 0.01 (the line) or more. "
+                f"{needed.conclusion}",
                 bar_chart(layers, {"without it": own["costs"]}, "layer", "bits per sample", {"needed": _NEEDED_BITS}),
             ),
             Figure(
                 "With some of the layers",
-                "Bits per sample when the skips of so many layers are replaced by their means, from the first on or "
-                "from the last on; dashed, where it is drawn: when only so many are kept, each the most useful beside "
-                f"those before. Lines: with all skips, and of linear prediction. With the last {count - half} layers "
-                f"alone it has {tail:.2f}, with the first {count - half} {head:.2f}: the {more} "
-                f"ones say more.{in_words}",
+                "Bits per sample when the skips of that many layers are replaced by their means, from the first on "
+                "or from the last on; dashed, if drawn: when only that many are kept, added one by one, the most "
+                "useful first. Horizontal: with all skips, and linear prediction. With the skips of the last "
+                f"{count - half} layers only, the network needs {tail:.2f}, with those of the first {count - half} "
+                f"only, {head:.2f}: {more}.{in_words}",
                 line_chart(series, "layers", "bits per sample", levels={"all": whole, "linear prediction": linear}),
             ),
             Figure(
                 "Which octave needs which layer",
-                "How many dB the error of the expected amplitude rises, by octave, when the skip of one layer (row) is "
-                "replaced by its mean; the means of rows and of columns are taken out, as speech's own octaves would "
-                "win everywhere. Outlined is the layer's octave by the essay, up to fs / 2^(k+1). There it rises by "
-                f"{in_octaves.effect:+.2f} dB in the mean; in {CONTROLS}: {in_octaves.beside('+.2f')}. "
+                "Rise, in dB, of the error of the expected next sample in each octave when the skip of one layer "
+                "(row) is replaced by its mean over time; row and column averages are subtracted, or speech's "
+                "strongest octaves would lead in every row. Outlined is the layer's octave by the essay, up to fs / "
+                f"2^(k+1). There it is {in_octaves.effect:.2f} dB on average; in {CONTROLS}: {in_octaves.beside()}. "
                 f"{in_octaves.conclusion}",
                 matrix_chart(own["octaves"], layers, names, "octave from, Hz", "layer", "dB", outlined=outlined),
             ),
@@ -155,7 +158,7 @@ class SkipsProbe(Probe):
 def _redundancy(alone: float, together: float) -> str:
     """What the costs of layers, one by one and all at once, say of what they have in common; in bits."""
     if max(alone, together) < _NEEDED_BITS:
-        return "none of them is needed"
+        return "the prediction needs no skip"
     if together > 2 * alone:
         return "layers say the same thing several times, so that one can be spared and not all"
     return "each layer says something of its own"

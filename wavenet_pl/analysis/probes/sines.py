@@ -139,7 +139,7 @@ class SinesProbe(Probe):
                 "The error of the next sample",
                 f"Mean error of the next sample over {numbers['signals']} random pairs of sines, in dB of the "
                 f"signal; to predict silence always gives 0 dB. The network has {own:.1f} dB, linear prediction of "
-                f"order {ORDERS[-1]} {by_prediction}, two sines fitted to the past {by_fit}. Continuing the true two "
+                f"order {ORDERS[-1]} {by_prediction}, two sines fitted to the past {by_fit}. Continuing the very two "
                 f"gives {by_rounding}, all of it rounding to codes. {verdict.conclusion}",
                 bar_chart(list(errors), {"error": list(errors.values())}, "", "dB"),
             ),
@@ -148,7 +148,7 @@ class SinesProbe(Probe):
                 "Error of the next sample, in dB of the signal, for the two strongest sines of each of "
                 f"{drift['pairs']} pieces of recordings, and for both moved up. From {shifts[0]['name']} to "
                 f"{shifts[-1]['name']} the network goes from {_from_to(shifts, 'error')}, linear prediction of order "
-                f"{ORDERS[-1]} from {_from_to(shifts, 'linear')}, continuing the true two, which leaves the rounding "
+                f"{ORDERS[-1]} from {_from_to(shifts, 'linear')}, continuing the very two, which leaves the rounding "
                 f"to codes, from {_from_to(shifts, 'floor')}. Whatever can continue any sine stays low everywhere; "
                 "whatever learned only the sines of recordings starts low and rises.",
                 bar_chart(
@@ -165,7 +165,7 @@ class SinesProbe(Probe):
                 "Sines in noise",
                 "Error of the next sample, in dB of the signal, for random pairs of sines in white noise, by the "
                 "noise's level in dB of the sines. Noise cannot be foreseen, so nothing can do better than "
-                f"continuing the true two. With noise at {quiet:g} dB the network is "
+                f"continuing the very two. With noise at {quiet:g} dB the network is "
                 f"{quiet_errors[0] - quiet_errors[2]:.1f} dB worse than that, linear prediction of order "
                 f"{ORDERS[-1]} {quiet_errors[1] - quiet_errors[2]:.1f} dB; at {loud:g} dB, where that limit is "
                 f"higher, {loud_errors[0] - loud_errors[2]:.1f} and {loud_errors[1] - loud_errors[2]:.1f} dB.",

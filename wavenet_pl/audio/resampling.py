@@ -61,21 +61,22 @@ class Resampler:
         self._taken = self._made = 0
         self._filter = None if up == down else _filter(up, down)
         self._waiting = np.zeros(self._filter.looks_back if self._filter else 0, np.float32)
+        self._products: _Products | None = None
 
     def push(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The samples that can be made by now; `audio` is what comes next."""
         self._taken += len(audio)
         if self._filter is None:
             return np.asarray(audio, np.float32)
-        groups = max(
-            1, _BLOCK // self._filter.up
-        )  # always as many: the order of the additions is part of the result
+        # Always as many: the order of the additions is part of the result.
+        groups = max(1, _BLOCK // self._filter.up)
         step, length = groups * self._filter.down, self._filter.length(groups)
         made, start, held = [np.zeros(0, np.float32)], 0, len(self._waiting)
         while held + len(audio) - start >= length:
             stop = start + length - held
             piece = audio[start - held : stop] if start >= held else self._joined(start, audio[:stop])
-            made.append(self._filter.apply(piece, groups))
+            self._products = self._products or _Products(self._filter, groups)
+            made.append(self._products.of(piece))
             start += step
         self._waiting = audio[start - held :].copy() if start >= held else self._joined(start, audio)
         result = np.concatenate(made)
@@ -94,7 +95,7 @@ class Resampler:
         groups = -(-missing // self._filter.up)
         lacking = self._filter.length(groups) - len(self._waiting)
         self._made += missing
-        return self._filter.apply(np.pad(self._waiting, (0, max(0, lacking))), groups)[:missing]
+        return _Products(self._filter, groups).of(np.pad(self._waiting, (0, max(0, lacking))))[:missing]
 
 
 def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
@@ -128,23 +129,35 @@ class _Filter:
         """Samples that so many groups are made of, `looks_back` included."""
         return (groups - 1) * self.down + max(first + band_WS.shape[0] for first, band_WS in self.pieces)
 
-    def apply(self, audio: npt.NDArray[np.float32], groups: int) -> npt.NDArray[np.float32]:
-        """So many groups of samples, from `length` of them, or more."""
+
+class _Products:
+    """What comes out of so many groups, made in memory that the next as many are made in again."""
+
+    def __init__(self, made_by: _Filter, groups: int) -> None:
         import torch
 
+        self._audio_T = torch.empty(made_by.length(groups), dtype=torch.float64)
+        self._made_GU = torch.empty(groups, made_by.up, dtype=torch.float64)
+        self._products, done = [], 0
+        for first, band_WS in made_by.pieces:
+            width, columns = band_WS.shape
+            rows_GW = self._audio_T.as_strided((groups, width), (made_by.down, 1), first)
+            self._products.append((rows_GW, band_WS, self._made_GU.narrow(1, done, columns)))
+            done += columns
+
+    def of(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The samples made of `length` of them, or more."""
+        import torch
+
+        self._audio_T.numpy()[:] = audio[: len(self._audio_T)]
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the order of the additions is part of the result
         try:
-            audio_T = torch.from_numpy(audio.astype(np.float64))
-            made_GU, done = torch.empty(groups, self.up, dtype=torch.float64), 0
-            for first, band_WS in self.pieces:
-                width, columns = band_WS.shape
-                rows_GW = audio_T.as_strided((groups, width), (self.down, 1), first)
-                torch.mm(rows_GW, band_WS, out=made_GU.narrow(1, done, columns))
-                done += columns
+            for rows_GW, band_WS, made_GS in self._products:
+                torch.mm(rows_GW, band_WS, out=made_GS)
         finally:
             torch.set_num_threads(threads)
-        return np.asarray(made_GU.numpy().astype(np.float32).reshape(-1))
+        return np.asarray(self._made_GU.numpy().astype(np.float32).reshape(-1))
 
 
 @lru_cache(maxsize=8)

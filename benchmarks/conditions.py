@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import wavenet_pl
+from benchmarks.corpora import OWN_SPLITS
 from benchmarks.records import Records, build_parser, print_table, run, workplace
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder
@@ -68,7 +69,7 @@ def trained(name: str, corpora: Path, folder: Path, steps: int | None) -> list[s
     data = folder / "data" / model.corpus
     if not (data / INDEX_NAME).exists():  # which is written last
         source = corpora / model.corpus
-        wavenet_pl(folder, ["prepare", "folder", str(source), str(data), *model.prepare.split()])
+        wavenet_pl(folder, ["prepare", "folder", str(source), str(data), *OWN_SPLITS, *model.prepare.split()])
     arguments = [
         "train",
         *model.train.split(),

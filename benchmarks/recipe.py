@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.command import wavenet_pl
+from benchmarks.corpora import OWN_SPLITS
 from benchmarks.loop import CLIP, Training, of_ours, train
 from benchmarks.peer_networks import PeerNetwork, load_network
 from benchmarks.recipes import CHOSEN, RECIPES, SIZES, Recipe
@@ -36,7 +37,7 @@ def prepared(corpora: Path, folder: Path) -> Path:
     """The shard set, written once."""
     data = folder / "data" / CORPUS
     if not (data / INDEX_NAME).exists():  # which is written last
-        wavenet_pl(folder, ["prepare", "folder", str(corpora / CORPUS), str(data), "--mel"])
+        wavenet_pl(folder, ["prepare", "folder", str(corpora / CORPUS), str(data), "--mel", *OWN_SPLITS])
     return data
 
 

@@ -43,6 +43,7 @@ def without_slurm(shards: Path, folder: Path, steps: int) -> dict[int, float]:
 def submit(cluster: Cluster, shards: Path, folder: Path, *more: str) -> tuple[Path, int]:
     """A small training of a rank on each of two nodes, by one command; returns its records and its id."""
     settings = [f"data.path={shards}", *SETTINGS, VALIDATED, f"trainer.max_steps={STEPS}", *more]
+    settings.append("train.hang_after=120")  # ranks that stand still write where
     runs = folder / "runs"
     assert slurm("train", *settings, "--nodes", "2", "--time", "10", "--runs", str(runs)) == 0
     [record] = read_records(runs)
@@ -54,6 +55,11 @@ def saved_and_taken(runs: Path) -> tuple[int, int]:
     run = the_run(runs)
     taken = max(row["step"] for row in read_metrics(run.metrics) if "train/loss" in row)
     return checkpoint_step(list_checkpoints(run)[-1]), taken
+
+
+def stacks_of_hung_ranks(runs: Path) -> str:
+    """What ranks wrote that stood still."""
+    return "\n".join(path.read_text() for path in sorted(the_run(runs).logs.glob("hang-rank-*.txt")))
 
 
 def assert_one_wandb_run(runs: Path) -> None:
@@ -100,6 +106,7 @@ def test_a_job_that_is_stopped_again_and_again_learns_what_two_processes_learn(c
         begins.append(saved)
     cluster.start_node("n2")
     assert cluster.wait_for_end(id) == "COMPLETED", log_of(records, id)
+    assert stacks_of_hung_ranks(tmp_path / "runs") == ""
     assert losses(tmp_path / "runs") == without_slurm(shards, tmp_path / "alone", STEPS)
     starts = read_starts(records / f"{id}.starts.jsonl").starts
     assert [(start.restart, start.step) for start in starts] == list(enumerate(begins))

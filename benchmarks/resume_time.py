@@ -27,6 +27,7 @@ from wavenet_pl.data.datamodule import AudioDataModule, CropLoader
 from wavenet_pl.data.pipeline import Share
 from wavenet_pl.shards.index import load_index
 from wavenet_pl.shards.shard_set import open_set
+from wavenet_pl.signals import interrupts_wait
 
 BATCH_SIZE = 8
 PLACES = {"at_0": 0.0, "at_99": 0.99}
@@ -68,7 +69,10 @@ def plain_batch(data: Path) -> Callable[[float], Callable[[], object]]:
                 webdataset.tariterators.group_by_keys,
                 partial(skipped, int(share * recordings)),
             )
-            return [soundfile.read(io.BytesIO(sample["flac"]))[0] for sample in islice(pipeline, BATCH_SIZE)]
+            with interrupts_wait():
+                return [
+                    soundfile.read(io.BytesIO(sample["flac"]))[0] for sample in islice(pipeline, BATCH_SIZE)
+                ]
 
         return first
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
@@ -137,6 +138,32 @@ def completed(futures: Iterable[Future[T]], poll_seconds: float = 0.2) -> Iterat
     finally:
         if in_main:
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Raises KeyboardInterrupt at the end of the block where Ctrl-C came within it.
+
+    For libraries that call Python back from C, as libsndfile does to read: there the exception would end nothing but
+    that call, which then has read nothing, and be lost.
+    """
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not raises or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    struck = False
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        nonlocal struck
+        struck = True
+
+    signal.signal(signal.SIGINT, strike)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if struck:
+            raise KeyboardInterrupt
 
 
 def hold() -> None:

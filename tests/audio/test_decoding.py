@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -322,3 +323,19 @@ def test_a_file_that_breaks_off_while_it_is_read_is_an_error_of_the_file(tmp_pat
     data = mp3(ONE)
     with pytest.raises(OSError, match="Input/output error"), AudioReader(Broken(data)) as reader:
         reader.read(100)
+
+
+@pytest.mark.parametrize(("coding", "start"), [("FLAC", 100), ("MP3", 5_000)])  # as it is, and in pieces
+def test_ctrl_c_in_what_the_decoder_calls_is_not_lost(coding: str, start: int) -> None:
+    class Struck(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            signal.raise_signal(signal.SIGINT)
+            return super().readinto(buffer)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            AudioReader(Struck(encoded(ONE, coding)), start)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

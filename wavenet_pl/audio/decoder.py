@@ -16,6 +16,7 @@ from wavenet_pl.audio.complaints import caught_complaints
 from wavenet_pl.audio.formats import FULL_SCALES, SAMPLE_RATES
 from wavenet_pl.audio.mpeg import MpegStream
 from wavenet_pl.audio.streams import Spliced, Stream, Unreadable
+from wavenet_pl.signals import interrupts_wait
 
 BLOCK = 2**18
 """Numbers decoded at a time: samples of all channels."""
@@ -65,6 +66,7 @@ class Decoder:
         self.at = 0
         """Number of the sample that comes next."""
         self._sample_rate = 1
+        self._calls_back = not isinstance(source, int)
         self._sound = self._guarded(lambda: _Sequential(source))
         self._sample_rate, self.channels = self._sound.samplerate, self._sound.channels
         self._bounded = self._sound.subtype.startswith(_BOUNDED)
@@ -133,7 +135,7 @@ class Decoder:
         if isinstance(self._stream, MpegStream):
             quiet = caught_complaints()
         try:
-            with quiet as spoken:
+            with quiet as spoken, interrupts_wait() if self._calls_back else nullcontext():
                 result = work()
         except soundfile.SoundFileError as error:
             self._check_file()

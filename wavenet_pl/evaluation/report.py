@@ -31,6 +31,7 @@ from wavenet_pl.evaluation.scoring import Group, gaps
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.files.foreign import printable
 from wavenet_pl.numbers.intervals import LEVEL, Interval
+from wavenet_pl.signals import interrupts_wait
 
 PAGE_NAME = "report.html"
 _MOST_ROWS = 200
@@ -274,7 +275,8 @@ def _interval(interval: Interval) -> tuple[str, str]:
 def sound_url(audio: npt.NDArray[np.float32], sample_rate: int) -> str:
     """A clip as a WAV file within a page."""
     file = io.BytesIO()
-    soundfile.write(file, to_int16(audio), sample_rate, format="WAV", subtype="PCM_16")
+    with interrupts_wait():
+        soundfile.write(file, to_int16(audio), sample_rate, format="WAV", subtype="PCM_16")
     return _url("audio/wav", file.getvalue())
 
 

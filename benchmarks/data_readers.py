@@ -25,6 +25,7 @@ from webdataset import filters, tariterators
 
 from wavenet_pl.config.training import DataConfig
 from wavenet_pl.data.workers import Workers, read_ahead
+from wavenet_pl.signals import interrupts_wait
 
 if TYPE_CHECKING:
     from wavenet_pl.data.datamodule import AudioDataModule
@@ -67,7 +68,8 @@ class Plain(IterableDataset[Any]):
 
     def _crops(self, recordings: Iterable[dict[str, Any]]) -> Iterator[Any]:
         for recording in recordings:
-            audio, _ = soundfile.read(io.BytesIO(recording["flac"]), dtype="float32")
+            with interrupts_wait():
+                audio, _ = soundfile.read(io.BytesIO(recording["flac"]), dtype="float32")
             padded = np.pad(audio, (CONTEXT, -len(audio) % self._crop_samples))
             for start in range(0, len(audio), self._crop_samples):
                 yield padded[start : start + CONTEXT + self._crop_samples]

@@ -42,8 +42,8 @@ def without_slurm(shards: Path, folder: Path, steps: int) -> dict[int, float]:
 
 def submit(cluster: Cluster, shards: Path, folder: Path, *more: str) -> tuple[Path, int]:
     """A small training of a rank on each of two nodes, by one command; returns its records and its id."""
-    settings = [f"data.path={shards}", *SETTINGS, VALIDATED, f"trainer.max_steps={STEPS}", *more]
-    settings.append("train.hang_after=120")  # ranks that stand still write where
+    hang = "train.hang_after=120"  # ranks that stand still write where
+    settings = [f"data.path={shards}", *SETTINGS, VALIDATED, hang, f"trainer.max_steps={STEPS}", *more]
     runs = folder / "runs"
     assert slurm("train", *settings, "--nodes", "2", "--time", "10", "--runs", str(runs)) == 0
     [record] = read_records(runs)

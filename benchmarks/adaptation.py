@@ -4,6 +4,7 @@ One base is adapted to each new voice with some seconds of audio and with all of
 recordings of that voice that no adaptation has seen.
 
     python benchmarks/adaptation.py --corpora DIR --json adaptation.json --folder runs
+    python benchmarks/adaptation.py ... --base pretrained:speaker     # instead of a small base of 1,200 steps
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from benchmarks import conditions
 from benchmarks.command import wavenet_pl
+from benchmarks.corpora import prepared_voices
 from benchmarks.records import Records, build_parser, print_table, run, workplace
 from wavenet_pl.adaptation.base import Base, load_base
 from wavenet_pl.adaptation.data import base_split
@@ -37,7 +39,7 @@ KEPT_ASIDE = 5
 """Every so many-th recording of a voice, by the hash of its name, is scored and never adapted to."""
 QUIET = ("wandb.mode=disabled", "trainer.accelerator=cpu", "trainer.max_steps=400")
 SMALL = {"embedding": (), "all": ("optim.lr=1.0e-3",)}
-"""The base is a small network that learned at 4e-3; what suits large ones would take it hours."""
+"""For bases that learned at 4e-3 and more; what suits large ones would take them hours."""
 CLIPS = {True: ("samples.count=8", "samples.seconds=2"), False: ("samples.count=1", "samples.seconds=0.25")}
 """Whether a judge of voices is to hear them, where one is installed; it needs a second or two of each."""
 
@@ -126,6 +128,15 @@ def measure(
     }
 
 
+def base_and_its_data(args: Namespace, corpora: Path, folder: Path) -> tuple[Base, Path]:
+    """What is adapted, and the shard set that it was trained on."""
+    if args.base is not None:
+        return load_base(args.base), prepared_voices(corpora, folder)
+    conditions.trained("speaker", corpora, folder, 60 if args.quick else args.steps)
+    run_folder = conditions.the_run(folder / "runs", "speaker")
+    return load_base(run_folder.path), folder / "data" / conditions.MODELS["speaker"].corpus
+
+
 def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it."""
     records, corpora = Records(args.json), args.corpora.resolve()
@@ -134,9 +145,7 @@ def main(args: Namespace) -> int:
         wanted = args.only or "one for each new voice"
         raise UserError(f"{corpora / NEW} has no folder with FLAC files, expected {wanted}")
     with workplace(args.folder) as folder:
-        conditions.trained("speaker", corpora, folder, 60 if args.quick else args.steps)
-        base = load_base(conditions.the_run(folder / "runs", "speaker").path)
-        replayed = folder / "data" / conditions.MODELS["speaker"].corpus
+        base, replayed = base_and_its_data(args, corpora, folder)
         for voice in voices[:1] if args.quick else voices:
             audio, scored = recordings_of(voice, folder)
             for seconds in SECONDS[:1] if args.quick else SECONDS:
@@ -156,6 +165,7 @@ def main(args: Namespace) -> int:
 if __name__ == "__main__":
     parser = build_parser("how much audio does a new voice need, and what does the model forget?")
     parser.add_argument("--corpora", type=Path, required=True, metavar="DIR", help="folders of recordings")
+    parser.add_argument("--base", metavar="MODEL", help="such as pretrained:speaker (trains a small one)")
     parser.add_argument(
         "--steps", type=int, default=1200, metavar="N", help="train the base for so many (1200)"
     )

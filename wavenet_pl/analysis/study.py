@@ -126,7 +126,7 @@ class Study:
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
             write_durably(path, json.dumps({"signature": self._signature, "numbers": kept}) + "\n")
-        self.numbers[probe.name] = _with_nan(kept)
+        self.numbers[probe.name] = with_nan(kept)
 
     def _kept(self, path: Path) -> Numbers | None:
         """What is kept of the same analysis; None for nothing, or for that of another."""
@@ -148,10 +148,10 @@ class Study:
         )  # fmt: skip
 
 
-def _with_nan(tree: Any) -> Any:
-    """What was no number is one again: JSON has no word for it."""
+def with_nan(tree: Any) -> Any:
+    """What `finite` made null is NaN again: JSON has no word for it."""
     if isinstance(tree, dict):
-        return {key: _with_nan(value) for key, value in tree.items()}
+        return {key: with_nan(value) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_with_nan(value) for value in tree]
+        return [with_nan(value) for value in tree]
     return math.nan if tree is None else tree

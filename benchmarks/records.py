@@ -38,8 +38,9 @@ def run(main: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> 
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        kept = f"; the same command goes on after what is in {args.json}" if args.json else ""
-        print(f"\ninterrupted{kept}", file=sys.stderr)
+        kept = getattr(args, "json", None)
+        goes_on = f"; the same command goes on after what is in {kept}" if kept else ""
+        print(f"\ninterrupted{goes_on}", file=sys.stderr)
         code = 130
     raise SystemExit(code)
 

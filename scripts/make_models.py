@@ -19,7 +19,9 @@ from typing import Any
 
 from benchmarks.command import wavenet_pl
 from benchmarks.corpora import prepared_piano, prepared_voices
+from benchmarks.records import run
 from scripts.draw_demo import write_pair
+from wavenet_pl.errors import UserError
 from wavenet_pl.runs.loading import load
 from wavenet_pl.runs.released import FACTS_NAME
 
@@ -75,10 +77,10 @@ def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> Non
     recipe = [str(MODELS / "recipe.yaml"), str(own / "recipe.yaml")]
     train = ["train", *recipe, f"data.path={data}", "--runs", str(runs), *settings]
     wavenet_pl(folder, train)
-    run = max(runs.iterdir(), key=lambda path: path.stat().st_mtime)
+    newest = max(runs.iterdir(), key=lambda path: path.stat().st_mtime)
     shutil.rmtree(out, ignore_errors=True)
     export = [
-        "export", str(run), "--out", str(out), "--half", "--licence", plan.licence,
+        "export", str(newest), "--out", str(out), "--half", "--licence", plan.licence,
         "--data-licence", plan.data_licence,
     ]  # fmt: skip
     wavenet_pl(folder, export)
@@ -134,6 +136,15 @@ def _interval(values: Sequence[float | None]) -> str:
     return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
 
+def main(args: argparse.Namespace) -> int:
+    """Make those that are named."""
+    if unknown := [name for name in args.name if name not in PLANS]:
+        raise UserError(f"no model is called {', '.join(unknown)}, expected some of {', '.join(PLANS)}")
+    for each in args.name or PLANS:
+        make(each, args.corpora.resolve(), args.folder.resolve(), args.set)
+    return 0
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="train the models that come with the project")
     parser.add_argument("name", nargs="*", metavar="NAME", help=f"of {', '.join(PLANS)} (all)")
@@ -142,6 +153,4 @@ if __name__ == "__main__":
     )
     parser.add_argument("--folder", type=Path, default=Path("build/models"), help="(%(default)s)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="other settings, to try it")
-    given = parser.parse_args()
-    for each in given.name or PLANS:
-        make(each, given.corpora.resolve(), given.folder.resolve(), given.set)
+    run(main, parser.parse_args())

@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.records import run
 from wavenet_pl.analysis.charts import Series, line_chart
 from wavenet_pl.analysis.claims import Verdict
 from wavenet_pl.analysis.probes.probe import Figure, Numbers
 from wavenet_pl.analysis.study import KNOWN, with_nan
+from wavenet_pl.errors import UserError
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "hears"
 SHOWN = {
@@ -63,12 +65,22 @@ def kept() -> dict[str, list[Any]]:
 
 
 def keep(name: str, files: Sequence[Path]) -> None:
-    """Keep the probes of analyses of models of one name, and of no others."""
+    """Keep the probes of analyses of models of one name, nine at most, and of no others.
+
+    Raises:
+        UserError: a file is not what `wavenet-pl analyze --json` writes; nothing is changed then.
+    """
+    texts = []
+    for file in files:
+        try:
+            probes = json.loads(file.read_text())["probes"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{file} is no file of `wavenet-pl analyze --json`: {error!r}") from error
+        texts.append(json.dumps(_rounded(probes), separators=(",", ":")) + "\n")
     for path in FOLDER.glob(f"{name}-[0-9].json"):
         path.unlink()
-    for number, file in enumerate(files, start=1):
-        probes = _rounded(json.loads(file.read_text())["probes"])
-        (FOLDER / f"{name}-{number}.json").write_text(json.dumps(probes, separators=(",", ":")) + "\n")
+    for number, text in enumerate(texts, start=1):
+        (FOLDER / f"{name}-{number}.json").write_text(text)
 
 
 def _rounded(tree: Any) -> Any:
@@ -124,12 +136,13 @@ def table(names: dict[str, list[Any]]) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="what docs/what-it-hears.md shows")
-    parser.add_argument("study", nargs="*", metavar="NAME=FILE", help=f"names: {', '.join(SHOWN)}, or others")
+def main(args: argparse.Namespace) -> int:
+    """Keep what is new, and draw and print it all."""
     added: dict[str, list[Path]] = {}
-    for given in parser.parse_args().study:
+    for given in args.study:
         name, _, file = given.partition("=")
+        if not name or not file:
+            raise UserError(f"{given} is neither kept nor drawn, expected NAME=FILE")
         added.setdefault(name, []).append(Path(file))
     FOLDER.mkdir(exist_ok=True)
     for name, files in added.items():
@@ -141,3 +154,10 @@ if __name__ == "__main__":
                 (FOLDER / picture_of(name, title)).write_text(figure.svg)
                 print(f"![{title}](hears/{picture_of(name, title)})\n\n{figure.caption}\n")
     print(table(kept()))
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="what docs/what-it-hears.md shows")
+    parser.add_argument("study", nargs="*", metavar="NAME=FILE", help=f"names: {', '.join(SHOWN)}, or others")
+    run(main, parser.parse_args())

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,15 @@ def work(source, dest):
 }
 """What is compared, ours first, each in a process of its own, which has done a little of it before it is timed."""
 TIMED = """
-import sys, time
-few, many, dest = sys.argv[1:]
-work(few, dest + "/few")
-began = time.process_time()
-work(many, dest + "/many")
-print(time.process_time() - began)
+import os, sys, time
+few, many = sys.argv[1:]
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what a command prints
+for dest in sys.stdin:
+    work(few, dest.strip() + "/few")
+    began = time.process_time()
+    work(many, dest.strip() + "/many")
+    print(time.process_time() - began, file=answers, flush=True)
 """
 
 
@@ -84,19 +88,40 @@ def write_corpus(kind: str, folder: Path, clips: int) -> Path:
     return folder
 
 
-def cpu_seconds(name: str, few: Path, many: Path, dest: Path) -> float:
-    """What one of them takes for many recordings, whatever else runs on the machine."""
-    dest.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAMS[name] + TIMED, few, many, dest],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    shutil.rmtree(dest)
-    if done.returncode:
-        raise UserError(f"{name} ended with {done.returncode}: {done.stderr[-300:]}")
-    return float(done.stdout.split()[-1])
+class Worker:
+    """A process that does one of them whenever it is asked to: two that take turns meet the same moods of a machine.
+
+    Args:
+        name: of `PROGRAMS`.
+        few: a folder with some recordings, which are not timed.
+        many: a folder with those that are.
+    """
+
+    def __init__(self, name: str, few: Path, many: Path) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAMS[name] + TIMED, few, many],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def cpu_seconds(self, dest: Path) -> float:
+        """What it takes for the many recordings, whatever else runs on the machine."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        dest.mkdir()
+        print(dest, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        shutil.rmtree(dest)
+        if not answer:
+            raise UserError(f"{self.name} ended with {self._process.wait()}, see above")
+        return float(answer)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def measure(kind: str, clips: int, repeats: int, folder: Path) -> dict[str, Any]:
@@ -107,19 +132,21 @@ def measure(kind: str, clips: int, repeats: int, folder: Path) -> dict[str, Any]
         os.link(path, few / path.name)
     progress = Progress(kind, repeats)
     speeds: dict[str, list[float]] = {name: [] for name in PROGRAMS}
-    for number in range(repeats):
-        for name in [*PROGRAMS][:: 1 if number % 2 else -1]:
-            seconds = cpu_seconds(name, few, many, folder / "out")
-            speeds[name].append(60 * clips * CLIP_SECONDS / 3600 / seconds)
-        progress.step(", ".join(f"{name} {values[-1]:.1f} h" for name, values in speeds.items()))
+    with ExitStack() as stack:
+        workers = [stack.enter_context(closing(Worker(name, few, many))) for name in PROGRAMS]
+        for number in range(repeats):
+            for worker in workers[:: 1 if number % 2 else -1]:
+                seconds = worker.cpu_seconds(folder / "out")
+                speeds[worker.name].append(60 * clips * CLIP_SECONDS / 3600 / seconds)
+            progress.step(", ".join(f"{name} {values[-1]:.1f} h" for name, values in speeds.items()))
     shutil.rmtree(many)
     shutil.rmtree(few)
-    ratios = [ours / theirs for ours, theirs in zip(*speeds.values(), strict=True)]
+    ratios = sorted(ours / theirs for ours, theirs in zip(*speeds.values(), strict=True))
     return {
         **{f"hours_per_cpu_minute_{name}": statistics.median(values) for name, values in speeds.items()},
         "ratio": statistics.median(ratios),
-        "ratio_from": min(ratios),
-        "ratio_to": max(ratios),
+        "ratio_from": ratios[len(ratios) // 10],
+        "ratio_to": ratios[-1 - len(ratios) // 10],
     }
 
 
@@ -179,5 +206,5 @@ if __name__ == "__main__":
     )
     parser.add_argument("--minutes", type=int, default=20, metavar="N", help="of audio of each kind (20)")
     parser.add_argument("--files", type=int, default=200_000, metavar="N", help="to plan (200000)")
-    parser.add_argument("--repeats", type=int, default=12, metavar="N", help="of each, in pairs (12)")
+    parser.add_argument("--repeats", type=int, default=30, metavar="N", help="of each, in pairs (30)")
     run(main, parser.parse_args())

@@ -64,7 +64,7 @@ PLANS = {
     ),
     "piano": Plan(
         "Piano by its notes.", "25 minutes of public-domain scores, played by a soundfont; see NOTICE",
-        "Apache-2.0", "public domain, played by a soundfont under the MIT licence", prepared_piano, 0.9,
+        "Apache-2.0", "public domain, played by a soundfont under the MIT licence", prepared_piano, 1.0,
     ),
 }  # fmt: skip
 
@@ -124,8 +124,9 @@ def scores_of(results: Mapping[str, Any]) -> dict[str, str]:
     scores = {"bits per sample": _interval(results["overall"]["comparable_bits"])}
     for judgement in results["judgements"]:
         for measure in judgement["measures"]:
-            beside = [f"recorded {measure['recorded'][0]:.3f}"] if measure["recorded"][0] is not None else []
-            scores[measure["name"]] = "; ".join([_interval(measure["generated"]), *beside])
+            beside = {"recorded": measure["recorded"], "by chance": measure["chance"] or [None]}
+            means = [f"{name} {values[0]:.3f}" for name, values in beside.items() if values[0] is not None]
+            scores[measure["name"]] = "; ".join([_interval(measure["generated"]), *means])
     return scores
 
 

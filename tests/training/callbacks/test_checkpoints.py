@@ -55,6 +55,28 @@ def test_saves_read_nothing_of_what_was_logged_and_keep_the_best_and_the_last(tm
         assert [checkpoint_step(path) for path in list_checkpoints(run)] == [best, last]
 
 
+@pytest.mark.parametrize(("validation", "validated"), [({"val_check_interval": 2}, [2, 4, 5]), ({}, [])])
+def test_the_last_step_is_validated_where_others_were(
+    tmp_path: Path, validation: dict[str, int], validated: list[int]
+) -> None:
+    """Also where those were before a restart; and it is validated once."""
+    run = RunFolder(tmp_path / "run")
+    config = small_config(
+        tmp_path,
+        wandb=WandbConfig(mode="disabled"),
+        trainer={"check_val_every_n_epoch": None, "val_check_interval": 100, **validation},
+    )
+    resume = None
+    for last in (4, 5):
+        train(
+            config, run.path, [Checkpoints(run, config.train)], ckpt_path=resume,
+            enable_checkpointing=True, plugins=[AtomicCheckpointIO()], max_steps=last,
+        )  # fmt: skip
+        resume = checkpoint_path(run, last)
+    assert list(validation_bits(run)) == validated
+    assert checkpoint_step(list_checkpoints(run)[-1]) == 5
+
+
 @pytest.mark.parametrize(
     ("kept", "said"),
     [

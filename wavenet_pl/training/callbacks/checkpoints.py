@@ -34,6 +34,8 @@ class Checkpoints(Checkpoint):
     A step that is to be validated is saved after that, and not before: a run that is killed in between goes on from
     the checkpoint before, and validates. One that has to stop in between saves all the same, and what it owes is made
     up for when it goes on.
+
+    The last step is validated where others were: else the best of them would pass for the best of all.
     """
 
     def __init__(self, run: RunFolder, config: TrainConfig) -> None:
@@ -113,8 +115,10 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves at multiples of the interval, unless a validation comes first."""
+        """Saves at multiples of the interval, unless a validation comes first; the last step may ask for one."""
         step = trainer.global_step
+        if step == trainer.max_steps and any_rank(trainer, bool(self._bits)):
+            trainer.should_stop = True  # it does, and the training loop validates before it stops
         if step > 0 and step % self._config.checkpoint_every_n_steps == 0 and not _is_validation_due(trainer):
             self.save(trainer)
 

@@ -32,7 +32,7 @@ SHOWN = {
         "Which phase each octave is in", "Which layer knows which octave", "Without one layer", "Bits by context",
     ),
     "piano": ("What each layer answers to", "Bits by context"),
-    "sines": ("The error of the next sample", "Sines of recordings, moved up", "Left to continue sines"),
+    "sines": ("The error of the next sample", "Sines of recordings, moved up"),
 }  # fmt: skip
 """Name -> titles of the figures that the page shows of it."""
 RATE, TONES, LAYERS = 16_000, (3_000.0, 370.0), 6

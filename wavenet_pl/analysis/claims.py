@@ -97,7 +97,10 @@ def decide(
         return Verdict(claim, "does not hold", effect, spread)
     if effect <= bar:
         kind = max(bars, key=lambda each: bars[each])
-        return Verdict(claim, "does not hold", effect, spread, f"controls show it as well: {kind}")
+        if effect <= max(float(values.max()) for values in known.values()):
+            return Verdict(claim, "does not hold", effect, spread, f"controls show it as well: {kind}")
+        few = f"more than any of the controls, and not surely more than one more would show: {kind}"
+        return Verdict(claim, "not decided", effect, spread, few)
     if correction:
         return Verdict(claim, "holds with a correction", effect, spread, correction)
     return Verdict(claim, "holds", effect, spread)

@@ -18,14 +18,14 @@ class AnalysisOptions(DataOptions):
     only: tuple[str, ...] = PROBES
     """The probes."""
     quick: bool = False
-    """One control of each kind instead of three, less of everything, and no search for the smallest set of skips."""
+    """One control of each kind instead of five, less of everything, and no search for the smallest set of skips."""
     max_seconds: float = 600.0
     """Windows are drawn from so much audio, of recordings drawn by their hash."""
 
     @property
     def control_seeds(self) -> int:
         """Controls of each kind."""
-        return 1 if self.quick else 3
+        return 1 if self.quick else 5
 
     def fewer(self, whole: int) -> int:
         """Of something that a quick analysis has half of."""

@@ -40,6 +40,11 @@ def test_an_effect_is_large_enough_and_beyond_all_controls(effect, controls, ans
         assert shown[answer] in verdict.note
 
 
+def test_the_controls_that_show_it_are_named_and_not_those_that_spread_most():
+    verdict = decide(CLAIM, 0.6, {"untrained": [0.0, 0.5, -0.5], "shuffled": [0.61, 0.59, 0.60]})
+    assert verdict.note == "controls show it as well: shuffled"
+
+
 def test_a_correction_is_said_only_where_the_claim_holds():
     assert decide(CLAIM, 1.0, {}, correction="at 0.76 of it").answer == "holds with a correction"
     assert decide(CLAIM, 0.0, {}, correction="at 0.76 of it").answer == "does not hold"

@@ -91,14 +91,17 @@ def decide(
     }
     bars = _bars(known)
     bar = max(bars.values(), default=-math.inf)
+    largest = {kind: float(values.max()) for kind, values in known.items()}
     if lacking or not math.isfinite(effect):
         return Verdict(claim, "not decided", effect, spread, lacking or "it could not be measured")
     if effect < claim.smallest:
         return Verdict(claim, "does not hold", effect, spread)
+    if shown := [kind for kind, value in largest.items() if effect <= value]:
+        return Verdict(
+            claim, "does not hold", effect, spread, f"controls show it as well: {', '.join(shown)}"
+        )
     if effect <= bar:
         kind = max(bars, key=lambda each: bars[each])
-        if effect <= max(float(values.max()) for values in known.values()):
-            return Verdict(claim, "does not hold", effect, spread, f"controls show it as well: {kind}")
         few = f"more than any of the controls, and not surely more than one more would show: {kind}"
         return Verdict(claim, "not decided", effect, spread, few)
     if correction:

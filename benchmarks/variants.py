@@ -1,16 +1,17 @@
-"""Networks with something else in place of what the essay says is all that they do: bits at equal steps, and time.
+"""Networks with something else in place of what the essay says is all they do: bits at equal steps, and in equal time.
 
 A long convolution by FFT in place of each dilated one; no nonlinearity at all, which is what a decomposition into
-frequencies would need; a front end of Haar wavelets, frozen or learned on from there.
+frequencies would need; a front end of Haar wavelets, frozen or learned on from there. All train as many weights, but
+for one in a hundred.
 
     python benchmarks/variants.py --corpora DIR --json variants.json --folder runs --seed 0 1 2
 """
 
 from __future__ import annotations
 
-import itertools
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,54 +102,90 @@ def haar_front(model: Model, *, frozen: bool) -> None:
                 part.requires_grad_(requires_grad=False)
 
 
-VARIANTS: dict[str, Callable[[Model], None]] = {
-    "dilated": lambda model: None,
-    "FFT, kernels of 32": by_fft(32),
-    "FFT, decaying waves of 32": by_fft(32, decaying=True),
-    "linear": linear,
-    "Haar front end, frozen": lambda model: haar_front(model, frozen=True),
-    "Haar front end, learned on": lambda model: haar_front(model, frozen=False),
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the network of the others."""
+
+    change: Callable[[Model], None]
+    settings: str = ""
+    """As many channels as it takes to train as many weights as all."""
+    timed: bool = False
+    """Whether it is trained in the time of the first one, too."""
+
+
+FIRST = "dilated"
+VARIANTS = {
+    FIRST: Variant(lambda model: None),
+    "FFT, kernels of 32": Variant(by_fft(32), "model.network.residual_channels=39", timed=True),
+    "FFT, decaying waves of 32": Variant(
+        by_fft(32, decaying=True), "model.network.residual_channels=47", timed=True
+    ),
+    "linear": Variant(linear, timed=True),
+    "Haar front end, frozen": Variant(
+        lambda model: haar_front(model, frozen=True),
+        "model.network.residual_channels=42 model.network.gate_channels=84",
+    ),
+    "Haar front end, learned on": Variant(lambda model: haar_front(model, frozen=False)),
 }
 
 
 def measure(who: str, config: Config, steps: int, kept: Path, quick: bool) -> dict[str, Any]:
-    """Trains, and validates after a quarter, a half and all of the steps; quickly only in the end, and a little."""
-    marks = (steps,) if quick else (steps // 4, steps // 2, steps)
+    """Trains, and validates in the end; quickly only a little."""
 
     def build(model: Model, config: Config) -> Training:
-        VARIANTS[who](model)
+        VARIANTS[who].change(model)
         return of_ours(model, config)
 
     record: dict[str, Any] = {}
     for going in train(who, build, config, "float32", kept, lambda going: going.step / steps):
-        if going.step in marks:
-            going.record[f"bits_{going.step}"] = going.validated(3 if quick else None)
-            going.record[f"trained_s_{going.step}"] = round(going.trained, 1)
+        if going.step == steps:
             trained = sum(each.numel() for each in going.model.parameters() if each.requires_grad)
-            record = {**going.record, "trained_weights": trained}
+            record = {
+                "trained_weights": trained, "trained_s": round(going.trained, 1),
+                "bits": going.validated(3 if quick else None),
+            }  # fmt: skip
     return record
+
+
+def config_of(who: str, steps: int, seed: int, data: Path) -> Config:
+    """The recipe that `benchmarks/recipe.py` chose, down its cosine."""
+    size = SIZES[SIZE]
+    schedule = f"optim.schedule=cosine optim.decay_steps={steps} optim.final_lr_fraction=0.05"
+    settings = (
+        f"{size.settings} {schedule} optim.warmup_steps={min(50, steps // 2)} {RECIPES[CHOSEN].settings}"
+    )
+    return load_config(
+        [], [*settings.split(), *VARIANTS[who].settings.split(), f"seed={seed}", f"data.path={data}"]
+    )
 
 
 def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it all."""
     if args.corpora is None:
         raise UserError("no corpora are named, expected the folder of them; name it with --corpora")
-    records, size = Records(args.json), SIZES[SIZE]
+    records = Records(args.json)
     torch.set_num_threads(args.threads)
     with workplace(args.folder) as folder:
         data = prepared(args.corpora.resolve(), folder)
-        for seed, who in itertools.product(args.seed, args.only or VARIANTS):
-            steps = 8 if args.quick else size.steps
-            schedule = f"optim.schedule=cosine optim.decay_steps={steps} optim.final_lr_fraction=0.05"
-            settings = f"{size.settings} {schedule} optim.warmup_steps={min(50, steps // 2)} {RECIPES[CHOSEN].settings}"
-            config = load_config([], [*settings.split(), f"seed={seed}", f"data.path={data}"])
+
+        def row_of(who: str, seed: int, steps: int) -> dict[str, Any]:
             facts = {"benchmark": "variants", "who": who, "seed": seed, "steps": steps, "quick": args.quick}
             kept = folder / ("-".join(str(fact) for fact in facts.values()).replace(" ", "_") + ".pt")
-            records.measure(facts, lambda: measure(who, config, steps, kept, args.quick))  # noqa: B023
+            config = config_of(who, steps, seed, data)
+            return records.measure(facts, lambda: measure(who, config, steps, kept, args.quick))
+
+        steps = 8 if args.quick else SIZES[SIZE].steps
+        for seed in args.seed:
+            first = row_of(FIRST, seed, steps)
+            for who in args.only or VARIANTS:
+                row = row_of(who, seed, steps)
+                if VARIANTS[who].timed:
+                    row_of(who, seed, round(steps * first["trained_s"] / row["trained_s"]))
     for row in records.of("variants"):
-        marks = sorted(int(name.removeprefix("bits_")) for name in row if name.startswith("bits_"))
-        cells = [f"{row[f'bits_{mark}']:.3f} at {mark} ({row[f'trained_s_{mark}']:.0f} s)" for mark in marks]
-        print(f"{row['who']:28s} seed {row['seed']}  {row['trained_weights']:,} weights  " + "  ".join(cells))
+        print(
+            f"{row['who']:28s} seed {row['seed']}  {row['steps']:5,} steps  {row['trained_weights']:,} weights  "
+            f"{row['trained_s']:5.0f} s  {row['bits']:.3f} bits"
+        )
     return 0
 
 
@@ -156,6 +193,8 @@ if __name__ == "__main__":
     parser = build_parser("bits of networks with something else inside")
     parser.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with the corpora")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], metavar="N", help="one or more")
-    parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), help="some of the rows")
+    parser.add_argument(
+        "--only", nargs="+", choices=sorted(VARIANTS), help="some of the rows, beside the first"
+    )
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of torch (%(default)s)")
     run(main, parser.parse_args())

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from benchmarks.records import Records, build_parser, run
 from wavenet_pl.analysis.charts import Series, line_chart
-from wavenet_pl.analysis.long_convolution import LongConv1d
+from wavenet_pl.analysis.long_convolution import LongConv1d, fft_length
 from wavenet_pl.layers.convolution import CausalConv1d
 
 LENGTHS = tuple(2**power for power in range(1, 12))
@@ -63,7 +63,7 @@ def operations(way: str, length: int, columns: int) -> float:
     """Floating-point operations for each sample, forward; of the matrix over channels as well."""
     mix = 2 * CHANNELS * 2 * CHANNELS
     if way == "FFT":
-        size = 2 ** math.ceil(math.log2(columns + 2 * (length - 1)))
+        size = fft_length(columns + 2 * (length - 1))
         # One transform there, one back, each 2.5 N log2 N for real numbers, and a product of the spectra.
         return mix + CHANNELS * (5 * size * math.log2(size) + 3 * size) / columns
     if way == "direct":

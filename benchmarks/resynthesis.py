@@ -4,6 +4,7 @@ On recordings of voices that the models have heard and of others; with intervals
 
     python benchmarks/resynthesis.py --corpora DIR --model RUN --json resynthesis.json --folder work
     python benchmarks/resynthesis.py ... --peer CHECKOUT --minutes 140    # r9y9's, trained for as long
+    python benchmarks/resynthesis.py ... --set voices --page pairs.html  # ten beside Griffin-Lim's, to compare blindly
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ from wavenet_pl.audio.mel import MelSettings
 from wavenet_pl.config.tree import Config
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.clips import Clip, make_clips
+from wavenet_pl.evaluation.judges.intelligibility import PESQ
 from wavenet_pl.evaluation.judges.likeness import Measure
 from wavenet_pl.evaluation.judges.resynthesis import Pair, ResynthesisJudge
+from wavenet_pl.evaluation.listen_page import write_page
+from wavenet_pl.evaluation.listening import Item, Listening, Take
+from wavenet_pl.evaluation.options import ListeningOptions
 from wavenet_pl.evaluation.recordings import Recordings, open_recordings
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.inputs.mel import Mel
@@ -38,6 +43,8 @@ from wavenet_pl.runs.loading import load
 KNOWN = "voices"
 """Those that models are trained on, by recordings that are in no training and chose no checkpoint."""
 UNKNOWN = ("speech_new", "snap_librispeech")
+PAIRS = 10
+"""On a page to compare a model's clips with Griffin-Lim's, without knowing which is which."""
 Audio = npt.NDArray[np.float32]
 
 
@@ -119,6 +126,36 @@ def measure_set(
     measure("Griffin-Lim", args.temperature[0], lambda clips: [of_griffin_lim(model, clip) for clip in clips])
     for who, peer in peers.items():
         measure(who, args.temperature[0], lambda clips: of_peer(peer, model, clips))  # noqa: B023
+    if args.page is not None:
+        write_pairs(model, found, path, clips_at(args.temperature[0])[:PAIRS], args.page)
+
+
+def write_pairs(model: Model, found: Recordings, path: str, clips: list[Clip], page: Path) -> None:
+    """The page, and in how many of its pairs PESQ prefers the model."""
+    judge = ResynthesisJudge(model.sample_rate, model.through_codec)
+    made = {
+        path: [clip.generated[: len(clip.recorded)] for clip in clips],
+        "Griffin-Lim": [of_griffin_lim(model, clip) for clip in clips],
+    }
+    pairs = {
+        who: [Pair(clip.recorded, audio) for clip, audio in zip(clips, those, strict=True)]
+        for who, those in made.items()
+    }
+    items = [
+        Item(clip.key, clip.condition, Take(clip.recorded), [Take(those[number]) for those in made.values()])
+        for number, clip in enumerate(clips)
+    ]
+    measures = {who: judge.judge(those).measures for who, those in pairs.items()}
+    options = ListeningOptions(split="test", count=len(clips))
+    write_page(
+        Listening(model.sample_rate, found.shard_set.name, "test", options, [*made], items, measures, complete=True),
+        page,
+    )  # fmt: skip
+    print(f"page         {page}")
+    if PESQ in judge.measures:
+        one, other = (judge.tallies(those)[PESQ] for those in pairs.values())
+        better = sum(ours.total > theirs.total for ours, theirs in zip(one, other, strict=True))
+        print(f"{PESQ} prefers {path} to Griffin-Lim in {better} of {len(clips)} pairs")
 
 
 def main(args: Namespace) -> int:
@@ -187,6 +224,9 @@ if __name__ == "__main__":
         help="r9y9's, to be trained as well",
     )
     parser.add_argument("--minutes", type=float, default=120, help="of a processor for that (%(default)g)")
+    parser.add_argument(
+        "--page", type=Path, metavar="HTML", help="write pairs to compare blindly, of one set"
+    )
     parser.add_argument("--set", nargs="+", choices=(KNOWN, *UNKNOWN), help="some of the sets")
     parser.add_argument("--count", type=int, default=16, help="recordings (%(default)s)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each (%(default)g)")

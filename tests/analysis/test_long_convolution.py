@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from wavenet_pl.analysis.long_convolution import LongConv1d, LongConvolutions
+from wavenet_pl.analysis.long_convolution import LongConv1d, LongConvolutions, fft_length
 from wavenet_pl.config.model import NetworkConfig
 from wavenet_pl.generation.fused_cpu.fitness import why_not
 from wavenet_pl.heads import SoftmaxHead
@@ -38,6 +38,19 @@ def test_it_is_the_direct_sum(convolution):
         torch.testing.assert_close(made, directly(convolution, x_TBC, past), rtol=1e-5, atol=1e-5)
     last, _ = convolution(x_TBC, past_PBC, 7)
     torch.testing.assert_close(last, made[-7:])
+
+
+def test_an_fft_is_as_short_as_one_of_small_factors_can_be():
+    def has_small_factors(number: int) -> bool:
+        for factor in (2, 3, 5):
+            while number % factor == 0:
+                number //= factor
+        return number == 1
+
+    for least in range(1, 4000):
+        length = fft_length(least)
+        assert length >= least
+        assert [number for number in range(least, length + 1) if has_small_factors(number)] == [length]
 
 
 @pytest.mark.parametrize("chunks", [[1] * 40, [7, 1, 32], [40]])

@@ -79,9 +79,15 @@ class LongConv1d(nn.Module):
 
 def fft_convolve(x_TBC: Tensor, kernel_CL: Tensor) -> Tensor:
     """Each channel with its kernel (T, B, C), as if there were zeros before."""
-    size = 2 ** math.ceil(math.log2(x_TBC.shape[0] + kernel_CL.shape[1] - 1))
+    size = fft_length(x_TBC.shape[0] + kernel_CL.shape[1] - 1)
     spectrum_FBC = torch.fft.rfft(x_TBC, size, dim=0) * torch.fft.rfft(kernel_CL.t(), size, dim=0)[:, None]
     return torch.fft.irfft(spectrum_FBC, size, dim=0)[: x_TBC.shape[0]]
+
+
+def fft_length(least: int) -> int:
+    """The smallest product of twos, threes and fives from ``least`` on: an FFT is fast at these."""
+    odd = (3**threes * 5**fives for threes in range(12) for fives in range(8))
+    return min(one << (-(-least // one) - 1).bit_length() for one in odd)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from wavenet_pl.evaluation.judges.likeness import Compare, Tally
 from wavenet_pl.runs.versions import INSTALL_JUDGES
 
 Audio = npt.NDArray[np.float32]
-STOI, EXTENDED_STOI = "STOI", "extended STOI"
+STOI, EXTENDED_STOI, PESQ = "STOI", "extended STOI", "PESQ"
 
 
 def intelligibility() -> dict[str, Compare]:
@@ -68,4 +68,4 @@ def quality() -> dict[str, Compare]:
         except pesq.PesqError:  # no speech in one of them, or too short
             return Tally(0.0, 0)
 
-    return {"PESQ": compare}
+    return {PESQ: compare}

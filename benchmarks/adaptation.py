@@ -4,7 +4,7 @@ One base is adapted to each new voice with some seconds of audio and with all of
 recordings of that voice that no adaptation has seen.
 
     python benchmarks/adaptation.py --corpora DIR --json adaptation.json --folder runs
-    python benchmarks/adaptation.py ... --base pretrained:speaker     # instead of a small base of 1,200 steps
+    python benchmarks/adaptation.py ... --base pretrained:speaker --set trainer.precision=bf16-mixed  # a larger base
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import shutil
 from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def measure(
     folder: Path,
     audio: Path,
     scored: Path,
+    settings: Sequence[str],
 ) -> dict[str, Any]:
     """Adapts, and scores before and after on the same recordings: a flat record."""
     amount = [] if seconds is None else ["--minutes", str(seconds / 60)]
@@ -84,7 +86,7 @@ def measure(
         *amount,
     ]
     clips = CLIPS[seconds is None and not told]
-    out = wavenet_pl(folder, [*command, *told, "--runs", "adapted", *QUIET, *SMALL[kind], *clips])
+    out = wavenet_pl(folder, [*command, *told, "--runs", "adapted", *QUIET, *SMALL[kind], *clips, *settings])
     report = folder / out.rpartition("report       ")[2].splitlines()[0]
     found = json.loads(report.with_suffix(".json").read_text())
     adapted = load(report.parent)
@@ -152,10 +154,10 @@ def main(args: Namespace) -> int:
                 for method in METHODS:
                     facts = {
                         "benchmark": "adaptation", "voice": voice.name, "seconds_of_audio": seconds, "method": method,
-                        "base": base.hash[:12],
+                        "base": base.hash[:12], "settings": " ".join(args.set),
                     }  # fmt: skip
                     what = partial(
-                        measure, voice.name, seconds, method, base, replayed, folder, audio, scored
+                        measure, voice.name, seconds, method, base, replayed, folder, audio, scored, args.set
                     )
                     records.measure(facts, what)
     print_table(records.of("adaptation"))
@@ -168,6 +170,9 @@ if __name__ == "__main__":
     parser.add_argument("--base", metavar="MODEL", help="such as pretrained:speaker (trains a small one)")
     parser.add_argument(
         "--steps", type=int, default=1200, metavar="N", help="train the base for so many (1200)"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of each adaptation"
     )
     parser.add_argument("--only", metavar="VOICE", help="this new voice (all)")
     run(main, parser.parse_args())

@@ -118,7 +118,9 @@ def cell(verdicts: Sequence[Verdict]) -> str:
     answers = ", ".join(dict.fromkeys(each.answer for each in verdicts))
     effects = ", ".join("–" if math.isnan(each.effect) else f"{each.effect:.2f}" for each in verdicts)
     largest = max((each for one in verdicts for each in one.controls.values()), default=None)
-    beside = "" if largest is None else f" (controls at most {round(largest[0], 2) + 0.0:.2f} ± {largest[1]:.2f})"
+    beside = (
+        "" if largest is None else f" (controls at most {round(largest[0], 2) + 0.0:.2f} ± {largest[1]:.2f})"
+    )
     return f"**{answers}**: {effects}{beside}"
 
 

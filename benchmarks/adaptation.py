@@ -26,6 +26,8 @@ from benchmarks.corpora import prepared_voices
 from benchmarks.records import Records, build_parser, print_table, run, workplace
 from wavenet_pl.adaptation.base import Base, load_base
 from wavenet_pl.adaptation.data import base_split
+from wavenet_pl.adaptation.measure import measure_forgetting
+from wavenet_pl.adaptation.results import mean_forgotten
 from wavenet_pl.adaptation.rows import sums_by_row
 from wavenet_pl.errors import UserError
 from wavenet_pl.numbers.intervals import mean_and_interval
@@ -38,6 +40,8 @@ SECONDS = (10.0, 60.0, None)
 METHODS = {"embedding": [], "all": [], "all, replay": ["--replay"]}
 KEPT_ASIDE = 5
 """Every so many-th recording of a voice, by the hash of its name, is scored and never adapted to."""
+FEW_S = 20.0
+"""Of what is kept aside, to compare all rows of the table on: each takes as long as the voice's own."""
 QUIET = ("wandb.mode=disabled", "trainer.accelerator=cpu", "trainer.max_steps=400")
 SMALL = {"embedding": (), "all": ("optim.lr=1.0e-3",)}
 """For bases that learned at 4e-3 and more; what suits large ones would take them hours."""
@@ -98,8 +102,9 @@ def measure(
     split = halves[0] + halves[1]
     rows = [names.index(found["beginning"]["nearest"])]
     before_RN, counts_N = sums_by_row(base.model, split, rows)
-    after_RN, _ = sums_by_row(adapted, split, range(len(names)))
-    own_N = after_RN[names.index(voice)]
+    own = names.index(voice)
+    [own_N], _ = sums_by_row(adapted, split, [own])
+    few_RN, _ = sums_by_row(adapted, split.up_to(round(FEW_S * adapted.sample_rate)), range(len(names)))
     kept = folder / voice / "after.json"
     earlier = json.loads(kept.read_text()) if kept.exists() else {}
     less = earlier.get(method, own_N.tolist()) if seconds != SECONDS[0] else own_N.tolist()
@@ -108,6 +113,9 @@ def measure(
     gain, worse = (
         mean_and_interval(sums_N, counts_N) for sums_N in (before_RN[0] - own_N, own_N - np.array(less))
     )
+    forgotten = found["forgotten"]
+    if forgotten is None:  # the base does not say where its data is
+        forgotten = mean_forgotten(measure_forgetting(base, adapted, str(replayed)))
     curve = [bits for _, bits in found["curve"]]
     return {
         "minutes": found["minutes"],
@@ -119,8 +127,8 @@ def measure(
         "gain_high": gain.high,
         "worse_than_less_audio": worse.mean,
         "worse_low": worse.low,
-        "own_row_wins": bool((after_RN.sum(axis=1) >= own_N.sum()).all()),
-        "forgotten": found["forgotten"],
+        "own_row_wins": bool((few_RN.sum(axis=1) >= few_RN[own].sum()).all()),
+        "forgotten": forgotten,
         "steps": found["steps"],
         "best_step": found["best_step"],
         "passed_minimum_by": curve[-1] / min(curve) - 1,

@@ -60,6 +60,16 @@ def test_the_page_has_all_of_it_and_stands_beside_its_numbers(tmp_path: Path) ->
     assert math.isclose(numbers["forgotten"], 0.15)
 
 
+def test_what_was_not_measured_is_no_zero_among_the_numbers(tmp_path: Path) -> None:
+    def forgotten(method: str) -> float | None:
+        write_report(results(method=method, forgetting={}, not_measured="nobody asked"), tmp_path, [])
+        number: float | None = json.loads((tmp_path / NUMBERS).read_text())["forgotten"]
+        return number
+
+    assert forgotten("all") is None
+    assert forgotten("embedding") == 0  # whose base is as it was
+
+
 def test_a_long_table_is_cut_at_its_end(tmp_path: Path) -> None:
     rows = {f"voice {number:02}": 4.0 + number / 100 for number in range(40)} | {"dora": 3.9}
     page = write_report(results(rows=rows), tmp_path, []).read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +30,12 @@ class Forgetting:
     before: float
     """Bits per sample of the base."""
     after: float
+
+
+def mean_forgotten(forgetting: Mapping[str, Forgetting]) -> float:
+    """Bits per sample that the speakers of the base cost more, each counting alike; NaN where none was measured."""
+    lost = [each.after - each.before for each in forgetting.values()]
+    return sum(lost) / len(lost) if lost else math.nan
 
 
 @dataclass
@@ -78,9 +86,8 @@ class Results:
 
     @property
     def forgotten(self) -> float:
-        """Bits per sample that the speakers of the base cost more, each counting alike; 0 where none was measured."""
-        lost = [each.after - each.before for each in self.forgetting.values()]
-        return sum(lost) / len(lost) if lost else 0.0
+        """As `mean_forgotten`; 0 where no weight of the base was trained."""
+        return 0.0 if self.method == "embedding" else mean_forgotten(self.forgetting)
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON: an interval is [mean, low, high], with null where there is none."""

@@ -27,6 +27,7 @@ USED = {
         "lightning.pytorch.loops.training_epoch_loop._TrainingEpochLoop.val_loop",
         "lightning.pytorch.loops.evaluation_loop._EvaluationLoop.restarting",
         "lightning.pytorch.loops.evaluation_loop._EvaluationLoop.run",
+        "lightning.pytorch.loops.evaluation_loop._EvaluationLoop._has_run",
         "lightning.pytorch.Trainer.fit_loop",
         "lightning.pytorch.Trainer.ckpt_path",
         "lightning.pytorch.strategies.Strategy.checkpoint_io",

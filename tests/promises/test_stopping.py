@@ -198,14 +198,22 @@ def test_a_rank_that_sleeps_ends_the_run_on_all_ranks(shards, tmp_path, phase, t
         pytest.param(2, "stop-validation", 1, marks=pytest.mark.soak),
     ],
 )
-def test_what_a_stopped_step_owes_is_made_up_for(shards, tmp_path, devices, trouble, rank):
+@pytest.mark.parametrize(
+    "validated",
+    [
+        ("trainer.val_check_interval=4", "trainer.check_val_every_n_epoch=null"),
+        ("trainer.limit_train_batches=4", "trainer.check_val_every_n_epoch=1"),
+    ],
+    ids=["within epochs", "between epochs"],
+)
+def test_what_a_stopped_step_owes_is_made_up_for(shards, tmp_path, devices, trouble, rank, validated):
     """Stopped where a validation and clips were due, and once more at the end: both are there after it went on, once,
     and before later ones.
     """
     (tmp_path / "parts").mkdir(), (tmp_path / "whole").mkdir()
     settings = (
-        f"trainer.devices={devices}", "trainer.val_check_interval=4", "trainer.check_val_every_n_epoch=null",
-        "samples.every_n_steps=4", "samples.count=2", "samples.seconds=0.05", "samples.prompt_seconds=0.02",
+        f"trainer.devices={devices}", *validated, "samples.every_n_steps=4", "samples.count=2",
+        "samples.seconds=0.05", "samples.prompt_seconds=0.02",
         "train.checkpoint_every_n_steps=100", "optim.ema_decay=0.9", "trainer.max_steps=12",
     )  # fmt: skip
     for step in (8, 12):

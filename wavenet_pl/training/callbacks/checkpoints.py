@@ -110,6 +110,8 @@ class Checkpoints(Checkpoint):
             validation.restarting = False
             trainer.validating = True
             validation.run()
+            # Or the loop of an epoch that has all its batches takes this one for its own, and never begins another.
+            validation._has_run = False
             trainer.training = True
 
     def on_train_batch_end(

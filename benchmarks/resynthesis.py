@@ -145,7 +145,8 @@ def write_pairs(model: Model, found: Recordings, path: str, clips: list[Clip], p
         Item(clip.key, clip.condition, Take(clip.recorded), [Take(those[number]) for those in made.values()])
         for number, clip in enumerate(clips)
     ]
-    measures = {who: judge.judge(those).measures for who, those in pairs.items()}
+    judged = {who: judge.judge(those) for who, those in pairs.items()}
+    measures = {who: each.measures for who, each in judged.items()}
     options = ListeningOptions(split="test", count=len(clips))
     write_page(
         Listening(model.sample_rate, found.shard_set.name, "test", options, [*made], items, measures, complete=True),
@@ -153,7 +154,7 @@ def write_pairs(model: Model, found: Recordings, path: str, clips: list[Clip], p
     )  # fmt: skip
     print(f"page         {page}")
     if PESQ in judge.measures:
-        one, other = (judge.tallies(those)[PESQ] for those in pairs.values())
+        one, other = (each.tallies[PESQ] for each in judged.values())
         better = sum(ours.total > theirs.total for ours, theirs in zip(one, other, strict=True))
         print(f"{PESQ} prefers {path} to Griffin-Lim in {better} of {len(clips)} pairs")
 
@@ -162,6 +163,11 @@ def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it all."""
     if args.corpora is None or not args.model:
         raise UserError("no corpora or no model is named; name them with --corpora DIR and --model RUN")
+    sets = args.set or (KNOWN, *UNKNOWN)
+    if args.page is not None and (len(sets), len(args.model)) != (1, 1):
+        raise UserError(
+            f"--page is of one set and one model, found {len(sets)} and {len(args.model)}; name one with --set"
+        )
     records = Records(args.json)
     with workplace(args.folder) as folder:
         for path in args.model:
@@ -172,7 +178,7 @@ def main(args: Namespace) -> int:
                 peer, facts = trained(checkout.resolve(), config, args.minutes, folder)
                 about = f"{facts['steps']} steps in {facts['minutes']:.0f} min, {facts['bits']:.3f} bits"
                 peers[f"{checkout.name}, {about}"] = peer
-            for name in args.set or (KNOWN, *UNKNOWN):
+            for name in sets:
                 measure_set(records, name, shards_of(name, args, folder), path, model, peers, args)
     show(records)
     return 0

@@ -16,7 +16,7 @@ import contextlib
 import ctypes
 import fcntl
 import gc
-import importlib
+import importlib.machinery
 import json
 import multiprocessing.util
 import os
@@ -31,12 +31,15 @@ import threading
 import types
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 ROOT = Path(__file__).resolve().parents[1]
 OrdinaryPopen = subprocess.Popen
 ordinary_spawn = multiprocessing.util.spawnv_passfds
 LIBRARIES = ("wavenet_pl", "lightning.pytorch", "matplotlib.pyplot", "numba", "wandb", "webdataset")
 """Ours first: what it says about itself to others holds for all that come after it."""
+_THREADED = "onnxruntime"
+"""Where it is installed, torchmetrics imports it, and it begins a thread; who uses it imports it in the fork."""
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl: orphans below this process become its children."""
 
@@ -139,8 +142,10 @@ def _end(line: socket.socket, process: subprocess.Popen[Any]) -> None:
 
 def main(fd: int) -> None:
     """The starter of a process that was not started warm itself; and, later, all that is forked from it."""
+    sys.modules[_THREADED] = MagicMock(__spec__=importlib.machinery.ModuleSpec(_THREADED, None))
     for name in LIBRARIES:
         importlib.import_module(name)
+    del sys.modules[_THREADED]
     for package in ("wavenet_pl", "data_prep"):
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
             if not module.name.endswith("__main__"):

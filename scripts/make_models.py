@@ -110,12 +110,16 @@ def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> Non
 def how_made(name: str, commands: Sequence[Sequence[str]], folder: Path, settings: Sequence[str]) -> str:
     """The end of a card: the commands, with paths from the checkout or from the folder that they ran in."""
     chosen = f" --set {shlex.join(settings)}" if settings else ""
+    base = (
+        f"\nIt went on from what was called `pretrained:{name}` before; that card is in the history of this file.\n"
+        if f"train.init_from=pretrained:{name}" in settings else ""
+    )  # fmt: skip
     shown = "\n".join(shlex.join(["wavenet-pl", *command]) for command in commands)
     for parent in (MODELS.parent, folder):
         shown = shown.replace(f"{parent}/", "")
     return (
         f'\n## How it was made\n\n`make models CORPORA=DIR ARGS="{name}{chosen}"` prepares the data, and then runs\n\n'
-        f"```sh\n{shown}\n```\n"
+        f"```sh\n{shown}\n```\n{base}"
     )
 
 

@@ -73,6 +73,15 @@ def test_averaged_weights_are_called_so(tmp_path):
     assert row(card_of(run), "weights") == "as they were after the last step"
 
 
+@pytest.mark.parametrize(
+    ("begun_with", "shown"), [("pretrained:vocoder", "pretrained:vocoder"), ("/data/base-1a2b3c/", "base-1a2b3c")]
+)  # fmt: skip
+def test_what_a_training_began_with_is_named_without_its_place(tmp_path, begun_with, shown):
+    run = write_run(tmp_path / "run", f"train.init_from={begun_with}")
+    assert row(card_of(run), "began with") == shown
+    assert "began with" not in card_of(write_run(tmp_path / "fresh"))
+
+
 def test_hours_and_speakers_are_those_of_the_index_that_was_trained_on(tmp_path):
     shards = write_shard_set(tmp_path / "set", train=2, val=1, frames=8_000 * 36)
     fingerprint = load_index(shards).fingerprint

@@ -8,6 +8,7 @@ import os
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.baselines import load_baselines
 from wavenet_pl.files.markdown import cell, table
+from wavenet_pl.files.redaction import shorten_paths
 from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.model import Model
 from wavenet_pl.runs.checkpoints import validation_bits
@@ -54,6 +55,7 @@ def describe_model(
         UserError: what the run knows is damaged.
     """
     config, rate = model.config, model.sample_rate
+    begun_with = shorten_paths(config.train.init_from, relative=True)
     receptive_field = config.model.network.receptive_field
     average = f"averages over the steps, with a decay of {config.optim.ema_decay:g}"
     facts = {
@@ -61,6 +63,7 @@ def describe_model(
         "receptive field": f"{receptive_field:,} samples ({1000 * receptive_field / rate:.0f} ms)",
         "sample rate": f"{rate:,} Hz",
         "steps": f"{step:,}, each with {config.data.batch_size} crops of {config.data.crop_samples:,} samples",
+        **({} if begun_with is None else {"began with": begun_with}),
         "weights": average if averaged else "as they were after the last step",
         **{f"input {each.name}": each.summary() for each in model.inputs},
         "data": _describe_data(model),

@@ -16,7 +16,7 @@ import contextlib
 import ctypes
 import fcntl
 import gc
-import importlib.machinery
+import importlib.util
 import json
 import multiprocessing.util
 import os
@@ -142,10 +142,11 @@ def _end(line: socket.socket, process: subprocess.Popen[Any]) -> None:
 
 def main(fd: int) -> None:
     """The starter of a process that was not started warm itself; and, later, all that is forked from it."""
-    sys.modules[_THREADED] = MagicMock(__spec__=importlib.machinery.ModuleSpec(_THREADED, None))
+    if threaded := importlib.util.find_spec(_THREADED):
+        sys.modules[_THREADED] = MagicMock(__spec__=threaded)
     for name in LIBRARIES:
         importlib.import_module(name)
-    del sys.modules[_THREADED]
+    sys.modules.pop(_THREADED, None)
     for package in ("wavenet_pl", "data_prep"):
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
             if not module.name.endswith("__main__"):

@@ -107,8 +107,14 @@ def measure(
     few_RN, _ = sums_by_row(adapted, split.up_to(round(FEW_S * adapted.sample_rate)), range(len(names)))
     kept = folder / voice / "after.json"
     earlier = json.loads(kept.read_text()) if kept.exists() else {}
-    less = earlier.get(method, own_N.tolist()) if seconds != SECONDS[0] else own_N.tolist()
-    kept.write_text(json.dumps({**earlier, method: own_N.tolist()}))
+    amounts = [" ".join([base.hash[:12], *settings, method, f"{each} s"]) for each in SECONDS]
+    number = SECONDS.index(seconds)
+    if number and amounts[number - 1] not in earlier:
+        raise UserError(
+            f"{kept} has no row {amounts[number - 1]!r}; name the --folder in which it was measured"
+        )
+    less = earlier[amounts[number - 1]] if number else own_N.tolist()
+    kept.write_text(json.dumps({**earlier, amounts[number]: own_N.tolist()}))
     before, after = (mean_and_interval(sums_N, counts_N) for sums_N in (before_RN[0], own_N))
     gain, worse = (
         mean_and_interval(sums_N, counts_N) for sums_N in (before_RN[0] - own_N, own_N - np.array(less))

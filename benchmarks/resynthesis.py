@@ -38,6 +38,7 @@ from wavenet_pl.evaluation.recordings import Recordings, open_recordings
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.model import Model
+from wavenet_pl.runs.delta import model_hash
 from wavenet_pl.runs.loading import load
 
 KNOWN = "voices"
@@ -107,7 +108,7 @@ def measure_set(
     found = open_recordings(model, path, str(data), "test", seed=args.seed, max_seconds=3600, lang=None)
     facts = {
         "benchmark": "resynthesis", "set": name, "count": args.count, "of_s": args.seconds, "seed": args.seed,
-        "quick": args.quick,
+        "quick": args.quick, "model": model_hash(model)[:12],
     }  # fmt: skip
 
     @cache

@@ -43,7 +43,7 @@ SETTINGS = (
 )
 SMALLER = {
     "trainer.devices=8 trainer.precision": "trainer.devices=2 trainer.precision",
-    "--nnodes 2 --nproc-per-node 8": "--standalone --nproc-per-node 2",
+    "--nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500": "--standalone --nproc-per-node 2",
     "trainer.devices=8 trainer.num_nodes=2": "trainer.devices=2",
     "seconds=600": "seconds=0.1",
     "data/demo": "data/mine",

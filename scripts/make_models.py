@@ -21,6 +21,7 @@ from benchmarks.command import wavenet_pl
 from benchmarks.corpora import prepared_piano, prepared_voices
 from benchmarks.records import run
 from scripts.draw_demo import write_pair
+from wavenet_pl.commands.export import CARD_NAME
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.loading import load
 from wavenet_pl.runs.released import FACTS_NAME
@@ -91,20 +92,19 @@ def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> Non
         "--json", str(numbers),
     ]  # fmt: skip
     wavenet_pl(folder, evaluate)
-    for path in out.iterdir():
-        shutil.copy(path, own / path.name)
-    with open(own / "README.md", "a", encoding="utf-8") as card:
+    with open(out / CARD_NAME, "a", encoding="utf-8") as card:
         card.write(how_made(name, [train, export, evaluate], folder, settings))
-    model = load(own)
     write_pair(
-        model, name, str(data), own / "clips", SECONDS, COUNT, plan.temperature,
+        load(out), name, str(data), out / "clips", SECONDS, COUNT, plan.temperature,
         names=("recorded", "resynthesised") if plan.shows_recording else (None, "generated"), unshown="snap_",
     )  # fmt: skip
     facts = {
         "what": plan.what, "data": plan.data, "licence": plan.licence,
         "scores": scores_of(json.loads(numbers.read_text())),
     }  # fmt: skip
-    (own / FACTS_NAME).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    (out / FACTS_NAME).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    # At the end and at once: what a training began with is there until its own model is whole.
+    shutil.copytree(out, own, dirs_exist_ok=True)
 
 
 def how_made(name: str, commands: Sequence[Sequence[str]], folder: Path, settings: Sequence[str]) -> str:

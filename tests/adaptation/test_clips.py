@@ -11,6 +11,7 @@ import soundfile
 from tests.adaptation.voices import NEW, make_base, new_config, write_base_set, write_new_set
 from tests.data_prep.corpus import prepare
 from tests.evaluation.installed import DEMO, needs, speech
+from tests.shards.made import spoil
 from wavenet_pl.adaptation.clips import KINDS, ClipSet, make_set, similarities
 from wavenet_pl.adaptation.data import AdaptationData
 from wavenet_pl.config.training import SamplesConfig
@@ -49,7 +50,14 @@ def test_a_judge_hears_the_voice_in_its_clips_and_another_in_others(tmp_path: Pa
     voice = Split(index.splits["train"], shard_storage(index, tmp_path / "set"), index.sample_rate)
     own, other = ([audio for audio, _ in speech(name, 4)] for name in ("june_fr", "allison_en"))
     rate = speech("june_fr", 1)[0][1]
-    clips = ClipSet(rate, {}, {"before": other, "after": own, "recorded": own})
+    beside = {"recorded": [str(number) for number in range(4)]}
+    clips = ClipSet(rate, beside, {"before": other, "after": own, "recorded": own})
     found = similarities(VoiceJudge(), clips, voice)
     assert found["before"].high < found["after"].low
     assert found["after"] == found["recorded"]
+    same = ClipSet(rate, {"recorded": ["0"] * 4}, clips.audio)
+    assert similarities(VoiceJudge(), same, voice)["after"].low == -np.inf, (
+        "one recording says nothing of others"
+    )
+    spoil(tmp_path / "set", voice.shards[0].name)
+    assert similarities(VoiceJudge(), clips, voice)["after"].mean > found["before"].mean

@@ -287,6 +287,7 @@ def test_a_dry_run_examines_and_writes_nothing(place: Path, tmp_path: Path) -> N
         (["--continue"], "--continue is set, and .* has no speaker emil, but anna"),
         (["--speaker", " x"], "expected up to 100 printable characters"),
         (["--base", "x"], "--base is set without --merge"),
+        (["--merge", "/dev/null/x/m.ckpt"], "--merge /dev/null/x/m.ckpt cannot be written"),
         (["optim.lrr=1"], "lrr"),
     ],
 )

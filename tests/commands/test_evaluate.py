@@ -16,7 +16,7 @@ import torch
 from tests.evaluation.runs import trained, write_run
 from tests.processes import the_run, train
 from tests.runs.made import write_run as write_exported_run
-from tests.shards.made import write_shard_set
+from tests.shards.made import spoil, write_shard_set
 from tests.small import SIXTEEN_BITS, small_config
 from wavenet_pl import cli
 from wavenet_pl.evaluation.baselines import Baselines, load_baselines
@@ -157,12 +157,19 @@ def test_a_place_for_the_page_is_asked_for_and_tried_first(run, tmp_path, capsys
     assert "cannot be made" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("numbers", [".", "file/numbers.json", "file/deeper/numbers.json"])
+def test_a_file_for_the_numbers_is_tried_before_the_work(run, tmp_path, monkeypatch, capsys, numbers):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", str(run), "--out", "out", "--json", numbers, *QUICK]) == 2
+    error = capsys.readouterr().err
+    assert f"--json {numbers} cannot be written (" in error and error.count("\n") == 1
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_too_many_damaged_recordings_are_3_and_named(run, tmp_path, capsys):
     shards = write_shard_set(tmp_path / "set", train=1, val=3, recordings_per_shard=1)
-    path = shards / "val/shard-000001.tar"
-    content = bytearray(path.read_bytes())
-    content[2_000:2_400] = bytes(400)
-    path.write_bytes(content)
+    spoil(shards, "val/shard-000001.tar")
     arguments = ["evaluate", str(run), "--data", str(shards), "--out", str(tmp_path / "out"), *QUICK]
     assert cli.main(arguments) == 3
     assert "1 of 3 recordings cannot be read, more than data.max_bad_fraction=0.01" in capsys.readouterr().err
@@ -187,10 +194,7 @@ def test_few_damaged_recordings_are_left_out_and_said(tmp_path, capsys, caplog):
     config = small_config(shards, "data.max_bad_fraction=0.5")
     torch.manual_seed(0)
     run = write_run(tmp_path / "run", Model(config, sample_rate=8_000).eval())
-    path = shards / "val/shard-000001.tar"
-    content = bytearray(path.read_bytes())
-    content[2_000:2_400] = bytes(400)
-    path.write_bytes(content)
+    spoil(shards, "val/shard-000001.tar")
     key = load_index(shards).splits["val"][1].recordings[0].key
     assert cli.main(["evaluate", str(run), *QUICK]) == 0
     assert f"left out: {key}" in caplog.text and "2 of 3 recordings" in capsys.readouterr().out

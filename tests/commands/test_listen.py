@@ -10,6 +10,7 @@ from tests.evaluation.runs import write_run
 from tests.shards.made import write_shard_set
 from tests.small import small_config
 from wavenet_pl import cli
+from wavenet_pl.errors import BadDataError
 from wavenet_pl.evaluation import listening
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.model import Model
@@ -51,10 +52,10 @@ def test_runs_of_one_name_are_named_in_full(run, shards, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--out", "."], "--out . cannot be a page, expected the name of a file in a folder that is there"),
-        (["--out", "nowhere/page.html"], "--out nowhere/page.html cannot be a page"),
+        (["--out", "."], "--out . cannot be written (it is a folder), expected the name of a file"),
+        (["--out", "/dev/null/page.html"], "--out /dev/null/page.html cannot be written (File exists)"),
         (["--threads", "0"], "threads is 0, expected 1 or more"),
-        (["--engine", "reference", "--weights", "int8"], "int8"),
+        (["--engine", "fused-cpu", "reference", "--weights", "int8"], "reference"),
         (["--count", "0"], "count is 0, expected 1 to 200"),
         (["--split", "test"], "has no recording in split 'test', but in train, val"),
         (["--data", "nowhere"], "nowhere"),
@@ -62,22 +63,24 @@ def test_runs_of_one_name_are_named_in_full(run, shards, tmp_path, capsys):
 )
 def test_mistakes_are_one_message_and_exit_2(run, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(listening.Session, "make", None)  # no clip is made before
     assert cli.main(["listen", str(run), *arguments]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("wavenet-pl listen: error: ") and message in line
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_leaves_a_page_of_what_is_finished(run, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("reason", "code"), [(KeyboardInterrupt(), 130), (BadDataError("nan"), 3)])
+def test_what_is_finished_is_on_a_page(run, tmp_path, monkeypatch, capsys, reason, code):
     make = listening.Session.make
 
     def stopped(self: listening.Session, system: listening.System, progress: object) -> None:
         if self.result.systems:
-            raise KeyboardInterrupt
+            raise reason
         make(self, system)
 
     monkeypatch.setattr(listening.Session, "make", stopped)
     page = tmp_path / "page.html"
-    assert cli.main(["listen", str(run), "--out", str(page), "--temperature", "1", "0.7", *QUICK]) == 130
+    assert cli.main(["listen", str(run), "--out", str(page), "--temperature", "1", "0.7", *QUICK]) == code
     assert "what is finished is kept" in capsys.readouterr().err
     assert "Stopped before its end" in page.read_text() and page.read_text().count("<audio") == 2 * 2

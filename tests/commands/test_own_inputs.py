@@ -100,6 +100,7 @@ def pitches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "wide.npy", np.zeros((30, 2)))
     np.save(folder / "empty.npy", np.zeros((0, 1)))
     np.save(folder / "holes.npy", np.array([[1.0], [np.nan]]))
+    np.save(folder / "large.npy", np.full((30, 1), -1e300))
     (folder / "text.npy").write_text("80 81 82")
     return folder
 
@@ -223,6 +224,10 @@ RIGHT = {"--speaker": "anna", "--set": "accent=scots", "--frames": "f0=low.npy"}
             ("empty.npy has float64 of shape (0, 1), expected", "shape (frames, 1)"),
         ),
         ({"--frames": "f0=holes.npy"}, ("holes.npy has float64 of shape (2, 1), expected finite numbers",)),
+        (
+            {"--frames": "f0=large.npy"},
+            ("large.npy has float64 of shape (30, 1), expected finite numbers, in float32",),
+        ),
         ({"--frames": "f0=text.npy"}, ("text.npy cannot be read", "expected a .npy file")),
         ({"--frames": "f0=none.npy"}, ("none.npy cannot be read", "No such file")),
         ({"--tags": "calm"}, ("tags is set, and this model", "leave it out")),

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.shards.made import write_shard_set
+from tests.shards.made import spoil, write_shard_set
 from tests.small import small_model
+from wavenet_pl.errors import BadDataError
 from wavenet_pl.evaluation.clips import count_faults, make_clips
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.network import WaveNet
@@ -71,6 +72,30 @@ def test_clips_have_the_condition_of_the_recordings_beside_them(split):
     assert [clip.condition for clip in clips] == [f"envelope of {clip.key}" for clip in clips]
     [other] = module.stream_codes(800, Draw(clips=(0, 1)), condition=condition.flip(0), chunk=800)
     assert not torch.equal(codes, other), "the condition makes a difference"
+
+
+def test_recordings_that_cannot_be_read_are_passed_over_and_named(tmp_path, caplog):
+    shards = write_shard_set(tmp_path / "set", train=1, val=3, recordings_per_shard=1)
+    index = load_index(shards)
+    names = [shard.recordings[0].key for shard in index.splits["val"]]
+
+    def keys() -> list[str]:
+        split = Split(index.splits["val"], shard_storage(index, shards), index.sample_rate)
+        clips, _ = make_clips(
+            small_model().eval(), split, seconds=0.1, count=2, seed=0, progress=lambda share: None
+        )
+        assert all(np.any(clip.recorded) for clip in clips)
+        return [clip.key for clip in clips]
+
+    first, second = keys()
+    [third] = {*names} - {first, second}
+    spoil(shards, f"val/shard-{names.index(first):06d}.tar")
+    assert keys() == [second, third] and f"no clip stands beside {first}: " in caplog.text
+    spoil(shards, f"val/shard-{names.index(third):06d}.tar")
+    assert keys() == [second, second]
+    spoil(shards, f"val/shard-{names.index(second):06d}.tar")
+    with pytest.raises(BadDataError, match="none of 3 recordings can be read"):
+        keys()
 
 
 def test_recordings_come_again_and_short_ones_stay_short(split):

@@ -23,7 +23,7 @@ from wavenet_pl.shards.labels import Labels
 
 
 def card_of(run: RunFolder, step: int = 10, **options) -> str:
-    options.setdefault("averaged", False)
+    options = {"averaged": False, "half": False, **options}
     return describe_model(load(checkpoint_path(run, step)), step, run, **options)
 
 
@@ -63,7 +63,7 @@ def test_a_step_that_was_not_validated_is_said_to_be_none(tmp_path):
         and "this model" not in card
         and "5.125" in card
     )
-    alone = describe_model(load(run.path), 10, None, averaged=False)
+    alone = describe_model(load(run.path), 10, None, averaged=False, half=False)
     assert "was not validated at this step" in alone and "5.125" not in alone
 
 
@@ -71,6 +71,8 @@ def test_averaged_weights_are_called_so(tmp_path):
     run = write_run(tmp_path / "run", "optim.ema_decay=0.99")
     assert row(card_of(run, averaged=True), "weights") == "averages over the steps, with a decay of 0.99"
     assert row(card_of(run), "weights") == "as they were after the last step"
+    half = "as they were after the last step, rounded to half precision; bits are those before"
+    assert row(card_of(run, half=True), "weights") == half
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_licences_are_fields_that_say_when_nothing_was_said(tmp_path):
 def test_the_examples_of_a_card_are_words_of_their_languages(tmp_path, name):
     labels = Labels(tables={name: ("-scots", "north of it")})
     model = small_model("model.kind=speaker", f"model.condition.inputs=[{name}]", labels=labels)
-    card = describe_model(model, 3, None, averaged=False)
+    card = describe_model(model, 3, None, averaged=False, half=False)
     [shell], [python] = (
         re.findall(rf"```{kind}\n(.*?)```", card, flags=re.DOTALL) for kind in ("sh", "python")
     )

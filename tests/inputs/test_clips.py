@@ -236,6 +236,12 @@ def test_a_file_of_another_shape_or_range_is_refused_with_both(frames: Frames, t
         assert f"(frames, {frames.num_features})" in str(caught.value)
 
 
+def test_a_midi_file_without_notes_of_a_piano_is_refused(tmp_path: Path) -> None:
+    drums = write_midi(tmp_path / "drums.mid", some_notes(), channel=9)
+    with pytest.raises(UserError, match=r"drums\.mid has no notes that a piano can play"):
+        told(("notes",), notes=drums)
+
+
 @pytest.mark.parametrize(
     ("name", "file", "said"),
     [

@@ -43,6 +43,12 @@ def test_recordings_with_nothing_counted_are_left_out():
     assert mean_and_interval([3.0, 0.0, 8.0], [1, 0, 2]) == mean_and_interval([3.0, 8.0], [1, 2])
 
 
+def test_a_recording_that_comes_again_is_still_one():
+    sums, counts, of = [3.0, 5.0, 2.0, 8.0], [1, 1, 2, 1], ["a", "b", "a", b"b\0"]
+    assert mean_and_interval(sums, counts, of) == mean_and_interval([5.0, 5.0, 8.0], [3, 1, 1])
+    assert mean_and_interval([0.8, 0.8], [1, 1], [7, 7]) == (0.8, -math.inf, math.inf)
+
+
 def test_one_recording_says_nothing_of_others():
     assert mean_and_interval([6.0], [2]) == (3.0, -math.inf, math.inf)
     assert math.isnan(mean_and_interval([], []).mean)

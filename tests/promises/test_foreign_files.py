@@ -502,6 +502,10 @@ CORPORA = {
         hostile.framed(hostile.npy("{'descr': '<,f8', 'fortran_order': False, 'shape': (1,), }\n")),
         "sound-0.f0.npy cannot be read",
     ),
+    "array: header of no type": Case(
+        hostile.framed(hostile.npy("{'descr': (), 'fortran_order': False, 'shape': (1,), }\n")),
+        "sound-0.f0.npy cannot be read",
+    ),
     "array: header that warns": Case(
         hostile.framed(hostile.npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1L,), 'x\\d': 0}\n")),
         "sound-0.f0.npy cannot be read",

@@ -195,8 +195,14 @@ def header(path: Path) -> dict[str, object]:
         (
             {},
             {f"{SPEAKER_TABLE}[new]": torch.zeros(1, 9)},
-            r"has rows of shape \(1, 9\), which fit no speaker table",
+            r"has rows of torch.float32 of shape \(1, 9\), which fit no speaker table",
         ),
+        (
+            {},
+            {f"{SPEAKER_TABLE}[new]": torch.zeros(1, 8).to(torch.float8_e4m3fn)},
+            r"has rows of torch.float8_e4m3fn of shape \(1, 8\), which fit no speaker table",
+        ),
+        ({"base": "b" * 5_000}, {}, "needs its base b{5000}, which is not there"),
         ({}, {f"{SPEAKER_TABLE}[new]": torch.zeros(5, 8)}, "does not hold the model that it describes"),
         ({}, {"network.foreign": torch.zeros(2)}, "does not hold the model that it describes"),
         ({}, {"network.hidden.bias": torch.full((16,), torch.nan)}, "numbers that are not finite"),

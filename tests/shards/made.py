@@ -34,6 +34,14 @@ def make_audio(frames: int, sample_rate: int = SAMPLE_RATE, seed: int = 0) -> np
     return np.round(np.clip(audio, -0.99, 0.99) * 32767).astype(np.int16)
 
 
+def spoil(shards: Path, shard: str) -> None:
+    """Damages the audio of the first recording of a shard such as ``val/shard-000001.tar``."""
+    path = shards / shard
+    content = bytearray(path.read_bytes())
+    content[2_000:2_400] = bytes(400)
+    path.write_bytes(content)
+
+
 def write_shard_set(
     folder: str | os.PathLike[str],
     *,

@@ -18,6 +18,7 @@ from wavenet_pl.evaluation.judges.likeness import cosines
 from wavenet_pl.evaluation.judges.voices import VoiceJudge
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.split import Split
 
 KINDS = ("before", "after", "recorded")
@@ -89,15 +90,16 @@ def make_set(base: Base, adapted: Model, split: Split, nearest: str, config: Sam
 
 
 def similarities(judge: VoiceJudge, clips: ClipSet, voice: Split) -> dict[str, Interval]:
-    """Kind -> cosine similarity of its clips to the mean of the voice's recordings, with an interval over clips.
+    """Kind -> cosine similarity of its clips to the mean of the voice's recordings; intervals are over the recordings
+    that they stand beside.
 
     Args:
         judge: hears whose voice it is.
         clips: those in which it hears none do not count.
         voice: recordings that no clip stands beside.
     """
-    recordings = [voice.read(position) for position in range(min(len(voice), JUDGED_RECORDINGS))]
-    heard = [judge.embed(audio, clips.sample_rate) for audio in recordings]
+    recordings = [voice.try_read(position) for position in range(min(len(voice), JUDGED_RECORDINGS))]
+    heard = [judge.embed(audio, clips.sample_rate) for audio in recordings if not isinstance(audio, Damage)]
     known = [each for each in heard if each is not None]
     if not known:
         return {}
@@ -105,8 +107,9 @@ def similarities(judge: VoiceJudge, clips: ClipSet, voice: Split) -> dict[str, I
     similarity = {}
     for kind in KINDS:
         voices = [judge.embed(audio, clips.sample_rate) for audio in clips.audio[kind]]
-        there_ND = np.array([each for each in voices if each is not None])
-        if len(there_ND):
-            alike_N = cosines(there_ND, np.tile(mean_D, (len(there_ND), 1)))
-            similarity[kind] = mean_and_interval(alike_N, np.ones_like(alike_N))
+        there = {number: voice for number, voice in enumerate(voices) if voice is not None}
+        if there:
+            alike_N = cosines(np.array([*there.values()]), np.tile(mean_D, (len(there), 1)))
+            beside = [clips.labels["recorded"][number] for number in there]
+            similarity[kind] = mean_and_interval(alike_N, np.ones_like(alike_N), beside)
     return similarity

@@ -34,7 +34,6 @@ def merge(run: Path, out: Path, base: str | os.PathLike[str] | None) -> int:
         raise UserError(f"{path} is not there, expected what `wavenet-pl adapt` wrote; RUN is the adaptation")
     header, _ = read_delta(path)
     model = load_delta(path, load, base)
-    out.parent.mkdir(parents=True, exist_ok=True)
     writer = AtomicCheckpointIO()
     writer.save_checkpoint(checkpoint_of(model, header.step), out)
     if writer.failure:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from wavenet_pl.adaptation.request import METHODS, read_request
+from wavenet_pl.commands.grammar import file_to_write
 from wavenet_pl.signals import StopFlag
 
 
@@ -59,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     if args.merge is not None:
         from wavenet_pl.adaptation.merge import merge
 
-        return merge(Path(args.run), Path(args.merge), args.base)
+        return merge(Path(args.run), file_to_write("--merge", args.merge), args.base)
     request = read_request(args)
     from wavenet_pl.training.quiet import quieten
 

@@ -6,11 +6,10 @@ import argparse
 import json
 import sys
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from wavenet_pl.analysis.options import PROBES, AnalysisOptions
-from wavenet_pl.commands.grammar import page_folder, positive
+from wavenet_pl.commands.grammar import file_to_write, page_folder, positive
 from wavenet_pl.errors import ExitCode
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.index import SPLITS
@@ -44,6 +43,7 @@ def main(args: argparse.Namespace) -> int:
     options = AnalysisOptions(**given)
     options.check()
     out = page_folder(args.run, args.out, "analysis")
+    numbers = None if args.json is None else file_to_write("--json", args.json)
     from wavenet_pl.analysis.page import PAGE_NAME, render
     from wavenet_pl.analysis.study import Study
     from wavenet_pl.progress import Progress
@@ -60,8 +60,8 @@ def main(args: argparse.Namespace) -> int:
         print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
     page = out / PAGE_NAME
     write_durably(page, render(study))
-    if args.json is not None:
-        write_durably(Path(args.json), json.dumps(study.to_plain(), indent=1) + "\n")
+    if numbers is not None:
+        write_durably(numbers, json.dumps(study.to_plain(), indent=1) + "\n")
     for verdict in study.verdicts:
         unit = verdict.claim.unit and f" {verdict.claim.unit}"
         note = verdict.note and f" ({verdict.note})"

@@ -6,10 +6,9 @@ import argparse
 import json
 import sys
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavenet_pl.commands.grammar import page_folder, positive
+from wavenet_pl.commands.grammar import file_to_write, page_folder, positive
 from wavenet_pl.errors import BadDataError, ExitCode
 from wavenet_pl.evaluation.options import EvaluationOptions
 from wavenet_pl.files.durable import write_durably
@@ -58,6 +57,7 @@ def main(args: argparse.Namespace) -> int:
     options = EvaluationOptions(**{each.name: getattr(args, each.name) for each in fields(EvaluationOptions)})
     options.check()
     out = page_folder(args.run, args.out, "evaluation")
+    numbers = None if args.json is None else file_to_write("--json", args.json)
     from wavenet_pl.evaluation.evaluation import Evaluation
     from wavenet_pl.evaluation.report import write_report
     from wavenet_pl.runs.loading import load
@@ -70,8 +70,8 @@ def main(args: argparse.Namespace) -> int:
         stop = reason
         print("stopped; what is finished is kept", file=sys.stderr)
     page = write_report(evaluation.results, out)
-    if args.json is not None:
-        write_durably(Path(args.json), json.dumps(evaluation.results.to_plain(), indent=1) + "\n")
+    if numbers is not None:
+        write_durably(numbers, json.dumps(evaluation.results.to_plain(), indent=1) + "\n")
     _say(evaluation.results)
     print(f"page         {page}")
     if isinstance(stop, BadDataError):

@@ -63,6 +63,7 @@ def main(args: argparse.Namespace) -> int:
         step,
         run,
         averaged="current_model_state" in checkpoint,
+        half=args.half,
         licence=args.licence,
         data_licence=args.data_licence,
     )

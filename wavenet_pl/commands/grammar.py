@@ -40,7 +40,7 @@ COMMANDS = {
         "write a trained model as safetensors with a model card, to give to others",
     ),
     "models": ("wavenet_pl.commands.models", "list the trained models that come with the project"),
-    "slurm": ("wavenet_pl.commands.slurm", "send any of these to a cluster, and follow what runs there"),
+    "slurm": ("wavenet_pl.commands.slurm", "send what works on data or models to a cluster, and follow it"),
     "doctor": ("wavenet_pl.commands.doctor", "check this machine and installation, and say what to do"),
 }
 """Command -> module with `add_arguments(parser)` and `main(args) -> int`, and what it is for."""
@@ -79,6 +79,28 @@ def page_folder(run: str, out: str | None, name: str) -> Path:
     except OSError as error:
         raise UserError(f"--out {folder} cannot be made ({error.strerror}); name another folder") from None
     return folder
+
+
+def file_to_write(option: str, name: str) -> Path:
+    """A file that a command writes at its end; its folder is made before the work that it is for.
+
+    Args:
+        option: that names it.
+        name: as it was given.
+
+    Raises:
+        UserError: it could not be written.
+    """
+    path = Path(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise OSError(0, "it is a folder" if path.is_dir() else "its folder may not be written to")
+    except OSError as error:
+        raise UserError(
+            f"{option} {path} cannot be written ({error.strerror}), expected the name of a file; name another one"
+        ) from None
+    return path
 
 
 def command_module(name: str) -> ModuleType:

@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from wavenet_pl.commands.grammar import positive
-from wavenet_pl.errors import ExitCode, UserError
+from wavenet_pl.commands.grammar import file_to_write, positive
+from wavenet_pl.errors import BadDataError, ExitCode
 from wavenet_pl.evaluation.options import ListeningOptions
 from wavenet_pl.generation.choice import ENGINES, WEIGHTS
 from wavenet_pl.shards.index import SPLITS
@@ -60,11 +60,7 @@ def main(args: argparse.Namespace) -> int:
         given[name] = tuple(given[name])
     options = ListeningOptions(**given)
     options.check()
-    out = Path(args.out)
-    if out.is_dir() or not out.parent.is_dir():
-        raise UserError(
-            f"--out {out} cannot be a page, expected the name of a file in a folder that is there"
-        )
+    out = file_to_write("--out", args.out)
     from wavenet_pl.evaluation.listen_page import write_page
     from wavenet_pl.evaluation.listening import Session
     from wavenet_pl.progress import Progress
@@ -78,15 +74,13 @@ def main(args: argparse.Namespace) -> int:
         ],
         options,
     )
-    stopped = False
+    stop: BaseException | None = None
     try:
         for system in session.systems:
             with Progress(system.name, line_seconds=5) as progress:
                 session.make(system, progress.update)
-    except ValueError as error:  # such as weights that an engine has not
-        raise UserError(str(error)) from None
-    except KeyboardInterrupt:
-        stopped = True
+    except (KeyboardInterrupt, BadDataError) as reason:
+        stop = reason
         print("stopped; what is finished is kept", file=sys.stderr)
     if session.result.systems:
         page = write_page(session.result, out)
@@ -97,4 +91,6 @@ def main(args: argparse.Namespace) -> int:
         for remark in session.result.remarks:
             print(remark)
         print(f"page         {page}")
-    return ExitCode.INTERRUPTED if stopped else ExitCode.DONE
+    if isinstance(stop, BadDataError):
+        raise stop
+    return ExitCode.DONE if stop is None else ExitCode.INTERRUPTED

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.inputs.input import Columns, Fields, Input, crop_fields
@@ -43,6 +44,20 @@ class Conditions:
         if self.others:
             draws = {each.name: self._draws(each.name, recording, first) for each in self.inputs}
         return crop_fields(self.inputs, self.split, recording, columns, draws)
+
+    def crop(self, recording: int, begin: int, stop: int) -> tuple[npt.NDArray[np.float32], Fields] | Damage:
+        """Samples begin to stop - 1 of a recording, those that there are, and the fields of what follows each.
+
+        Args:
+            recording: position in the split.
+            begin: below 0 where the crop begins before the recording; -1 is the silence before its first sample.
+            stop: behind the last sample.
+        """
+        samples = self.split.try_read(recording, max(begin, 0), stop)
+        fields = self.read(recording, begin + 1)
+        if isinstance(samples, Damage):
+            return samples
+        return fields if isinstance(fields, Damage) else (samples, fields)
 
     def at_hand(self, recording: int) -> bool:
         """Whether a crop of a recording can be read without waiting for a file."""

@@ -150,15 +150,12 @@ def _crop(conditions: Conditions, nothing: Fields, length: int, slot: Slot) -> C
     audio = np.zeros(length, dtype=np.float32)
     if slot.recording < 0:
         return Crop(slot, audio, 0, 0, "", nothing)
-    split = conditions.split
     begin = slot.stop - length  # the position of the crop's first sample
-    key = split.key(slot.recording)
-    samples = split.try_read(slot.recording, max(begin, 0), slot.stop)
-    condition = conditions.read(slot.recording, begin + 1)  # the first output predicts the second code
-    if isinstance(samples, Damage) or isinstance(condition, Damage):
-        bad = samples if isinstance(samples, Damage) else condition
-        assert isinstance(bad, Damage)
-        return Crop(slot, audio, 0, 0, key, nothing, bad)
+    key = conditions.split.key(slot.recording)
+    crop = conditions.crop(slot.recording, begin, slot.stop)
+    if isinstance(crop, Damage):
+        return Crop(slot, audio, 0, 0, key, nothing, crop)
+    samples, condition = crop
     audio[length - len(samples) :] = samples
     return Crop(slot, audio, max(0, -1 - begin), slot.stop - slot.start, key, condition)
 

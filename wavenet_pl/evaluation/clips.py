@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,15 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wavenet_pl.evaluation.sample import choose_slots, read_batches
+from wavenet_pl.errors import BadDataError
+from wavenet_pl.evaluation.sample import choose_slots, conditions_of, read_batches
 from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.evaluation.screen import screen
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.model import Model
 from wavenet_pl.numbers import counter
+from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.split import Split
 
+_log = logging.getLogger(__name__)
 Audio = npt.NDArray[np.float32]
 
 
@@ -69,12 +73,14 @@ def make_clips(
     """Generate from nothing but the condition, or from the beginnings of recordings, in one batch.
 
     The counterparts are recordings drawn by seed; those that last as long come first, and come again where there are
-    fewer than clips.
+    fewer than clips. Recordings that cannot be read are passed over with a warning.
+
+    Raises:
+        BadDataError: none can be read.
     """
     samples = max(1, round(seconds * model.sample_rate))
-    plan = choose_slots(
-        split.frames, _beginnings(split, samples, count, seed), crop_samples=samples, batch_size=count
-    )
+    beginnings = _beginnings(model, split, samples, count, seed)
+    plan = choose_slots(split.frames, beginnings, crop_samples=samples, batch_size=count)
     # One sample of context is the silence code before a recording: then column t of the condition goes with sample t.
     [batch] = read_batches(model, split, plan, context=1)
     begins = batch["begin"].tolist()  # a crop ends with its recording, and a clip begins with it
@@ -122,10 +128,22 @@ def _judged(key: str, condition: str, made: Audio, real: Audio, sample_rate: int
     return Clip(key, condition, made, real, screen(made, sample_rate), real_faults)
 
 
-def _beginnings(split: Split, samples: int, count: int, seed: int) -> npt.NDArray[np.int64]:
+def _beginnings(model: Model, split: Split, samples: int, count: int, seed: int) -> npt.NDArray[np.int64]:
     """(count,) the first slot of each chosen recording."""
-    frames = split.frames
+    frames, conditions, chosen = split.frames, conditions_of(model, split, samples), list[int]()
     random = counter.random_bits(counter.stream_key("clips", seed), np.arange(len(frames)))
-    chosen = np.lexsort((random, frames < samples))
+    for position in np.lexsort((random, frames < samples)).tolist():
+        crop = conditions.crop(position, -1, min(samples, int(frames[position])))
+        if isinstance(crop, Damage):
+            _log.warning(f"no clip stands beside {split.key(position)}: {crop}")
+            continue
+        chosen.append(position)
+        if len(chosen) == count:
+            break
+    if not chosen:
+        raise BadDataError(
+            f"none of {len(split)} recordings can be read, expected one to make a clip beside; `wavenet-pl index` says "
+            "what is wrong with them"
+        )
     slots = -(-frames // samples)
     return np.asarray(np.resize((np.cumsum(slots) - slots)[chosen], count))

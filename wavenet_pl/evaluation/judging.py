@@ -22,6 +22,9 @@ from wavenet_pl.inputs.speaker import Speaker
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.split import Split
 
+Findings = tuple[list[Measure], list[str]]
+"""What a judge measured, and what could not be judged, and why."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -63,27 +66,25 @@ def judge_clips(
     heard_as = {each.heard_as for each in inputs}
     notes = next((each for each in inputs if isinstance(each, Notes)), None)
     has_voice = "voice" in heard_as
-    judged = []
+    judges: dict[str, Callable[[OnProgress], Findings]] = {}
     if any(each.resynthesises for each in inputs):
         judge = ResynthesisJudge(split.sample_rate, through_codec)
-        judged.append(_resynthesis(judge, pairs, english, progress))
+        title = "Resynthesis, beside the recordings that went through the codec, and noise"
+        judges[title] = lambda progress: _resynthesis(judge, pairs, english, progress)
     if notes is not None:
-        judged.append(_judged("Notes, heard by basic-pitch", lambda: _notes(notes, split, pairs, progress)))
+        judges["Notes, heard by basic-pitch"] = lambda progress: _notes(notes, split, pairs, progress)
     if notes is None or has_voice:
-        judged.append(
-            _judged(
-                "Voices, heard by Resemblyzer", lambda: _voices(split, scored, pairs, has_voice, progress)
-            )
+        judges["Voices, heard by Resemblyzer"] = lambda progress: _voices(
+            split, scored, pairs, has_voice, progress
         )
+    judged = []
+    for number, (title, hear) in enumerate(judges.items()):
+        try:
+            measures, remarks = hear(lambda share, done=number: progress((done + share) / len(judges)))  # type: ignore[misc]
+        except UserError as missing:
+            measures, remarks = [], [str(missing)]
+        judged.append(Judgement(title, tuple(measures), tuple(remarks)))
     return judged
-
-
-def _judged(title: str, judge: Callable[[], tuple[list[Measure], list[str]]]) -> Judgement:
-    try:
-        measures, remarks = judge()
-    except UserError as missing:
-        return Judgement(title, remarks=(str(missing),))
-    return Judgement(title, tuple(measures), tuple(remarks))
 
 
 def _resynthesis(
@@ -91,18 +92,13 @@ def _resynthesis(
     pairs: Sequence[tuple[Clip, int]],
     english: Collection[int],
     progress: OnProgress,
-) -> Judgement:
+) -> Findings:
     compared = [Pair(clip.recorded, clip.generated, position in english) for clip, position in pairs]
     judged = judge.judge(compared, progress)
-    return Judgement(
-        "Resynthesis, beside the recordings that went through the codec, and noise",
-        tuple(judged.measures), tuple(judged.remarks),
-    )  # fmt: skip
+    return judged.measures, judged.remarks
 
 
-def _notes(
-    notes: Notes, split: Split, pairs: Sequence[tuple[Clip, int]], progress: OnProgress
-) -> tuple[list[Measure], list[str]]:
+def _notes(notes: Notes, split: Split, pairs: Sequence[tuple[Clip, int]], progress: OnProgress) -> Findings:
     judge, rate = NoteJudge(), split.sample_rate
     generated, recorded, condition = [], [], []
     for number, (clip, position) in enumerate(pairs, start=1):
@@ -112,7 +108,7 @@ def _notes(
         recorded.append(judge.hear(clip.recorded, rate))
         condition.append(condition_keys(roll_NF, notes.hop_length, len(clip.recorded), rate))
         progress(number / len(pairs))
-    return compare_keys(generated, recorded, condition), []
+    return compare_keys(generated, recorded, condition, [position for _, position in pairs]), []
 
 
 def _voices(
@@ -121,7 +117,7 @@ def _voices(
     pairs: Sequence[tuple[Clip, int]],
     has_voice: bool,
     progress: OnProgress,
-) -> tuple[list[Measure], list[str]]:
+) -> Findings:
     judge, rate = VoiceJudge(), split.sample_rate
     made = [judge.embed(clip.generated, rate) for clip, _ in pairs]
     real = [judge.embed(clip.recorded, rate) for clip, _ in pairs]

@@ -107,12 +107,17 @@ class Session:
         options: how.
 
     Raises:
-        UserError: an option is out of range, or the data cannot be given to a model.
+        UserError: an option is out of range, the data cannot be given to a model, or an engine cannot be had for it.
     """
 
     def __init__(self, models: Sequence[tuple[str, Model]], options: ListeningOptions) -> None:
         options.check()
         self._options, self.systems = options, systems_of(models, options)
+        for system in self.systems:  # before the first one makes clips
+            try:
+                system.model.build_engine(system.choice)
+            except ValueError as error:  # such as weights that an engine has not
+                raise UserError(str(error)) from None
         data = options.data or models[0][1].config.data.path
         self._recordings = {
             id(model): open_recordings(

@@ -38,6 +38,7 @@ def describe_model(
     run: RunFolder | None,
     *,
     averaged: bool,
+    half: bool,
     licence: str | None = None,
     data_licence: str | None = None,
 ) -> str:
@@ -48,6 +49,7 @@ def describe_model(
         step: at which its weights were saved.
         run: where their checkpoint lies; without it the card leaves out what only a run knows.
         averaged: whether the weights are averages over the steps.
+        half: whether they were rounded to half precision after their bits were measured.
         licence: of the weights.
         data_licence: of the recordings.
 
@@ -64,7 +66,8 @@ def describe_model(
         "sample rate": f"{rate:,} Hz",
         "steps": f"{step:,}, each with {config.data.batch_size} crops of {config.data.crop_samples:,} samples",
         **({} if begun_with is None else {"began with": begun_with}),
-        "weights": average if averaged else "as they were after the last step",
+        "weights": (average if averaged else "as they were after the last step")
+        + (", rounded to half precision; bits are those before" if half else ""),
         **{f"input {each.name}": each.summary() for each in model.inputs},
         "data": _describe_data(model),
         "fingerprint of the data": model.index_fingerprint or "none",

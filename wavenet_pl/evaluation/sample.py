@@ -48,6 +48,12 @@ class ChosenSlots(EpochPlan):
         return self.chosen
 
 
+def conditions_of(model: Model, split: Split, num_columns: int, *, others: bool = False) -> Conditions:
+    """What the model is conditioned on, for so many samples of recordings; see `Conditions`."""
+    frame_context = model.config.model.condition.frame_context
+    return Conditions(split, model.inputs, num_columns, frame_context, others)
+
+
 def read_batches(
     model: Model, split: Split, plan: EpochPlan, *, context: int, others: bool = False
 ) -> Iterator[dict[str, Any]]:
@@ -55,13 +61,7 @@ def read_batches(
 
     With their conditions, and with `others` also wrong values of them, as `Conditions`.
     """
-    conditions = Conditions(
-        split,
-        model.inputs,
-        num_columns=context + plan.crop_samples - 1,
-        frame_context=model.config.model.condition.frame_context,
-        others=others,
-    )
+    conditions = conditions_of(model, split, context + plan.crop_samples - 1, others=others)
     for batch in build_pipeline(conditions, plan, Share(), receptive_field=context):
         yield model.to_device(batch)
 

@@ -83,6 +83,16 @@ class UserFrames(Frames):
         mean_F, std_F = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return np.asarray((stored_NF.astype(np.float32) - mean_F) / std_F)
 
+    def valid(self, stored_NF: Array) -> bool:
+        """Whether what the model would be given is finite: float32 holds less than float64."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(self.scaled(stored_NF)).all())
+
+    @property
+    def range_words(self) -> str:
+        """The range of stored numbers, in words for a message."""
+        return "finite numbers, in float32 too"
+
     def file_suffixes(self) -> tuple[str, ...]:
         """Arrays are called KEY.NAME.npy."""
         return (f".{self.name}.npy",)

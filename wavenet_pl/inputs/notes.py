@@ -77,9 +77,7 @@ class Notes(Frames):
         Raises:
             UserError: it cannot be read or has no notes, or it does not fit.
         """
-        score = read_midi(path)
-        if not len(score.onsets):
-            raise UserError(f"{path} has no notes that a piano can play")
+        score = _read_score(path)
         seconds, frame = num_samples / sample_rate, self.hop_length / sample_rate
         if score.onsets[0] >= seconds or score.onsets[-1] > seconds + frame:
             raise UserError(
@@ -122,12 +120,20 @@ class Notes(Frames):
         """The roll of a whole MIDI file, of which no more is made than a clip needs; what is odd about it is logged."""
         if path.endswith(".npy"):
             return super().read_file(path, sample_rate)
-        score = read_midi(path)
+        score = _read_score(path)
         for flaw, description in file_flaws(score).items():
             _log.warning(
                 f"{self.name} {printable(path)} has a flaw and is taken as it is: {flaw}, {description}"
             )
         return PianoRoll(score, self.hop_length, sample_rate)
+
+
+def _read_score(path: str) -> Score:
+    """The notes of a MIDI file, one at least."""
+    score = read_midi(path)
+    if not len(score.onsets):
+        raise UserError(f"{printable(path)} has no notes that a piano can play, expected one or more")
+    return score
 
 
 def file_flaws(score: Score) -> dict[str, str]:

@@ -6,6 +6,7 @@ Shapes: N recordings.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -25,7 +26,9 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_and_interval(sums_N: npt.ArrayLike, counts_N: npt.ArrayLike) -> Interval:
+def mean_and_interval(
+    sums_N: npt.ArrayLike, counts_N: npt.ArrayLike, of: Sequence[Hashable] | None = None
+) -> Interval:
     """The mean of all samples, with its `LEVEL` confidence interval over recordings.
 
     Samples of a recording are alike, so the recording is the unit. The mean is a ratio of two sums over recordings; its
@@ -37,11 +40,16 @@ def mean_and_interval(sums_N: npt.ArrayLike, counts_N: npt.ArrayLike) -> Interva
     Args:
         sums_N: sum over the samples of each recording, such as its bits, or the difference of two sums.
         counts_N: samples of each recording; those without any are left out.
+        of: which recording each is of, where one may be there more than once.
 
     Returns:
         NaN and an infinite interval where nothing was counted.
     """
     sums, counts = np.asarray(sums_N, dtype=np.float64), np.asarray(counts_N, dtype=np.float64)
+    if of is not None:
+        rows = {name: row for row, name in enumerate(dict.fromkeys(of))}
+        row_N = np.array([rows[name] for name in of], dtype=np.int64)
+        sums, counts = (np.asarray(np.bincount(row_N, each), np.float64) for each in (sums, counts))
     sums, counts = sums[counts > 0], counts[counts > 0]
     number = len(counts)
     mean = float(sums.sum() / counts.sum()) if number else math.nan

@@ -82,7 +82,7 @@ def _base_name(path: Path) -> str:
 def _bases(path: Path, header: Delta) -> Iterator[Path]:
     """Where the base of a delta may be, the likeliest first."""
     noted = path.with_name(BASE_NAME)
-    if noted.is_file():
+    if os.path.isfile(noted):
         try:
             yield Path(json.loads(read_file(noted, 2**16))["path"])
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -97,7 +97,7 @@ def find_delta(path: Path) -> Path | None:
     """The file that is meant by a path: itself, or that of a run folder whose checkpoints are not there."""
     if path.name == DELTA_NAME:
         return path
-    alone = (path / DELTA_NAME).is_file() and not any((path / "checkpoints").glob("*.ckpt"))
+    alone = os.path.isfile(path / DELTA_NAME) and not any((path / "checkpoints").glob("*.ckpt"))
     return path / DELTA_NAME if alone else None
 
 
@@ -140,7 +140,7 @@ def load_delta(path: Path, load: Callable[[str], Model], base: str | os.PathLike
     """
     header, changed = read_delta(path)
     paths = [model_path(base)] if base is not None else list(_bases(path, header))
-    base_path = next((each for each in paths if each.exists()), None)
+    base_path = next((each for each in paths if os.path.exists(each)), None)
     if base_path is None:
         tried = ", ".join(dict.fromkeys(map(str, paths)))
         raise UserError(
@@ -158,10 +158,10 @@ def load_delta(path: Path, load: Callable[[str], Model], base: str | os.PathLike
     state = {**model.state_dict(), **changed}
     if (rows := state.pop(_NEW_ROWS, None)) is not None:
         table = state.get(SPEAKER_TABLE)
-        if table is None or rows.ndim != 2 or rows.shape[1] != table.shape[1]:
+        if table is None or (rows.dtype, rows.shape[1:]) != (table.dtype, table.shape[1:]):
             raise UserError(
-                f"{path} has rows of shape {tuple(rows.shape)}, which fit no speaker table of {base_path}; "
-                "copy it again"
+                f"{path} has rows of {rows.dtype} of shape {tuple(rows.shape)}, which fit no speaker table of "
+                f"{base_path}; copy it again"
             )
         state[SPEAKER_TABLE] = torch.cat([table, rows])
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())

@@ -17,7 +17,7 @@ _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGNMENT = 64  # of what follows the header of a .npy file
 _BAD = "bad features"
 _LARGEST_ARRAY = 2**28  # bytes of a file that a user names
-_HEADER_ERRORS = (OverflowError, TypeError, SyntaxError, RecursionError, tokenize.TokenError)
+_HEADER_ERRORS = (OverflowError, TypeError, LookupError, SyntaxError, RecursionError, tokenize.TokenError)
 """What NumPy raises beside ValueError for headers that are none."""
 
 

@@ -84,14 +84,16 @@ def test_agreement_is_counted_over_frames_and_keys():
 
     told = [keys("x..", "x.."), keys("..x")]
     heard = [keys("xx.", "..."), keys("..x", "xxx")]  # beyond the recording nothing counts
-    found = {measure.name: measure for measure in compare_keys(heard, told, told)}
+    found = {measure.name: measure for measure in compare_keys(heard, told, told, [0, 1])}
     assert found["precision"].generated.mean == pytest.approx(2 / 3)
     assert found["recall"].generated.mean == pytest.approx(2 / 3)
     assert found["F1"].recorded.mean == 1
     chance = found["F1"].chance
     assert chance is not None and chance.mean == pytest.approx(2 / 9)
-    assert compare_keys(heard[:1], heard[:1], told[:1])[0].chance is None
-    assert compare_keys(heard, heard, [told[0]] * 2)[0].chance is None, "all were told the same"
+    assert compare_keys(heard[:1], heard[:1], told[:1], [0])[0].chance is None
+    assert compare_keys(heard, heard, [told[0]] * 2, [0, 1])[0].chance is None, "all were told the same"
+    twice = {each.name: each for each in compare_keys(heard * 2, told * 2, told * 2, [0, 1, 0, 1])}
+    assert twice["F1"].generated == found["F1"].generated, "a recording that comes again says nothing new"
 
 
 def test_chance_is_the_next_clip_that_was_told_something_else_and_finding_it_takes_one_look_at_each(
@@ -107,7 +109,7 @@ def test_chance_is_the_next_clip_that_was_told_something_else_and_finding_it_tak
         return equal(one, other)
 
     monkeypatch.setattr(np, "array_equal", array_equal)
-    *_, f1 = compare_keys(told, told, told)
+    *_, f1 = compare_keys(told, told, told, range(len(told)))
     assert looks <= 2 * len(told)
     assert f1.chance is not None and f1.chance.mean == 0
 
@@ -157,7 +159,7 @@ def test_chords_are_heard_when_and_where_they_are_played_and_no_others():
     meant = [condition_keys(roll, HOP, 5 * RATE, RATE) for roll in rolls]
     heard = [judge.hear(strings(5.0, *chords), RATE) for chords in (one, other)]
     assert [keys.shape for keys in heard] == [keys.shape for keys in meant]
-    *_, f1 = compare_keys(heard, heard, meant)
+    *_, f1 = compare_keys(heard, heard, meant, [0, 1])
     assert f1.generated.mean > 0.7 and f1.chance is not None and f1.chance.mean < 0.2
     begins = [np.flatnonzero(heard[0][:, key - LOWEST_KEY])[0] * 256 / 22_050 for _, _, key in one]
     assert begins == pytest.approx([onset for onset, _, _ in one], abs=0.06), "windows follow without a shift"

@@ -53,6 +53,15 @@ def test_every_measure_is_between_the_codec_and_noise(recordings):
     assert measures["words understood, share"].chance.mean < 0.2
 
 
+def test_a_recording_that_comes_again_does_not_make_the_mean_surer(recordings, monkeypatch):
+    for missing in ("pystoi", "pesq", "pocketsphinx"):
+        monkeypatch.setitem(sys.modules, missing, None)
+    judge = ResynthesisJudge(RATE, through_codec)
+    pairs = [Pair(audio[: RATE // 2], noisy(audio[: RATE // 2])) for audio in recordings[:2]]
+    once, twice = (judge.judge(each).measures for each in (pairs, pairs * 2))
+    assert [each.generated for each in twice] == [pytest.approx(each.generated) for each in once]
+
+
 @needs("pystoi")
 def test_the_recording_itself_is_perfect_and_as_long_as_both_last(recordings, monkeypatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)

@@ -30,6 +30,9 @@ def test_a_clip_is_beside_its_speaker_less_its_own_recording():
     others = [math.cos(math.radians(angle)) for angle in (95, 85)]
     assert measure.chance is not None and measure.chance.mean == pytest.approx(np.mean(others))
     assert measure.generated.low < measure.generated.mean < measure.generated.high
+    own = np.array([0, 2, 0, 2])  # each recording stands beside two clips
+    twice = compare_speakers(turned(10, 120, 10, 120), turned(0, 90, 0, 90), own, recordings, speakers)
+    assert twice == measure
 
 
 def test_one_speaker_has_no_chance_and_one_recording_no_similarity():

@@ -110,9 +110,9 @@ def _sounding(roll_NF: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def compare_keys(
-    generated: Sequence[Keys], recorded: Sequence[Keys], condition: Sequence[Keys]
+    generated: Sequence[Keys], recorded: Sequence[Keys], condition: Sequence[Keys], beside: Sequence[int]
 ) -> list[Measure]:
-    """Precision, recall and F1 over frames and keys, with intervals over clips.
+    """Precision, recall and F1 over frames and keys, with intervals over the recordings that clips stand beside.
 
     Chance is the generated clips beside the condition of the next clip; there is none where all have the same one.
 
@@ -120,13 +120,15 @@ def compare_keys(
         generated: keys heard in each clip.
         recorded: keys heard in its recorded counterpart.
         condition: keys of its condition; a clip counts as far as its recording reaches.
+        beside: which recording each clip stands beside.
     """
     others = _next_others(condition)
-    pairs = [(generated, condition), (recorded, condition)]
+    pairs = [(generated, condition, beside), (recorded, condition, beside)]
     known = [clip for clip, other in enumerate(others) if other is not None]
     if known:
-        pairs.append(([generated[clip] for clip in known], [others[clip] for clip in known]))  # type: ignore[misc]
-    columns = [_agreement(heard, meant) for heard, meant in pairs]
+        of_known = ([each[clip] for clip in known] for each in (generated, others, beside))
+        pairs.append(tuple(of_known))  # type: ignore[arg-type]
+    columns = [_agreement(*pair) for pair in pairs]
     return [Measure(name, *(column[name] for column in columns)) for name in ("precision", "recall", "F1")]
 
 
@@ -144,7 +146,7 @@ def _next_others(condition: Sequence[Keys]) -> list[Keys | None]:
     return others
 
 
-def _agreement(heard: Sequence[Keys], meant: Sequence[Keys]) -> dict[str, Interval]:
+def _agreement(heard: Sequence[Keys], meant: Sequence[Keys], beside: Sequence[int]) -> dict[str, Interval]:
     counts = []
     for one_JK, other_JK in zip(heard, meant, strict=True):
         frames = min(len(one_JK), len(other_JK))
@@ -152,7 +154,7 @@ def _agreement(heard: Sequence[Keys], meant: Sequence[Keys]) -> dict[str, Interv
         counts.append(((one_JK & other_JK).sum(), one_JK.sum(), other_JK.sum()))
     both, first, second = np.array(counts, np.float64).reshape(-1, 3).T
     return {
-        "precision": mean_and_interval(both, first),
-        "recall": mean_and_interval(both, second),
-        "F1": mean_and_interval(2 * both, first + second),
+        "precision": mean_and_interval(both, first, beside),
+        "recall": mean_and_interval(both, second, beside),
+        "F1": mean_and_interval(2 * both, first + second, beside),
     }

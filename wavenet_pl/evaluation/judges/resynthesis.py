@@ -143,7 +143,7 @@ class ResynthesisJudge:
         return self._compared[key]
 
     def judge(self, pairs: Sequence[Pair], progress: OnShare = lambda share: None) -> Judged:
-        """Means over clips, with intervals: of the clips, of the recordings through the codec, and of noise."""
+        """Means with intervals over recordings: of the clips, of the recordings through the codec, and of noise."""
         cut = [self._cut(pair) for pair in pairs]
         sides = (
             cut,
@@ -157,8 +157,9 @@ class ResynthesisJudge:
             self.tallies(side, lambda share, number=number: progress((number + share) / len(sides)))  # type: ignore[misc]
             for number, side in enumerate(sides)
         )
+        beside = [_digest(pair.recorded) for pair in cut]
         measures = (
-            Measure(name, mean_of(made[name]), mean_of(codec[name]), mean_of(noise[name])) for name in made
+            Measure(name, *(mean_of(side[name], beside) for side in (made, codec, noise))) for name in made
         )
         finite = [measure for measure in measures if np.isfinite(measure.generated.mean)]
         return Judged(made, finite, [*self.missing, *self._no_words(pairs)])
@@ -193,6 +194,11 @@ def noise_like(recorded_T: Audio, sample_rate: int, *, seed: int) -> Audio:
     return np.clip(noise_JT.ravel()[: len(recorded_T)], -1, 1).astype(np.float32)
 
 
-def mean_of(tallies: Sequence[Tally]) -> Interval:
-    """The mean over clips; NaN where nothing was counted."""
-    return mean_and_interval([tally.total for tally in tallies], [tally.number for tally in tallies])
+def mean_of(tallies: Sequence[Tally], beside: Sequence[bytes] | None = None) -> Interval:
+    """The mean over clips; NaN where nothing was counted.
+
+    Args:
+        tallies: of each clip.
+        beside: which recording each stands beside, where one may come again.
+    """
+    return mean_and_interval([tally.total for tally in tallies], [tally.number for tally in tallies], beside)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,7 @@ def compare_speakers(
     recordings_MD: Embeddings,
     speakers_M: npt.NDArray[np.int64],
 ) -> Measure | None:
-    """Cosine similarity of clips to the mean of their speaker's recordings, with intervals over clips.
+    """Cosine similarity of clips to the mean of their speaker's recordings; intervals are over recordings beside them.
 
     The recording that a clip stands beside is left out of the mean, for both, so that none is compared with itself.
     Chance is the recorded clips beside the means of all other speakers. Clips whose speaker has no other recording do
@@ -86,8 +87,8 @@ def compare_speakers(
     """
     named_M = speakers_M >= 0
     means = {row: recordings_MD[speakers_M == row].mean(axis=0) for row in np.unique(speakers_M[named_M])}
-    kept, chances = [], []
-    for clip, own in enumerate(own_N):
+    kept, chances, chance_of = [], [], list[int]()
+    for clip, own in enumerate(own_N.tolist()):
         same_M = (speakers_M == speakers_M[own]) & named_M
         same_M[own] = False
         if same_M.any():
@@ -95,18 +96,21 @@ def compare_speakers(
             others = np.array([mean for row, mean in means.items() if row != speakers_M[own]])
             if len(others):
                 chances.append(cosines(np.tile(recorded_ND[clip], (len(others), 1)), others).mean())
+                chance_of.append(own)
     if not kept:
         return None
     rows, speakers_ND = [clip for clip, _ in kept], np.array([mean for _, mean in kept])
 
-    def mean(values_N: npt.ArrayLike) -> Interval:
-        return mean_and_interval(values_N, np.ones_like(values_N))
+    def mean(values_N: npt.ArrayLike, of: Sequence[int]) -> Interval:
+        return mean_and_interval(values_N, np.ones_like(values_N), of)
+
+    kept_of = own_N[rows].tolist()
 
     return Measure(
         "similarity to the speaker",
-        mean(cosines(generated_ND[rows], speakers_ND)),
-        mean(cosines(recorded_ND[rows], speakers_ND)),
-        mean(chances) if chances else None,
+        mean(cosines(generated_ND[rows], speakers_ND), kept_of),
+        mean(cosines(recorded_ND[rows], speakers_ND), kept_of),
+        mean(chances, chance_of) if chances else None,
     )
 
 

@@ -88,13 +88,11 @@ def choose_prompts(data: AudioDataModule, config: SamplesConfig) -> list[Prompt]
     split, frames = data.splits["val"], data.splits["val"].frames
     conditions = data.conditions("val", wanted)
     for position in _in_turn(data, np.flatnonzero(frames > prompt_samples).tolist()):
-        audio = split.try_read(position, 0, min(wanted, int(frames[position])))
-        condition = conditions.read(position, 0)
-        if isinstance(audio, Damage) or isinstance(condition, Damage):
-            damage = audio if isinstance(audio, Damage) else condition
-            _log.warning(f"{split[position].key} is no prompt for clips: {damage}")
+        crop = conditions.crop(position, -1, min(wanted, int(frames[position])))
+        if isinstance(crop, Damage):
+            _log.warning(f"{split[position].key} is no prompt for clips: {crop}")
             continue
-        prompts.append(Prompt(split[position].key, position, audio, condition))
+        prompts.append(Prompt(split[position].key, position, *crop))
         if len(prompts) == config.count:
             return prompts
     if not prompts:

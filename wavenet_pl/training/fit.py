@@ -108,6 +108,7 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, extras: Extra
     from wavenet_pl.training.callbacks.ema import AveragedWeights
     from wavenet_pl.training.callbacks.preemption import Entrance, Preemption
     from wavenet_pl.training.callbacks.progress import RunProgress
+    from wavenet_pl.training.callbacks.resumption import Resumption
     from wavenet_pl.training.callbacks.samples import SampleLogger
     from wavenet_pl.training.callbacks.steps import StepMetrics
     from wavenet_pl.training.callbacks.throughput import Throughput
@@ -118,7 +119,9 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, extras: Extra
     checkpoints = Checkpoints(run, config.train)
     average = AveragedWeights(config.optim.ema_decay) if config.optim.ema_decay else None
     # In this order they act after a step: its row is written and its average made before anything can stop and save.
-    callbacks: list[L.Callback] = [Entrance(flag), StepMetrics(), Throughput(), TimeLeft()]
+    callbacks: list[L.Callback] = [
+        Entrance(flag), Resumption(), StepMetrics(), Throughput(), TimeLeft()
+    ]  # fmt: skip
     callbacks += [average] if average else []
     if config.train.hang_after is not None:
         callbacks.append(Watchdog(config.train.hang_after, run.logs))

@@ -25,9 +25,8 @@ from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.evaluation.recordings import english_recordings
 from wavenet_pl.training.callbacks.clip_scores import ClipScorer, Scores
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
-from wavenet_pl.training.callbacks.preemption import is_last_step
 from wavenet_pl.training.callbacks.ranks import any_rank
-from wavenet_pl.training.callbacks.steps import StepCallback
+from wavenet_pl.training.callbacks.steps import StepCallback, is_last_step
 from wavenet_pl.training.callbacks.throughput import Throughput
 from wavenet_pl.training.module import WaveNetModule
 from wavenet_pl.training.wandb_logger import RunTracker

@@ -201,6 +201,13 @@ def test_resume_takes_the_tasks_that_did_not_come_to_their_end(
     assert "nothing left to do" in refusal(capsys, "resume", "runs/small-0")
 
 
+def test_resume_needs_the_script(sweep: Record, capsys: pytest.CaptureFixture[str]) -> None:
+    (sweep.records / "12.sh").unlink()
+    assert "12.sh cannot be read (No such file or directory), expected the script that job 12" in refusal(
+        capsys, "resume"
+    )
+
+
 def test_logs_of_one_rank_over_all_starts(sweep: Record, capsys: pytest.CaptureFixture[str]) -> None:
     assert slurm("logs", "12_1") == 0
     said = capsys.readouterr().out

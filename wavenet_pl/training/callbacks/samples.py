@@ -138,7 +138,7 @@ class SampleLogger(StepCallback):
                 self._log(trainer, step)
             for logger in trainer.loggers if scores.metrics else ():
                 logger.log_metrics(scores.metrics, step=step)
-            summary = ": ".join(filter(None, (folder and f"clips in {folder}", scores.summary)))
+            summary = ": ".join(filter(None, (f"clips in {folder}" if folder else "", scores.summary)))
             if trainer.progress_bar_callback is not None and summary:
                 trainer.progress_bar_callback.print(summary)
 

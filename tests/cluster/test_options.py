@@ -189,7 +189,7 @@ def test_a_setup_that_bash_cannot_read_is_refused(text, said, monkeypatch):
 
 
 def test_a_long_line_of_bash_is_one():
-    line = f"export PATH=/opt/{'tools' * 60}/bin:$PATH"
+    line = f"module load {'gcc ' * 90}cuda"
     assert read(f"--setup={line}").setup == (line,)
 
 

@@ -41,15 +41,15 @@ def test_a_run_that_hangs_is_left_whatever_its_disk_does(tmp_path: Path, trouble
         [sys.executable, "-c", PROGRAM, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert process.stdout is not None and process.stderr is not None
-    assert "asleep\n" in iter(process.stdout.readline, "")
-    if trouble == "nobody listens":
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        assert "asleep\n" in iter(process.stdout.readline, "")
+        error = "" if trouble == "nobody listens" else process.stderr.read()
         process.stderr.close()
-    else:
-        error = process.stderr.read()
-        process.stderr.close()
-    process.stdout.close()
-    assert process.wait(timeout=120) == 85
+        process.stdout.close()
+        assert process.wait(timeout=120) == 85
+    finally:
+        process.kill()
     if trouble == "full disk":
         assert f"stand above, as {stacks} could not be written (No space left on device)" in error
         assert "most recent call first" in error

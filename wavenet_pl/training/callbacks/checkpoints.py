@@ -142,12 +142,17 @@ class Checkpoints(Checkpoint):
             raise StopRun(ExitCode.BAD_DATA, "the end of the training could not be saved")
 
     def _prune(self, trainer: L.Trainer) -> None:
-        paths = list_checkpoints(self._run)
-        validated = [path for path in paths if checkpoint_step(path) in self._bits]
-        best = sorted(validated, key=lambda path: self._bits[checkpoint_step(path)])[: self._config.keep_best]
-        for path in paths[: -self._config.keep_last]:
-            if path not in best:
-                trainer.strategy.checkpoint_io.remove_checkpoint(path)
+        try:
+            paths = list_checkpoints(self._run)
+            validated = [path for path in paths if checkpoint_step(path) in self._bits]
+            best = sorted(validated, key=lambda path: self._bits[checkpoint_step(path)])[
+                : self._config.keep_best
+            ]
+            for path in paths[: -self._config.keep_last]:
+                if path not in best:
+                    trainer.strategy.checkpoint_io.remove_checkpoint(path)
+        except (UserError, OSError) as error:  # on this rank alone, for which the others would wait
+            _log.warning(f"earlier checkpoints stay until the next save: {error}")
 
 
 def _is_validation_due(trainer: L.Trainer) -> bool:

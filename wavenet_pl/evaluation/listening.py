@@ -17,6 +17,7 @@ from wavenet_pl.evaluation.options import ListeningOptions
 from wavenet_pl.evaluation.recordings import open_recordings
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.model import Model
+from wavenet_pl.shards.keys import source_key
 
 Audio = npt.NDArray[np.float32]
 _MOST_SECONDS = 3600.0
@@ -154,7 +155,10 @@ class Session:
             if id(model) not in self._judges:  # each loads a recogniser
                 self._judges[id(model)] = ResynthesisJudge(model.sample_rate, model.through_codec)
             judge = self._judges[id(model)]
-            pairs = [Pair(clip.recorded, clip.generated, clip.key in self._english) for clip in clips]
+            pairs = [
+                Pair(clip.recorded, clip.generated, clip.key in self._english, source_key(clip.key))
+                for clip in clips
+            ]
             judged = judge.judge(pairs, lambda share: progress(0.7 + 0.3 * share))
             measures = judged.measures
             for name, tallies in judged.tallies.items():

@@ -17,10 +17,10 @@ from wavenet_pl.files.foreign import open_file
 from wavenet_pl.files.temporary import temporary_copy
 from wavenet_pl.numbers.counter import stream_key
 from wavenet_pl.shards.format import LONGEST_NAME
+from wavenet_pl.shards.keys import part_key, source_key
 from wavenet_pl.shards.lazily import Lazily, picked
 
 _LONGEST_KEY = 80
-_PART = re.compile(r"--\d+$")
 _BLOCK = 2**20
 _SIMPLE = re.compile(r"\w([\w-]*\w)?(/\w([\w-]*\w)?)*", re.ASCII)
 """A path that is a key as it is: most are, and making them simple takes longest of all that is planned."""
@@ -186,7 +186,7 @@ def _stem(name: str) -> str:
 def _key(source: Source, longest: int, unique: bool) -> str:
     stem = _stem(source.name)
     key = stem if _SIMPLE.fullmatch(stem) else "/".join(_simple(part) for part in stem.split("/"))
-    if key == stem and unique and len(key) <= longest and not _PART.search(key):
+    if key == stem and unique and len(key) <= longest and source_key(key) == key:
         return key
     digest = source.order[:10]
     head = key[: longest - len(digest) - 1].strip("-/") or "recording"
@@ -196,11 +196,6 @@ def _key(source: Source, longest: int, unique: bool) -> str:
 def _simple(part: str) -> str:
     letters = unicodedata.normalize("NFKD", part).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]*[^A-Za-z0-9_-]+[^A-Za-z0-9_]*", "-", letters).strip("-") or "x"
-
-
-def part_key(key: str, part: int, parts: int) -> str:
-    """The key of one part of a recording; no source has a key that ends so."""
-    return key if parts == 1 else f"{key}--{part:03d}"
 
 
 def speakers_of(sources: Iterable[Source]) -> list[str]:

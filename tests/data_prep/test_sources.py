@@ -8,8 +8,9 @@ import tarfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.sources import Source, part_key, printable, with_keys
+from data_prep.sources import Source, printable, with_keys
 from wavenet_pl.shards.format import check_key
+from wavenet_pl.shards.keys import part_key, source_key
 
 
 def keys_of(*names: str) -> dict[str, str]:
@@ -56,6 +57,9 @@ def test_every_name_gets_a_legal_key_of_its_own(names: list[str]) -> None:
     assert len({key.lower() for key in keys.values()}) == len(names)
     for key in keys.values():
         check_key(part_key(key, 0, 2))
+        assert (
+            source_key(key) == source_key(part_key(key, 0, 2)) == source_key(part_key(key, 1234, 2000)) == key
+        )
         assert len(key) <= 80
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -105,11 +106,20 @@ def read_records(runs: str | Path) -> list[Record]:
     """Every job that was submitted, the oldest first.
 
     Raises:
-        UserError: a file is damaged.
+        UserError: a file is damaged, or the folder cannot be listed.
     """
     folder = records_folder(runs)
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be listed ({error.strerror}), expected what `wavenet-pl slurm` wrote; mend that, or name "
+            "another folder of runs with --runs"
+        ) from None
     records = []
-    for path in folder.glob("*.json"):
+    for path in (folder / name for name in names if name.endswith(".json")):
         try:
             tree: dict[str, Any] = json.loads(read_file(path, _LARGEST))
             records.append(Record(**tree, records=folder))

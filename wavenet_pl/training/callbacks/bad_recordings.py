@@ -43,9 +43,9 @@ class BadRecordings(StepCallback):
     """
 
     def __init__(self, folder: str | os.PathLike[str], max_fraction: float, checkpoints: Checkpoints) -> None:
+        self._unwritten: list[dict[str, Any]] = []  # rows that the disk refused
         self._path = Path(folder) / NAME
         self._max_fraction, self._checkpoints = max_fraction, checkpoints
-        self._unwritten: list[dict[str, Any]] = []  # rows that the disk refused
         self._here: dict[str, list[Damage]] = {"train": [], "val": []}  # of this rank, not reported yet
         self._bad: dict[str, dict[str, Damage]] = {"train": {}, "val": {}}  # by key, the same on all ranks
 

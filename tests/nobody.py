@@ -1,10 +1,11 @@
-"""Somebody without rights, for tests that may be run by root."""
+"""Somebody without rights, and what is somebody else's, for tests that may be run by root."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _NOBODY = 65_534
 
@@ -22,3 +23,23 @@ def as_nobody() -> Iterator[None]:
     finally:
         if is_root:
             os.setresuid(0, 0, 0)
+
+
+@contextmanager
+def not_ours(*paths: Path, mode: int = 0) -> Iterator[None]:
+    """What nobody may do by its mode, this process may not do, root's either.
+
+    Args:
+        paths: files or folders, named from the working directory.
+        mode: of them.
+    """
+    before = {path: path.stat().st_mode for path in paths}
+    os.chmod(os.curdir, 0o755)
+    for path in paths:
+        path.chmod(mode)
+    try:
+        with as_nobody():
+            yield
+    finally:
+        for path in paths:
+            path.chmod(before[path])

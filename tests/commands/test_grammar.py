@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.not_ours import not_ours
+from tests.nobody import not_ours
 from wavenet_pl.commands.grammar import file_to_write, page_folder
 from wavenet_pl.errors import UserError
 

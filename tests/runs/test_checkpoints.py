@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.not_ours import not_ours
+from tests.nobody import not_ours
 from tests.small import small_config, small_model
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs import checkpoints, loading

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.not_ours import not_ours
+from tests.nobody import not_ours
 from tests.small import small_config
 from wavenet_pl.config.tree import load_config
 from wavenet_pl.errors import UserError

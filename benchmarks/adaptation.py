@@ -28,7 +28,7 @@ from wavenet_pl.adaptation.base import Base, load_base
 from wavenet_pl.adaptation.data import base_split
 from wavenet_pl.adaptation.measure import measure_forgetting
 from wavenet_pl.adaptation.results import mean_forgotten
-from wavenet_pl.adaptation.rows import sums_by_row
+from wavenet_pl.adaptation.rows import sources_of, sums_by_row
 from wavenet_pl.errors import UserError
 from wavenet_pl.numbers.intervals import mean_and_interval
 from wavenet_pl.runs.loading import load
@@ -115,9 +115,10 @@ def measure(
         )
     less = earlier[amounts[number - 1]] if number else own_N.tolist()
     kept.write_text(json.dumps({**earlier, amounts[number]: own_N.tolist()}))
-    before, after = (mean_and_interval(sums_N, counts_N) for sums_N in (before_RN[0], own_N))
+    of = sources_of(split)
+    before, after = (mean_and_interval(sums_N, counts_N, of) for sums_N in (before_RN[0], own_N))
     gain, worse = (
-        mean_and_interval(sums_N, counts_N) for sums_N in (before_RN[0] - own_N, own_N - np.array(less))
+        mean_and_interval(sums_N, counts_N, of) for sums_N in (before_RN[0] - own_N, own_N - np.array(less))
     )
     forgotten = found["forgotten"]
     if forgotten is None:  # the base does not say where its data is
@@ -148,9 +149,8 @@ def base_and_its_data(args: Namespace, corpora: Path, folder: Path) -> tuple[Bas
     """What is adapted, and the shard set that it was trained on."""
     if args.base is not None:
         return load_base(args.base), prepared_voices(corpora, folder)
-    conditions.trained("speaker", corpora, folder, 60 if args.quick else args.steps)
-    run_folder = conditions.the_run(folder / "runs", "speaker")
-    return load_base(run_folder.path), folder / "data" / conditions.MODELS["speaker"].corpus
+    trained = conditions.trained("speaker", corpora, folder, 60 if args.quick else args.steps)
+    return load_base(trained.run.path), trained.data
 
 
 def main(args: Namespace) -> int:

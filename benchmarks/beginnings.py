@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import wavenet_pl
+from benchmarks import command
 from benchmarks.corpora import prepared
 from benchmarks.records import Records, build_parser, print_table, run, workplace
 from wavenet_pl.config.tree import load_config, split_arguments
@@ -65,13 +65,10 @@ SIZE = (
 )
 
 
-def train(folder: Path, arguments: Sequence[str], steps: int) -> RunFolder:
-    """A training that validates at its end; the run is where no other has its name."""
-    [name] = [each.removeprefix("name=") for each in arguments if each.startswith("name=")]
+def train(folder: Path, name: str, arguments: Sequence[str], steps: int) -> RunFolder:
+    """A training that validates at its end; with other steps it is a run of another name, and goes on with none."""
     limits = (f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}")
-    wavenet_pl(folder, ["train", *arguments, *limits])
-    [path] = (folder / "runs").glob(f"{name}-[0-9a-f]*")
-    return RunFolder(path)
+    return command.train(folder, [f"name={name}-{steps}", *arguments, *limits])
 
 
 def bits_before(arguments: Sequence[str], folder: Path) -> float:
@@ -89,16 +86,17 @@ def measure(name: str, args: Namespace, folder: Path) -> dict[str, Any]:
     slug, short, long = name.replace(",", "").replace(" ", "-"), args.steps, args.base_steps
     old, new = (prepared(corpora, corpus, folder, speakers) for corpus, speakers in (row.base, row.new))
     base_name = f"base-{row.kind[0]}-{len(row.kind)}"
-    base = train(folder, [*row.kind, *SIZE, f"name={base_name}", f"data.path={old}"], long)
-    kind = [*(row.new_kind or row.kind), *SIZE, f"data.path={new}"]
-    begun = [*kind, f"name={slug}-begun", f"train.init_from={base.path}"]
-    fresh = [*kind, f"name={slug}-fresh"]
+    base = train(folder, base_name, [*row.kind, *SIZE, f"data.path={old}"], long)
+    fresh = [*(row.new_kind or row.kind), *SIZE, f"data.path={new}"]
+    begun = [*fresh, f"train.init_from={base.path}"]
+    after_begun = train(folder, f"{slug}-begun", begun, short)
+    after_fresh = train(folder, f"{slug}-fresh", fresh, short)
     return {
         "base_bits": validation_bits(base)[long],
         "bits_at_0": bits_before(begun, folder),
         "bits_at_0_from_nothing": bits_before(fresh, folder),
-        f"bits_at_{short}": validation_bits(train(folder, begun, short))[short],
-        f"bits_at_{short}_from_nothing": validation_bits(train(folder, fresh, short))[short],
+        f"bits_at_{short}": validation_bits(after_begun)[short],
+        f"bits_at_{short}_from_nothing": validation_bits(after_fresh)[short],
     }
 
 

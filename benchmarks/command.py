@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wavenet_pl.errors import UserError
+from wavenet_pl.runs.folder import RunFolder
+
+_RUN = "run folder   "
+"""Stands before the path in what `train` says at its end."""
 
 
 def wavenet_pl(folder: Path, arguments: Sequence[str]) -> str:
@@ -27,3 +31,13 @@ def wavenet_pl(folder: Path, arguments: Sequence[str]) -> str:
     if process.returncode:
         raise UserError(f"`wavenet-pl {arguments[0]}` ended with {process.returncode}; what it said is above")
     return "".join(lines)
+
+
+def train(folder: Path, arguments: Sequence[str]) -> RunFolder:
+    """Runs `wavenet-pl train` in a folder; returns the run, which may be beside others of its name.
+
+    Raises:
+        UserError: it did not come to its end.
+    """
+    printed = wavenet_pl(folder, ["train", *arguments])
+    return RunFolder(folder / printed.rpartition(_RUN)[2].splitlines()[0])

@@ -15,12 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import wavenet_pl
-from benchmarks.corpora import OWN_SPLITS
+from benchmarks.command import train, wavenet_pl
+from benchmarks.corpora import OWN_SPLITS, name_of_set, prepared_folder
 from benchmarks.records import Records, build_parser, print_table, run, workplace
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder
-from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.tracking.wandb_log import read_log
 
@@ -63,15 +62,24 @@ MODELS = {
 """What runs are called -> the model."""
 
 
-def trained(name: str, corpora: Path, folder: Path, steps: int | None) -> list[str]:
-    """Prepares and trains, or goes on with both; returns the arguments of `wavenet-pl train`."""
+@dataclass(frozen=True)
+class Trained:
+    """What came of it."""
+
+    data: Path
+    """The shard set."""
+    arguments: list[str]
+    """Of `wavenet-pl train`."""
+    run: RunFolder
+
+
+def trained(name: str, corpora: Path, folder: Path, steps: int | None) -> Trained:
+    """Prepares and trains, or goes on with both."""
     model = MODELS[name]
-    data = folder / "data" / model.corpus
-    if not (data / INDEX_NAME).exists():  # which is written last
-        source = corpora / model.corpus
-        wavenet_pl(folder, ["prepare", "folder", str(source), str(data), *OWN_SPLITS, *model.prepare.split()])
+    options = [*OWN_SPLITS, *model.prepare.split()]
+    set_name = name_of_set(model.corpus, options)
+    data = prepared_folder(corpora / model.corpus, folder, set_name, options)
     arguments = [
-        "train",
         *model.train.split(),
         f"name={name}",
         f"data.path={data}",
@@ -79,17 +87,16 @@ def trained(name: str, corpora: Path, folder: Path, steps: int | None) -> list[s
     ]
     if steps is not None:
         arguments += [f"trainer.max_steps={steps}", f"optim.decay_steps={steps}"]
-    wavenet_pl(folder, arguments)
-    return arguments
+    return Trained(data, arguments, train(folder, arguments))
 
 
 def measure(name: str, corpora: Path, folder: Path, steps: int | None) -> dict[str, Any]:
     """Prepare, train, evaluate: a flat record."""
-    arguments = trained(name, corpora, folder, steps)
-    of_one = the_run(folder / "runs", name)
+    made = trained(name, corpora, folder, steps)
+    of_one = made.run
     wavenet_pl(folder, ["evaluate", str(of_one.path), "--json", str(folder / f"{name}.json")])
     ranks = "samples.every_n_steps=0 trainer.devices=2 trainer.max_steps=50 trainer.limit_val_batches=0"
-    wavenet_pl(folder, [*arguments, "--runs", "two", *ranks.split()])
+    of_two = train(folder, [*made.arguments, "--runs", "two", *ranks.split()])
     found = json.loads((folder / f"{name}.json").read_text())
     overall, order1 = found["overall"], found["baselines"]["order1"]
     bits = overall["comparable_bits"][0]
@@ -106,17 +113,11 @@ def measure(name: str, corpora: Path, folder: Path, steps: int | None) -> dict[s
             zip(("gap", "gap_low", "gap_high"), found["gaps"].get(MODELS[name].told, [None] * 3), strict=True)
         ),
         "effective_context": found["effective_receptive_field"],
-        "ranks_differ": difference(losses(of_one), losses(the_run(folder / "two", name))),
+        "ranks_differ": difference(losses(of_one), losses(of_two)),
         "clips_tracked": len(said),
         "caption": said[-1],
         "clips_with_faults": sum(bool(clip["faults"]) for clip in found["clips"]),
     }
-
-
-def the_run(root: Path, name: str) -> RunFolder:
-    """The one run of this name."""
-    (path,) = root.glob(f"{name}-*")
-    return RunFolder(path)
 
 
 def losses(folder: RunFolder) -> dict[int, float]:

@@ -28,19 +28,36 @@ def prepared_voices(corpora: Path, folder: Path) -> Path:
 
 def prepared_piano(corpora: Path, folder: Path) -> Path:
     """The same for models of the piano, with its notes."""
-    data = folder / "data" / "piano"
-    if not (data / INDEX_NAME).exists():  # which is written last
-        splits = ["--val-fraction", "0.1", "--test-fraction", "0.2"]
-        command = ["prepare", "folder", str(corpora / "piano"), str(data), "--notes", *OWN_SPLITS, *splits]
-        wavenet_pl(folder, command)
-    return data
+    splits = ["--val-fraction", "0.1", "--test-fraction", "0.2"]
+    return prepared_folder(corpora / "piano", folder, "piano", ["--notes", *OWN_SPLITS, *splits])
 
 
 def prepared(
     corpora: Path, corpus: str, folder: Path, speakers: Sequence[str] = (), options: Sequence[str] = ()
 ) -> Path:
     """A shard set of one corpus, written once; arguments as `prepared_of`."""
-    return prepared_of(corpora, {corpus: speakers}, folder, "-".join((corpus, *speakers)), options)
+    name = name_of_set("-".join((corpus, *speakers)), options)
+    return prepared_of(corpora, {corpus: speakers}, folder, name, options)
+
+
+def name_of_set(name: str, options: Sequence[str]) -> str:
+    """The name of recordings that are prepared with these options: with others they are another set."""
+    return "-".join([name, *(option.strip("-") for option in options)])
+
+
+def prepared_folder(source: Path, folder: Path, name: str, options: Sequence[str]) -> Path:
+    """A shard set of a folder of recordings, written once.
+
+    Args:
+        source: the recordings.
+        folder: in which the set goes.
+        name: of the set, which no set with other options has; see `name_of_set`.
+        options: of `wavenet-pl prepare`.
+    """
+    data = folder / "data" / name
+    if not (data / INDEX_NAME).exists():  # which is written last
+        wavenet_pl(folder, ["prepare", "folder", str(source), str(data), *options])
+    return data
 
 
 def prepared_of(
@@ -56,7 +73,7 @@ def prepared_of(
         corpora: a folder with a folder for each corpus.
         parts: names of corpora, and some of the speakers of each; empty for all.
         folder: in which the set goes.
-        name: of the set.
+        name: of the set, which no set with other options has.
         options: more of `wavenet-pl prepare`.
 
     Raises:

@@ -143,6 +143,7 @@ def for_real(
     audio = sum(span.size for _, span in (split[each].audio for each in range(len(split))))
     with slow_server(data, LATENCY, REAL_BANDWIDTH) as server:
         cache = folder / f"cache-{seconds}-{crop_samples}-{workers}"
+        shutil.rmtree(cache, ignore_errors=True)  # what an interrupted start left would be near already
         before, paces = server.counts()[0], [pace(data)]
         far, near = read("ours", server.url, cache, crop_samples, workers, 2, names)
         paces.append(pace(data))
@@ -175,11 +176,12 @@ def for_real(
 def train(folder: Path, steps: int, minutes: int) -> dict[str, Any]:
     """A real training of the `small` config on a set behind the server: how much of its time it waits for data."""
     data = write_set(folder, 12, minutes)
-    runs = folder / f"runs-{steps}"
-    shutil.rmtree(runs, ignore_errors=True)
+    runs, cache = folder / f"runs-{steps}", folder / "cache-training"
+    for earlier in (runs, cache):
+        shutil.rmtree(earlier, ignore_errors=True)
     with slow_server(data, LATENCY, REAL_BANDWIDTH) as server:
         settings = {
-            "data.path": server.url, "data.cache": folder / "cache-training", "data.window": WINDOW,
+            "data.path": server.url, "data.cache": cache, "data.window": WINDOW,
             "data.num_workers": 1, "trainer.max_steps": steps, "trainer.limit_val_batches": 0,
             "trainer.accelerator": "cpu", "samples.every_n_steps": 0, "wandb.mode": "disabled",
         }  # fmt: skip

@@ -29,8 +29,9 @@ from wavenet_pl.generation.job import build_job
 from wavenet_pl.heads import SoftmaxHead
 from wavenet_pl.model import Model
 from wavenet_pl.network import WaveNet
+from wavenet_pl.runs.delta import model_hash
 from wavenet_pl.runs.loading import load
-from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.index import Index, load_index, shard_storage
 from wavenet_pl.shards.split import Split
 
 STEPS, CLIPS, SECONDS = 20_000, 4, 2.0
@@ -39,9 +40,8 @@ PIECE = 4_096
 _EPSILONS = [10.0**exponent for exponent in range(-9, 0)]
 
 
-def recordings(model: Model, data: str, steps: int) -> tuple[Tensor, Tensor | None]:
+def recordings(model: Model, index: Index, data: str, steps: int) -> tuple[Tensor, Tensor | None]:
     """Codes (B, steps + 1) of the longest validation recordings from their beginnings, and what the model is told."""
-    index = load_index(data)
     split = Split(
         index.splits["val"], shard_storage(index, data), index.sample_rate, index.labels.of(model.input_names)
     )
@@ -137,10 +137,13 @@ def main(args: Namespace) -> int:
     """Measure what is not measured yet, and print it."""
     model = load(args.run)
     records = Records(args.json)
-    codes_BT, condition = recordings(
-        model, args.data or model.config.data.path, 2_000 if args.quick else STEPS
-    )
-    common = {"run": Path(args.run).name, "quick": args.quick}
+    data = args.data or model.config.data.path
+    index = load_index(data)
+    codes_BT, condition = recordings(model, index, data, 2_000 if args.quick else STEPS)
+    common = {
+        "run": Path(args.run).name, "model": model_hash(model)[:12], "data": index.fingerprint[:12],
+        "quick": args.quick,
+    }  # fmt: skip
     records.measure(
         {**common, "benchmark": "exactness-outputs"}, partial(measure_outputs, model, codes_BT, condition)
     )

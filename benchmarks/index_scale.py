@@ -131,7 +131,7 @@ class MadeSet:
 def measure_opening(made: MadeSet, repeats: int) -> dict[str, Any]:
     """How long it takes to open and check an index, and how large it is."""
     began = time.process_time()
-    made.folder.mkdir(parents=True)
+    made.folder.mkdir(parents=True, exist_ok=True)
     made.write()
     written = time.process_time() - began
     times = []
@@ -247,7 +247,7 @@ def main(args: argparse.Namespace) -> int:
     with workplace(args.folder) as folder:
         for size in sizes:
             made = MadeSet(folder / f"set-{size}", size)
-            facts = {"benchmark": "index_scale", "recordings": size}
+            facts = {"benchmark": "index_scale", "recordings": size, "quick": args.quick}
             opening = partial(measure_opening, made, 2 if args.quick else 5)
             opened.append(records.measure({**facts, "what": "open"}, opening))
             progress.step(f"{size} opened")
@@ -257,7 +257,7 @@ def main(args: argparse.Namespace) -> int:
             started.append(records.measure({**facts, "what": "start"}, partial(measure_start, made)))
             progress.step(f"{size} started")
         for size in prepared:
-            facts = {"benchmark": "index_scale", "recordings": size, "what": "prepare"}
+            facts = {"benchmark": "index_scale", "recordings": size, "what": "prepare", "quick": args.quick}
             written.append(
                 records.measure(facts, partial(measure_prepare, size, folder / f"prepared-{size}"))
             )

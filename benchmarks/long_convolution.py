@@ -126,11 +126,12 @@ def main(args: Namespace) -> int:
             for way in WAYS:
                 facts = {
                     "benchmark": "long_convolution", "way": way, "length": length, "purpose": purpose,
-                    "threads": args.threads,
+                    "threads": args.threads, "quick": args.quick,
                 }  # fmt: skip
                 least = 0.05 if args.quick else 0.5
                 records.measure(facts, lambda: measure(way, length, purpose, least))  # noqa: B023
-    rows = [row for row in records.of("long_convolution") if row["threads"] == args.threads]
+    asked = {"threads": args.threads, "quick": args.quick}
+    rows = [row for row in records.of("long_convolution") if asked.items() <= row.items()]
     for purpose in PURPOSES:
         print(f"{purpose}: ns a sample (operations)")
         for length in lengths:

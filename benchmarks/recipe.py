@@ -18,8 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.command import wavenet_pl
-from benchmarks.corpora import OWN_SPLITS
+from benchmarks.corpora import OWN_SPLITS, name_of_set, prepared_folder
 from benchmarks.loop import CLIP, Training, of_ours, train
 from benchmarks.peer_networks import PeerNetwork, load_network
 from benchmarks.recipes import CHOSEN, RECIPES, SIZES, Recipe
@@ -27,7 +26,6 @@ from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.config.tree import Config, load_config
 from wavenet_pl.errors import UserError
 from wavenet_pl.model import Model
-from wavenet_pl.shards.index import INDEX_NAME
 from wavenet_pl.training.optimizer import Muon
 
 CORPUS = "speech_multi"
@@ -35,10 +33,8 @@ CORPUS = "speech_multi"
 
 def prepared(corpora: Path, folder: Path) -> Path:
     """The shard set, written once."""
-    data = folder / "data" / CORPUS
-    if not (data / INDEX_NAME).exists():  # which is written last
-        wavenet_pl(folder, ["prepare", "folder", str(corpora / CORPUS), str(data), "--mel", *OWN_SPLITS])
-    return data
+    options = ["--mel", *OWN_SPLITS]
+    return prepared_folder(corpora / CORPUS, folder, name_of_set(CORPUS, options), options)
 
 
 def of_peer(peer: PeerNetwork, model: Model, config: Config | None) -> Training:
@@ -111,7 +107,7 @@ def main(args: Namespace) -> int:
             marks = [steps] if args.quick else [round(steps * share) for share in size.marks]
             facts = {
                 "benchmark": "recipe", "size": args.size, "precision": args.precision, "mel": args.mel, "seed": seed,
-                "who": who, "steps": steps,
+                "who": who, "steps": steps, "quick": args.quick,
             }  # fmt: skip
             kept = folder / ("-".join(str(fact) for fact in facts.values()) + ".pt")
             config = config_of(args, data, seed, recipe.settings, steps)
@@ -150,7 +146,8 @@ def rows_of(args: Namespace) -> list[tuple[str, Recipe, Callable[[Model, Config]
 
 def show(records: Records, args: Namespace) -> None:
     """A line for each row: bits under the first recipe's of the same seed."""
-    rows = [row for row in records.of("recipe") if row["size"] == args.size and row["mel"] == args.mel]
+    asked = {"size": args.size, "mel": args.mel, "precision": args.precision, "quick": args.quick}
+    rows = [row for row in records.of("recipe") if asked.items() <= row.items()]
     for row in rows:
         marks = sorted(int(name.removeprefix("bits_")) for name in row if name.startswith("bits_"))
         cells = [f"{row[f'bits_{mark}']:6.3f} at {mark} ({row[f'trained_s_{mark}']:.0f} s)" for mark in marks]

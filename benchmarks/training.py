@@ -57,8 +57,8 @@ class Row:
 def rows_of(args: Namespace, shape: str, before: Path | None) -> Iterator[Row]:
     """Those of one shape; the first is the reference."""
     if before is not None:
-        yield Row("before", "float32", before)
-        yield Row("before", "bfloat16", before)
+        yield Row(f"before {before.name}", "float32", before)
+        yield Row(f"before {before.name}", "bfloat16", before)
     for precision in args.way:
         yield Row("ours", precision, ROOT)
     if shape == "30/64/128":
@@ -99,18 +99,21 @@ def measure(
 
 
 def checked_out(commit: str, folder: Path) -> Path:
-    """An earlier state of this repository."""
-    found = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", commit, "wavenet_pl"], capture_output=True, check=False
-    )
-    if found.returncode:
-        raise UserError(
-            f"git has no commit {commit}, expected one of this repository: {found.stderr.decode().strip()}"
-        )
-    place = folder / commit
-    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
-        archive.extractall(place, filter="data")
-    return place
+    """An earlier state of this repository, in a folder of its hash: a name such as HEAD is another one tomorrow."""
+
+    def git(*words: str) -> bytes:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, check=False)
+        if done.returncode:
+            raise UserError(
+                f"git has no commit {commit}, expected one of this repository: {done.stderr.decode().strip()}"
+            )
+        return done.stdout
+
+    whole = git("rev-parse", "--verify", f"{commit}^{{commit}}").decode().strip()
+    checkout = folder / whole[:12]
+    with tarfile.open(fileobj=io.BytesIO(git("archive", whole, "wavenet_pl"))) as archive:
+        archive.extractall(checkout, filter="data")
+    return checkout
 
 
 def main(args: Namespace) -> int:
@@ -141,7 +144,7 @@ def show(records: Records) -> None:
     """A line for each row."""
     for row in records.of("training"):
         print(
-            f"{row['shape']:12s} {row['threads']} threads {row['who']:12s} {row['precision']:10s} "
+            f"{row['shape']:12s} {row['threads']} threads {row['who']:19s} {row['precision']:10s} "
             f"{row['per_thread']:8,d} predictions/s and thread, {row['ratio']:5.2f} of {row['beside']}, "
             f"{row['roof_share']:4.0%} of the roof of {row['roof_gflops']:.0f} GFLOP/s, {row['memory_mib']:6,d} MiB, "
             f"{row['memory_ratio']:4.2f} of it"

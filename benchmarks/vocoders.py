@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import wavenet_pl
+from benchmarks.command import train, wavenet_pl
 from benchmarks.records import Records, build_parser, run, workplace
 from wavenet_pl.evaluation.clips import make_clips
 from wavenet_pl.evaluation.judges.intelligibility import EXTENDED_STOI
@@ -100,13 +100,11 @@ COMMON = [
 
 def trained(folder: Path, data: Path, settings: Sequence[str], steps: int, name: str) -> RunFolder:
     """A run of so many steps, or what an interrupted start left of it."""
-    runs = folder / "runs" / name
-    wavenet_pl(folder, [
-        "train", f"name={name}", f"data.path={data}", f"optim.decay_steps={steps}", f"trainer.max_steps={steps}",
-        f"optim.warmup_steps={min(50, steps // 2)}", f"trainer.val_check_interval={steps}", "--runs", str(runs),
+    return train(folder, [
+        f"name={name}", f"data.path={data}", f"optim.decay_steps={steps}", f"trainer.max_steps={steps}",
+        f"optim.warmup_steps={min(50, steps // 2)}", f"trainer.val_check_interval={steps}", "--runs", f"runs/{name}",
         *COMMON, *settings,
     ])  # fmt: skip
-    return RunFolder(max(runs.iterdir(), key=lambda path: path.stat().st_mtime))
 
 
 def seconds_per_step(folder: Path, data: Path, settings: Sequence[str], name: str) -> float:

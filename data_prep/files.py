@@ -109,7 +109,8 @@ def walk(folder: Path, leave: Path | None, read_from: dict[str, int]) -> Iterato
                 f"folder {printable(current)} cannot be read ({error.strerror}); mend its rights"
             ) from None
         for entry in entries:
-            if entry.is_dir():
+            # A link may lead round in a circle, or where nobody may look: it is no folder then.
+            if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path)):
                 waiting.append(entry.path)
             else:
                 name = printable(entry.path[top:].replace(os.sep, "/"))

@@ -61,7 +61,7 @@ def read_folder(
     Raises:
         UserError: it cannot be read, holds no audio, or a table contradicts itself.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"{option} {folder} is no folder, expected one with audio files; check the path")
     files = Files(rules=frames or {}, layout=layout)
     read_from: dict[str, int] = {}

@@ -20,6 +20,8 @@ FROM_FILES = ("folder", "shards")
 SINES = ("two_sines", "many_sines")
 """Those that are made."""
 MAX_SAMPLE_RATE = 192_000
+_ANY_RATE = 65_535
+"""Up to here FLAC has a sign for every rate in Hz, above for every tenth."""
 DEFAULT_FRACTION = 0.05
 
 
@@ -149,6 +151,11 @@ class Options:
         """
         rules, splits = self.rules, self.splits
         _within("--sample-rate", rules.sample_rate, 1000, MAX_SAMPLE_RATE, "Hz")
+        if rules.sample_rate > _ANY_RATE and rules.sample_rate % 10:
+            raise UserError(
+                f"--sample-rate is {rules.sample_rate}, expected a multiple of 10 above {_ANY_RATE} Hz, as FLAC has no "
+                f"others there; take {round(rules.sample_rate, -1)}"
+            )
         _within("--min-seconds", rules.min_seconds, 0, 60, "seconds")
         _within("--trim", rules.trim, 1, 120, "dB below the recording's own level")
         _within("--loudness", rules.loudness, -60, -1, "LUFS")

@@ -18,11 +18,12 @@ from data_prep.flaws import PROPERTIES
 from data_prep.options import RuleOptions
 from data_prep.plan import ShardPlan
 from data_prep.rules import RULES, Outcome, Part, Step, apply_rules
-from data_prep.sources import File, Source, part_key, readable
+from data_prep.sources import File, Source, readable
 from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.format import BLOCK, Entry, ShardWriter, Span, WrittenShard, read_member
+from wavenet_pl.shards.keys import part_key
 
 TALLIES = ("kept", "dropped", "recordings_dropped", "recordings_changed", "recordings_limited")
 """What is counted for each rule: seconds, then recordings."""

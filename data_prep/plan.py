@@ -83,7 +83,7 @@ def build_plan(corpus: Corpus, options: Options) -> Plan:
     Raises:
         UserError: the splits cannot be made.
     """
-    sources = with_keys(corpus.sources)
+    sources = with_keys(corpus.sources, [each.name for each in options.rules.frames])
     splits = assign_splits(
         sources, options.splits, lambda source: bool(apply_rules(source, options.rules).parts)
     )

@@ -88,13 +88,17 @@ def _start_worker(count: Any, stop: Any) -> None:
     global _shared
     _shared = count, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
+
+
+def die_with_parent() -> None:
+    """In a worker: end when the parent ends, however that ends. One whose parent was killed would wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
 
 
 def _die_with(sentinel: int) -> None:
-    """A worker whose parent was killed would wait for work for ever."""
     connection.wait([sentinel])
     os._exit(1)
 

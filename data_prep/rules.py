@@ -109,6 +109,9 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
         source: what to read.
         options: of the rules.
         decoded: the source, where it was read already.
+
+    Raises:
+        UserError: this machine has no room to read it.
     """
     steps, audio, decoded = _read(source, options.sample_rate, decoded)
     start = source.stretch[0] if source.stretch else 0
@@ -150,8 +153,8 @@ def apply_rules(source: Source, options: RuleOptions, decoded: Decoded | None = 
             try:
                 for each in (each for each in options.frames if each.rule == rule):
                     materials[each.name] = _load(source, each, whole, rate)
-            except UserError as error:
-                step = Step(rule, 0.0, seconds, reason=str(error))
+            except Unreadable as error:
+                step = Step(rule, 0.0, seconds, reason=error.reason)
         if not step.reason:
             flaws |= find_loss(rule, step.kept, step.dropped)
         elif (flaw := _EXPLAINS.get(rule)) in flaws:
@@ -179,7 +182,8 @@ def _load(source: Source, frames: Frames, num_samples: int, sample_rate: int) ->
     """What frames are made of, from the file beside a source.
 
     Raises:
-        UserError: there is none, or it does not fit; names it as the corpus does.
+        Unreadable: there is none, or it does not fit; names it as the corpus does.
+        UserError: this machine has no room to read it.
     """
     file = source.files.get(frames.name)
     if file is None:
@@ -187,17 +191,18 @@ def _load(source: Source, frames: Frames, num_samples: int, sample_rate: int) ->
         missing = f"no file *{' or *'.join(frames.file_suffixes())} beside it"
         if named:
             missing = f"its table names {named}, and there is no such file"
-        raise UserError(f"{missing}, expected one with its {frames.name}")
+        raise Unreadable(f"{missing}, expected one with its {frames.name}")
     try:
         with readable(file) as path:
-            return frames.load(path, num_samples, sample_rate)
+            try:
+                return frames.load(path, num_samples, sample_rate)
+            except UserError as error:
+                reason = str(error)
+                for spelling in (path, printable(path), foreign.printable(path)):
+                    reason = reason.replace(spelling, file.name)
+                raise Unreadable(reason) from None
     except OSError as error:
-        raise UserError(f"{file.name} cannot be read ({error.strerror or error})") from None
-    except UserError as error:
-        reason = str(error)
-        for spelling in (path, printable(path), foreign.printable(path)):
-            reason = reason.replace(spelling, file.name)
-        raise UserError(reason) from None
+        raise Unreadable(f"{file.name} cannot be read ({error.strerror or error})") from None
 
 
 def _with_frames(part: Part, options: RuleOptions, materials: Mapping[str, Any]) -> Part:

@@ -20,6 +20,7 @@ from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.shards.format import read_metadata
 from wavenet_pl.shards.members import Fault, read_members
+from wavenet_pl.shards.scan import is_name
 from wavenet_pl.shards.spool import Spool
 
 _TAR, _COMPRESSED = ".tar", (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -139,7 +140,7 @@ class _Described:
                 key: text for key, value in metadata.items() if (text := _cell(value)) and key not in _OURS
             }
             source = metadata.get("source") if "start" in metadata else None
-            self.groups[stem] = source if isinstance(source, str) else ""
+            self.groups[stem] = source if is_name(source) else ""
 
     def fields(self) -> list[str]:
         """All fields of the JSON."""
@@ -205,7 +206,7 @@ def _key(name: str) -> str:
 def _cell(value: Any) -> str:
     """A value of JSON as the cell of a table has it; empty for what no cell could say."""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ";".join(value)
+        value = ";".join(value)
     plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
     return str(value).encode("utf-8", "replace").decode() if plain else ""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +14,13 @@ import numpy as np
 
 from data_prep.sines import RandomSines, Sines
 from wavenet_pl.files.foreign import open_file
+from wavenet_pl.files.temporary import temporary_copy
 from wavenet_pl.numbers.counter import stream_key
+from wavenet_pl.shards.format import LONGEST_NAME
+from wavenet_pl.shards.keys import part_key, source_key
 from wavenet_pl.shards.lazily import Lazily, picked
 
-_LONGEST_KEY = 80  # a tar header has room for 100 bytes of file name
-_PART = re.compile(r"--\d+$")
+_LONGEST_KEY = 80
 _BLOCK = 2**20
 _SIMPLE = re.compile(r"\w([\w-]*\w)?(/\w([\w-]*\w)?)*", re.ASCII)
 """A path that is a key as it is: most are, and making them simple takes longest of all that is planned."""
@@ -116,19 +117,22 @@ def readable(file: Source | File) -> Iterator[str]:
 
     Raises:
         OSError: the shard cannot be read.
+        UserError: the copy cannot be written.
     """
     if file.offset is None or file.size is None:
         yield file.path
         return
-    with tempfile.NamedTemporaryFile(suffix=os.path.splitext(file.name)[1]) as copy:
-        with open_file(file.path) as shard:
-            shard.seek(file.offset)
-            left = file.size
-            while left and (block := shard.read(min(left, _BLOCK))):
-                copy.write(block)
-                left -= len(block)
-        copy.flush()
+    with temporary_copy(_member(file.path, file.offset, file.size), os.path.splitext(file.name)[1]) as copy:
         yield copy.name
+
+
+def _member(shard: str, offset: int, size: int) -> Iterator[bytes]:
+    """The content of a member, in blocks."""
+    with open_file(shard) as opened:
+        opened.seek(offset)
+        while size and (block := opened.read(min(size, _BLOCK))):
+            yield block
+            size -= len(block)
 
 
 def printable(path: str) -> str:
@@ -143,12 +147,18 @@ def in_order(sources: Sequence[Source]) -> Sequence[Source]:
     return picked(sources, np.argsort(hashes, kind="stable"))
 
 
-def with_keys(sources: Sequence[Source]) -> Sequence[Source]:
+def with_keys(sources: Sequence[Source], frames: Iterable[str] = ()) -> Sequence[Source]:
     """The sources in the order of the corpus, each with a key of its own.
 
     A key is the source's path without extension. Where that has other signs than letters, digits, `_`, `-` and `/`, is
     too long, or is taken, it is made simple and gets a piece of the name's hash.
+
+    Args:
+        sources: of the corpus.
+        frames: names of the arrays that lie beside each recording: a long one leaves less room for keys.
     """
+    names = (part_key("", 0, 2) + f".{name}.npy" for name in frames)
+    longest = min([_LONGEST_KEY, *(LONGEST_NAME - len(name) for name in names)])
     ordered = in_order(sources)
     # Keys that differ in case only would be one file where somebody unpacks them on a Mac.
     # Two whose hashes are equal by chance are simply not plain.
@@ -162,7 +172,7 @@ def with_keys(sources: Sequence[Source]) -> Sequence[Source]:
 
     def keyed(position: int) -> Source:
         source = ordered[position]
-        return replace(source, key=_key(source, unique=not taken[position]))
+        return replace(source, key=_key(source, longest, unique=not taken[position]))
 
     return Lazily(len(ordered), keyed)
 
@@ -173,24 +183,19 @@ def _stem(name: str) -> str:
     return f"{folder}/{stem}" if folder else stem
 
 
-def _key(source: Source, unique: bool) -> str:
+def _key(source: Source, longest: int, unique: bool) -> str:
     stem = _stem(source.name)
     key = stem if _SIMPLE.fullmatch(stem) else "/".join(_simple(part) for part in stem.split("/"))
-    if key == stem and unique and len(key) <= _LONGEST_KEY and not _PART.search(key):
+    if key == stem and unique and len(key) <= longest and source_key(key) == key:
         return key
     digest = source.order[:10]
-    head = key[: _LONGEST_KEY - len(digest) - 1].strip("-/") or "recording"
+    head = key[: longest - len(digest) - 1].strip("-/") or "recording"
     return f"{head}-{digest}"
 
 
 def _simple(part: str) -> str:
     letters = unicodedata.normalize("NFKD", part).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]*[^A-Za-z0-9_-]+[^A-Za-z0-9_]*", "-", letters).strip("-") or "x"
-
-
-def part_key(key: str, part: int, parts: int) -> str:
-    """The key of one part of a recording; no source has a key that ends so."""
-    return key if parts == 1 else f"{key}--{part:03d}"
 
 
 def speakers_of(sources: Iterable[Source]) -> list[str]:

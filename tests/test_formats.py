@@ -20,8 +20,9 @@ from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.runs.weights import encode_weights
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.tracking.rows import read_metrics
+from wavenet_pl.training.callbacks.clip_sets import write_clips
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt
-from wavenet_pl.training.callbacks.samples import describe_clips, write_clips
+from wavenet_pl.training.callbacks.samples import describe_clips
 from wavenet_pl.training.module import checkpoint_of
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import lightning.pytorch as L
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import wavenet_pl
 from tests.evaluation.runs import trained
@@ -152,6 +154,30 @@ def test_a_training_in_this_process(shards: Path, tmp_path: Path) -> None:
     whole = Count()
     wavenet_pl.train(config, [whole], runs=tmp_path / "runs", fresh=True)
     assert whole.steps == 3
+
+
+class Refuse(L.Callback):
+    def on_train_start(self, *args: Any) -> None:
+        raise MisconfigurationException("there is\n no such thing")
+
+
+def test_what_lightning_refuses_as_it_trains_is_a_mistake_and_leaves_the_run_folder_free(
+    shards: Path, tmp_path: Path
+) -> None:
+    config = small_config(shards, "trainer.max_steps=1", "trainer.limit_val_batches=0")
+    with pytest.raises(
+        UserError, match="Trainer refuses this training: there is no such thing; change"
+    ) as caught:
+        wavenet_pl.train(config, [Refuse()], runs=tmp_path / "runs")
+    wavenet_pl.train(config, runs=tmp_path / "runs")
+    assert caught.tb is not None, "which a notebook keeps, with all that the frames in it hold"
+
+
+def test_a_stop_in_a_thread_is_raised_there(shards: Path, tmp_path: Path) -> None:
+    config = small_config(shards, "trainer.max_steps=4", "train.stop_after=0.001")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(StopRun) as caught:
+        pool.submit(wavenet_pl.train, config, runs=tmp_path / "runs").result()
+    assert caught.value.code == ExitCode.SAVED
 
 
 @pytest.mark.slow

@@ -72,6 +72,21 @@ def test_a_second_sigusr1_asks_for_nothing_new():
     assert end_of(*2 * ["os.kill(os.getpid(), signal.SIGUSR1)"], "raise SystemExit(flag.code)") == 85
 
 
+def test_what_only_the_main_thread_can_do_is_left_out_in_others():
+    """As some notebooks have them."""
+    lines = (
+        "import threading",
+        "before = [signal.getsignal(number) for number in EXIT_CODES]",
+        "flaws = []",
+        "threading.excepthook = flaws.append",
+        "thread = threading.Thread(target=lambda: (flag.install(), ignore_signals()))",
+        "thread.start(), thread.join()",
+        "same = before == [signal.getsignal(number) for number in EXIT_CODES]",
+        "raise SystemExit(0 if same and not flaws else 7)",
+    )
+    assert end_of(*lines) == 0
+
+
 @pytest.mark.parametrize("number", EXIT_CODES)
 def test_a_decided_exit_code_stays(number):
     """Also while the interpreter shuts down, when handlers of Python's own are gone."""

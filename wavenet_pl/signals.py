@@ -182,7 +182,10 @@ def release() -> None:
 def ignore_signals() -> None:
     """Let no signal change how the process ends, from here on: for when all is written and the exit code is decided.
 
-    Whoever started the ranks may end those that leave last as soon as the first one left.
+    Whoever started the ranks may end those that leave last as soon as the first one left. Only the main thread can do
+    this; in another one nothing changes.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in EXIT_CODES:
         signal.signal(number, signal.SIG_IGN)

@@ -55,7 +55,7 @@ def test_a_judge_hears_the_voice_in_its_clips_and_another_in_others(tmp_path: Pa
     found = similarities(VoiceJudge(), clips, voice)
     assert found["before"].high < found["after"].low
     assert found["after"] == found["recorded"]
-    same = ClipSet(rate, {"recorded": ["0"] * 4}, clips.audio)
+    same = ClipSet(rate, {"recorded": ["0--000", "0--001"] * 2}, clips.audio)
     assert similarities(VoiceJudge(), same, voice)["after"].low == -np.inf, (
         "one recording says nothing of others"
     )

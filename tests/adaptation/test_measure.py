@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config
+from tests.shards.made import write_shard_set
 from wavenet_pl.adaptation.base import Base
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.measure import BEGINNING, measure_beginning, measure_forgetting, measure_rows
@@ -58,6 +60,17 @@ def test_the_nearest_row_is_chosen_by_the_new_voice_alone(
     assert found.rows[found.nearest] == found.before.mean
 
 
+def test_the_curve_begins_with_all_that_is_held_out(
+    base: Base, new_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_of(base, new_set)
+    all_of_it = measure_beginning(base, data, tmp_path / "all", lambda line: None)
+    assert all_of_it.validated == all_of_it.before.mean
+    monkeypatch.setattr("wavenet_pl.adaptation.measure.HELD_OUT_SECONDS", 0.1)  # one of two recordings
+    some = measure_beginning(base, data, tmp_path / "some", lambda line: None)
+    assert some.validated == pytest.approx(all_of_it.validated) != some.before.mean
+
+
 @pytest.mark.slow
 def test_it_is_measured_once_and_again_where_what_is_kept_is_damaged(
     base: Base, new_set: Path, tmp_path: Path
@@ -86,6 +99,13 @@ def test_what_is_forgotten_is_of_each_speakers_own_recordings(
     assert [name for name in SPEAKERS if abs(other[name].after - other[name].before) > 1e-4] == ["ben"]
     with pytest.raises(UserError, match="no such|cannot|index"):
         measure_forgetting(base, adapted, str(base_set / "gone"))
+
+
+def test_parts_of_one_recording_have_no_interval(base: Base, tmp_path: Path) -> None:
+    write_shard_set(tmp_path, train=1, val=3, speakers=("anna",), frames=900, parts=4)
+    split = base_split(str(tmp_path), "val", 8_000, ("speaker",), base.model.labels)
+    for bits in (bits_of(base.model, split), *bits_by_row(base.model, split, [1])):
+        assert math.isfinite(bits.mean) and bits[1:] == (-math.inf, math.inf)
 
 
 def test_every_row_is_scored_on_the_held_out_voice(base: Base, new_set: Path) -> None:

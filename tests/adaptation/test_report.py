@@ -18,12 +18,12 @@ def results(**changes: Any) -> Results:
     facts: dict[str, Any] = {
         "speaker": "dora", "method": "all", "base": "runs/base/step-000000600.ckpt", "base_hash": "ab" * 32,
         "audio": ["4 files, 1.0 minutes"], "minutes": 1.0, "replay": "nothing",
-        "beginning": Beginning("ben", Interval(4.5, 4.4, 4.6), {"anna": 4.7, "ben": 4.5}),
+        "beginning": Beginning("ben", Interval(4.5, 4.4, 4.6), 4.55, {"anna": 4.7, "ben": 4.5}),
         "steps": 90, "best_step": 60, "limit": 200, "early": True, "seconds": 120.0,
         "stopped": "stopped early: it rose",
         "after": Interval(4.2, 4.1, 4.3), "rows": {"anna": 4.6, "ben": 4.4, "dora": 4.2},
         "forgetting": {"anna": Forgetting(4.0, 4.2), "ben": Forgetting(4.1, 4.2)},
-        "curve": [(0, 4.5), (30, 4.3), (60, 4.2), (90, 4.25)],
+        "curve": [(0, 4.55), (30, 4.3), (60, 4.22), (90, 4.25)],
     }  # fmt: skip
     return Results(**{**facts, **changes})
 
@@ -34,6 +34,12 @@ def test_the_summary_says_what_was_gained_who_wins_and_what_was_forgotten() -> N
     assert "of 3 rows dora has the lowest bits" in text and "does not win" not in text
     assert "cost +0.1500 bits per sample more than before" in text
     assert "90 steps in 2.0 minutes, the best is step 60; stopped early: it rose" in text
+
+
+def test_levels_are_points_of_the_curve() -> None:
+    """Which may be of more audio than what is scored under every row."""
+    assert results().levels == {"ben, before": 4.55, "lowest, step 60": 4.22}
+    assert results(curve=[(0, 4.55)]).levels["lowest, step 60"] == 4.2, "nothing else is known"
 
 
 def test_a_row_that_does_not_win_is_said() -> None:

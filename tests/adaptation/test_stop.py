@@ -73,3 +73,23 @@ def test_what_had_stopped_makes_no_further_step(tmp_path: Path) -> None:
     trainer = fit(bits, again, tmp_path, tmp_path / "end.ckpt")
     assert trainer.global_step == 3
     assert again.stopped and "above 4.0000" in str(again.stopping_reason_message)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*Checkpoint directory")
+def test_the_time_between_two_starts_does_not_count(tmp_path: Path) -> None:
+    class Clock:
+        """A step and a validation take a second."""
+
+        def __init__(self, now: float) -> None:
+            self.now = now
+
+        def __call__(self) -> float:
+            self.now += 1.0
+            return self.now
+
+    first = HeldOutStop(patience=3, rise=0.005, clock=Clock(1_000.0))
+    fit([5.0, 4.5], first, tmp_path)
+    assert first.seconds == 2
+    again = HeldOutStop(patience=3, rise=0.005, clock=Clock(86_400.0))
+    fit([5.0, 4.5, 4.0, 3.5, 3.0], again, tmp_path, tmp_path / "end.ckpt")
+    assert again.seconds == 2 + 3

@@ -81,7 +81,7 @@ def with_means(model: Model, windows: Windows, kept: list[int]) -> float:
         outputs, _ = model.network(windows.inputs_WT, last=length)
     for hook in hooks:
         hook.remove()
-    return float(model.head.nats(outputs, windows.targets_WT[:, -length:]).mean()) / math.log(2)
+    return float(model.comparable_nats(outputs, windows.targets_WT[:, -length:]).mean()) / math.log(2)
 
 
 @pytest.mark.parametrize("kept", [[0, 1, 2, 3], [], [1, 3], [0]])
@@ -90,7 +90,7 @@ def test_bits_are_those_of_the_network_with_means_in_place_of_skips(model, skips
     assert skips.bits(kept) == pytest.approx(with_means(model, random_windows(model), kept), rel=1e-5)
 
 
-def test_a_16_bit_model_is_measured_as_well():
+def test_a_16_bit_model_is_measured_in_the_codes_of_linear_prediction():
     model = shaken(
         "model.head.kind=logistics", "model.codec.kind=linear", "model.codec.quantization_channels=65536"
     )
@@ -133,7 +133,7 @@ def test_the_smallest_set_is_the_one_layer_that_counts(skips):
     for _ in range(150):
         outputs = network.project_output(alone.skips.sum(dim=0)[:, None])
         optimizer.zero_grad()
-        alone.head.nats(outputs, alone.targets_N[None]).mean().backward()
+        alone.model.head.nats(outputs, alone.targets_N[None]).mean().backward()
         optimizer.step()
     taken, bits = smallest_set(alone, alone.bits(()), share=0.5)
     worth = measure_worth(alone, 2)

@@ -129,3 +129,11 @@ def test_windows_are_stretches_of_recordings_with_their_conditions(split):
 def test_recordings_that_are_too_short_are_said(split):
     with pytest.raises(TooShort, match="the longest recording has 7,000 samples, expected more than 9,000"):
         read_windows(small_model(), split, count=2, length=9000, seed=0)
+
+
+def test_windows_of_parts_are_of_one_recording(tmp_path):
+    index = load_index(write_shard_set(tmp_path, train=2, val=6, frames=2_000, parts=2))
+    split = Split(index.splits["val"], shard_storage(index, tmp_path), index.sample_rate)
+    model = Model(small_config("nowhere"), sample_rate=8_000)
+    windows = read_windows(model, split, count=40, length=300, seed=0)
+    assert set(windows.recording_W.tolist()) == {0, 2, 4}, "the first part of each"

@@ -8,6 +8,7 @@ import os
 import signal
 import struct
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +55,16 @@ STEPS = np.random.default_rng(0).integers(-(2**15), 2**15, 4_000)
 def samples_of(data: bytes) -> Samples:
     with AudioReader(io.BytesIO(data)) as reader:
         return np.concatenate([*reader.blocks()])[:, 0]
+
+
+def late(data: bytes, delay: int) -> bytes:
+    """An MP3 that claims so many samples before its first: 12 bits, behind the name of its encoder."""
+    at = data.index(b"LAME") + 21
+    return (
+        data[:at]
+        + (delay << 12 | int.from_bytes(data[at : at + 3], "big") & 0xFFF).to_bytes(3, "big")
+        + data[at + 3 :]
+    )
 
 
 def sequential(data: bytes) -> Samples:
@@ -219,6 +230,8 @@ def refused(data: bytes) -> dict[str, Callable[[str], object]]:
         (wav(ONE)[:24] + struct.pack("<I", 2**31 - 1) + wav(ONE)[28:],
          "its header says 2147483647 Hz, expected 1000 to 768000"),
         (mp3(ONE) + mp3(tones(0.5, 22_050), 22_050), "goes on at 22050 Hz, after 16000 Hz: cut it in two"),
+        (late(mp3(tones(0.1)), 4_095),
+         "cannot be decoded: its header says that samples begin behind its end, 0.18 s are there"),
         (wav(np.zeros(0, np.float32)), "no samples in it"),
     ],
 )  # fmt: skip
@@ -231,6 +244,30 @@ def test_every_reader_refuses_in_the_same_words(data: bytes, reason: str, tmp_pa
         with pytest.raises((Unreadable, UserError, BadDataError)) as caught:
             read(str(path))
         assert reason in str(caught.value), name
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.1, 0.3])
+def test_an_mp3_may_claim_any_delay(seconds: float) -> None:
+    data = mp3(tones(seconds))
+    for delay in range(0, 4_096, 91):
+        with suppress(BadDataError):  # and no other error
+            assert len(decode_audio(late(data, delay))) <= RATE
+
+
+@pytest.mark.parametrize("coding", [("MP3", None), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("WAV", "PCM_16")])
+@pytest.mark.parametrize("start", [15_990, 16_000, 17_000, 90_000])
+def test_what_is_asked_for_behind_the_end_is_cut(coding: tuple[str, str | None], start: int) -> None:
+    with pytest.raises(BadDataError, match="ends at sample 16000, expected|cut short|behind"):
+        decode_audio(encoded(ONE, *coding), start, start + 100)
+
+
+@pytest.mark.parametrize("start", [0, 15_000])
+def test_channels_that_come_later_are_refused_too(start: int) -> None:
+    for coding in (("MP3", None), ("OGG", "VORBIS")):
+        joined = encoded(ONE, *coding) + encoded(np.stack([TWO, TWO], axis=1), *coding)
+        assert len(decode_audio(joined, start, 16_000)) == 16_000 - start
+        with pytest.raises(BadDataError, match="has 2 channels, expected 1"):
+            decode_audio(joined, start, 16_900)
 
 
 def test_a_damaged_page_of_ogg_is_found_by_its_checksum() -> None:
@@ -313,6 +350,21 @@ def test_a_sparse_wav_beyond_4_gib_is_read_by_its_size(tmp_path: Path) -> None:
     with open(path, "rb") as file, AudioReader(file, size // 128 - 10) as reader:
         assert reader.read(100).shape == (10, 64)
         assert not len(reader.read(100))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_wav_that_passes_4_gib_with_its_header_is_read_or_refused(tmp_path: Path, order: str) -> None:
+    path, size = tmp_path / "long.wav", 0xFFFF0000 - 16
+    shape = struct.pack(f"{order}HHIIHH", 1, 8, 384_000, 384_000 * 16, 16, 16) + bytes(2**16 - 16)
+    magic = b"RIFF" if order == "<" else b"RIFX"
+    head = magic + bytes(4) + b"WAVEfmt " + struct.pack(f"{order}I", len(shape)) + shape
+    with open(path, "wb") as file:
+        file.write(head + b"data" + struct.pack(f"{order}I", size))
+        file.truncate(file.tell() + size)
+    # Sizes beyond 4 GiB need RF64, whose numbers are never in the other order.
+    refused = nullcontext() if order == "<" else pytest.raises(Unreadable, match="cannot be decoded")
+    with open(path, "rb") as file, refused, AudioReader(file, size // 16 - 10) as reader:
+        assert reader.read(100).shape == (10, 8)
 
 
 def test_a_file_that_breaks_off_while_it_is_read_is_an_error_of_the_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.full_disk import full_disk
 from wavenet_pl.audio.flac import FlacWriter
 from wavenet_pl.audio.wav import WavWriter, to_int16
 from wavenet_pl.errors import UserError
@@ -39,6 +40,32 @@ def test_a_file_that_is_there_is_replaced_only_where_that_is_meant(tmp_path: Pat
     writer.close()
     read, rate = soundfile.read(path, dtype="int16")
     assert rate == 8_000 and np.array_equal(read, to_int16(audio))
+
+
+@pytest.mark.parametrize("kind", [WavWriter, FlacWriter])
+@pytest.mark.parametrize("samples", [1_000, 10_000])
+@pytest.mark.parametrize("missing", [1, 300])
+def test_a_disk_that_does_not_take_the_end_is_an_error(
+    tmp_path: Path, kind: Any, samples: int, missing: int
+) -> None:
+    audio = np.random.default_rng(0).uniform(-1, 1, samples).astype(np.float32)
+
+    def write(path: Path) -> Path:
+        writer = kind(path, 8_000)
+        try:
+            writer.write(audio)
+        finally:
+            writer.close()
+        return path
+
+    size = write(tmp_path / "whole").stat().st_size
+    with (
+        full_disk(size - missing),
+        pytest.raises((OSError, UserError), match="File too large|cannot be written"),
+    ):
+        write(tmp_path / "cut")
+    if kind is WavWriter:
+        assert soundfile.info(tmp_path / "cut").frames == 0, "valid, and no longer than what is counted"
 
 
 def test_a_rate_that_flac_has_not_is_one_message(tmp_path: Path) -> None:

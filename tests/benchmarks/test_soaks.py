@@ -16,10 +16,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import kill_soak, resume_time, save_soak, signal_soak
+from benchmarks import kill_soak, recipe, resume_time, save_soak, signal_soak
+from benchmarks.command import train
+from benchmarks.corpora import name_of_set
 from benchmarks.moments import finish
 from benchmarks.records import Records, lacking, print_table, run
-from benchmarks.trials import ROOT, Start, Training, prepare_set
+from benchmarks.training import checked_out, rows_of
+from benchmarks.trials import ROOT, SETTINGS, Start, Training, prepare_set
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import checkpoint_path
 
@@ -156,3 +159,48 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path):
     assert process.returncode == 0 and "seconds_ratio" in out, err
     rows = json.loads(path.read_text())
     assert rows[0] == first and [row["loader"] for row in rows] == ["CropLoader", "webdataset"]
+
+
+@pytest.mark.slow
+def test_a_training_is_found_by_what_it_says_beside_others_of_its_name(data, tmp_path):
+    settings = ["name=one", f"data.path={data}", *SETTINGS, "trainer.max_steps=2", "wandb.mode=disabled"]
+    runs = [train(tmp_path, [*settings, f"seed={seed}"]) for seed in (0, 1, 0)]
+    assert runs[0].path == runs[2].path != runs[1].path
+    assert {run.path.parent for run in runs} == {tmp_path / "runs"} and all(
+        run.metrics.exists() for run in runs
+    )
+
+
+def test_a_set_with_other_options_has_another_name():
+    options = ([], ["--mel"], ["--mel", "--test-fraction", "0.9"], ["--mel", "--test-fraction", "0"])
+    assert len({name_of_set("speech", each) for each in options}) == 4
+    assert name_of_set("speech", options[2]) == "speech-mel-test-fraction-0.9"
+
+
+def test_rows_of_an_earlier_commit_have_its_hash(tmp_path):
+    whole = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    if whole.returncode:
+        pytest.skip("this is no git work tree")
+    before = checked_out("HEAD", tmp_path)
+    assert (before / "wavenet_pl" / "__init__.py").is_file()
+    args = Namespace(way=["float32"], peer=[])
+    assert next(row.who for row in rows_of(args, "demo", before)) == f"before {whole.stdout[:12]}"
+    with pytest.raises(UserError, match="git has no commit nothing"):
+        checked_out("nothing", tmp_path)
+
+
+def test_a_recipe_is_held_against_the_first_of_its_own_precision_and_length(capsys):
+    records = Records(None)
+    for precision, quick, who, bits in (
+        ("float32", True, "first", 7.0), ("bfloat16", False, "first", 5.0), ("float32", False, "first", 4.0),
+        ("float32", False, "second", 3.75),
+    ):  # fmt: skip
+        steps = 5 if quick else 600
+        facts = {"benchmark": "recipe", "size": "small", "mel": False, "seed": 0, "steps": steps}
+        measured = {f"bits_{steps}": bits, f"trained_s_{steps}": 1.0}
+        records.measure({**facts, "precision": precision, "quick": quick, "who": who}, lambda: measured)  # noqa: B023
+    recipe.show(records, Namespace(size="small", mel=False, precision="float32", quick=False))
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("+0.000") and second.endswith("-0.250")

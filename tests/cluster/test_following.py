@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.submitting import refusal, slurm
+from tests.cluster.submitting import TRAIN, refusal, slurm
 from tests.small import small_config
 from wavenet_pl.cluster.options import JobOptions
 from wavenet_pl.cluster.records import Record, find_records, read_records, records_folder
+from wavenet_pl.cluster.scheduler import Scheduler
 from wavenet_pl.cluster.script import Job, build_script
+from wavenet_pl.cluster.submission import submit_script
 from wavenet_pl.config.tree import to_yaml
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder
@@ -199,6 +201,28 @@ def test_resume_takes_the_tasks_that_did_not_come_to_their_end(
     assert "12_1 (small), ended, goes on from step 2" in said.err
     assert "12_2 (small), ended, goes on from the start" in said.err
     assert "nothing left to do" in refusal(capsys, "resume", "runs/small-0")
+
+
+def test_resume_needs_the_script(sweep: Record, capsys: pytest.CaptureFixture[str]) -> None:
+    (sweep.records / "12.sh").unlink()
+    assert "12.sh cannot be read (No such file or directory), expected the script that job 12" in refusal(
+        capsys, "resume"
+    )
+
+
+def test_a_job_that_could_not_be_remembered_is_not_submitted(here: Path) -> None:
+    Path("file").touch()
+    record = Record(job=0, name="small", command=["train"], records=here / "file/.slurm")
+    with pytest.raises(UserError, match="file/.slurm cannot be made .Not a directory., .* with --runs"):
+        submit_script(record, "", Scheduler())
+
+
+@pytest.mark.parametrize("runs", ["r" * 300, "loop"])
+def test_a_folder_of_runs_that_cannot_be_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], runs: str
+) -> None:
+    Path("loop").symlink_to("loop")
+    assert refusal(capsys, *TRAIN, "--runs", runs).endswith("\n")
 
 
 def test_logs_of_one_rank_over_all_starts(sweep: Record, capsys: pytest.CaptureFixture[str]) -> None:

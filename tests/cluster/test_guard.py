@@ -71,6 +71,15 @@ def test_a_job_that_never_enters_a_run_is_stopped(job, monkeypatch, capsys):
     assert "no run folder was entered" in capsys.readouterr().out
 
 
+def test_checkpoints_that_cannot_be_listed_stop_the_job_and_say_so(job, tmp_path, monkeypatch, capsys):
+    run = RunFolder(tmp_path / "demo-1a2b3c")
+    assert job.start(monkeypatch, run, None)
+    run.checkpoints.rmdir()
+    run.checkpoints.symlink_to("checkpoints")
+    assert not job.again()
+    assert "stopped: " in (said := capsys.readouterr().out) and "checkpoints cannot be listed" in said
+
+
 def test_entering_the_run_folder_alone_is_no_progress(job, tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "demo-1a2b3c")
     assert job.start(monkeypatch, run, None) and job.again()

@@ -188,6 +188,11 @@ def test_a_setup_that_bash_cannot_read_is_refused(text, said, monkeypatch):
         read(f"--setup={text}")
 
 
+def test_a_long_line_of_bash_is_one():
+    line = f"module load {'gcc ' * 90}cuda"
+    assert read(f"--setup={line}").setup == (line,)
+
+
 def test_a_setup_that_cannot_be_read_as_text_is_refused(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"--setup .*binary cannot be read \(it is no text\)"):

@@ -46,6 +46,8 @@ def test_a_file_is_a_grid_or_a_list_of_tasks(tmp_path: Path) -> None:
         ["seed=0,0"],
         ["seed=0..1", "seed=2"],
         ["seed=0..999 optim.lr=1,2,3,4,5,6,7,8,9,10,11"],
+        ["a=0..9999 b=0..9999 c=0..9999 d=0..9999"],
+        [f"seed=0..{'9' * 5_000} seed=1"],
         ["0..4"],
         ["nowhere.yaml"],
     ],
@@ -55,7 +57,27 @@ def test_what_is_no_sweep_is_refused_by_the_name_of_its_option(axes: list[str]) 
         read_sweep(axes)
 
 
-@pytest.mark.parametrize("text", ["seed: 1\n", "[1, 2]\n", "seed: []\n", "- {1: 2}\n", "{\n", ""])
+def test_a_grid_that_no_memory_holds_is_counted_and_refused(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text("".join(f"{name}: {list(range(99))}\n" for name in "abcdefghij"))
+    with pytest.raises(UserError, match=f"--array makes {99**10} tasks, expected at most 10000"):
+        read_sweep([str(tmp_path / "sweep.yaml")])
+
+
+def test_values_of_a_file_are_what_they_are_in_a_config(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text("name: [2024-01-01, 2024-99-01, 007, 1e-3, 12:30:00, 'on', [007, 0.5]]\n")
+    values = ["2024-01-01", "2024-99-01", "007", "1e-3", "12:30:00", "on", '["007", 0.5]']
+    assert read_sweep([str(path)]) == [(f"name={value}",) for value in values]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: 1\n", "[1, 2]\n", "seed: []\n", "- {1: 2}\n", "{\n", "",
+        f"seed: {'[' * 9_999}", f"seed: [{'[' * 500}{']' * 500}]", "seed: [&a [*a]]\n",
+        "name: [!!binary aGk=]\n", "a: [\0]",
+    ],
+)  # fmt: skip
 def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "sweep.yaml").write_text(text)
     with pytest.raises(UserError, match=r"--array .*sweep\.yaml"):

@@ -113,6 +113,7 @@ def test_both_steps_are_runs_of_their_own_with_all_that_belongs_to_them(place: P
         found = numbers(run)
         assert set(found["rows"]) == {*SPEAKERS, "dora"}
         assert found["after"][0] == pytest.approx(min(bits for _, bits in found["curve"][1:]), abs=1e-3)
+        assert found["curve"][0] == [0, found["beginning"]["validated"]] and found["seconds"] > 0
     assert printed.count("type next    wavenet-pl generate") == 1 and "--speaker dora" in printed
     first, second = (numbers(run_of(learned, f"dora-{method}-*")) for method in ("embedding", "all"))
     assert first["beginning"] == second["beginning"]
@@ -278,7 +279,11 @@ def test_a_dry_run_examines_and_writes_nothing(place: Path, tmp_path: Path) -> N
         (["--method", "embedding", "--replay", "set"], "trains nothing that could be forgotten"),
         (["--minutes", "0"], "--minutes is 0, expected a number above 0"),
         (["--method", "all", "--replay-share", "1.5"], "--replay-share is 1.5, expected a share"),
-        (["model.network.stacks=2"], "model.network.stacks=2 is set, expected nothing of it"),
+        (
+            ["model={network: {residual_channels: 6}}"],
+            "command line: model.network.residual_channels is 6, expected 16: the model is the base's",
+        ),
+        (["data.path=set"], "data.path=set is set, expected nothing of it: the data are --audio"),
         (["optim.weight_decay=0.1"], "optim.weight_decay is 0.1, expected 0"),
         (
             ["train.init_from=runs/x"],
@@ -301,6 +306,23 @@ def test_what_cannot_be_is_one_message(
 
     assert re.search(message, error), error
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_that_says_another_model_is_one_message(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One whose weights have the same shapes, so that they could be loaded into it."""
+    network = wavenet_pl.load(base_of(place)).network.config
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        f"model:\n  kind: speaker\n  network:\n    stacks: {network.num_layers}\n    layers_per_stack: 1\n"
+    )
+    words = command(base_of(place), place / "emil", "emil", tmp_path / "runs")[3:]
+    assert cli.main([*words[: -len(SETTINGS)], str(other)]) == 2
+    assert (
+        f"other.yaml:4: model.network.stacks is {network.num_layers}, expected {network.stacks}: the model is the "
+        "base's; remove it\n"
+    ) in capsys.readouterr().err
 
 
 def test_a_base_without_speakers_is_refused(place: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +84,16 @@ def test_the_same_command_finds_the_same_numbers(run, tmp_path):
     first = numbers("first")
     assert numbers("second") == first
     assert numbers("other", "--seed", "1")["context"] != first["context"]
+
+
+def test_of_one_recording_of_one_speaker_neither_nan_nor_inf_is_said(tmp_path, capsys):
+    shards = write_shard_set(tmp_path / "set", train=1, val=1, speakers=("anna",))
+    labels, config = load_index(shards).labels, small_config(shards, "model.kind=speaker")
+    run = write_run(tmp_path / "run", Model(config, sample_rate=8_000, labels=labels).eval())
+    assert cli.main(["evaluate", str(run), *QUICK, "--count", "0"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"\n  model +\d\.\d{3}\n", out) and re.search(r"\n  a wrong speaker +–\n", out)
+    assert not re.search(r"\b(nan|inf)\b", out)
 
 
 def test_a_cap_is_said(run, tmp_path, capsys):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import numpy as np
 import pytest
 
 from tests.audio.files import mp3, tones, without_end_mark, without_xing
+from tests.full_disk import full_disk
+from tests.nobody import as_nobody
+from tests.processes import are_gone
 from tests.shards.damages import DAMAGES, audio_bytes, metadata_bytes, write_tar
 from tests.shards.indexes import as_text, change_columns, text_index
 from tests.shards.made import make_audio, write_shard_set
@@ -176,6 +181,49 @@ def test_foreign_shards_get_an_index_that_reads_every_recording(
         assert np.array_equal(read[f"clip{number:03d}"], wanted)
 
 
+def started(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """`index --jobs 2` over many shards, and its two processes, which are at work."""
+    first = write_tar(
+        folder / "0.tar", [(f"k{n}.flac", audio_bytes(20_000, "flac", seed=n)) for n in range(20)]
+    )
+    for number in range(1, 200):
+        os.link(first, folder / f"{number}.tar")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wavenet_pl", "index", str(folder), "--jobs", "2"],
+        cwd=Path(__file__).resolve().parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 100
+    while True:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        maps = {int(child): Path(f"/proc/{child}/maps").read_text() for child in children}
+        if len(workers := [child for child, text in maps.items() if "libsndfile" in text]) == 2:
+            return process, workers
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.cold("processes are found by what they have loaded")
+def test_a_process_that_dies_is_one_message(tmp_path: Path) -> None:
+    process, workers = started(tmp_path)
+    os.kill(workers[0], signal.SIGKILL)
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 3
+    assert "a process that reads shards died" in error and "Traceback" not in error
+    assert not (tmp_path / INDEX_NAME).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.cold("processes are found by what they have loaded")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_command(tmp_path: Path, number: signal.Signals) -> None:
+    process, workers = started(tmp_path)
+    process.send_signal(number)
+    process.communicate(timeout=100)
+    assert process.returncode == -number
+    assert are_gone(workers, 60)
+
+
 def test_jobs_change_nothing(foreign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     indexes = []
     for jobs in (1, 2):
@@ -213,6 +261,61 @@ def test_the_index_of_a_url_lies_in_a_folder_and_points_back(
         assert "nothing was changed" in run(capsys, "memory://remote/set/", "--out", tmp_path / "out")[1]
     finally:
         memory.rm("/remote", recursive=True)
+
+
+def test_a_full_temporary_disk_is_no_damage_of_a_shard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = fsspec.filesystem("memory")
+    for name, frames in (("small", 800), ("large", 40_000)):
+        members = [(f"{name}{n}.wav", audio_bytes(frames, seed=n)) for n in range(4)]
+        memory.pipe(f"/remote/set/{name}.tar", write_tar(tmp_path / "a.tar", members).read_bytes())
+    arguments = ("memory://remote/set", "--out", tmp_path / "out", "--skip-damaged")
+    try:
+        with full_disk(50_000):
+            code, _, err = run(capsys, *arguments)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "temporary files cannot be written to" in err
+        assert not (tmp_path / "out" / INDEX_NAME).exists()
+        assert run(capsys, *arguments)[0] == 0
+        assert sum(len(load_index(tmp_path / "out").columns(split).frames) for split in ("train", "val")) == 8
+    finally:
+        memory.rm("/remote", recursive=True)
+
+
+def test_where_no_index_can_be_written_it_is_said_before_the_shards_are_read(
+    prepared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(prepared)
+    prepared.chmod(0o755)
+    assert run(capsys, ".")[0] == 0  # and all is imported
+    with as_nobody():
+        assert "nothing was changed: the index is right" in run(capsys, ".")[1], (
+            "which needs no rights to write"
+        )
+    DAMAGES["cut at a member"](prepared / "train/shard-000000.tar")
+    (prepared / INDEX_NAME).unlink()
+    with as_nobody():
+        code, out, err = run(capsys, ".")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "no index can be written to . (it may not be written to); mend that, or name another folder" in err
+
+
+def test_an_index_that_cannot_take_its_place_is_one_message(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (prepared / INDEX_NAME).unlink()
+    (prepared / INDEX_NAME / "below").mkdir(parents=True)
+    code, _, err = run(capsys, prepared)
+    assert (code, err.splitlines()[-1].count("no index can be written to")) == (2, 1)
+
+
+def test_half_a_sign_is_no_source(foreign: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    members = [(f"more{n}.wav", audio_bytes(800, seed=n)) for n in range(4)]
+    members += [(f"more{n}.json", metadata_bytes(speaker="p0", source="\ud800")) for n in range(4)]
+    write_tar(foreign / "part-9.tar", sorted(members))
+    assert run(capsys, foreign)[0] == 0
+    assert len(names_in(foreign, "speaker")) == 16
 
 
 def test_out_elsewhere_points_to_the_shards_and_leaves_them_alone(
@@ -495,6 +598,10 @@ def test_hostile_members_are_listed_and_leave_no_trace(
         (["set", "--val-fraction", "1"], "--val-fraction is 1.0, expected a number between 0 and 1"),
         (["set", "--jobs", "0"], "--jobs is 0, expected at least 1"),
         (["set", "--out", "file"], "file is a file, expected a folder"),
+        (
+            ["set", "--out", "file/below"],
+            "no index can be written to file/below (Not a directory); mend that",
+        ),
         (["one"], "found 1 sound recordings, expected at least 2"),
     ],
 )

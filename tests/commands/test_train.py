@@ -41,6 +41,15 @@ def test_a_dry_run_writes_nothing(shards, tmp_path, monkeypatch, capsys):
         (("trainer.max_steps=5", "data.path=nowhere"), "nowhere/index.safetensors cannot be read .*wavenet-pl prepare"),
         (("trainer.max_step=5", "trainer.max_epochs=1"), "max_steps"),
         (("trainer.max_steps=5", "trainer.precision=17-mixed"), "lightning.Trainer refuses"),
+        (("trainer.max_steps=5", "trainer.val_check_interval=500"),
+         r"trainer.val_check_interval is 500, .* at most the \d+ batches of an epoch; set trainer.check_val_every"),
+        (("trainer.max_steps=5", "trainer.val_check_interval=6", "trainer.limit_train_batches=5"),
+         "trainer.val_check_interval is 6, expected at most the 5 batches of an epoch"),
+        (("trainer.max_steps=5", "trainer.limit_val_batches=0.01"),
+         r"trainer.limit_val_batches is 0.01, which of \d batches is none, expected at least one; set a larger"),
+        (("trainer.max_steps=5", "trainer.limit_train_batches=0.001"), "trainer.limit_train_batches is 0.001, which"),
+        (("trainer.max_steps=5", "trainer.limit_train_batches=5", "trainer.accumulate_grad_batches=2"),
+         "trainer.limit_train_batches leaves 5 batches of an epoch, expected a multiple of 2, .*; set 4, or"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_message_and_2(shards, tmp_path, monkeypatch, capsys, settings, message):
@@ -49,7 +58,42 @@ def test_a_mistake_is_one_message_and_2(shards, tmp_path, monkeypatch, capsys, s
     error = capsys.readouterr().err
     assert "Traceback" not in error
     assert re.search(message, error), error
-    assert not list(tmp_path.glob("runs/*/metrics.jsonl"))
+    assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("trainer.val_check_interval=500", "trainer.check_val_every_n_epoch=null"),
+        ("trainer.val_check_interval=500", "trainer.limit_val_batches=0"),
+        ("trainer.limit_val_batches=0.0",),
+        (
+            "trainer.limit_train_batches=4",
+            "trainer.accumulate_grad_batches=2",
+            "trainer.val_check_interval=3",
+        ),
+    ],
+)
+def test_what_fits_an_epoch_passes(shards, tmp_path, monkeypatch, settings):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        cli.main(["train", f"data.path={shards}", *SETTINGS, "trainer.max_steps=5", *settings, "--dry-run"])
+        == 0
+    )
+
+
+def test_ranks_that_were_started_from_outside_do_not_start_over(shards, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0",
+        "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    settings = ("trainer.max_steps=5", "trainer.devices=2", "--fresh")
+    assert cli.main(["train", f"data.path={shards}", *SETTINGS, *settings]) == 2
+    error = capsys.readouterr().err
+    assert "--fresh is set, and 2 ranks were started from outside, expected one process" in error
+    assert "move its folder away yourself, and leave --fresh out" in error and error.count("\n") == 1
 
 
 @pytest.mark.slow

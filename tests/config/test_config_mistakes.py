@@ -301,6 +301,60 @@ IN_A_FILE: dict[str, tuple[str, int, list[str]]] = {
     ),
     "logger": ("trainer:\n  logger: false", 2, ["trainer.logger cannot be set", "wandb.mode"]),
     "max-time": ("trainer:\n  max_time: 85500", 2, ["trainer.max_time is 85500", "train.stop_after"]),
+    "accumulate": (
+        "trainer:\n  accumulate_grad_batches: 0",
+        2,
+        ["trainer.accumulate_grad_batches is 0, expected a whole number from 1 on"],
+    ),
+    "accumulate-null": (
+        "trainer:\n  accumulate_grad_batches: null",
+        2,
+        ["trainer.accumulate_grad_batches is null, expected a whole number from 1 on; leave it out for 1"],
+    ),
+    "accumulate-text": (
+        "trainer:\n  accumulate_grad_batches: two",
+        2,
+        ["trainer.accumulate_grad_batches is 'two', expected"],
+    ),
+    "every-epoch": (
+        "trainer:\n  check_val_every_n_epoch: 0",
+        2,
+        ["trainer.check_val_every_n_epoch is 0, expected a whole number from 1 on, or null"],
+    ),
+    "interval": (
+        "trainer:\n  val_check_interval: 0",
+        2,
+        ["trainer.val_check_interval is 0, expected a whole number of batches from 1 on"],
+    ),
+    "interval-share": (
+        "trainer:\n  val_check_interval: 1.5",
+        2,
+        ["trainer.val_check_interval is 1.5, expected", "a share of an epoch"],
+    ),
+    "interval-time": (
+        "trainer:\n  val_check_interval: '00:00:30:00'",
+        2,
+        [
+            "trainer.val_check_interval is '00:00:30:00', expected",
+            "such as 1000",
+            "each rank has its clock",
+        ],
+    ),
+    "interval-minutes": (
+        "trainer:\n  val_check_interval: {minutes: 30}",
+        2,
+        ["trainer.val_check_interval is {'minutes': 30}, expected", "each rank has its clock"],
+    ),
+    "no-train-batches": (
+        "trainer:\n  limit_train_batches: 0",
+        2,
+        ["trainer.limit_train_batches is 0, expected a whole number of batches from 1 on"],
+    ),
+    "val-batches": (
+        "trainer:\n  limit_val_batches: -1",
+        2,
+        ["trainer.limit_val_batches is -1, expected a whole number of batches, 0 for no validation"],
+    ),
     "secret": (
         "wandb:\n  api_key: 0123456789abcdef",
         2,

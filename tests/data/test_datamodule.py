@@ -19,6 +19,7 @@ from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.data.pipeline import Share
 from wavenet_pl.data.workers import Workers
 from wavenet_pl.errors import UserError
+from wavenet_pl.training.callbacks.resumption import Resumption
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),
@@ -175,11 +176,19 @@ class Recorder(L.LightningModule):
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.automatic_optimization = True
         self.trained: list[Counter[Any]] = []
+        self.steps: list[Counter[Any]] = []
+        """What each optimizer step was made of."""
         self.validated: list[Any] = []
+        self._summed = Counter[Any]()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
         self.trained.append(Counter(rows(batch)))
+        self._summed += self.trained[-1]
         return self.weight * batch["predictions"]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.steps.append(self._summed)
+        self._summed = Counter()
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         self.validated.append(rows(batch))
@@ -198,6 +207,7 @@ def fit(data: AudioDataModule, checkpoint: Path | None = None, **settings: Any) 
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+        callbacks=[Resumption()],
         **settings,
     )
     recorder = Recorder()
@@ -217,19 +227,43 @@ def test_a_trainer_goes_on_with_the_next_batch(
     assert second.trained == whole[steps : steps + 8]
 
 
-def test_a_trainer_with_accumulation_goes_on_with_the_next_batch(
-    shard_set: Path, tmp_path: Path, epochs: list[list[Counter[Any]]]
-) -> None:
+@pytest.mark.parametrize("more", [{}, {"limit_val_batches": 0}], ids=["validated", "never validated"])
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 3), (3, 1), (4, 4)])
+@pytest.mark.parametrize("at_end", [False, True], ids=["within an epoch", "at its end"])
+def test_each_step_is_a_whole_batch_whatever_was_accumulated_before(
+    shard_set: Path, tmp_path: Path, epochs: list[list[Counter[Any]]],
+    before: int, after: int, at_end: bool, more: dict[str, Any],
+) -> None:  # fmt: skip
     whole = [batch for epoch in epochs for batch in epoch]
-
-    def together(batches: list[Counter[Any]], parts: int) -> list[Counter[Any]]:
-        return [sum(batches[at : at + parts], Counter()) for at in range(0, len(batches), parts)]
-
-    first, trainer = fit(data_of(shard_set), max_steps=5, accumulate_grad_batches=2)
+    stop, end = len(epochs[0]) - (not at_end), len(epochs[0]) + 3
+    first, trainer = fit(data_of(shard_set), max_steps=stop, accumulate_grad_batches=before, **more)
     trainer.save_checkpoint(tmp_path / "stop.ckpt")
-    assert together(first.trained, 2) == whole[:5]
-    second, _ = fit(data_of(shard_set), tmp_path / "stop.ckpt", max_steps=9, accumulate_grad_batches=3)
-    assert together(second.trained, 3) == whole[5:9]
+    second, trainer = fit(
+        data_of(shard_set), tmp_path / "stop.ckpt", max_steps=end, accumulate_grad_batches=after, **more
+    )
+    assert [*first.steps, *second.steps] == whole[:end]
+    assert trainer.current_epoch == 2, "as often as it begins one"
+
+
+@pytest.mark.parametrize("more", [{}, {"limit_val_batches": 0}], ids=["validated", "never validated"])
+def test_a_training_that_ended_by_its_epochs_goes_on_with_the_next_one(
+    shard_set: Path, tmp_path: Path, epochs: list[list[Counter[Any]]], more: dict[str, Any]
+) -> None:
+    first, trainer = fit(data_of(shard_set), max_epochs=1, **more)
+    trainer.save_checkpoint(tmp_path / "stop.ckpt")
+    second, trainer = fit(data_of(shard_set), tmp_path / "stop.ckpt", max_epochs=3, **more)
+    assert [first.trained, second.trained] == [epochs[0], epochs[1] + epochs[2]]
+    assert trainer.current_epoch == 3
+
+
+def test_what_says_nothing_of_the_loops_is_nothing_to_go_on_from(shard_set: Path, tmp_path: Path) -> None:
+    _, trainer = fit(data_of(shard_set), max_steps=1)
+    trainer.save_checkpoint(tmp_path / "stop.ckpt")
+    checkpoint = torch.load(tmp_path / "stop.ckpt")
+    for damaged in ({}, {"fit_loop": None}, {"fit_loop": {"epoch_progress": {"current": {"started": "1"}}}}):
+        torch.save({**checkpoint, "loops": damaged}, tmp_path / "damaged.ckpt")
+        with pytest.raises(UserError, match="does not record where in its training it was saved"):
+            fit(data_of(shard_set), tmp_path / "damaged.ckpt", max_steps=2)
 
 
 def test_validation_begins_anew_each_time_however_short_it_is_kept(shard_set: Path) -> None:

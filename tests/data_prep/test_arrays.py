@@ -14,6 +14,9 @@ import pytest
 
 from data_prep.files import FileRule
 from data_prep.folder import read_folder
+from data_prep.options import RuleOptions
+from data_prep.rules import apply_rules
+from data_prep.sources import File, Source
 from tests.data_prep.corpus import (
     dropped,
     entries,
@@ -27,6 +30,8 @@ from tests.data_prep.corpus import (
     write_table,
 )
 from tests.data_prep.test_report import table
+from tests.full_disk import full_disk
+from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.array import UserFrames
 from wavenet_pl.inputs.known import check_inputs
 from wavenet_pl.shards.index import load_index
@@ -384,6 +389,27 @@ def test_a_file_name_that_is_no_text_is_spelled_out(tmp_path: Path, name: bytes,
     text = (tmp_path / "out/report.md").read_text()
     assert str(tmp_path) not in text and "\x1b" not in text
     assert ("f0.npy cannot be read" in text) is not good
+
+
+def test_an_array_that_finds_no_room_is_none_that_does_not_fit(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", noise(SECONDS), RATE)
+    (tmp_path / "a.tar").write_bytes(bytes(100_000))
+    array = File(name="a.f0.npy", size=90_000, path=str(tmp_path / "a.tar"), offset=512)
+    source = Source(name="a.wav", path=str(path), size=1, files={"f0": array})
+    f0 = UserFrames(name="f0", hop_length=HOP, mean=(0.0,), std=(1.0,))
+    with full_disk(50_000), pytest.raises(UserError, match="temporary files cannot be written to"):
+        apply_rules(source, RuleOptions(frames=(f0,)))
+    (step,) = [step for step in apply_rules(source, RuleOptions(frames=(f0,))).steps if step.reason]
+    assert step.reason.startswith("a.f0.npy ") and step.rule == "frames"
+
+
+def test_a_long_name_of_frames_leaves_room_for_keys(tmp_path: Path) -> None:
+    name, stem = "f" * 40, "k" * 79
+    for number in range(4):
+        write(tmp_path / f"in/{stem}{number}.wav", noise(SECONDS, seed=number), RATE)
+        np.save(tmp_path / f"in/{stem}{number}.{name}.npy", array_of(number))
+    assert prepare("folder", tmp_path / "in", tmp_path / "out", "--frames", f"{name}:hop={HOP}") == 0
+    assert len(stored_frames(tmp_path / "out", name)) == 4
 
 
 def test_a_recording_that_another_rule_drops_needs_no_array(tmp_path: Path) -> None:

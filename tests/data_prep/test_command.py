@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from data_prep.options import Options, RuleOptions
 from tests.data_prep.corpus import (
     dropped,
     entries,
@@ -28,6 +30,8 @@ from tests.data_prep.corpus import (
 )
 from tests.shards.indexes import as_text
 from wavenet_pl.cli import main
+from wavenet_pl.errors import UserError
+from wavenet_pl.shards.format import encode_audio
 from wavenet_pl.shards.index import load_index
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -418,6 +422,19 @@ def test_a_mistake_is_one_message_and_exit_2(
     assert re.search(message, said.err)
     assert said.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("rate", [65_534, 65_535, 65_536, 65_540, 88_199, 88_200, 191_999, 192_000])
+def test_a_rate_is_taken_where_flac_can_be_written_at_it(rate: int) -> None:
+    try:
+        encode_audio(np.zeros(9, np.int16), rate)
+    except soundfile.LibsndfileError:
+        with pytest.raises(
+            UserError, match=rf"--sample-rate is {rate}, expected a multiple of 10 above 65535 Hz"
+        ):
+            Options(corpus="demo", rules=RuleOptions(sample_rate=rate)).check()
+    else:
+        Options(corpus="demo", rules=RuleOptions(sample_rate=rate)).check()
 
 
 def test_a_full_disk_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

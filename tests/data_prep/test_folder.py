@@ -17,6 +17,7 @@ from data_prep.folder import read_folder
 from data_prep.options import Options
 from data_prep.sources import Source
 from tests.data_prep.corpus import make_corpus, noise, write, write_table
+from tests.nobody import as_nobody
 from wavenet_pl.errors import UserError
 
 
@@ -186,3 +187,28 @@ def test_shards_below_the_corpus_are_not_looked_into(tmp_path: Path) -> None:
 def test_source_and_destination_have_to_differ(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="SRC and DEST are both"):
         read_corpus(Options(corpus="folder"), make_corpus(tmp_path), tmp_path / "ann" / "..")
+
+
+def test_a_link_that_leads_round_is_no_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav")
+    for name in ("round", "round.wav"):
+        (tmp_path / name).symlink_to(name)
+    assert {source.name: source.exists for source in read_folder(tmp_path).sources} == {
+        "a.wav": True,
+        "round.wav": False,
+    }
+
+
+@pytest.mark.parametrize("below", ["x" * 300, "closed/corpus"])
+def test_a_folder_that_nobody_can_look_at_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "closed/corpus/a.wav")
+    os.chmod("closed", 0)
+    with (
+        as_nobody(),
+        pytest.raises(UserError, match="--audio .* is no folder, expected one with audio files"),
+    ):
+        read_folder(Path(below), option="--audio")
+    os.chmod("closed", 0o700)

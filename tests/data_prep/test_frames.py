@@ -125,7 +125,7 @@ def test_what_has_no_notes_that_fit_is_dropped_and_says_which_file(tmp_path: Pat
     reasons = {name.split(".")[0]: reason for name, (_, reason) in found.items()}
     assert reasons["none"] == "no file *.mid or *.midi beside it, expected one with its notes"
     assert reasons["broken"].startswith("broken.mid cannot be used as MIDI (")
-    assert reasons["empty"] == "empty.mid has no notes that a piano can play"
+    assert reasons["empty"] == "empty.mid has no notes that a piano can play, expected one or more"
     assert reasons["late"] == (
         "late.mid does not fit: its notes begin from 9.00 to 9.00 s, the audio has 8.00 s"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from data_prep.shards import read_shards
 from data_prep.sources import Source, readable
 from data_prep.splits import assign_splits
 from tests.data_prep.corpus import dropped, entries, prepare, stored_frames, tree
+from tests.full_disk import full_disk
 from tests.shards.damages import audio_bytes, cut_payload, metadata_bytes, write_tar
 from wavenet_pl.cli import main
 from wavenet_pl.shards.index import load_index
@@ -221,6 +223,46 @@ def test_what_lies_beside_a_member_is_found_in_its_shard(tmp_path: Path) -> None
     assert {key: float(stored[0, 0]) for key, stored in stored_frames(tmp_path / "out", "f0").items()} == {
         f"k{number}": number for number in range(4)
     }
+
+
+@pytest.mark.parametrize(
+    "known", [{}, {"split": "train"}]
+)  # what is planned by chance is looked at while that is done
+def test_a_full_temporary_disk_drops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], known: dict[str, str]
+) -> None:
+    members = []
+    for number in range(4):
+        members.append((f"k{number}.wav", audio_bytes(40_000, seed=number)))
+        members.append(
+            (f"k{number}.json", metadata_bytes(**known | ({"split": "val"} if known and number else {})))
+        )
+    write_tar(tmp_path / "in/a.tar", members)
+    with full_disk(50_000):
+        assert prepare("shards", tmp_path / "in", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert (
+        f"temporary files cannot be written to {tempfile.gettempdir()} (File too large), expected room"
+        in error
+    )
+    assert "Traceback" not in error and not list(tmp_path.glob("out/.prepare/*/shard-*.json"))
+    assert prepare("shards", tmp_path / "in", tmp_path / "out") == 0
+    assert len(entries(tmp_path / "out")) == 4
+
+
+def test_text_that_no_file_can_hold_is_taken_without_it(tmp_path: Path) -> None:
+    """JSON can spell half a sign, which is no text."""
+    members = []
+    for number in range(4):
+        known = metadata_bytes(
+            source="\ud800", start=0, speaker="a\ud800", tags=["\udfff", "calm"], text="\ud801"
+        )
+        members += [(f"k{number}.wav", audio_bytes(1_600, seed=number)), (f"k{number}.json", known)]
+    write_tar(tmp_path / "in/a.tar", members)
+    assert prepare("shards", tmp_path / "in", tmp_path / "out") == 0
+    prepared = entries(tmp_path / "out").values()
+    assert {(e["speaker"], e["text"], *e["tags"]) for e in prepared} == {("a?", "?", "?", "calm")}
+    assert len({e["split"] for e in prepared}) > 1, "nothing says that they are parts of one"
 
 
 MISTAKES = {

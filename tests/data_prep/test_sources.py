@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import string
+import tarfile
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.sources import Source, part_key, printable, with_keys
+from data_prep.sources import Source, printable, with_keys
 from wavenet_pl.shards.format import check_key
+from wavenet_pl.shards.keys import part_key, source_key
 
 
 def keys_of(*names: str) -> dict[str, str]:
@@ -55,7 +57,25 @@ def test_every_name_gets_a_legal_key_of_its_own(names: list[str]) -> None:
     assert len({key.lower() for key in keys.values()}) == len(names)
     for key in keys.values():
         check_key(part_key(key, 0, 2))
+        assert (
+            source_key(key) == source_key(part_key(key, 0, 2)) == source_key(part_key(key, 1234, 2000)) == key
+        )
         assert len(key) <= 80
+
+
+@given(st.lists(st.one_of(path_names, st.text("abc-/", min_size=60, max_size=90)), unique=True, max_size=6),
+       st.lists(st.integers(1, 40), max_size=3))  # fmt: skip
+def test_every_member_of_every_part_has_room_for_its_name(names: list[str], lengths: list[int]) -> None:
+    sources = [Source(name=name) for name in names]
+    extensions = ["flac", "json", *(f"{'f' * length}.npy" for length in lengths)]
+    for source in with_keys(sources, ["f" * length for length in lengths]):
+        for extension in extensions:
+            tarfile.TarInfo(f"{part_key(source.key, 239, 240)}.{extension}").tobuf(tarfile.USTAR_FORMAT)
+
+
+def test_frames_with_a_short_name_leave_keys_as_they_are() -> None:
+    sources = [Source(name=f"{'a' * length}.wav") for length in range(70, 90)]
+    assert with_keys(sources, ["mel", "notes", "f" * 10]) == with_keys(sources)
 
 
 def test_the_order_is_the_hash_of_the_name() -> None:

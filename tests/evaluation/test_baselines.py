@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.shards.made import spoil, write_shard_set
+from tests.small import small_config
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.baselines import Baselines, load_baselines, measure_baselines, save_baselines
+from wavenet_pl.evaluation.evaluation import evaluate
+from wavenet_pl.evaluation.linear_prediction import LinearPredictor, Setting
+from wavenet_pl.model import Model
+from wavenet_pl.shards.index import load_index, shard_storage
+from wavenet_pl.shards.split import Split
 
 RECORDINGS = st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=30), min_size=1, max_size=5)
 
@@ -59,6 +66,25 @@ def test_a_walk_is_known_by_its_last_step_only() -> None:
 def test_no_validation_scores_nothing() -> None:
     found = measured([[1, 2]], [])
     assert (found.unigram, found.order1, found.val_samples) == (0, 0, 0)
+
+
+def test_a_model_is_compared_on_the_recordings_that_it_was_scored_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("wavenet_pl.evaluation.baselines._MOST_PREDICTED", 5_000)
+    monkeypatch.setattr("wavenet_pl.evaluation.baselines.MAX_SAMPLES", 9_000)
+    shards = write_shard_set(tmp_path, train=2, val=4, recordings_per_shard=1)
+    model = Model(small_config(shards, "data.max_bad_fraction=0.5"), sample_rate=8_000).eval()
+    spoil(shards, "val/shard-000002.tar")
+    results = evaluate(model, count=0, predictions=0, threads=1)
+    assert results.baselines is not None and len(results.scores) == 3
+    assert results.baselines.val_samples == results.overall.samples
+    index = load_index(shards)
+    split = Split(index.splits["val"], shard_storage(index, shards), 8_000)
+    setting = Setting(
+        results.baselines.linear_order, results.baselines.linear_memory, results.baselines.linear_width_memory
+    )
+    predictor = LinearPredictor(model.codec, setting)
+    nats = [predictor.nats(model.encode(split.read(position)).numpy()) for position in (0, 1, 3)]
+    assert results.baselines.linear == pytest.approx(np.concatenate(nats).mean() / np.log(2))
 
 
 def test_baselines_are_read_back_as_they_were(tmp_path):

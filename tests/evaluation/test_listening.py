@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,29 @@ def test_all_systems_make_the_same_recordings_and_begin_like_them(shards):
     assert [bool(result.measures[name]) for name in result.systems] == [False, False, True, True]
 
 
+def test_a_recording_that_one_model_cannot_be_given_is_on_no_line_of_the_page(tmp_path, caplog):
+    shards = write_shard_set(
+        tmp_path, train=1, val=4, frames=4_000, frames_beside=(MEL,), recordings_per_shard=1
+    )
+    options = replace(OPTIONS, temperatures=(1.0,))
+    models = [("plain", small(shards)), ("told", vocoder(shards))]
+    keys = [item.key for item in made(models, options).result.items]
+    [damaged] = [shard for shard in load_index(shards).splits["val"] if shard.recordings[0].key == keys[0]]
+    [frames] = [span for name, span in damaged.recordings[0].members.items() if name.endswith("npy")]
+    content = bytearray((shards / damaged.name).read_bytes())
+    content[frames.offset + frames.size - 100 : frames.offset + frames.size] = bytes(range(100))
+    (shards / damaged.name).write_bytes(content)
+    for order in (models, models[::-1]):
+        result = made(order, options).result
+        assert len(result.items) == 3 and keys[0] not in {item.key for item in result.items}
+        for item in result.items:
+            plain, told = item.takes if order is models else item.takes[::-1]
+            assert len(told.audio) == len(item.recorded.audio) == 4_000
+            codes = models[0][1].encode(item.recorded.audio[:800])
+            np.testing.assert_array_equal(models[0][1].encode(plain.audio[:800]), codes, "it goes on from it")
+    assert f"no clip stands beside {keys[0]}: " in caplog.text
+
+
 def test_what_was_stopped_is_a_page_of_what_is_finished(shards):
     session = Session([("run", small(shards))], OPTIONS)
     session.make(session.systems[0])
@@ -133,6 +157,9 @@ def test_a_real_browser_plays_switches_asks_and_saves(shards, tmp_path):
     result = made([("told", vocoder(shards))]).result
     page = write_page(result, tmp_path / "listen.html")
     browser = Browser(tmp_path / "profile")
+    renamed = {f"{name} {'run_of_a_long_name_' * 5}": measures for name, measures in result.measures.items()}
+    items = [replace(item, key="long_key" * 10) for item in result.items]
+    long_names = replace(result, systems=[*renamed], measures=renamed, items=items)
 
     def press(key: str) -> None:
         """A real key, so that the browser knows that somebody is there."""
@@ -141,6 +168,10 @@ def test_a_real_browser_plays_switches_asks_and_saves(shards, tmp_path):
         browser("Input.dispatchKeyEvent", type="keyUp", **facts)
 
     try:
+        browser.open(write_page(long_names, tmp_path / "long.html"))
+        for width in (1200, 390):
+            browser.show("light", width)
+            assert browser.run("document.documentElement.scrollWidth") <= width, "long names make it scroll"
         browser.open(page)
         for scheme in ("light", "dark"):
             for width in (1200, 390):

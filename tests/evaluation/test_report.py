@@ -77,7 +77,7 @@ def results(folder: Path, **more: object) -> Results:
         baselines=Baselines(8.0, 7.2, 5.5, 1_000, 1_000),
         scores=[
             Score(
-                n, int(split.frames[n]), 4.0 * split.frames[n] + n, 3.0 * split.frames[n],
+                n, split.key(n), int(split.frames[n]), 4.0 * split.frames[n] + n, 3.0 * split.frames[n],
                 {HOSTILE[0]: (100, 50.0 + n), HOSTILE[1]: (100, 5.0 - n)},
             )
             for n in range(10)
@@ -259,6 +259,24 @@ def test_one_recording_has_no_interval(tmp_path):
     assert "<td>3.000</td><td>–</td>" in page and "inf" not in re.sub('data:[^"]*|information', "", page)
 
 
+def test_an_input_without_a_wrong_value_is_not_said_to_be_unused(tmp_path):
+    def page(*counts: int) -> str:
+        extra = {name: (count, 0.5 * count) for name, count in zip(("speaker", "tags"), counts, strict=True)}
+        found.scores = [replace(score, extra=extra) for score in found.scores]
+        return render(found)
+
+    found = results(tmp_path, clips=[])
+    none, one, both = page(0, 0), page(0, 100), page(100, 100)
+    assert "may not use" not in none + one + both and "nan" not in none
+    assert "these recordings have only one, of: speaker, tags." in none and "makes a difference" not in none
+    assert (
+        "these recordings have only one, of: speaker." in one
+        and "Every other input makes a difference" in one
+    )
+    assert "only one" not in both and "Every input makes a difference" in both
+    assert '<th scope="row">speaker</th><td>–</td><td>–</td><td>–</td>' in one
+
+
 def test_long_tables_end(tmp_path, monkeypatch):
     monkeypatch.setattr("wavenet_pl.evaluation.report._MOST_ROWS", 3)
     page = render(results(tmp_path, clips=[]))
@@ -342,7 +360,12 @@ Promise.all([...document.querySelectorAll('audio')].map(audio => new Promise((do
 
 @pytest.mark.slow
 def test_a_real_browser_shows_it_in_both_schemes_and_on_a_phone(tmp_path):
-    page = write_report(results(tmp_path), tmp_path)
+    made = results(tmp_path)
+    long = made.clips[0].condition + "long_name" * 9
+    made.clips[0] = replace(made.clips[0], key=long, condition=long)
+    made.subject = replace(made.subject, run=long)
+    made.tables = {**made.tables, long: ("long_row" * 10,)}
+    page = write_report(made, tmp_path)
     browser = Browser(tmp_path / "profile")
     try:
         browser.open(page)

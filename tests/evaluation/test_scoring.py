@@ -12,8 +12,9 @@ import torch
 from tests.evaluation.runs import trained
 from tests.shards.made import write_shard_set
 from tests.small import SIXTEEN_BITS, small_model
+from wavenet_pl.evaluation.context import measure_context
 from wavenet_pl.evaluation.sample import draw_recordings
-from wavenet_pl.evaluation.scoring import Score, grouped, score
+from wavenet_pl.evaluation.scoring import Score, gaps, grouped, score
 from wavenet_pl.model import Model
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.shards.index import load_index, shard_storage
@@ -57,10 +58,28 @@ def test_bits_are_those_of_one_forward_over_each_recording(shards, settings):
 
 
 def test_a_group_counts_samples_and_not_recordings():
-    group = grouped("both", [Score(0, 10, 10.0, 20.0, {}), Score(1, 1_000, 3_000.0, 4_000.0, {})])
+    group = grouped("both", [Score(0, "a", 10, 10.0, 20.0, {}), Score(1, "b", 1_000, 3_000.0, 4_000.0, {})])
     assert (group.recordings, group.samples) == (2, 1_010)
     assert group.bits.mean == pytest.approx(3_010 / 1_010)
     assert group.comparable_bits.mean == pytest.approx(4_020 / 1_010)
+
+
+def test_parts_of_one_recording_are_one_in_every_interval(tmp_path):
+    index = load_index(write_shard_set(tmp_path, train=1, val=8, frames=(1_500, 900), parts=4))
+    split = Split(index.splits["val"], shard_storage(index, tmp_path), index.sample_rate, index.labels)
+    torch.manual_seed(0)
+    model = small_model("model.kind=speaker", labels=index.labels).eval()
+    scores = list(score(model, split, lambda share: None))
+    assert len({each.source for each in scores}) == 3, "of 0, of 1 to 4, of 5 to 8"
+    alone = [each for each in scores if each.source == scores[0].source]
+    assert len(alone) == 3
+    group, [gap] = grouped("", alone), gaps(alone).values()
+    points = measure_context(
+        model, split.at(np.arange(3)), predictions=30, seed=0, progress=lambda share: None
+    )
+    for interval in (group.bits, group.comparable_bits, gap, points[0].bits, points[0].lost):
+        assert math.isfinite(interval.mean) and interval[1:] == (-math.inf, math.inf)
+    assert all(math.isfinite(each.low) for each in (grouped("", scores).bits, *gaps(scores).values()))
 
 
 def test_a_cap_takes_the_beginning_of_the_same_order(shards):

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.nobody import not_ours
 from tests.small import small_config, small_model
 from wavenet_pl.errors import UserError
 from wavenet_pl.runs import checkpoints, loading
-from wavenet_pl.runs.folder import RunFolder, checkpoint_path
+from wavenet_pl.runs.folder import RunFolder, checkpoint_path, open_run
 from wavenet_pl.tracking.rows import encode_row
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.module import checkpoint_of
@@ -67,6 +68,52 @@ def test_no_valid_checkpoint_is_never_a_silent_start_from_scratch(tmp_path):
     with pytest.raises(UserError, match="none that can be used: .*step-000000010.*--fresh"):
         checkpoints.newest_valid(run)
     assert checkpoints.newest_valid(RunFolder(tmp_path / "other")) == (None, [])
+
+
+def test_checkpoints_that_cannot_be_listed_are_no_start_from_scratch(tmp_path):
+    """As of a file system that does not answer: it says nothing of what is there."""
+    run = RunFolder(tmp_path)
+    run.checkpoints.symlink_to("checkpoints")
+    for look in (checkpoints.newest_valid, checkpoints.best_checkpoint):
+        with pytest.raises(
+            UserError, match="checkpoints cannot be listed .Too many levels of .* links.*; mend"
+        ):
+            look(run)
+
+
+def test_a_checkpoint_whose_bytes_do_not_come_is_passed_over(tmp_path):
+    run = RunFolder(tmp_path)
+    good, bad = save(run, 10), save(run, 20)
+    bad.unlink()
+    bad.symlink_to("/proc/self/mem")  # it opens, and reading its beginning fails
+    path, passed_over = checkpoints.newest_valid(run)
+    assert (path, passed_over) == (good, [f"{bad} cannot be read (Input/output error)"])
+
+
+def test_a_run_of_somebody_else_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder(Path("run"))
+    path = save(run, 10)
+    loading.load("run")
+    with not_ours(run.path):
+        for look in (loading.load, open_run):
+            with pytest.raises(
+                UserError, match="^run/checkpoints cannot be listed .Permission denied., expected"
+            ):
+                look("run")
+    with (
+        not_ours(path),
+        pytest.raises(
+            UserError, match="run has checkpoints, .*000000010.ckpt cannot be read .Permission denied"
+        ),
+    ):
+        loading.load("run")
+
+
+def test_a_checkpoint_of_any_name_is_looked_at(tmp_path):
+    """Its checksum's name may be too long to be one."""
+    path = save(RunFolder(tmp_path), 10).rename(tmp_path / f"{'n' * 245}.ckpt")
+    assert not loading.load(path).training
 
 
 def test_a_run_loads_its_best_validation_and_else_its_newest(tmp_path):

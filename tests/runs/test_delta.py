@@ -143,6 +143,15 @@ def test_the_base_is_where_it_was_or_in_the_same_folder_of_runs(
     assert same(wavenet_pl.load(path), wavenet_pl.load(folder / "all.ckpt"))
 
 
+def test_a_delta_does_not_stand_in_for_checkpoints_that_cannot_be_listed(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copy(folder / "all" / DELTA_NAME, tmp_path)
+    (tmp_path / "checkpoints").symlink_to("checkpoints")
+    with pytest.raises(UserError, match="checkpoints cannot be listed"):
+        wavenet_pl.load(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"path": 3}', "{}"])
 def test_a_note_that_says_no_base_is_named(folder: Path, tmp_path: Path, content: str) -> None:
     shutil.copy(folder / "all" / DELTA_NAME, tmp_path)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.nobody import not_ours
 from tests.small import small_config
 from wavenet_pl.config.tree import load_config
 from wavenet_pl.errors import UserError
@@ -97,6 +99,38 @@ def test_a_lock_that_is_no_file_is_one_message(tmp_path, odd, said):
         run.path.touch()
     with pytest.raises(UserError, match=said):
         run.lock()
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [("r" * 300, "File name too long"), ("loop", "Too many levels of symbolic links")],
+)
+def test_a_folder_of_runs_that_cannot_be_is_one_message(tmp_path, runs, said):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UserError, match=f"cannot be used .{said}., .* set another --runs or name"):
+        RunFolder(tmp_path / runs / "run").lock()
+
+
+def test_a_link_to_a_disk_that_is_not_there_is_one_message(tmp_path):
+    run = run_folder(small_config("x"), PRINT, tmp_path)
+    run.path.mkdir()
+    run.checkpoints.symlink_to("/nowhere/checkpoints")
+    with pytest.raises(
+        UserError, match="checkpoints is no folder, expected one of the run's own; move it away"
+    ):
+        run.create(small_config("x"))
+
+
+def test_what_cannot_be_swept_up_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder(Path("run"))
+    half = [run.checkpoints / ".step-000000003.ckpt.77.tmp", run.clips / ".step-000000003.tmp/00.png"]
+    for path in half:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+    with not_ours(run.checkpoints, *run.clips.iterdir(), mode=0o555):
+        run.sweep()
+    assert half[0].exists() and half[1].parent.exists()
 
 
 def test_what_a_killed_process_left_half_written_is_swept_up(tmp_path):

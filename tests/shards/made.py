@@ -15,6 +15,7 @@ import numpy.typing as npt
 from wavenet_pl.inputs.frames import Frames
 from wavenet_pl.shards.format import Entry, ShardWriter
 from wavenet_pl.shards.index import Index, save_index
+from wavenet_pl.shards.keys import part_key
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.recording import Recording, Shard
 from wavenet_pl.shards.split import Split
@@ -56,6 +57,7 @@ def write_shard_set(
     tables: Mapping[str, Sequence[str]] = MappingProxyType({}),
     frames_beside: Sequence[Frames] = (),
     seed: int = 0,
+    parts: int = 1,
 ) -> Path:
     """A whole set: shards in a folder per split, and their index.
 
@@ -69,8 +71,10 @@ def write_shard_set(
         tags: one for each recording, in turn; empty for none.
         tables: of the user's own: table -> names, taken in turn.
         frames_beside: of every recording: `make_frames` of the same seed as its audio.
+        parts: so many recordings in a row are parts of one source.
         seed: of the audio. Recording n of a set, counted over train, val and test in this order, has
-            ``make_audio(frames, sample_rate, 1000 * seed + n)`` and the key ``rec-`` and n in five digits.
+            ``make_audio(frames, sample_rate, 1000 * seed + n)`` and the key ``rec-`` and n in five digits, or that of
+            a part.
 
     Returns:
         The folder.
@@ -98,7 +102,7 @@ def write_shard_set(
             stored = {each.name: make_frames(each, audio, 1000 * seed + number) for each in frames_beside}
             entries.append(
                 Entry(
-                    key=f"rec-{number:05d}",
+                    key=part_key(f"rec-{number // parts:05d}", number % parts, parts),
                     audio=audio,
                     sample_rate=sample_rate,
                     metadata=metadata,

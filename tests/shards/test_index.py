@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 
 from tests.shards.indexes import as_text
 from tests.shards.made import write_shard_set
+from tests.shards.s3_server import serving_s3
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.shards.format import Span
-from wavenet_pl.shards.index import INDEX_NAME, Index, load_index, save_index, shard_storage
+from wavenet_pl.shards.index import INDEX_NAME, Index, index_name, load_index, save_index, shard_storage
 from wavenet_pl.shards.labels import Labels
 from wavenet_pl.shards.recording import Recording, Shard
+from wavenet_pl.shards.storage import Storage
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 SPECS = st.dictionaries(
@@ -180,6 +182,19 @@ def test_no_index_says_how_to_get_one(tmp_path: Path) -> None:
         load_index(tmp_path / "nothing")
     with pytest.raises(UserError, match="cannot be read"):
         load_index("memory://no-such-set")
+
+
+def test_where_nobody_can_tell_whether_there_is_an_index_it_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bucket").mkdir()
+    with serving_s3(tmp_path, monkeypatch) as server:
+        server.always = "403"
+        for ask in (index_name, lambda storage: load_index(storage.location)):
+            with pytest.raises(
+                UserError, match="s3://bucket/index.safetensors cannot be read .*, expected the index"
+            ):
+                ask(Storage("s3://bucket"))
 
 
 def test_failed_save_leaves_the_older_index(shard_set: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.full_disk import full_disk
+from tests.nobody import as_nobody
 from wavenet_pl.errors import BadDataError
 from wavenet_pl.shards.index import load_index
 from wavenet_pl.shards.near import NearFolder, NearStorage, room_of
@@ -156,3 +157,28 @@ def test_room_is_what_is_free_and_what_copies_take(near: NearFolder, shard_set: 
     free = room_of([near])
     fetch(near, shard_set)
     assert abs(room_of([near]) - free) < 2**30
+
+
+@pytest.mark.parametrize("below", ["x" * 300, "file", "closed"])
+def test_room_is_that_of_the_nearest_folder_that_can_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    (tmp_path / "file").touch()
+    (tmp_path / "closed").mkdir(mode=0)
+    with as_nobody():
+        assert room_of([NearFolder(f"{below}/near/set")]) > 0
+
+
+def test_copies_out_of_reach_are_none(
+    near: NearFolder, shard_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    shard = fetch(near, shard_set)
+    (near.path / shard.name).parent.chmod(0o444)  # its names can be listed, and no more
+    with as_nobody():
+        assert NearFolder("near").sizes() == {}
+    (near.path / shard.name).parent.chmod(0o755)
+    assert near.sizes() == {shard.name: shard.bytes}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.nobody import as_nobody
 from tests.shards.damages import TABLES, audio_bytes, write_tar
 from wavenet_pl.errors import UserError
 from wavenet_pl.shards.damage import Damage
@@ -238,3 +239,19 @@ def test_built_index_can_be_saved_and_loaded(tmp_path: Path) -> None:
     index = index_with(recording("a", names={"speaker": ("Ünal",), "tags": ("x",)}), recording("b"))
     save_index(index, tmp_path)
     assert load_index(tmp_path) == index
+
+
+def test_a_folder_that_may_not_be_looked_into_is_passed_over_where_it_is_no_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As lost+found, at the root of a disk. A link that leads round is no folder."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    write_tar(tmp_path / "train/a.tar", [("a.wav", audio_bytes(100))])
+    (tmp_path / "lost+found").mkdir(mode=0o700)
+    (tmp_path / "round").symlink_to("round")
+    with as_nobody():
+        assert find_shards(Storage(".")) == ({"train": ["train/a.tar"]}, [])
+    (tmp_path / "train").chmod(0o700)
+    with as_nobody(), pytest.raises(UserError, match="cannot be listed .Permission denied"):
+        find_shards(Storage("."))

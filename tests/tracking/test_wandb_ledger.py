@@ -133,7 +133,14 @@ def test_a_row_that_was_refused_does_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['{"row": 0, "step": 1, "keys": ["a/b"]}', '{"start": 7}', '{"start": "x"}', "{}"]
+    "line",
+    [
+        '{"row": 0, "step": 1, "keys": ["a/b"]}',
+        '{"start": 7}',
+        '{"start": "x"}',
+        '{"start": "x", "place": "y"}',
+        "{}",
+    ],
 )
 def test_a_foreign_row_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / NAME).write_text(f"{line}\n")

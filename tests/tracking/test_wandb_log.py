@@ -78,6 +78,26 @@ def test_a_log_that_was_never_written_has_no_rows(folder: Path) -> None:
     assert rows_in_log(folder) == 0
 
 
+@pytest.mark.parametrize(
+    "note",
+    [
+        "",
+        '{"starting_step": 5',
+        "[]",
+        "{}",
+        '{"starting_step": null}',
+        '{"starting_step": Infinity}',
+        "[" * 9_999,
+    ],
+)
+def test_a_note_of_what_was_sent_that_is_torn_says_nothing(tmp_path: Path, note: str) -> None:
+    path = tmp_path / "run-1.wandb.syncstate"
+    path.write_text('{"starting_step": 5}')
+    assert first_row_on_server(tmp_path) == 5
+    path.write_text(note)
+    assert first_row_on_server(tmp_path) is None
+
+
 @pytest.mark.parametrize("damage", ["header", "record"])
 def test_a_log_of_another_format_is_taken_as_whole_with_one_warning(
     folder: Path, damage: str, caplog: pytest.LogCaptureFixture

@@ -190,6 +190,24 @@ def test_cutting_back_where_nothing_is_later_changes_nothing(tmp_path: Path) -> 
     assert path.stat().st_ino == before
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: cut_back(path, 1),
+        lambda path: missing_steps(path, 1),
+        lambda path: logged_numbers(path, "x"),
+    ],
+    ids=["cut back", "missing steps", "numbers"],
+)
+def test_rows_that_cannot_be_looked_at_are_not_taken_for_none(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    """As of a file system that does not answer."""
+    (tmp_path / "metrics.jsonl").symlink_to("metrics.jsonl")
+    with pytest.raises(UserError, match="metrics.jsonl cannot be read"):
+        read(tmp_path / "metrics.jsonl")
+
+
 def test_a_run_cut_back_and_gone_on_with_logs_no_step_twice(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write_steps(path, 1, 2, 3, 4)

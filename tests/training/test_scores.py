@@ -125,9 +125,14 @@ def test_recordings_without_a_wrong_value_are_not_counted() -> None:
     table = torch.tensor(
         [[10.0, 20, 20, 10, 5], [30, 60, 60, 0, 0], [10, 20, 20, 10, 15]], dtype=torch.float64
     )
-    gap = Summary(table, ["speaker"], 0).gap("speaker")
+    gap = Summary(table, ["speaker"]).gap("speaker")
     assert gap.mean == pytest.approx(1 / math.log(2))
-    assert math.isnan(Summary(table[1:2], ["speaker"], 0).gap("speaker").mean)
+    assert math.isnan(Summary(table[1:2], ["speaker"]).gap("speaker").mean)
+
+
+def test_a_validation_without_a_prediction_has_no_bits() -> None:
+    nothing = Summary(torch.zeros(2, 5, dtype=torch.float64), ["speaker"])
+    assert math.isnan(nothing.bits) and math.isnan(nothing.comparable_bits)
 
 
 @pytest.mark.parametrize(

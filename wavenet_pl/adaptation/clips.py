@@ -19,6 +19,7 @@ from wavenet_pl.evaluation.judges.voices import VoiceJudge
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.keys import source_key
 from wavenet_pl.shards.split import Split
 
 KINDS = ("before", "after", "recorded")
@@ -110,6 +111,6 @@ def similarities(judge: VoiceJudge, clips: ClipSet, voice: Split) -> dict[str, I
         there = {number: voice for number, voice in enumerate(voices) if voice is not None}
         if there:
             alike_N = cosines(np.array([*there.values()]), np.tile(mean_D, (len(there), 1)))
-            beside = [clips.labels["recorded"][number] for number in there]
+            beside = [source_key(clips.labels["recorded"][number]) for number in there]
             similarity[kind] = mean_and_interval(alike_N, np.ones_like(alike_N), beside)
     return similarity

@@ -37,10 +37,14 @@ def measure_beginning(
     # What is held out chooses nothing.
     train = bits_by_row(base.model, data.voice.up_to(NEAREST_SECONDS * rate), range(number))
     nearest = min(range(number), key=lambda row: train[row].mean)
-    held_out = bits_by_row(base.model, data.splits["val"].up_to(HELD_OUT_SECONDS * rate), range(number))
+    split = data.splits["val"]
+    some = split.up_to(HELD_OUT_SECONDS * rate)
+    held_out = bits_by_row(base.model, some, range(number))
+    whole = held_out[nearest] if len(some) == len(split) else bits_by_row(base.model, split, [nearest])[0]
     beginning = Beginning(
         base.speakers[nearest],
         held_out[nearest],
+        whole.mean,
         {name: bits.mean for name, bits in zip(base.speakers, held_out, strict=True)},
     )
     folder.mkdir(parents=True, exist_ok=True)

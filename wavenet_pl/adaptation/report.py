@@ -34,13 +34,8 @@ def write_report(results: Results, folder: Path, clips: list[str]) -> Path:
         folder: of the run.
         clips: pictures of clips, by path below the folder.
     """
-    levels = {
-        f"{results.beginning.nearest}, before": results.beginning.before.mean,
-        f"lowest, step {results.best_step}": results.after.mean,
-    }
-    write_durably(
-        folder / PLOT, encode_curve(results.curve, levels, "optimizer steps", "held-out bits per sample")
-    )
+    plot = encode_curve(results.curve, results.levels, "optimizer steps", "held-out bits per sample")
+    write_durably(folder / PLOT, plot)
     write_durably(folder / REPORT, _page(results, clips))
     # Last: where the numbers are, all is there.
     write_durably(folder / NUMBERS, json.dumps(results.to_plain(), indent=1) + "\n")

@@ -58,10 +58,8 @@ class Request:
             raise UserError(f"--minutes is {self.minutes:g}, expected a number above 0")
         if not 0 < self.replay_share < 1:
             raise UserError(f"--replay-share is {self.replay_share:g}, expected a share between 0 and 1")
-        if own := next((text for text in self.settings if text.startswith(("model.", "data.path="))), None):
-            raise UserError(
-                f"{own} is set, expected nothing of it: the model is the base's, and the data are --audio"
-            )
+        if own := next((text for text in self.settings if text.startswith("data.path=")), None):
+            raise UserError(f"{own} is set, expected nothing of it: the data are --audio; remove it")
 
 
 def read_request(args: argparse.Namespace) -> Request:

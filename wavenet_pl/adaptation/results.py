@@ -18,7 +18,9 @@ class Beginning:
     nearest: str
     """The speaker of the base whose row the new one begins as: the lowest bits on the new voice's training audio."""
     before: Interval
-    """Held-out bits of the base under that row."""
+    """Held-out bits of the base under that row, of the audio that all rows are scored on."""
+    validated: float
+    """The same of all that is held out, as validations have them: where the curve begins."""
     rows: dict[str, float]
     """Speaker of the base -> held-out bits of the base under its row."""
 
@@ -60,7 +62,7 @@ class Results:
     limit: int
     """trainer.max_steps, or -1."""
     seconds: float
-    """From the first to the last step, over all starts."""
+    """That starts took until their last step, without the time between them."""
     early: bool
     """Whether held-out bits have ended the training."""
     stopped: str
@@ -78,6 +80,15 @@ class Results:
     """Why there is none, if so."""
     curve: list[tuple[int, float]] = field(default_factory=list)
     """(step, held-out bits)."""
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Lines beside the curve, of the same audio as it."""
+        bits = dict(self.curve)
+        return {
+            f"{self.beginning.nearest}, before": self.beginning.validated,
+            f"lowest, step {self.best_step}": bits.get(self.best_step, self.after.mean),
+        }
 
     @property
     def best_row(self) -> str:

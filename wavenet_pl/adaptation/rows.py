@@ -17,6 +17,7 @@ from wavenet_pl.evaluation.costs import nats_by_row
 from wavenet_pl.evaluation.sample import every_slot, read_batches
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.shards.keys import source_key
 from wavenet_pl.shards.split import Split
 
 Numbers = npt.NDArray[np.float64]
@@ -25,13 +26,18 @@ Numbers = npt.NDArray[np.float64]
 def bits_of(model: Model, split: Split) -> Interval:
     """Bits per sample of a model on recordings as their own rows say, with the interval over them."""
     bits_RN, counts_N = sums_by_row(model, split, [None])
-    return mean_and_interval(bits_RN[0], counts_N)
+    return mean_and_interval(bits_RN[0], counts_N, sources_of(split))
 
 
 def bits_by_row(model: Model, split: Split, rows: Sequence[int]) -> list[Interval]:
     """The same with each of these rows for every recording."""
     bits_RN, counts_N = sums_by_row(model, split, rows)
-    return [mean_and_interval(bits_N, counts_N) for bits_N in bits_RN]
+    return [mean_and_interval(bits_N, counts_N, sources_of(split)) for bits_N in bits_RN]
+
+
+def sources_of(split: Split) -> list[str]:
+    """What each recording is, or is a part of: intervals are over these."""
+    return [source_key(key) for key in split.all_keys()]
 
 
 def sums_by_row(model: Model, split: Split, rows: Sequence[int | None]) -> tuple[Numbers, Numbers]:

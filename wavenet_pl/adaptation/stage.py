@@ -183,8 +183,7 @@ class Stage:
         after, rows = measure_rows(adapted, self.data.splits["val"], self.voice.name)
         forgetting, not_measured = self._forgetting(adapted)
         similarity, not_judged = self._similarity(clips)
-        trained = (row for row in each_row(run.metrics) if "train/loss" in row)
-        times = dict(pick(trained, "time", run.metrics))
+        steps = (step for step, _ in pick(each_row(run.metrics), "train/loss", run.metrics))
         return Results(
             speaker=self.voice.name,
             method=self.method,
@@ -196,9 +195,9 @@ class Stage:
             if self.replay is None
             else f"{100 * self.replay.share:g} % of the crops, of {self.replay.path}",
             beginning=beginning,
-            steps=max(times, default=0),
+            steps=max(steps, default=0),
             best_step=best,
-            seconds=max(times.values(), default=0.0) - min(times.values(), default=0.0),
+            seconds=stop.seconds,
             limit=self._limit,
             early=stop.stopped,
             stopped=f"stopped early: {stop.stopping_reason_message}"
@@ -210,7 +209,7 @@ class Stage:
             not_measured=not_measured,
             similarity=similarity,
             not_judged=not_judged,
-            curve=[(0, beginning.before.mean), *validation_bits(run).items()],
+            curve=[(0, beginning.validated), *validation_bits(run).items()],
         )
 
     def _forgetting(self, adapted: Model) -> tuple[dict[str, Forgetting], str]:

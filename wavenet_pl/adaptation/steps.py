@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 from data_prep.choice import Choice, choose
@@ -16,6 +17,7 @@ from data_prep.voice import describe, prepare_voice
 from wavenet_pl.adaptation.base import Base, load_base
 from wavenet_pl.adaptation.request import METHODS, Request
 from wavenet_pl.adaptation.stage import Replay, Stage, Voice
+from wavenet_pl.config.mistakes import spelled
 from wavenet_pl.config.tree import Config, load_config, split_arguments, to_plain
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.known import frames_for_audio
@@ -127,6 +129,13 @@ def _config(request: Request, base: Base, method: str, last: bool) -> Config:
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", request.speaker).strip("-._")[:40] or "voice"
     mine = [f"name={slug}-{method}", "data.path=."]
     config = load_config([f"adapt/{method}", *files], [*overrides, *mine], under)
+    for name in (each for each in config.origins if each.startswith("model.")):
+        given, own = (attrgetter(name)(each) for each in (config, base.model.config))
+        if given != own:
+            raise UserError(
+                f"{config.origins[name]}: {name} is {spelled(given)}, expected {spelled(own)}: the model is the "
+                "base's; remove it"
+            )
     if method == "embedding" and config.optim.weight_decay:
         raise UserError(
             f"optim.weight_decay is {config.optim.weight_decay:g}, expected 0: method embedding leaves every other row "

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from wavenet_pl.evaluation.sample import BATCH_SAMPLES, choose_slots, draw_predictions, read_batches
 from wavenet_pl.model import Model
+from wavenet_pl.shards.keys import source_key
 from wavenet_pl.shards.split import Split
 
 
@@ -32,7 +33,7 @@ class Windows:
     condition: Tensor | None
     """(W, H, T), or (W, H, 1) for one that does not change."""
     recording_W: npt.NDArray[np.int64]
-    """Which recording each is of."""
+    """The first recording of the source that each is of: parts of a long one are not told apart."""
 
     def __len__(self) -> int:
         return len(self.codes_WT)
@@ -83,7 +84,12 @@ def read_windows(model: Model, split: Split, *, count: int, length: int, seed: i
         )
     codes, conditions, recordings = zip(*parts, strict=True)
     known = [each for each in conditions if each is not None]
-    return Windows(torch.cat(codes), torch.cat(known) if known else None, torch.cat(recordings).numpy())
+    positions = torch.cat(recordings).tolist()
+    first: dict[str, int] = {}
+    for position in sorted(set(positions)):
+        first.setdefault(source_key(split.key(position)), position)
+    recording_W = np.array([first[source_key(split.key(position))] for position in positions])
+    return Windows(torch.cat(codes), torch.cat(known) if known else None, recording_W)
 
 
 def _rows(model: Model, batch: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:

@@ -17,8 +17,6 @@ import torch
 from torch import Tensor
 
 from wavenet_pl.analysis.material import Windows
-from wavenet_pl.codec import Codec
-from wavenet_pl.heads import Head
 from wavenet_pl.model import Model
 from wavenet_pl.network import WaveNet
 
@@ -31,9 +29,10 @@ _AT_ONCE = 4096
 class Skips:
     """The skips of all layers on real audio."""
 
+    model: Model
+    """Whose head and codecs they are for."""
     network: WaveNet
-    head: Head
-    codec: Codec
+    """The model's, or one in its place."""
     skips: Tensor
     """(layers, N, S)."""
     targets_N: Tensor
@@ -47,9 +46,10 @@ class Skips:
         return len(self.skips)
 
     def nats(self, kept: Collection[int]) -> Floats:
-        """Nats (N,) of the predictions when the skips of other layers are their means."""
+        """Nats (N,) of the predictions, in codes of the model's comparable codec, when the skips of other layers are
+        their means."""
         return np.concatenate([
-            self.head.nats(outputs_1KT, targets_1T)[0].double().numpy()
+            self.model.comparable_nats(outputs_1KT, targets_1T)[0].double().numpy()
             for outputs_1KT, targets_1T in self._outputs(kept)
         ])  # fmt: skip
 
@@ -60,7 +60,7 @@ class Skips:
     def expected(self, kept: Collection[int]) -> Floats:
         """Expected amplitudes (N,)."""
         return np.concatenate([
-            self.head.expect(outputs_1KT, self.codec)[0].double().numpy()
+            self.model.head.expect(outputs_1KT, self.model.codec)[0].double().numpy()
             for outputs_1KT, _ in self._outputs(kept)
         ])  # fmt: skip
 
@@ -90,7 +90,7 @@ def collect_skips(
         rows.append(torch.stack(layers))
         targets.append(windows.targets_WT[number, -length:])
         progress((number + 1) / len(windows))
-    return Skips(network, model.head, model.codec, torch.cat(rows, dim=1), torch.cat(targets), length)
+    return Skips(model, network, torch.cat(rows, dim=1), torch.cat(targets), length)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def octave_errors(skips: Skips) -> Floats:
     The means of rows and of columns are taken out: what is left is which octave a layer is for, more than others.
     """
     everything = range(skips.num_layers)
-    targets_N = skips.codec.decode(skips.targets_N).double().numpy()
+    targets_N = skips.model.codec.decode(skips.targets_N).double().numpy()
 
     def by_octave(kept: Collection[int]) -> Floats:
         error_WT = (targets_N - skips.expected(kept)).reshape(-1, skips.length)

@@ -33,7 +33,7 @@ KNOWN: dict[str, Probe] = {
     for probe in (BandsProbe(), KnowledgeProbe(), BiasProbe(), SkipsProbe(), ContextProbe(), SinesProbe())
 }
 assert tuple(KNOWN) == PROBES
-_FORMAT = 2
+_FORMAT = 3
 _MOST_BYTES = 2**26
 """Of the numbers of a probe."""
 

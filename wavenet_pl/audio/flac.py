@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from wavenet_pl.audio.decoding import AudioReader
+from wavenet_pl.audio.streams import Unreadable
 from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.errors import UserError
+from wavenet_pl.files.foreign import open_file
 
 
 class FlacWriter:
@@ -40,6 +43,7 @@ class FlacWriter:
         except soundfile.SoundFileError as error:
             os.unlink(path)
             raise self._refusal(error) from None
+        self._written = 0
 
     def write(self, audio: npt.NDArray[np.float32]) -> None:
         """Float audio (samples,), as loud as it is; what is over full scale is clipped.
@@ -51,10 +55,24 @@ class FlacWriter:
             self._file.write(to_int16(audio))
         except soundfile.SoundFileError as error:
             raise self._refusal(error) from None
+        self._written += len(audio)
 
     def close(self) -> None:
-        """Complete the file and close it."""
+        """Complete the file and close it.
+
+        Raises:
+            UserError: the disk does not take its end, of which the library says nothing.
+        """
         self._file.close()
+        if not self._written:
+            return
+        last = self._written - 1
+        try:
+            with open_file(self.path) as file, AudioReader(file, last, self._written) as reader:
+                if not len(reader.read(1)):
+                    raise Unreadable("its end is missing", cut=True)
+        except (OSError, Unreadable) as error:
+            raise self._refusal(error) from None
 
     def _refusal(self, error: Exception) -> UserError:
         return UserError(

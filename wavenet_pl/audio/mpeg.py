@@ -53,7 +53,7 @@ class MpegStream(Stream):
         filter to where it would be.
         """
         samples = header.frame_samples(self.word)
-        first = max(0, (self.skip + start) // samples - 2)
+        first = max(0, min((self.skip + start) // samples, len(self.offsets)) - 2)
         silence: list[Piece] = []
         silent = 0
         if first:
@@ -100,7 +100,7 @@ def read_mpeg(file: BinaryIO, start: int, end: int) -> Layout | None:
     """The streams between two bytes of a file, or None where no frames are found.
 
     Raises:
-        Unreadable: fewer frames than its header says.
+        Unreadable: fewer frames than its header says, or none behind those that it says to pass over.
     """
     runs: list[_Run] = []
     junk = searched = 0
@@ -185,6 +185,10 @@ def _described(file: BinaryIO, runs: list[_Run], junk: int, cut: bool) -> Layout
                 flaws["length"] = f"its header says {frames / second:.2f} s, {there}"
             if changed:
                 flaws["header"] = "the frame that describes the others was changed"
+            if delay > stop:
+                raise Unreadable(
+                    f"cannot be decoded: its header says that samples begin behind its end, {there}"
+                )
             skip, stop = delay, min(stop, stop - padding)
         streams.append(
             MpegStream(

@@ -131,12 +131,13 @@ def _read_samples(
     head = b"".join(
         name + len(content).to_bytes(4, order) + content + bytes(len(content) % 2) for name, content in chunks
     )
-    if size < 0xFFFF0000:
+    whole = 4 + len(head) + 8 + size
+    if size < 0xFFFF0000 and whole < 2**32:
         riff = b"RIFF" if order == "little" else b"RIFX"
-        head = riff + (4 + len(head) + 8 + size).to_bytes(4, order) + b"WAVE" + head
+        head = riff + whole.to_bytes(4, order) + b"WAVE" + head
         head += b"data" + size.to_bytes(4, order)
     else:  # RF64: the sizes stand in a chunk of their own
-        sizes = struct.pack("<QQQI", 4 + 36 + len(head) + 8 + size, size, size // max(align, 1), 0)
+        sizes = struct.pack("<QQQI", 36 + whole, size, size // max(align, 1), 0)
         head = b"RF64\xff\xff\xff\xffWAVEds64" + len(sizes).to_bytes(4, "little") + sizes + head
         head += b"data\xff\xff\xff\xff"
     kind = _Plain if format in _PLAIN else Stream

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import os
 import wave
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 SAMPLE_BYTES = 2
 """Of 16 bits."""
+
+
+class _Whole(io.FileIO):
+    """A file without a buffer that takes all of what is written to it: a full disk is an error and no short count."""
+
+    def write(self, content: Any) -> int:
+        """Write all of it, in as many pieces as the disk takes.
+
+        Raises:
+            OSError: it does not take the rest.
+        """
+        left = memoryview(content).cast("B")
+        while left:
+            left = left[super().write(left) :]
+        return len(content)
 
 
 class WavWriter:
@@ -31,13 +48,17 @@ class WavWriter:
     """What its header can count: 4 GiB."""
 
     def __init__(self, path: str | os.PathLike[str], sample_rate: int, *, replace: bool = True) -> None:
-        self._file = open(path, "wb" if replace else "xb", buffering=0)  # noqa: SIM115  # `close` does it
+        self._file = _Whole(path, "wb" if replace else "xb")  # `close` closes it
         self._wave = wave.open(self._file, "wb")  # noqa: SIM115
         self._wave.setparams((1, SAMPLE_BYTES, sample_rate, 0, "NONE", "not compressed"))
         self._wave.writeframes(b"")  # the header
 
     def write(self, audio: npt.NDArray[np.float32]) -> None:
-        """Float audio (samples,), as loud as it is; what is over full scale is clipped."""
+        """Float audio (samples,), as loud as it is; what is over full scale is clipped.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
         self._wave.writeframes(to_int16(audio).tobytes())
 
     def close(self) -> None:

@@ -47,10 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     """
     what, path, restart, max_restarts = arguments[0], Path(arguments[1]), int(arguments[2]), int(arguments[3])
     try:
-        known = read_starts(path)
-    except UserError as error:
+        return _guard(what, path, restart, max_restarts)
+    except UserError as error:  # what cannot be read says nothing of how far the job is
         print(f"stopped: {error}")
         return ExitCode.BAD_DATA
+
+
+def _guard(what: str, path: Path, restart: int, max_restarts: int) -> int:
+    known = read_starts(path)
     if what != "start":
         write_down(path, {"exit": int(what), "restart": restart, "time": time.time()})
         restart += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from pathlib import Path
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import read_file
@@ -19,15 +18,14 @@ def read_setup(text: str) -> str:
     Raises:
         UserError: the file cannot be read, or bash cannot read the lines.
     """
-    path = Path(text)
-    is_file = "\n" not in text and len(text) < 4096 and path.is_file()
+    is_file = os.path.isfile(text)  # which answers for any text
     if not is_file and re.fullmatch(r"[^\s=]*(/|\.sh)[^\s=]*", text):
         raise UserError(
             f"--setup {text} is no file, expected one that is there, or a line of bash such as 'module load cuda'; "
             "name another, or write `source` before it for one that only the nodes see"
         )
     try:
-        lines = read_file(path, _LARGEST).decode() if is_file else text
+        lines = read_file(text, _LARGEST).decode() if is_file else text
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UserError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wavenet_pl.config.tree import load_config
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
-from wavenet_pl.tracking.rows import newest_rows, pick
+from wavenet_pl.tracking.rows import is_there, newest_rows, pick
 
 _RECENT = 200
 """So many of the newest steps say how fast it is; the pauses of restarts are few among them."""
@@ -48,7 +48,7 @@ def progress_of(run: RunFolder) -> Progress:
     losses, bits, times = (pick(steps, key, path) for key in ("train/loss", "train/bits", "time"))
     validated = pick(newest_rows(path, "val/bits", 1), "val/bits", path)
     step = losses[-1][0] if losses else 0
-    config = load_config([run.config]) if run.config.exists() else None
+    config = load_config([run.config]) if is_there(run.config) else None
     limit = config.trainer.get("max_steps") if config else None
     last_step = limit if isinstance(limit, int) and limit > 0 else None
     pauses = [after - before for (_, before), (_, after) in itertools.pairwise(times)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -48,8 +49,19 @@ class Record:
 
     @property
     def script(self) -> str:
-        """The text that was submitted."""
-        return read_file(self.records / f"{self.job}.sh", _LARGEST).decode()
+        """The text that was submitted.
+
+        Raises:
+            UserError: its file was removed, or cannot be read.
+        """
+        path = self.records / f"{self.job}.sh"
+        try:
+            return read_file(path, _LARGEST).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{path} cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}), expected the script "
+                f"that job {self.job} was submitted with; submit its command anew"
+            ) from None
 
     def starts(self, id: str) -> Starts:
         """What the job, or the task, wrote down of itself."""
@@ -79,23 +91,39 @@ def task_of(id: str) -> int:
 
 
 def records_folder(runs: str | Path) -> Path:
-    """Where the jobs of a folder of runs are remembered."""
-    return Path(runs).resolve() / FOLDER
+    """Where the jobs of a folder of runs are remembered.
+
+    Raises:
+        UserError: it is a link to itself.
+    """
+    try:
+        return Path(runs).resolve() / FOLDER
+    except RuntimeError:
+        raise UserError(f"--runs {runs} is a link to itself, expected a folder; name another one") from None
 
 
 def read_records(runs: str | Path) -> list[Record]:
     """Every job that was submitted, the oldest first.
 
     Raises:
-        UserError: a file is damaged.
+        UserError: a file is damaged, or the folder cannot be listed.
     """
     folder = records_folder(runs)
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be listed ({error.strerror}), expected what `wavenet-pl slurm` wrote; mend that, or name "
+            "another folder of runs with --runs"
+        ) from None
     records = []
-    for path in folder.glob("*.json"):
+    for path in (folder / name for name in names if name.endswith(".json")):
         try:
             tree: dict[str, Any] = json.loads(read_file(path, _LARGEST))
             records.append(Record(**tree, records=folder))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{path} cannot be read ({error!s:.120}), expected what `wavenet-pl slurm` wrote; move it away"
             ) from None

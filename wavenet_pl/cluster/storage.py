@@ -22,7 +22,7 @@ _OWN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/scratch/local", "/loca
 def check_folders(step: Step) -> Iterator[Finding]:
     """Whether all nodes see the run folders, the data and the interpreter, and the checkpoints have room."""
     runs = step.job.records.parent
-    nearest = next(folder for folder in (runs, *runs.parents) if folder.is_dir())
+    nearest = next(folder for folder in (runs, *runs.parents) if os.path.isdir(folder))
     room = disk_room(str(nearest), shutil.disk_usage(nearest).free, writable=os.access(nearest, os.W_OK))
     option = "--runs" if step.trainings else "folder"
     yield Finding(room.level, option, room.state, room.advice)

@@ -58,8 +58,18 @@ def submit_job(step: Step, scheduler: Scheduler) -> int:
 
 
 def submit_script(record: Record, script: str, scheduler: Scheduler) -> int:
-    """Submit a script and write its record beside the logs to come; returns the job's id."""
-    record.records.mkdir(parents=True, exist_ok=True)
+    """Submit a script and write its record beside the logs to come; returns the job's id.
+
+    Raises:
+        UserError: there can be no folder for the record; nothing was submitted.
+    """
+    try:
+        record.records.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{record.records} cannot be made ({error.strerror}), expected to remember the job there; name another "
+            "folder with --runs"
+        ) from None
     job = scheduler.submit(script)
     try:
         replace(record, job=job).write(script)

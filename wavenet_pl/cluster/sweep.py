@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from wavenet_pl.config.source import Given, read_yaml
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import read_file
 
 MOST_TASKS = 10_000
 _SETTING = re.compile(r"[a-z_][\w.]*")
-_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
+_RANGE = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})")
 _EXAMPLES = "such as 'seed=0..4', 'optim.lr=1e-3,3e-4' or a YAML file of overrides"
 
 
@@ -32,12 +31,7 @@ def read_sweep(axes: Sequence[str]) -> list[tuple[str, ...]]:
         UserError: one is none of these; the message names --array.
     """
     parts = [part for text in axes for part in ([text] if _is_file(text) else text.split())]
-    tasks = [
-        tuple(itertools.chain(*choice))
-        for choice in itertools.product(*(_file(part) if _is_file(part) else _axis(part) for part in parts))
-    ]
-    if len(tasks) > MOST_TASKS:
-        raise UserError(f"--array makes {len(tasks)} tasks, expected at most {MOST_TASKS}; try out less")
+    tasks = _product([_file(part) if _is_file(part) else _axis(part) for part in parts])
     for task in tasks:
         names = [argument.partition("=")[0] for argument in task]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -51,6 +45,13 @@ def sweep_name(name: str, tasks: Sequence[Sequence[str]]) -> str:
     """What the runs of a sweep are grouped by: the same for the same sweep of the same experiment."""
     digest = hashlib.sha256(json.dumps([name, *map(list, tasks)]).encode()).hexdigest()
     return f"{name}-sweep-{digest[:6]}"
+
+
+def _product(axes: Sequence[Sequence[tuple[str, ...]]]) -> list[tuple[str, ...]]:
+    """Each choice of one from every axis. They are counted before they are made: no memory holds those of a typo."""
+    if (count := math.prod(map(len, axes))) > MOST_TASKS:
+        raise UserError(f"--array makes {count} tasks, expected at most {MOST_TASKS}; try out less")
+    return [tuple(itertools.chain(*choice)) for choice in itertools.product(*axes)]
 
 
 def _is_file(text: str) -> bool:
@@ -91,29 +92,28 @@ def _range(text: str, name: str) -> list[str]:
 
 def _file(path: str) -> list[tuple[str, ...]]:
     try:
-        tree = yaml.safe_load(read_file(path, 2**24))
-    except OSError as error:
-        raise UserError(f"--array {path} cannot be read ({error.strerror}), expected {_EXAMPLES}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"--array {path} is no YAML ({' '.join(str(error).split())[:200]}); mend it"
-        ) from None
+        text = read_file(path, 2**24).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UserError(f"--array {path} cannot be read ({reason}), expected {_EXAMPLES}") from None
+    tree = read_yaml(text, f"--array {path}").value
     if (
         isinstance(tree, dict)
         and tree
-        and all(isinstance(values, list) and values for values in tree.values())
+        and all(isinstance(each.value, list) and each.value for each in tree.values())
     ):
-        axes = [[(_argument(name, value, path),) for value in values] for name, values in tree.items()]
-        return [tuple(itertools.chain(*choice)) for choice in itertools.product(*axes)]
-    if isinstance(tree, list) and tree and all(isinstance(task, dict) and task for task in tree):
-        return [tuple(_argument(name, value, path) for name, value in task.items()) for task in tree]
+        return _product(
+            [[(_argument(name, value, path),) for value in each.value] for name, each in tree.items()]
+        )
+    if isinstance(tree, list) and tree and all(isinstance(task.value, dict) and task.value for task in tree):
+        return [tuple(_argument(name, value, path) for name, value in task.value.items()) for task in tree]
     raise UserError(
         f"--array {Path(path).name} holds neither a mapping of settings to lists of values nor a list of mappings of "
         "settings; write `seed: [0, 1]` for a grid, or `- {seed: 0}` for each task"
     )
 
 
-def _argument(name: Any, value: Any, path: str) -> str:
-    if not isinstance(name, str) or not _SETTING.fullmatch(name):
+def _argument(name: str, value: Given, path: str) -> str:
+    if not _SETTING.fullmatch(name):
         raise UserError(f"--array {path} has the setting {name!r:.60}, expected a key path such as optim.lr")
-    return f"{name}={json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value}"
+    return f"{name}={json.dumps(value.plain(), ensure_ascii=False) if value.text is None else value.text}"

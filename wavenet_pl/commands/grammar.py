@@ -66,7 +66,7 @@ def page_folder(run: str, out: str | None, name: str) -> Path:
         name: of the one in the run.
 
     Raises:
-        UserError: the run is not there, or is no folder, or no other can be made.
+        UserError: the run is not there, or is no folder; or the page's cannot be made, or may not be written to.
     """
     from wavenet_pl.runs.released import find_model
 
@@ -76,8 +76,12 @@ def page_folder(run: str, out: str | None, name: str) -> Path:
     folder = Path(run) / name if out is None else Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise OSError(0, "it may not be written to")
     except OSError as error:
-        raise UserError(f"--out {folder} cannot be made ({error.strerror}); name another folder") from None
+        raise UserError(
+            f"--out {folder} cannot be made or written to ({error.strerror}); name another folder"
+        ) from None
     return folder
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wavenet_pl.errors import ExitCode, UserError
+from wavenet_pl.errors import BadDataError, ExitCode, UserError
 from wavenet_pl.files.redaction import redact
 from wavenet_pl.progress import Progress, duration
 from wavenet_pl.signals import completed
@@ -74,7 +74,8 @@ def main(args: argparse.Namespace) -> int:
     """Check, report, write; or list.
 
     Raises:
-        UserError: there are no shards, or damaged recordings and no --skip-damaged; or no index to be listed.
+        UserError: there are no shards, damaged recordings and no --skip-damaged, or no place for the index; or none to
+            be listed.
     """
     if args.list:
         return _list(args)
@@ -109,7 +110,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _index(args: argparse.Namespace) -> int:
     from wavenet_pl.inputs.known import TABLES, check_name
-    from wavenet_pl.shards.index import INDEX_NAME, save_index
+    from wavenet_pl.shards.index import INDEX_NAME
     from wavenet_pl.shards.lazily import picked
     from wavenet_pl.shards.listing import damage_table, flaw_lines
     from wavenet_pl.shards.spool import Spool
@@ -131,6 +132,8 @@ def _index(args: argparse.Namespace) -> int:
     if "val" in names and args.val_fraction is not None:
         raise UserError(f"{storage.location} has val/, expected no --val-fraction; leave it out")
     older, older_name = _older_index(out, args.location)
+    if older is None or older.base != base:  # else it may be right, and need not be written
+        _write(out)
     tables = {each.name: each.many for each in TABLES} | dict.fromkeys(args.tables, False)
     for name in older.labels.tables if older else ():
         tables.setdefault(name, False)
@@ -173,8 +176,7 @@ def _index(args: argparse.Namespace) -> int:
             return ExitCode.DONE
     if older_name not in (None, INDEX_NAME):
         instead = f" in place of {older_name}"
-    os.makedirs(out, exist_ok=True)
-    path = save_index(index, out)
+    path = _write(out, index)
     if damage:
         print(f"left out: {_count(damage)}")
     print(f"wrote {path}{instead} (fingerprint {index.fingerprint[:12]}{as_before})")
@@ -216,6 +218,25 @@ def _destination(location: str, out: str | None) -> tuple[str, str | None]:
     return folder, location.rstrip("/") if is_url else os.path.abspath(location)
 
 
+def _write(folder: str, index: Index | None = None) -> str:
+    """Write an index, and say where; without one, see that it will be possible.
+
+    Raises:
+        UserError: it is not.
+    """
+    from wavenet_pl.shards.index import INDEX_NAME, save_index
+
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(0, "it may not be written to")
+        return os.path.join(folder, INDEX_NAME) if index is None else str(save_index(index, folder))
+    except OSError as error:
+        raise UserError(
+            f"no index can be written to {folder} ({error.strerror}); mend that, or name another folder with --out"
+        ) from None
+
+
 def _older_index(out: str, location: str) -> tuple[Index | None, str | None]:
     """The index from before, which knows what a damaged shard once held, and its file; if one can be read."""
     from wavenet_pl.shards.index import index_name, load_index
@@ -240,6 +261,9 @@ def scan_all(
         names: of the shards.
         tables: what recordings may name; see `scan_shard`.
         jobs: processes; 1 for none but this one.
+
+    Raises:
+        BadDataError: a process died.
     """
     from wavenet_pl.shards.scan import scan_shard
 
@@ -257,15 +281,23 @@ def scan_all(
             return
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
+
+        from data_prep.processes import die_with_parent
 
         # Spawned, not forked: clients of remote storages run threads, which do not live through a fork.
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), die_with_parent) as pool:
             try:
                 # Nothing else holds what has been read.
                 for finished in completed(pool.submit(scan_shard, storage, name, tables) for name in names):
                     for future in finished:
                         advance(future.result().bytes)
                         yield future.result()
+            except BrokenProcessPool:
+                raise BadDataError(
+                    "a process that reads shards died, perhaps for want of memory, expected it to finish; run the same "
+                    "command again with fewer --jobs"
+                ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

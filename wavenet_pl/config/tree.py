@@ -13,7 +13,7 @@ from wavenet_pl.config import source as config_source
 from wavenet_pl.config.loading import build, plain
 from wavenet_pl.config.mistakes import check
 from wavenet_pl.config.model import ModelConfig
-from wavenet_pl.config.trainer import check_owned
+from wavenet_pl.config.trainer import check_options
 from wavenet_pl.config.training import DataConfig, OptimConfig, SamplesConfig, TrainConfig, WandbConfig
 from wavenet_pl.errors import UserError, did_you_mean
 from wavenet_pl.files.foreign import printable
@@ -73,7 +73,7 @@ class Config:
             "1, as model.head.kind is logistics, which draws from all codes; lower samples.temperature instead",
             "model.head.kind",
         )
-        check_owned(self.trainer)
+        check_options(self.trainer)
         check(
             self,
             "optim.decay_steps",

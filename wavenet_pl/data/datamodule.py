@@ -168,6 +168,11 @@ class AudioDataModule(L.LightningDataModule):
         """Split -> hours of audio in it."""
         return {split: self.shard_set.seconds(split) / 3600 for split in self.splits}
 
+    @property
+    def num_batches(self) -> dict[str, int]:
+        """Split -> global batches of an epoch over it."""
+        return {split: self.plan(split, 0).num_batches for split in self.splits}
+
     @cached_property
     def hours_per_step(self) -> float:
         """Hours of audio that an optimizer step of the training learns to predict, as the mean over an epoch."""

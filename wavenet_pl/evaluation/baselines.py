@@ -29,7 +29,7 @@ Codes = npt.NDArray[np.int64]
 MAX_SAMPLES = 2**25
 """So many samples of a split are enough to count codes: 35 minutes at 16 kHz."""
 _MOST_PREDICTED, _MOST_CHOSEN_BY = 2**21, 2**17
-"""So many are scored by linear prediction, and its setting is chosen by so many samples of training recordings."""
+"""So many are scored by linear prediction while a model trains; so many of training recordings choose its setting."""
 
 
 @dataclass(frozen=True)
@@ -134,17 +134,26 @@ def load_baselines(path: str | os.PathLike[str]) -> Baselines:
     return baselines
 
 
-def baselines_of(train: Split, scored: Split, codec: Codec) -> Baselines:
-    """Counted on one split and scored on another, in the codec's codes; at most `MAX_SAMPLES` of each."""
+def baselines_of(train: Split, scored: Split, codec: Codec, *, whole: bool = False) -> Baselines:
+    """Counted on one split, at most `MAX_SAMPLES` of it, and scored on another, in the codec's codes.
+
+    Args:
+        train: what is counted.
+        scored: what is scored.
+        codec: in whose codes.
+        whole: score all of it, to be compared with a model on the same; else the first recordings.
+    """
+    everything = int(scored.frames.sum())
+    most, most_predicted = (everything, everything) if whole else (MAX_SAMPLES, _MOST_PREDICTED)
     counted = measure_baselines(
         _codes_of(train, codec),
-        _codes_of(scored, codec),
+        _codes_of(scored, codec, most),
         quantization_channels=codec.quantization_channels,
         silence_code=codec.silence_code,
     )
     setting = choose_setting(codec, list(_codes_of(train, codec, _MOST_CHOSEN_BY)))
     predictor, nats, samples = LinearPredictor(codec, setting), 0.0, 0
-    for codes in _codes_of(scored, codec, _MOST_PREDICTED):
+    for codes in _codes_of(scored, codec, most_predicted):
         nats, samples = nats + float(predictor.nats(codes).sum()), samples + len(codes)
     return replace(
         counted,

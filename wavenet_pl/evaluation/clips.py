@@ -79,7 +79,9 @@ def make_clips(
         BadDataError: none can be read.
     """
     samples = max(1, round(seconds * model.sample_rate))
-    beginnings = _beginnings(model, split, samples, count, seed)
+    positions = choose_recordings([(model, split)], seconds=seconds, count=count, seed=seed)
+    slots = -(-split.frames // samples)
+    beginnings = np.resize((np.cumsum(slots) - slots)[positions], count)
     plan = choose_slots(split.frames, beginnings, crop_samples=samples, batch_size=count)
     # One sample of context is the silence code before a recording: then column t of the condition goes with sample t.
     [batch] = read_batches(model, split, plan, context=1)
@@ -118,6 +120,41 @@ def make_clips(
     )  # fmt: skip
 
 
+def choose_recordings(
+    listeners: Sequence[tuple[Model, Split]], *, seconds: float, count: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """(count,) positions of recordings to make clips beside, drawn by seed: those that last as long come first.
+
+    Args:
+        listeners: models, and the same recordings in the rows of each. What one cannot be given is passed over for all.
+        seconds: of a clip.
+        count: how many at most.
+        seed: of the draw.
+
+    Raises:
+        BadDataError: none can be read.
+    """
+    samples = max(1, round(seconds * listeners[0][0].sample_rate))
+    frames, chosen = listeners[0][1].frames, list[int]()
+    conditions = [conditions_of(model, split, samples) for model, split in listeners]
+    random = counter.random_bits(counter.stream_key("clips", seed), np.arange(len(frames)))
+    for position in np.lexsort((random, frames < samples)).tolist():
+        end = min(samples, int(frames[position]))
+        crops = (each.crop(position, -1, end) for each in conditions)
+        if damage := next((crop for crop in crops if isinstance(crop, Damage)), None):
+            _log.warning(f"no clip stands beside {listeners[0][1].key(position)}: {damage}")
+            continue
+        chosen.append(position)
+        if len(chosen) == count:
+            break
+    if not chosen:
+        raise BadDataError(
+            f"none of {len(frames)} recordings can be read, expected one to make a clip beside; `wavenet-pl index` "
+            "says what is wrong with them"
+        )
+    return np.array(chosen)
+
+
 def count_faults(faults: Sequence[dict[str, str]]) -> Counter[str]:
     """Kind of fault -> how many clips have it."""
     return Counter(kind for kinds in faults for kind in kinds)
@@ -126,24 +163,3 @@ def count_faults(faults: Sequence[dict[str, str]]) -> Counter[str]:
 def _judged(key: str, condition: str, made: Audio, real: Audio, sample_rate: int) -> Clip:
     real_faults = screen(real, sample_rate) if len(real) else {}
     return Clip(key, condition, made, real, screen(made, sample_rate), real_faults)
-
-
-def _beginnings(model: Model, split: Split, samples: int, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """(count,) the first slot of each chosen recording."""
-    frames, conditions, chosen = split.frames, conditions_of(model, split, samples), list[int]()
-    random = counter.random_bits(counter.stream_key("clips", seed), np.arange(len(frames)))
-    for position in np.lexsort((random, frames < samples)).tolist():
-        crop = conditions.crop(position, -1, min(samples, int(frames[position])))
-        if isinstance(crop, Damage):
-            _log.warning(f"no clip stands beside {split.key(position)}: {crop}")
-            continue
-        chosen.append(position)
-        if len(chosen) == count:
-            break
-    if not chosen:
-        raise BadDataError(
-            f"none of {len(split)} recordings can be read, expected one to make a clip beside; `wavenet-pl index` says "
-            "what is wrong with them"
-        )
-    slots = -(-frames // samples)
-    return np.asarray(np.resize((np.cumsum(slots) - slots)[chosen], count))

@@ -23,6 +23,7 @@ from wavenet_pl.evaluation.sample import BATCH_SAMPLES, choose_slots, draw_predi
 from wavenet_pl.evaluation.scoring import OnProgress
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
+from wavenet_pl.shards.keys import source_key
 from wavenet_pl.shards.split import Split
 
 TOLERANCE = 0.01
@@ -71,12 +72,14 @@ def measure_context(
         bits_M[context] = bits_with_context(model, split, chosen, context, part)
     known_M = np.isfinite(bits_M[receptive_field])  # the rest is of damaged recordings
 
-    def mean(values_M: npt.NDArray[np.float64]) -> Interval:
-        sums_N = np.bincount(recording_M[known_M], weights=values_M[known_M])
-        return mean_and_interval(sums_N, np.bincount(recording_M[known_M]))
-
     if not known_M.any():
         return []
+    recordings_N, row_M, counts_N = np.unique(recording_M[known_M], return_inverse=True, return_counts=True)
+    of = [source_key(split.key(position)) for position in recordings_N.tolist()]
+
+    def mean(values_M: npt.NDArray[np.float64]) -> Interval:
+        return mean_and_interval(np.bincount(row_M, weights=values_M[known_M]), counts_N, of)
+
     return [
         ContextPoint(context, mean(bits_M[context]), mean(bits_M[context] - bits_M[receptive_field]))
         for context in contexts

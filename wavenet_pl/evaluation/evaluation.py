@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from wavenet_pl.errors import BadDataError
@@ -108,10 +109,13 @@ class Evaluation:
                 yield progress.update
 
         with on_threads(options.threads):
-            if self._train is not None:
-                results.baselines = baselines_of(self._train, split, model.comparable_codec)
             with stage("scoring") as report:
                 self._score(report)
+            scored = [each.position for each in results.scores]
+            if self._train is not None and scored:
+                results.baselines = baselines_of(
+                    self._train, split.at(np.array(scored, np.int64)), model.comparable_codec, whole=True
+                )
             if options.predictions:
                 with stage("context") as report:
                     results.context = measure_context(
@@ -123,7 +127,6 @@ class Evaluation:
                         model, split, seconds=options.seconds, count=options.count, seed=options.seed, progress=report,
                         temperature=options.temperature, choice=Choice(threads=options.threads),
                     )  # fmt: skip
-                scored = [each.position for each in results.scores]
                 with stage("judges") as report:
                     results.judgements = judge_clips(
                         model.inputs, split, scored, results.clips, report, through_codec=model.through_codec,

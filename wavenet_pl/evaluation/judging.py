@@ -20,6 +20,7 @@ from wavenet_pl.inputs.input import Input
 from wavenet_pl.inputs.notes import Notes
 from wavenet_pl.inputs.speaker import Speaker
 from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.keys import source_key
 from wavenet_pl.shards.split import Split
 
 Findings = tuple[list[Measure], list[str]]
@@ -93,7 +94,10 @@ def _resynthesis(
     english: Collection[int],
     progress: OnProgress,
 ) -> Findings:
-    compared = [Pair(clip.recorded, clip.generated, position in english) for clip, position in pairs]
+    compared = [
+        Pair(clip.recorded, clip.generated, position in english, source_key(clip.key))
+        for clip, position in pairs
+    ]
     judged = judge.judge(compared, progress)
     return judged.measures, judged.remarks
 
@@ -108,7 +112,7 @@ def _notes(notes: Notes, split: Split, pairs: Sequence[tuple[Clip, int]], progre
         recorded.append(judge.hear(clip.recorded, rate))
         condition.append(condition_keys(roll_NF, notes.hop_length, len(clip.recorded), rate))
         progress(number / len(pairs))
-    return compare_keys(generated, recorded, condition, [position for _, position in pairs]), []
+    return compare_keys(generated, recorded, condition, [source_key(clip.key) for clip, _ in pairs]), []
 
 
 def _voices(
@@ -163,6 +167,7 @@ def _similarity(
         np.array([rows[clip.position] for clip in counted]),
         np.array(list(voices.values())),
         np.array([_speaker(split, position) for position in voices]),
+        np.unique([source_key(split.key(position)) for position in voices], return_inverse=True)[1],
     )
     return measure or "no similarity: no speaker of a clip has another recording that was scored"
 

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.clips import Clip, make_clips
+from wavenet_pl.evaluation.clips import Clip, choose_recordings, make_clips
 from wavenet_pl.evaluation.judges.likeness import Measure, Tally
 from wavenet_pl.evaluation.judges.resynthesis import STOI, UNDERSTOOD, Pair, ResynthesisJudge
 from wavenet_pl.evaluation.options import ListeningOptions
 from wavenet_pl.evaluation.recordings import open_recordings
 from wavenet_pl.generation.choice import Choice
 from wavenet_pl.model import Model
+from wavenet_pl.shards.keys import source_key
 
 Audio = npt.NDArray[np.float32]
 _MOST_SECONDS = 3600.0
@@ -108,6 +109,7 @@ class Session:
 
     Raises:
         UserError: an option is out of range, the data cannot be given to a model, or an engine cannot be had for it.
+        BadDataError: no recording can be read.
     """
 
     def __init__(self, models: Sequence[tuple[str, Model]], options: ListeningOptions) -> None:
@@ -119,14 +121,20 @@ class Session:
             except ValueError as error:  # such as weights that an engine has not
                 raise UserError(str(error)) from None
         data = options.data or models[0][1].config.data.path
-        self._recordings = {
+        recordings = {
             id(model): open_recordings(
                 model, name, data if options.data or len(models) > 1 else None, options.split,
                 seed=options.seed, max_seconds=_MOST_SECONDS, lang=options.lang,
             )
             for name, model in models
         }  # fmt: skip
-        first = self._recordings[id(models[0][1])]
+        # What one model cannot be given, none makes a clip of: a line of the page is one recording.
+        positions = choose_recordings(
+            [(model, recordings[id(model)].drawn) for _, model in models],
+            seconds=options.seconds, count=options.count, seed=options.seed,
+        )  # fmt: skip
+        self._splits = {name: each.drawn.at(positions) for name, each in recordings.items()}
+        first = recordings[id(models[0][1])]
         self._english = {first.drawn[position].key for position in first.english}
         self._judges: dict[int, ResynthesisJudge] = {}
         self.result = Listening(models[0][1].sample_rate, first.shard_set.name, options.split, options)
@@ -134,10 +142,10 @@ class Session:
     def make(self, system: System, progress: Callable[[float], None] = lambda share: None) -> None:
         """The clips of one system, and what the judges say of them."""
         options, model, result = self._options, system.model, self.result
-        split = self._recordings[id(model)].drawn
+        split = self._splits[id(model)]
         resynthesises = any(each.resynthesises for each in model.inputs)
         clips, _ = make_clips(
-            model, split, seconds=options.seconds, count=min(options.count, len(split)), seed=options.seed,
+            model, split, seconds=options.seconds, count=len(split), seed=options.seed,
             temperature=system.temperature, prompt_seconds=0 if resynthesises else options.prompt_seconds,
             choice=system.choice, progress=lambda share: progress(share * (0.7 if resynthesises else 1)),
         )  # fmt: skip
@@ -147,7 +155,10 @@ class Session:
             if id(model) not in self._judges:  # each loads a recogniser
                 self._judges[id(model)] = ResynthesisJudge(model.sample_rate, model.through_codec)
             judge = self._judges[id(model)]
-            pairs = [Pair(clip.recorded, clip.generated, clip.key in self._english) for clip in clips]
+            pairs = [
+                Pair(clip.recorded, clip.generated, clip.key in self._english, source_key(clip.key))
+                for clip in clips
+            ]
             judged = judge.judge(pairs, lambda share: progress(0.7 + 0.3 * share))
             measures = judged.measures
             for name, tallies in judged.tallies.items():

@@ -139,12 +139,15 @@ def _gaps(results: Results) -> Values:
     if not increases:
         return {}
     rows = [
-        (name, f"{results.overall.bits.mean + gap.mean:.3f}", *_interval(gap))
+        (name, shown(results.overall.bits.mean + gap.mean), *_interval(gap))
         for name, gap in increases.items()
     ]
+    unknown = [name for name, gap in increases.items() if math.isnan(gap.mean)]
     heads = ("wrong value of", "bits", "increase", "interval of the increase")
     return {
-        "unused": [name for name, gap in increases.items() if not gap.low > 0],
+        "unused": [name for name, gap in increases.items() if name not in unknown and not gap.low > 0],
+        "unknown": unknown,
+        "used": len(increases) > len(unknown),
         "table": _table(f"Bits per sample of {results.subject.codes} under a wrong condition", heads, rows),
     }
 

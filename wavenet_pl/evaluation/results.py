@@ -53,7 +53,7 @@ class Results:
     tables: Mapping[str, tuple[str, ...]]
     """Table -> names by row, as of the recordings."""
     baselines: Baselines | None = None
-    """On the drawn recordings; None where the data has no training split."""
+    """On the recordings that were scored; None where the data has no training split."""
     scores: list[Score] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     """What is wrong with recordings that could not be read."""

@@ -18,6 +18,7 @@ from wavenet_pl.evaluation.sample import every_slot, read_batches
 from wavenet_pl.model import Model
 from wavenet_pl.numbers.intervals import Interval, mean_and_interval
 from wavenet_pl.shards.damage import Damage
+from wavenet_pl.shards.keys import source_key
 from wavenet_pl.shards.split import Split
 
 OnProgress = Callable[[float], None]
@@ -30,6 +31,8 @@ class Score:
 
     position: int
     """Of the recording in its split."""
+    source: str
+    """What it is, or is a part of; see `source_key`."""
     samples: int
     bits: float
     """Sum over its samples, in the head's own codes."""
@@ -47,7 +50,7 @@ class Group:
     recordings: int
     samples: int
     bits: Interval
-    """Per sample, with an interval over the group's recordings."""
+    """Per sample, with an interval over the group's recordings, of which parts of one count as one."""
     comparable_bits: Interval
 
 
@@ -86,28 +89,32 @@ def score(model: Model, split: Split, progress: OnProgress) -> Iterator[Score | 
                     name: (int(wrong[2 * column]), wrong[2 * column + 1] / math.log(2))
                     for column, name in enumerate(model.input_names)
                 }
-                yield Score(position, int(samples), nats / math.log(2), comparable / math.log(2), extra)
+                source = source_key(split.key(position))
+                yield Score(
+                    position, source, int(samples), nats / math.log(2), comparable / math.log(2), extra
+                )
 
 
 def grouped(name: str, scores: Iterable[Score]) -> Group:
     """The scores of a group, added up."""
     scores = list(scores)
-    samples = [score.samples for score in scores]
+    samples, of = [score.samples for score in scores], [score.source for score in scores]
     return Group(
         name,
         len(scores),
         sum(samples),
-        mean_and_interval([score.bits for score in scores], samples),
-        mean_and_interval([score.comparable_bits for score in scores], samples),
+        mean_and_interval([score.bits for score in scores], samples, of),
+        mean_and_interval([score.comparable_bits for score in scores], samples, of),
     )
 
 
 def gaps(scores: Sequence[Score]) -> dict[str, Interval]:
     """Input -> bits per sample that a wrong value of it costs more; NaN where there was no wrong one."""
     names = scores[0].extra if scores else {}
+    of = [score.source for score in scores]
     return {
         name: mean_and_interval(
-            [score.extra[name][1] for score in scores], [score.extra[name][0] for score in scores]
+            [score.extra[name][1] for score in scores], [score.extra[name][0] for score in scores], of
         )
         for name in names
     }

@@ -63,10 +63,11 @@ def mean_and_interval(
 
 
 def student_quantile(probability: float, degrees: int) -> float:
-    """Where Student's t distribution reaches a probability; within 0.3 % for those from 0.9 to 0.99.
+    """Where Student's t distribution reaches a probability.
 
     Exact for one and two degrees of freedom, else the expansion about the normal quantile of Abramowitz and Stegun
-    (1964), 26.7.5.
+    (1964), 26.7.5: up to 0.99 less than 0.4 % too small, at 0.999 2.8 % with three degrees of freedom, 0.9 % with four
+    and 0.4 % from five on.
     """
     assert 0 < probability < 1, probability
     assert degrees >= 1, degrees

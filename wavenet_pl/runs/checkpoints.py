@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wavenet_pl.errors import UserError
-from wavenet_pl.files.foreign import read_file
+from wavenet_pl.files.foreign import open_file, read_file
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.tracking.rows import logged_numbers
 
@@ -22,22 +22,30 @@ def checksum_path(path: Path) -> Path:
 
 def problem(path: Path) -> str | None:
     """Why a checkpoint cannot be trusted; None where it can."""
-    if not path.is_file():
-        return "is not there"
     try:
-        expected = read_file(checksum_path(path), 1024).decode().split()[0]
+        with open_file(path) as file:
+            expected = _checksum_of(path)
+            if expected is None:
+                return "has no checksum beside it"
+            return None if sha256_of(file) == expected else "does not have the bytes that its checksum says"
+    except (FileNotFoundError, NotADirectoryError):
+        return "is not there"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _checksum_of(path: Path) -> str | None:
+    try:
+        return read_file(checksum_path(path), 1024).decode().split()[0]
     except (OSError, UnicodeDecodeError, IndexError):
-        return "has no checksum beside it"
-    with open(path, "rb") as file:
-        same = sha256_of(file) == expected
-    return None if same else "does not have the bytes that its checksum says"
+        return None
 
 
 def newest_valid(run: RunFolder) -> tuple[Path | None, list[str]]:
     """The newest checkpoint that can be trusted, and why newer ones were passed over.
 
     Raises:
-        UserError: there are checkpoints, and none can be trusted.
+        UserError: there are checkpoints, and none can be trusted; or they cannot be listed.
     """
     passed_over: list[str] = []
     for path in reversed(list_checkpoints(run)):
@@ -59,8 +67,8 @@ def best_checkpoint(run: RunFolder) -> Path:
     Raises:
         UserError: there is none.
     """
-    bits = validation_bits(run)
-    for path in sorted(list_checkpoints(run), key=lambda path: bits.get(checkpoint_step(path), float("inf"))):
+    paths, bits = list_checkpoints(run), validation_bits(run)
+    for path in sorted(paths, key=lambda path: bits.get(checkpoint_step(path), float("inf"))):
         if checkpoint_step(path) in bits and problem(path) is None:
             return path
     newest, _ = newest_valid(run)

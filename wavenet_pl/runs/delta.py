@@ -18,6 +18,7 @@ from wavenet_pl.config.tree import to_plain
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file, read_file
 from wavenet_pl.model import Model
+from wavenet_pl.runs.folder import RunFolder, list_checkpoints
 from wavenet_pl.runs.released import model_path
 from wavenet_pl.runs.weights import build_trained, encode_weights
 from wavenet_pl.shards import legacy
@@ -97,7 +98,7 @@ def find_delta(path: Path) -> Path | None:
     """The file that is meant by a path: itself, or that of a run folder whose checkpoints are not there."""
     if path.name == DELTA_NAME:
         return path
-    alone = os.path.isfile(path / DELTA_NAME) and not any((path / "checkpoints").glob("*.ckpt"))
+    alone = os.path.isfile(path / DELTA_NAME) and not list_checkpoints(RunFolder(path))
     return path / DELTA_NAME if alone else None
 
 

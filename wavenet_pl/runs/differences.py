@@ -26,9 +26,11 @@ def describe_nearest(run: RunFolder, config: Config) -> str | None:
     name = re.compile(rf"{re.escape(config.name)}-[0-9a-f]{{6}}")
     for path in run.path.parent.glob(f"{config.name}-*"):
         other = RunFolder(path)
-        if path == run.path or not name.fullmatch(path.name) or not (checkpoints := list_checkpoints(other)):
+        if path == run.path or not name.fullmatch(path.name):
             continue
         try:
+            if not (checkpoints := list_checkpoints(other)):
+                continue
             theirs = dict(_flat(signed_settings(load_config([other.config]))))
         except UserError:
             continue

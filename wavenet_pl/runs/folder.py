@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -108,9 +109,17 @@ class RunFolder:
 
         Commit and diff of the repository that the command runs in are kept where ``train.repository`` asks for them.
         Returns what git and the packages say. Keys and passwords are taken out of all that is written.
+
+        Raises:
+            UserError: something else lies where a folder of it should.
         """
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.logs.mkdir(exist_ok=True)
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.logs.mkdir(exist_ok=True)
+        except FileExistsError as error:  # such as a link to a disk that is not mounted
+            raise UserError(
+                f"{error.filename} is no folder, expected one of the run's own; move it away"
+            ) from None
         if not self.run_id:
             write_durably(self.path / "run_id", f"{self.name}-{os.urandom(3).hex()}\n")
         write_durably(self.config, write_yaml(redact(to_plain(config))))
@@ -142,15 +151,13 @@ class RunFolder:
             # Without waiting: it may be a pipe.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
             file = os.fdopen(os.open(path, flags, 0o644), "ab")
-        except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                raise UserError(f"{path} is a pipe, expected a file to lock; move it away") from None
             raise UserError(
                 f"{error.filename} cannot be used ({error.strerror}), expected a run folder and a file of its own to "
-                "lock; move it away"
+                "lock; mend that, move it away, or set another --runs or name"
             ) from None
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            raise UserError(f"{path} is a pipe, expected a file to lock; move it away") from None
         for _ in range(_PATIENCE):
             try:
                 # A lock of the process: workers that outlive it for a moment do not keep it.
@@ -170,9 +177,10 @@ class RunFolder:
         for folder in (self.path, self.checkpoints, self.clips):
             for path in folder.glob(".*.tmp"):
                 if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
+                    shutil.rmtree(path, ignore_errors=True)
                 else:
-                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
     def set_aside(self) -> Path | None:
         """Rename an existing folder, so that a fresh run can take its name; nothing is deleted."""
@@ -218,10 +226,11 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
     """The run in this folder.
 
     Raises:
-        UserError: it is no run folder.
+        UserError: it is no run folder, or may not be looked into.
     """
     run = RunFolder(Path(path))
-    if not run.checkpoints.is_dir():
+    if not os.path.isdir(run.checkpoints):
+        list_checkpoints(run)  # which says why that cannot be known
         raise UserError(
             f"{path} is no run folder, expected one with checkpoints/ in it, such as runs/demo-1a2b3c"
         )
@@ -241,8 +250,20 @@ def checkpoint_step(path: Path) -> int:
 
 
 def list_checkpoints(run: RunFolder) -> list[Path]:
-    """Every checkpoint of a run by step, valid or not."""
+    """Every checkpoint of a run by step, valid or not; none where there is no folder of them.
+
+    Raises:
+        UserError: the folder cannot be listed, which must not pass for a run without checkpoints.
+    """
+    try:
+        names = os.listdir(run.checkpoints)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(
+            f"{run.checkpoints} cannot be listed ({error.strerror}), expected a folder of checkpoints; mend that, and "
+            "run the same command again"
+        ) from None
     return sorted(
-        (path for path in run.checkpoints.glob("*.ckpt") if _CHECKPOINT.fullmatch(path.name)),
-        key=checkpoint_step,
+        (run.checkpoints / name for name in names if _CHECKPOINT.fullmatch(name)), key=checkpoint_step
     )

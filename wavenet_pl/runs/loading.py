@@ -55,9 +55,9 @@ def _load(path: Path, deltas: int) -> Model:
                 f"{path} is an adaptation of an adaptation, and so on, {_MOST_DELTAS} deep, expected a base in the end"
             )
         return load_delta(delta, lambda base: _load(Path(base), deltas - 1))
-    if path.is_dir():
+    if os.path.isdir(path):
         path = best_checkpoint(RunFolder(path))
-    elif checksum_path(path).exists() and (reason := problem(path)) is not None:
+    elif os.path.exists(checksum_path(path)) and (reason := problem(path)) is not None:
         raise UserError(f"{path} {reason}; it is damaged: use another checkpoint")
     checkpoint = read_checkpoint(path)
     ours = checkpoint[CHECKPOINT_KEY]

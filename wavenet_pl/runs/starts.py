@@ -53,24 +53,31 @@ def read_starts(path: str | os.PathLike[str]) -> Starts:
     """Reads `RUNS/.slurm/JOB.starts.jsonl`; empty where there is no such file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or cannot be read.
     """
     starts: list[Start] = []
     runs: dict[str, RunFolder] = {}
-    if Path(path).exists():
-        for line in whole_lines(path):
-            try:
-                row = json.loads(line)
-                if "run" in row:
-                    runs[row["run"]] = RunFolder(Path(row["run"]))
-                elif starts and "exit" in row:
-                    starts[-1] = replace(starts[-1], exit=row["exit"])
-                else:
-                    starts.append(Start(**row))
-            except (ValueError, TypeError, RecursionError):
-                raise UserError(
-                    f"{path} has the line {line[:80]!r}, expected what jobs of `wavenet-pl slurm` write; remove it"
-                ) from None
+    try:
+        lines = list(whole_lines(path))
+    except (FileNotFoundError, NotADirectoryError):
+        lines = []
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}), expected what jobs of `wavenet-pl slurm` write; mend that"
+        ) from None
+    for line in lines:
+        try:
+            row = json.loads(line)
+            if "run" in row:
+                runs[row["run"]] = RunFolder(Path(row["run"]))
+            elif starts and "exit" in row:
+                starts[-1] = replace(starts[-1], exit=row["exit"])
+            else:
+                starts.append(Start(**row))
+        except (ValueError, TypeError, RecursionError):
+            raise UserError(
+                f"{path} has the line {line[:80]!r}, expected what jobs of `wavenet-pl slurm` write; remove it"
+            ) from None
     return Starts(starts=tuple(starts), runs=tuple(runs.values()))
 
 

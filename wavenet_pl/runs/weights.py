@@ -88,7 +88,7 @@ def load_export(path: Path) -> Model:
     """
     path = path if path.name == WEIGHTS_NAME else path / WEIGHTS_NAME
     settings = path.with_name(CONFIG_NAME)
-    if not settings.is_file():
+    if not os.path.isfile(settings):
         raise UserError(
             f"{settings} is no file, expected the config beside {WEIGHTS_NAME}; copy the export again"
         )

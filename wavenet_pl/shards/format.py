@@ -260,10 +260,11 @@ def decode_audio(
     with open_member(data, start, stop) as reader:
         if sample_rate not in (None, reader.sample_rate):
             raise BadDataError(f"has {reader.sample_rate} Hz, expected {sample_rate}", "sample rate")
+        check_mono(reader)
         blocks = []
         while stop is None or reader.at < stop:
-            check_mono(reader)
             block = reader.read(BLOCK_SAMPLES if stop is None else stop - reader.at)
+            check_mono(reader)  # a later stream may have other channels
             if not len(block):
                 break
             blocks.append(block)

@@ -91,8 +91,22 @@ def save_index(index: Index, folder: str | os.PathLike[str]) -> Path:
 
 
 def index_name(storage: Storage) -> str | None:
-    """The name of the index that counts in a set; None where there is none."""
-    return next((name for name in (INDEX_NAME, legacy.INDEX_NAME) if storage.exists(name)), None)
+    """The name of the index that counts in a set; None where there is none.
+
+    Raises:
+        UserError: nobody can tell.
+    """
+    try:
+        return next((name for name in (INDEX_NAME, legacy.INDEX_NAME) if storage.exists(name)), None)
+    except OSError as error:
+        raise _unreadable(storage.path(INDEX_NAME), error) from None
+
+
+def _unreadable(path: str, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be read ({error.strerror or error}), expected the index of a shard set; "
+        "write one with `wavenet-pl prepare`, or with `wavenet-pl index` for shards made elsewhere"
+    )
 
 
 def load_index(location: str | os.PathLike[str]) -> Index:
@@ -105,16 +119,12 @@ def load_index(location: str | os.PathLike[str]) -> Index:
         UserError: there is none, it was changed or damaged, or it points outside its shards.
     """
     storage = Storage(os.fspath(location))
-    path = storage.path(INDEX_NAME)
+    name = index_name(storage) or INDEX_NAME
+    path = storage.path(name)
     try:
-        name = index_name(storage) or INDEX_NAME
-        path = storage.path(name)
         file = storage.open(name, _MAX_BYTES if name == INDEX_NAME else _MAX_TEXT_BYTES)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror or error}), expected the index of a shard set; "
-            "write one with `wavenet-pl prepare`, or with `wavenet-pl index` for shards made elsewhere"
-        ) from None
+        raise _unreadable(path, error) from None
     try:
         with file:
             index = _from_columns(file) if name == INDEX_NAME else _from_text(file.read(), path)

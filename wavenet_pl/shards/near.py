@@ -147,7 +147,7 @@ class NearFolder:
             for path in (Path(folder, name) for name in names):
                 try:
                     yield path, path.stat().st_size
-                except FileNotFoundError:  # who fetched it, or removed it, was faster
+                except OSError:  # who fetched it, or removed it, was faster; or it is out of reach
                     continue
 
 
@@ -178,7 +178,7 @@ class NearStorage(Storage):
 def room_of(folders: Sequence[NearFolder]) -> int:
     """Bytes that copies may take on the disk of some folders: what is free, and what copies in them take now."""
     path = folders[0].path
-    nearest = next(folder for folder in (path, *path.parents) if folder.is_dir())
+    nearest = next(folder for folder in (path, *path.parents) if os.path.isdir(folder))
     return shutil.disk_usage(nearest).free + sum(size for each in folders for size in each.sizes().values())
 
 

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from wavenet_pl.audio.formats import AUDIO_EXTENSIONS
 from wavenet_pl.errors import BadDataError
@@ -214,7 +214,7 @@ def _check(file: BinaryIO, run: _Run, shard: str, tables: Mapping[str, bool]) ->
         frames=reader.at,
         sample_rate=reader.sample_rate,
         names=names,
-        source=source if isinstance(source, str) else run.key,
+        source=source if is_name(source) else run.key,
         members=members,
         suspect=run.suspect,
         flaws=reader.flaws,
@@ -229,20 +229,20 @@ def _names(metadata: Mapping[str, Any], table: str, many: bool) -> tuple[str, ..
     """
     value = metadata.get(table)
     if many:
-        if not (value is None or isinstance(value, list)) or not all(map(_is_name, value or ())):
+        if not (value is None or isinstance(value, list)) or not all(map(is_name, value or ())):
             raise BadDataError(f"{table} is {value!r}, expected a list of names", "metadata")
         return tuple(value or ())
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if value is None:
         return ()
-    if not (isinstance(value, str) and _is_name(value)):
+    if not is_name(value):
         raise BadDataError(f"{table} is {value!r}, expected a name", "metadata")
     return (value,)
 
 
-def _is_name(value: object) -> bool:
-    """Whether it can stand in a table of names. An unpaired surrogate is text that no file can hold."""
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether it can be the name of anything. An unpaired surrogate is text that no file can hold."""
     return isinstance(value, str) and bool(value) and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 

@@ -6,10 +6,11 @@ import os
 import pickle
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TypeVar
 
+from wavenet_pl.files.temporary import on_temporary_disk
 from wavenet_pl.shards.lazily import Lazily
 
 T = TypeVar("T")
@@ -22,11 +23,12 @@ class Spool(Lazily[T]):
         items: that are there from the beginning, looked at one after the other.
 
     Raises:
-        OSError: the disk is full.
+        UserError: the disk is full.
     """
 
     def __init__(self, items: Iterable[T] = ()) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as the spool is there
+        with on_temporary_disk():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as the spool is there
         self._bounds = array("q", [0])
         for item in items:
             self.add(item)
@@ -43,25 +45,16 @@ class Spool(Lazily[T]):
         """Keep one.
 
         Raises:
-            OSError: the disk is full.
+            UserError: the disk is full.
         """
         content = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        with _named():
+        with on_temporary_disk():
             self._file.write(content)
         self._bounds.append(self._bounds[-1] + len(content))
 
     def _item(self, position: int) -> T:
-        with _named():
+        with on_temporary_disk():
             self._file.flush()
         begin, end = self._bounds[position : position + 2]
         item: T = pickle.loads(os.pread(self._file.fileno(), end - begin, begin))  # only this process has it
         return item
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    """Say where the disk is that is full: the file has no name."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from None

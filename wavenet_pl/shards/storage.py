@@ -6,16 +6,15 @@ import errno
 import os
 import ssl
 import sys
-import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.foreign import open_file
 from wavenet_pl.files.open_files import OpenFiles
+from wavenet_pl.files.temporary import temporary_copy
 from wavenet_pl.shards.format import BLOCK, Span, read_member
 from wavenet_pl.shards.kept import Kept
 
@@ -163,36 +162,42 @@ class Storage:
 
         Raises:
             OSError: it cannot be read, or is larger.
+            UserError: the temporary file cannot be written.
         """
         size = self.size(name)
         if limit is not None and size > limit:
             raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", self.path(name))
         if not self._is_url:
             return open_file(self.path(name))
-        with ExitStack() as stack:
-            copy = stack.enter_context(tempfile.TemporaryFile())
-            for at in range(0, size, CHUNK):
-                copy.write(self.read_range(name, at, min(CHUNK, size - at)))
-            if copy.tell() != size:
-                raise OSError(f"{copy.tell()} of its {size} bytes came")
-            copy.seek(0)
-            stack.pop_all()  # the caller closes it
-            return copy
+        copy = temporary_copy(
+            self.read_range(name, at, min(CHUNK, size - at)) for at in range(0, size, CHUNK)
+        )
+        if (length := os.fstat(copy.fileno()).st_size) != size:
+            copy.close()
+            raise OSError(f"{length} of its {size} bytes came")
+        return copy
 
-    def names(self) -> list[str]:
+    def names(self, needed: Container[str] = ()) -> list[str]:
         """Names of all files in the folder and in the folders directly below it, sorted.
 
+        Args:
+            needed: folders below that have to be listed. Others that may not be looked into, as the lost+found at the
+                root of a disk, are passed over.
+
         Raises:
-            OSError: there is no such folder, or it cannot be listed.
+            OSError: there is no such folder, or it or one that is needed cannot be listed.
         """
         if self._is_url:
             remote = self._remote()
             root = remote._strip_protocol(self.location).rstrip("/")
             return sorted(path[len(root) :].lstrip("/") for path in self._ask("find", root, maxdepth=2))
-        names = []
-        for entry in os.scandir(self.location):
-            below = os.listdir(entry.path) if entry.is_dir() else None
-            names += [entry.name] if below is None else [f"{entry.name}/{name}" for name in below]
+        names = os.listdir(self.location)
+        for folder in [name for name in names if os.path.isdir(self.path(name))]:
+            try:
+                names += [f"{folder}/{name}" for name in os.listdir(self.path(folder))]
+            except PermissionError:
+                if folder in needed:
+                    raise
         return sorted(name for name in names if not os.path.isdir(self.path(name)))
 
     def _piece(self, name: str, offset: int, size: int) -> bytes:

@@ -36,7 +36,7 @@ def find_shards(storage: Storage) -> tuple[dict[str, list[str]], list[str]]:
         UserError: there is none, or some lie in a folder of a split and some do not.
     """
     try:
-        names = [name for name in storage.names() if not name.rpartition("/")[2].startswith(".")]
+        names = [name for name in storage.names(SPLITS) if not name.rpartition("/")[2].startswith(".")]
     except OSError as error:
         raise UserError(
             f"{storage.location} cannot be listed ({error.strerror or error}), "

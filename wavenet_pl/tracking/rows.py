@@ -131,6 +131,15 @@ def _unreadable(path: str | os.PathLike[str], error: BaseException) -> UserError
     return UserError(f"{path} cannot be read ({reason}), expected rows of JSON; move it away")
 
 
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file. One that cannot be looked at counts as one: reading it says why, and nothing is lost."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return not isinstance(error, (FileNotFoundError, NotADirectoryError))
+    return True
+
+
 def cut_back(path: str | os.PathLike[str], step: int) -> int:
     """Drop the rows after a step, in one stroke, so that a run resumed there logs no step twice.
 
@@ -140,7 +149,7 @@ def cut_back(path: str | os.PathLike[str], step: int) -> int:
         How many rows went. Where there is no file, 0.
     """
     path = Path(path)
-    dropped = sum((row.get("step") or 0) > step for row in each_row(path)) if path.exists() else 0
+    dropped = sum((row.get("step") or 0) > step for row in each_row(path)) if is_there(path) else 0
     if dropped:
         with replacing(path) as file:
             for line, row in _lines_and_rows(path):
@@ -158,7 +167,7 @@ def missing_steps(path: str | os.PathLike[str], last: int) -> list[range]:
     """
     gaps: list[range] = []
     done = 0
-    for row in each_row(path) if os.path.exists(path) else ():
+    for row in each_row(path) if is_there(path) else ():
         step = row.get("step") or 0
         if "train/loss" in row and step > done:
             gaps += [range(done + 1, step)] if step > done + 1 else []
@@ -172,7 +181,7 @@ def logged_numbers(path: str | os.PathLike[str], key: str) -> dict[int, float]:
     Raises:
         UserError: such a row is damaged, or a line is none.
     """
-    rows = (row for _, row in _lines_and_rows(path, _mark(key))) if os.path.exists(path) else ()
+    rows = (row for _, row in _lines_and_rows(path, _mark(key))) if is_there(path) else ()
     return {step: value for step, value in pick(rows, key, path) if math.isfinite(value)}
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from wavenet_pl.errors import UserError
 from wavenet_pl.files.line_file import LineFile
-from wavenet_pl.tracking.rows import encode_row, read_metrics
+from wavenet_pl.tracking.rows import encode_row, is_there, read_metrics
 from wavenet_pl.tracking.wandb_log import first_row_on_server, mark_as_sent, mend_log, rows_in_log
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Ledger:
     @property
     def exists(self) -> bool:
         """Whether the run was ever begun."""
-        return self._file.path.exists()
+        return is_there(self._file.path)
 
     def read(self) -> list[Start]:
         """All starts so far, with what their folders say.
@@ -93,6 +93,8 @@ class Ledger:
 
     def _read_line(self, line: dict[str, Any], starts: list[Start]) -> None:
         if "start" in line:
+            if type(line["place"]) not in (int, type(None)):
+                raise TypeError("it is no number of rows")
             folder = self._folders / Path(line["start"]).name
             starts.append(Start(folder, line["place"] is None, line["place"]))
         else:

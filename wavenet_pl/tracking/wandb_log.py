@@ -47,9 +47,15 @@ def rows_in_log(folder: Path) -> int:
 
 
 def first_row_on_server(folder: Path) -> int | None:
-    """W&B's number of an offline run's first row on the server; None if `wandb sync` has not sent the folder yet."""
+    """W&B's number of an offline run's first row on the server; None if `wandb sync` has not sent the folder yet.
+
+    None too where what it noted of that is torn or foreign: whoever asks then takes nothing for sent from here.
+    """
     for path in folder.glob("run-*.wandb.syncstate"):
-        return int(json.loads(path.read_text(encoding="utf-8"))["starting_step"])
+        try:
+            return int(json.loads(path.read_text(encoding="utf-8"))["starting_step"])
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return None
     return None
 
 

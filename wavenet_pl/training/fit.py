@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from wavenet_pl.config.tree import Config, to_plain
+from wavenet_pl.errors import UserError
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
 from wavenet_pl.signals import StopFlag, StopRun, hold, ignore_signals, release
 from wavenet_pl.training.task import Extras, Task
-from wavenet_pl.training.trainer_options import build_trainer, threads_of
+from wavenet_pl.training.trainer_options import build_trainer, check_epoch, refusals, threads_of
 
 if TYPE_CHECKING:
     import lightning.pytorch as L
@@ -26,41 +27,60 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
         flag: set by signals.
         began: when the command did, by `time.monotonic`.
         fresh: whether an earlier run is set aside first.
+
+    Raises:
+        UserError: something does not fit the data, the folder or the machine, or Lightning refuses it.
     """
     import torch
 
     from wavenet_pl.data.order import check_batch_size
-    from wavenet_pl.runs.checkpoints import newest_valid
-    from wavenet_pl.runs.starts import enter
-    from wavenet_pl.training import briefing
-    from wavenet_pl.training.callbacks.preemption import exit_code
-    from wavenet_pl.training.callbacks.ranks import leave_together
     from wavenet_pl.training.memory import keep_freed_memory
-    from wavenet_pl.training.profile import direct_profile, end_profile, say_profile
+    from wavenet_pl.training.profile import direct_profile
 
-    config, run, module = task.config, task.run, task.module
+    config, run = task.config, task.run
     flag.stop_at = None if config.train.stop_after is None else began + config.train.stop_after
     trainer = _build_trainer(run, config, flag, task.extras)
     flag.speaks = trainer.is_global_zero
     direct_profile(trainer, run.logs)
     check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
+    check_epoch(config, task.data.num_batches)
+    if fresh:
+        _check_fresh(trainer)
     task.data.build_keeper(trainer)  # which looks whether there is room, before anything is written
     torch.set_num_threads(threads_of(config, trainer))
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     held = _take_folder(run, fresh) if trainer.is_global_zero else []
+    try:
+        return _fit(task, trainer)
+    finally:
+        for lock in held:
+            lock.close()
+
+
+def _fit(task: Task, trainer: L.Trainer) -> int:
+    """The same in a folder that is taken."""
+    from wavenet_pl.runs.checkpoints import newest_valid
+    from wavenet_pl.runs.starts import enter
+    from wavenet_pl.training import briefing
+    from wavenet_pl.training.callbacks.preemption import exit_code
+    from wavenet_pl.training.callbacks.ranks import leave_together
+    from wavenet_pl.training.profile import end_profile, say_profile
+
+    run, module = task.run, task.module
     enter(run, trainer.global_rank)
     resume, passed_over = newest_valid(run)
     tracker = _prepare_rank_zero(task, trainer, resume, passed_over)
     code = 0
     hold()  # ranks are started in there; one that a signal kills as it begins would be waited for in vain
     try:
-        trainer.fit(
-            module,
-            datamodule=task.data,
-            ckpt_path=None if resume is None else str(resume),
-            weights_only=True,
-        )
+        with refusals():
+            trainer.fit(
+                module,
+                datamodule=task.data,
+                ckpt_path=None if resume is None else str(resume),
+                weights_only=True,
+            )
         if task.extras.at_end is not None and trainer.is_global_zero:
             task.extras.at_end(tracker)
     except StopRun as stop:
@@ -84,9 +104,23 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     leave_together()
     if code:
         ignore_signals()
-    for lock in held:
-        lock.close()
     return code
+
+
+def _check_fresh(trainer: L.Trainer) -> None:
+    """Ranks that did not begin with rank 0 look for a checkpoint when they like, also before it sets the run aside.
+
+    Raises:
+        UserError: these did not.
+    """
+    from lightning.pytorch.plugins.environments import LightningEnvironment
+
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.world_size > 1 and not isinstance(environment, LightningEnvironment):
+        raise UserError(
+            f"--fresh is set, and {trainer.world_size} ranks were started from outside, expected one process: no rank "
+            "waits for another that sets the earlier run aside; move its folder away yourself, and leave --fresh out"
+        )
 
 
 def _take_folder(run: RunFolder, fresh: bool) -> list[BinaryIO]:
@@ -108,6 +142,7 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, extras: Extra
     from wavenet_pl.training.callbacks.ema import AveragedWeights
     from wavenet_pl.training.callbacks.preemption import Entrance, Preemption
     from wavenet_pl.training.callbacks.progress import RunProgress
+    from wavenet_pl.training.callbacks.resumption import Resumption
     from wavenet_pl.training.callbacks.samples import SampleLogger
     from wavenet_pl.training.callbacks.steps import StepMetrics
     from wavenet_pl.training.callbacks.throughput import Throughput
@@ -118,7 +153,9 @@ def _build_trainer(run: RunFolder, config: Config, flag: StopFlag, extras: Extra
     checkpoints = Checkpoints(run, config.train)
     average = AveragedWeights(config.optim.ema_decay) if config.optim.ema_decay else None
     # In this order they act after a step: its row is written and its average made before anything can stop and save.
-    callbacks: list[L.Callback] = [Entrance(flag), StepMetrics(), Throughput(), TimeLeft()]
+    callbacks: list[L.Callback] = [
+        Entrance(flag), Resumption(), StepMetrics(), Throughput(), TimeLeft()
+    ]  # fmt: skip
     callbacks += [average] if average else []
     if config.train.hang_after is not None:
         callbacks.append(Watchdog(config.train.hang_after, run.logs))

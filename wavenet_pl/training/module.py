@@ -53,7 +53,7 @@ class WaveNetModule(L.LightningModule):
         self.step_skipped = False
         """Whether the newest optimizer step changed nothing, because its numbers were not finite."""
         self.bad_slots = 0
-        """Slots of the newest optimizer step or validation, over all ranks, whose recording could not be read."""
+        """Slots of the newest optimizer step, over all ranks, whose recording could not be read."""
 
     def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
         """The model's, under the model's own names."""
@@ -111,13 +111,12 @@ class WaveNetModule(L.LightningModule):
         """Adds up; every sample of every recording counts once, under the right condition and under wrong ones."""
         if self._scores is None:
             self._scores = Scores(batch["num_recordings"], self.model.input_names, self.device)
-        self._scores.add(batch["recording"], costs_of(self.model, batch), len(batch["bad"]))
+        self._scores.add(batch["recording"], costs_of(self.model, batch))
 
     def on_validation_epoch_end(self) -> None:
         """Logs bits per sample over all ranks, and what a wrong condition costs."""
         assert self._scores is not None
         summary, self._scores = self._scores.reduce(self.trainer), None
-        self.bad_slots = summary.bad
         self.log_dict(
             {self.model.comparable_key: summary.comparable_bits, "val/bits": summary.bits}, prog_bar=True
         )

@@ -29,39 +29,34 @@ class Scores:
         self._inputs = tuple(inputs)
         columns = FIXED + 2 * len(self._inputs)
         self._table_NC = torch.zeros(num_recordings, columns, dtype=torch.float64, device=device)
-        self._bad = torch.zeros(1, dtype=torch.float64, device=device)
 
-    def add(self, recording_B: Tensor, costs_BC: Tensor, bad: int) -> None:
+    def add(self, recording_B: Tensor, costs_BC: Tensor) -> None:
         """Count a batch.
 
         Args:
             recording_B: position of each row's recording; -1 for padding, which costs nothing.
             costs_BC: of its crops, as `costs_of` gives them.
-            bad: rows whose recording could not be read.
         """
         self._table_NC.index_add_(0, recording_B.clamp(min=0), costs_BC)
-        self._bad += bad
 
     def reduce(self, trainer: L.Trainer) -> Summary:
         """The sums over all ranks, which call this together."""
-        flat = torch.cat([self._table_NC.flatten(), self._bad])
-        flat = trainer.strategy.reduce(flat, reduce_op="sum")
-        return Summary(flat[:-1].view_as(self._table_NC).cpu(), self._inputs, int(flat[-1]))
+        table_NC = trainer.strategy.reduce(self._table_NC, reduce_op="sum")
+        return Summary(table_NC.cpu(), self._inputs)
 
 
 class Summary:
-    """What came of a validation.
+    """What came of a validation; bits are NaN where nothing was predicted.
 
     Args:
         table_NC: of all ranks.
         inputs: of the model.
-        bad: rows whose recording could not be read.
     """
 
-    def __init__(self, table_NC: Tensor, inputs: Sequence[str], bad: int) -> None:
-        self._table_NC, self._inputs, self.bad = table_NC, tuple(inputs), bad
+    def __init__(self, table_NC: Tensor, inputs: Sequence[str]) -> None:
+        self._table_NC, self._inputs = table_NC, tuple(inputs)
         predictions, nats, comparable = table_NC[:, :FIXED].sum(dim=0).tolist()
-        per_bit = max(predictions, 1) * math.log(2)
+        per_bit = (predictions or math.nan) * math.log(2)
         self.bits, self.comparable_bits = nats / per_bit, comparable / per_bit
 
     def gap(self, name: str) -> Interval:

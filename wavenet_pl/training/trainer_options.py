@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wavenet_pl.config.mistakes import SettingError, spelled
@@ -43,6 +44,70 @@ def build_trainer(config: Config, **ours: Any) -> Trainer:
         raise UserError(error.located("", config.origins)) from error
     check_processes(trainer.num_devices, trainer.num_nodes, launch_variables())
     return trainer
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Inside, what Lightning refuses only as it trains is a mistake of the user's as well.
+
+    Raises:
+        UserError: it refuses something.
+    """
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    try:
+        yield
+    except MisconfigurationException as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"lightning.Trainer refuses this training: {reason}; change what is under trainer, or a callback of yours"
+        ) from error
+
+
+def check_epoch(config: Config, batches: Mapping[str, int]) -> None:
+    """Compares the options that count batches with those of an epoch.
+
+    Args:
+        config: of the training.
+        batches: split -> global batches of an epoch over it.
+
+    Raises:
+        UserError: there are too few.
+    """
+    try:
+        _check_epoch(config.trainer, batches)
+    except SettingError as error:
+        raise UserError(error.located("", config.origins)) from None
+
+
+def _check_epoch(options: Mapping[str, Any], batches: Mapping[str, int]) -> None:
+    parts = options.get("accumulate_grad_batches", 1)
+    taken = {}
+    for split in ("train", "val"):
+        name, whole = f"limit_{split}_batches", batches[split] * parts
+        limit = 1.0 if options.get(name) is None else options[name]
+        taken[split] = min(limit, whole) if isinstance(limit, int) else int(limit * whole)
+        if limit and not taken[split]:
+            raise SettingError(
+                f"trainer.{name}",
+                f"is {limit}, which of {whole} batches is none, expected at least one; set a larger one, or 1",
+            )
+    if taken["train"] % parts:
+        below = taken["train"] // parts * parts
+        raise SettingError(
+            "trainer.limit_train_batches",
+            f"leaves {taken['train']} batches of an epoch, expected a multiple of {parts}, as many as make a step; set "
+            f"{below or parts}, or another trainer.accumulate_grad_batches",
+            "trainer.accumulate_grad_batches",
+        )
+    interval, every = options.get("val_check_interval"), options.get("check_val_every_n_epoch", 1)
+    if isinstance(interval, int) and every is not None and taken["val"] and interval > taken["train"]:
+        raise SettingError(
+            "trainer.val_check_interval",
+            f"is {interval}, expected at most the {taken['train']} batches of an epoch; set "
+            "trainer.check_val_every_n_epoch=null, to count across epochs",
+            "trainer.check_val_every_n_epoch",
+        )
 
 
 def threads_of(config: Config, trainer: Trainer) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import numpy as np
@@ -60,6 +61,8 @@ def test_a_recording_that_comes_again_does_not_make_the_mean_surer(recordings, m
     pairs = [Pair(audio[: RATE // 2], noisy(audio[: RATE // 2])) for audio in recordings[:2]]
     once, twice = (judge.judge(each).measures for each in (pairs, pairs * 2))
     assert [each.generated for each in twice] == [pytest.approx(each.generated) for each in once]
+    parts = judge.judge([pair._replace(source="long") for pair in pairs]).measures
+    assert all(each.generated.low == -math.inf for each in parts)
 
 
 @needs("pystoi")

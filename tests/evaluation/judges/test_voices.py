@@ -11,8 +11,9 @@ import torch
 
 from tests.evaluation.installed import needs, speech
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.judges.likeness import frechet_distance
+from wavenet_pl.evaluation.judges.likeness import Measure, frechet_distance
 from wavenet_pl.evaluation.judges.voices import FEWEST_CLIPS, VoiceJudge, compare_sets, compare_speakers
+from wavenet_pl.numbers.intervals import mean_and_interval
 
 
 def turned(*degrees: float) -> np.ndarray:
@@ -21,9 +22,25 @@ def turned(*degrees: float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
+def compared(*facts: np.ndarray, sources: list[int] | None = None) -> Measure | None:
+    """`compare_speakers` of recordings that are each whole, or parts of such sources."""
+    whole = np.arange(len(facts[-1])) if sources is None else np.array(sources)
+    return compare_speakers(*facts, whole)
+
+
+def test_parts_of_a_recording_are_it_too():
+    recordings, speakers, own = turned(0, 10, 40, 50), np.zeros(4, np.int64), np.arange(4)
+    measure = compared(turned(0, 10, 40, 50), recordings, own, recordings, speakers, sources=[7, 7, 3, 3])
+    assert measure is not None
+    apart = np.mean([math.cos(math.radians(angle)) for angle in (45, 35, 35, 45)])
+    assert measure.recorded.mean == pytest.approx(apart), "none is compared with another part of itself"
+    by_two = mean_and_interval([apart * 2] * 2, [2, 2])
+    assert measure.recorded == pytest.approx(by_two)
+
+
 def test_a_clip_is_beside_its_speaker_less_its_own_recording():
     recordings, speakers = turned(0, 10, 90, 100), np.array([0, 0, 1, 1])
-    measure = compare_speakers(turned(10, 120), turned(0, 90), np.array([0, 2]), recordings, speakers)
+    measure = compared(turned(10, 120), turned(0, 90), np.array([0, 2]), recordings, speakers)
     assert measure is not None
     assert measure.generated.mean == pytest.approx((1 + math.cos(math.radians(20))) / 2)
     assert measure.recorded.mean == pytest.approx(math.cos(math.radians(10)))
@@ -31,16 +48,16 @@ def test_a_clip_is_beside_its_speaker_less_its_own_recording():
     assert measure.chance is not None and measure.chance.mean == pytest.approx(np.mean(others))
     assert measure.generated.low < measure.generated.mean < measure.generated.high
     own = np.array([0, 2, 0, 2])  # each recording stands beside two clips
-    twice = compare_speakers(turned(10, 120, 10, 120), turned(0, 90, 0, 90), own, recordings, speakers)
+    twice = compared(turned(10, 120, 10, 120), turned(0, 90, 0, 90), own, recordings, speakers)
     assert twice == measure
 
 
 def test_one_speaker_has_no_chance_and_one_recording_no_similarity():
-    measure = compare_speakers(turned(0), turned(0), np.array([0]), turned(0, 20), np.array([3, 3]))
+    measure = compared(turned(0), turned(0), np.array([0]), turned(0, 20), np.array([3, 3]))
     assert measure is not None and measure.chance is None
-    assert compare_speakers(turned(0), turned(0), np.array([0]), turned(0, 20), np.array([3, 4])) is None
+    assert compared(turned(0), turned(0), np.array([0]), turned(0, 20), np.array([3, 4])) is None
     unnamed = np.array([-1, -1])
-    assert compare_speakers(turned(0), turned(0), np.array([0]), turned(0, 20), unnamed) is None
+    assert compared(turned(0), turned(0), np.array([0]), turned(0, 20), unnamed) is None
 
 
 def test_distances_are_of_sets_of_one_size_and_not_of_few():
@@ -73,7 +90,7 @@ def test_a_voice_is_more_like_itself_than_like_any_other():
     flat, rows = voices.reshape(16, -1), np.repeat(np.arange(4), 4)
     for speaker in range(4):
         own = np.flatnonzero(rows == speaker)
-        measure = compare_speakers(flat[own], flat[own], own, flat, rows)
+        measure = compared(flat[own], flat[own], own, flat, rows)
         assert measure is not None and measure.chance is not None
         assert measure.recorded.mean > measure.chance.mean + 0.1, speakers[speaker]
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
 import pytest
+import torch
 
 from tests.small_run import small_config, train
+from wavenet_pl.config.model import NetworkConfig
 from wavenet_pl.config.training import OptimConfig, TrainConfig, WandbConfig
+from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.runs.checkpoints import validation_bits
 from wavenet_pl.runs.folder import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
+from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.training.briefing import say_lost_rows
 from wavenet_pl.training.callbacks.checkpoints import Checkpoints
+from wavenet_pl.training.callbacks.resumption import Resumption
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.metrics_file import MetricsFile
 
@@ -44,7 +50,7 @@ def test_saves_read_nothing_of_what_was_logged_and_keep_the_best_and_the_last(tm
     resume = None
     for last in (5, 7):
         train(
-            config, run.path, [Scribble(run.metrics), Checkpoints(run, config.train)], ckpt_path=resume,
+            config, run.path, [Resumption(), Scribble(run.metrics), Checkpoints(run, config.train)], ckpt_path=resume,
             enable_checkpointing=True, plugins=[AtomicCheckpointIO()], max_steps=last,
         )  # fmt: skip
         run.metrics.write_bytes(run.metrics.read_bytes().replace(NONSENSE, b""))
@@ -69,12 +75,54 @@ def test_the_last_step_is_validated_where_others_were(
     resume = None
     for last in (4, 5):
         train(
-            config, run.path, [Checkpoints(run, config.train)], ckpt_path=resume,
+            config, run.path, [Resumption(), Checkpoints(run, config.train)], ckpt_path=resume,
             enable_checkpointing=True, plugins=[AtomicCheckpointIO()], max_steps=last,
         )  # fmt: skip
         resume = checkpoint_path(run, last)
     assert list(validation_bits(run)) == validated
     assert checkpoint_step(list_checkpoints(run)[-1]) == 5
+
+
+def test_the_last_step_of_the_last_epoch_is_validated_where_others_were(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    config = small_config(tmp_path, wandb=WandbConfig(mode="disabled"))
+    number = AudioDataModule.from_config(config).num_batches["train"]
+    interval = next(steps for steps in range(2, number) if number % steps)
+    train(
+        config, run.path, [Checkpoints(run, config.train)], enable_checkpointing=True, plugins=[AtomicCheckpointIO()],
+        check_val_every_n_epoch=None, val_check_interval=interval, max_epochs=1, max_steps=-1,
+    )  # fmt: skip
+    assert list(validation_bits(run)) == [*range(interval, number, interval), number]
+
+
+def test_a_step_saved_within_an_accumulation_goes_on_with_the_same_steps(tmp_path: Path) -> None:
+    """A validation comes behind 6 batches, of which 4 make a step: so step 4 is saved behind half of the next one."""
+    config = small_config(
+        tmp_path,
+        wandb=WandbConfig(mode="disabled"),
+        model=replace(small_config(tmp_path).model, network=NetworkConfig(
+            stacks=1, layers_per_stack=4, residual_channels=8, gate_channels=8, skip_channels=8, dropout=0.1,
+        )),
+        train=TrainConfig(keep_last=20),
+        trainer={"accumulate_grad_batches": 4, "val_check_interval": 6, "check_val_every_n_epoch": None},
+    )  # fmt: skip
+    runs = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
+    for run, resume in zip(runs, (None, checkpoint_path(runs[0], 4)), strict=True):
+        train(
+            config, run.path, [Resumption(), Checkpoints(run, config.train)], ckpt_path=resume,
+            enable_checkpointing=True, plugins=[AtomicCheckpointIO()], max_steps=8,
+        )  # fmt: skip
+    within = torch.load(checkpoint_path(runs[0], 4), weights_only=True)["loops"]["fit_loop"]
+    assert within["epoch_loop.batch_progress"]["current"]["ready"] == 18, "or nothing is shown"
+    numbers = [
+        [(row["step"], row["train/loss"]) for row in read_metrics(run.metrics) if "train/loss" in row]
+        for run in runs
+    ]
+    assert numbers[1] == numbers[0][4:] and len(numbers[1]) == 4
+    validated = [validation_bits(run) for run in runs]
+    assert validated[1].items() <= validated[0].items() and max(validated[1]) == 8
+    weights = [torch.load(checkpoint_path(run, 8), weights_only=True)["state_dict"] for run in runs]
+    assert all(weight.equal(weights[1][name]) for name, weight in weights[0].items())
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from wavenet_pl.config.training import SamplesConfig, WandbConfig
 from wavenet_pl.config.tree import Config
 from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.training.callbacks.clip_scores import Scores
+from wavenet_pl.training.callbacks.clip_sets import steps_of_sets, write_clips
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt
-from wavenet_pl.training.callbacks.samples import SampleLogger, describe_clips, write_clips
+from wavenet_pl.training.callbacks.samples import SampleLogger, describe_clips
 from wavenet_pl.training.module import WaveNetModule
 
 OFF = WandbConfig(mode="disabled")
@@ -82,6 +83,15 @@ def test_no_clips_where_none_are_wanted(tmp_path: Path) -> None:
         tmp_path, wandb=OFF, samples=SamplesConfig(every_n_steps=0, prompt_seconds=1, seconds=2)
     )
     assert not fit(tmp_path, config).exists()
+
+
+def test_what_is_no_set_hinders_nothing(tmp_path: Path) -> None:
+    clips = tmp_path / "run" / "clips"
+    (clips / "step-old").mkdir(parents=True)
+    for name in ("step-000001000.zip", "step-000000001", "step-old/clips.jsonl"):
+        (clips / name).write_text("nobody's business\n")
+    fit(tmp_path, small_config(tmp_path, wandb=OFF))
+    assert steps_of_sets(clips) == [2, 4]
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import wandb
 
-from wavenet_pl.training.callbacks.samples import _COLUMNS, ClipRow, _media, set_folder, write_clips
+from wavenet_pl.training.callbacks.clip_sets import ClipRow, set_folder, write_clips
+from wavenet_pl.training.callbacks.samples import _COLUMNS, _media
 
 KINDS = ("recorded", "teacher-forced", "free-running")
 

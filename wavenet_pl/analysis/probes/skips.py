@@ -32,7 +32,7 @@ class SkipsProbe(Probe):
     about = (
         "On real audio the skip of a layer is replaced by its mean, and the bits per sample are counted again. Skips "
         "are only added up, so nothing else changes. Linear prediction, which learns nothing, is measured on the same "
-        "samples."
+        "samples. Of a 16-bit model all these bits are those of 256 mu-law codes, in which both can be compared."
     )  # fmt: skip
 
     def measure(self, bench: Bench, report: OnProgress) -> Numbers:

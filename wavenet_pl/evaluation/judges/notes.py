@@ -5,7 +5,7 @@ Shapes: N rows of a piano roll, J frames of the judge, K the keys of a piano.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def _sounding(roll_NF: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def compare_keys(
-    generated: Sequence[Keys], recorded: Sequence[Keys], condition: Sequence[Keys], beside: Sequence[int]
+    generated: Sequence[Keys], recorded: Sequence[Keys], condition: Sequence[Keys], beside: Sequence[Hashable]
 ) -> list[Measure]:
     """Precision, recall and F1 over frames and keys, with intervals over the recordings that clips stand beside.
 
@@ -146,7 +146,9 @@ def _next_others(condition: Sequence[Keys]) -> list[Keys | None]:
     return others
 
 
-def _agreement(heard: Sequence[Keys], meant: Sequence[Keys], beside: Sequence[int]) -> dict[str, Interval]:
+def _agreement(
+    heard: Sequence[Keys], meant: Sequence[Keys], beside: Sequence[Hashable]
+) -> dict[str, Interval]:
     counts = []
     for one_JK, other_JK in zip(heard, meant, strict=True):
         frames = min(len(one_JK), len(other_JK))

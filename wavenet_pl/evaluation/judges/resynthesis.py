@@ -6,7 +6,7 @@ Shapes: T samples, J frames.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,8 @@ class Pair(NamedTuple):
     made: Audio
     english: bool = False
     """Whether words are spoken that the recogniser knows."""
+    source: str = ""
+    """What the recording is, or is a part of, where that is known; pairs of one are one in intervals."""
 
 
 class Judged(NamedTuple):
@@ -157,7 +159,7 @@ class ResynthesisJudge:
             self.tallies(side, lambda share, number=number: progress((number + share) / len(sides)))  # type: ignore[misc]
             for number, side in enumerate(sides)
         )
-        beside = [_digest(pair.recorded) for pair in cut]
+        beside = [pair.source or _digest(pair.recorded) for pair in cut]
         measures = (
             Measure(name, *(mean_of(side[name], beside) for side in (made, codec, noise))) for name in made
         )
@@ -194,7 +196,7 @@ def noise_like(recorded_T: Audio, sample_rate: int, *, seed: int) -> Audio:
     return np.clip(noise_JT.ravel()[: len(recorded_T)], -1, 1).astype(np.float32)
 
 
-def mean_of(tallies: Sequence[Tally], beside: Sequence[bytes] | None = None) -> Interval:
+def mean_of(tallies: Sequence[Tally], beside: Sequence[Hashable] | None = None) -> Interval:
     """The mean over clips; NaN where nothing was counted.
 
     Args:

@@ -68,10 +68,12 @@ def compare_speakers(
     own_N: npt.NDArray[np.int64],
     recordings_MD: Embeddings,
     speakers_M: npt.NDArray[np.int64],
+    sources_M: npt.NDArray[np.int64],
 ) -> Measure | None:
     """Cosine similarity of clips to the mean of their speaker's recordings; intervals are over recordings beside them.
 
-    The recording that a clip stands beside is left out of the mean, for both, so that none is compared with itself.
+    The recording that a clip stands beside is left out of the mean with all its parts, for both, so that none is
+    compared with itself.
     Chance is the recorded clips beside the means of all other speakers. Clips whose speaker has no other recording do
     not count, and where there is only one speaker there is no chance.
 
@@ -81,6 +83,7 @@ def compare_speakers(
         own_N: row of each clip's recording in the next.
         recordings_MD: of the speakers' recordings.
         speakers_M: of the recordings, -1 where none is named.
+        sources_M: the same number for parts of one recording.
 
     Returns:
         None where no clip counts.
@@ -90,13 +93,13 @@ def compare_speakers(
     kept, chances, chance_of = [], [], list[int]()
     for clip, own in enumerate(own_N.tolist()):
         same_M = (speakers_M == speakers_M[own]) & named_M
-        same_M[own] = False
+        same_M[sources_M == sources_M[own]] = False
         if same_M.any():
             kept.append((clip, recordings_MD[same_M].mean(axis=0)))
             others = np.array([mean for row, mean in means.items() if row != speakers_M[own]])
             if len(others):
                 chances.append(cosines(np.tile(recorded_ND[clip], (len(others), 1)), others).mean())
-                chance_of.append(own)
+                chance_of.append(int(sources_M[own]))
     if not kept:
         return None
     rows, speakers_ND = [clip for clip, _ in kept], np.array([mean for _, mean in kept])
@@ -104,7 +107,7 @@ def compare_speakers(
     def mean(values_N: npt.ArrayLike, of: Sequence[int]) -> Interval:
         return mean_and_interval(values_N, np.ones_like(values_N), of)
 
-    kept_of = own_N[rows].tolist()
+    kept_of = sources_M[own_N[rows]].tolist()
 
     return Measure(
         "similarity to the speaker",

@@ -9,10 +9,10 @@ from typing import Any
 
 import lightning.pytorch as L
 
-from wavenet_pl.errors import ExitCode
+from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.signals import StopRun
-from wavenet_pl.tracking.rows import encode_row, read_metrics
+from wavenet_pl.tracking.rows import encode_row, is_there, read_metrics
 from wavenet_pl.training.callbacks.ranks import gather
 from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.module import WaveNetModule
@@ -36,6 +36,7 @@ class BadNumbers(StepCallback):
     def __init__(self, folder: str | os.PathLike[str], max_in_a_row: int) -> None:
         self._path, self._max_in_a_row = Path(folder) / NAME, max_in_a_row
         self._in_a_row = 0
+        self._unwritten: list[dict[str, Any]] = []  # rows that the disk refused; they go with the next one
         self._keys: list[str] = []  # of this rank's recordings in this step
 
     def state_dict(self) -> dict[str, Any]:
@@ -63,11 +64,17 @@ class BadNumbers(StepCallback):
         keys = gather(trainer, keys)
         loss, norm = (module.step_metrics[name] for name in ("train/loss", "optim/grad_norm"))
         if trainer.is_global_zero:
-            rows = read_metrics(self._path) if self._path.exists() else []
-            rows.append({"step": self.step, "loss": loss, "grad_norm": norm, "keys": keys})
-            write_durably(self._path, b"".join(map(encode_row, rows)))
+            recordings = f"in {self._path}"
+            self._unwritten.append({"step": self.step, "loss": loss, "grad_norm": norm, "keys": keys})
+            try:
+                rows = read_metrics(self._path) if is_there(self._path) else []
+                write_durably(self._path, b"".join(map(encode_row, [*rows, *self._unwritten])))
+                self._unwritten = []
+            except (OSError, UserError) as error:  # on this rank alone, for which the others would wait
+                reason = getattr(error, "strerror", None) or error
+                recordings = f"{', '.join(keys)}, as {self._path} could not be written ({reason})"
             _log.warning(
-                f"step {self.step} was skipped: loss {loss}, gradient norm {norm}; its recordings are in {self._path}"
+                f"step {self.step} was skipped: loss {loss}, gradient norm {norm}; its recordings are {recordings}"
             )
         if self._in_a_row >= self._max_in_a_row:
             raise StopRun(

@@ -11,13 +11,13 @@ import lightning.pytorch as L
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.errors import ExitCode
+from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.signals import StopRun
-from wavenet_pl.tracking.rows import encode_row, read_metrics
+from wavenet_pl.tracking.rows import encode_row, is_there, read_metrics
 from wavenet_pl.training.callbacks.checkpoints import Checkpoints
-from wavenet_pl.training.callbacks.ranks import gather
+from wavenet_pl.training.callbacks.ranks import any_rank, gather
 from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.module import WaveNetModule
 
@@ -30,10 +30,11 @@ _NAMED = 10  # so many are named on the terminal; the file names all
 class BadRecordings(StepCallback):
     """Collects what the loader could not read, over all ranks, and stops the run where it is too much.
 
-    Acts after steps and validations in which a slot was bad, which the ranks know from the sums that they form anyway;
-    only then they talk to each other once more. Each recording is counted once, and has one row in
-    ``bad_recordings.jsonl``: ``{"step", "split", "shard", "key", "kind", "found"}``. Where more than ``max_fraction``
-    of a split's recordings were bad since this start, the run saves and ends with exit code 3.
+    Acts after steps in which a slot was bad, which the ranks know from the sums that they form anyway, and at the end
+    of validations, at the cost of an all-reduce of one number; where one was bad they talk to each other once more.
+    Each recording is counted once, and has one row in ``bad_recordings.jsonl``: ``{"step", "split", "shard", "key",
+    "kind", "found"}``. Where more than ``max_fraction`` of a split's recordings were bad since this start, the run
+    saves and ends with exit code 3. A validation that ends so leaves no numbers, and is made anew when the run goes on.
 
     Args:
         folder: the run folder.
@@ -42,38 +43,38 @@ class BadRecordings(StepCallback):
     """
 
     def __init__(self, folder: str | os.PathLike[str], max_fraction: float, checkpoints: Checkpoints) -> None:
+        self._unwritten: list[dict[str, Any]] = []  # rows that the disk refused
         self._path = Path(folder) / NAME
         self._max_fraction, self._checkpoints = max_fraction, checkpoints
-        self._here: list[Damage] = []  # of this rank, not reported yet
+        self._here: dict[str, list[Damage]] = {"train": [], "val": []}  # of this rank, not reported yet
         self._bad: dict[str, dict[str, Damage]] = {"train": {}, "val": {}}  # by key, the same on all ranks
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keeps the damage that the loader met in a training batch, until the step is done."""
-        self._here += batch["bad"]
+        self._here["train"] += batch["bad"]
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
         """Reports damage of the step; ranks talk to each other only where there was some."""
-        self._report(trainer, module, "train")
+        if module.bad_slots:
+            self._report(trainer, "train")
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: Any
     ) -> None:
         """Keeps the damage that the loader met in a validation batch, until the validation ends."""
-        self._here += batch["bad"]
+        self._here["val"] += batch["bad"]
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Reports damage of the validation; ranks talk to each other only where there was some."""
-        assert isinstance(pl_module, WaveNetModule)
-        self._report(trainer, pl_module, "val")
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reports damage of the validation before its numbers are there: some may be of too few recordings to count."""
+        if any_rank(trainer, bool(self._here["val"])):
+            self._report(trainer, "val")
 
-    def _report(self, trainer: L.Trainer, module: WaveNetModule, split: str) -> None:
-        if not module.bad_slots:
-            return
-        met = {damage.key: damage for damage in gather(trainer, self._here)}
-        self._here = []
+    def _report(self, trainer: L.Trainer, split: str) -> None:
+        met = {damage.key: damage for damage in gather(trainer, self._here[split])}
+        self._here[split] = []
         new = {key: damage for key, damage in met.items() if key not in self._bad[split]}
         self._bad[split].update(new)
         if not new:
@@ -94,14 +95,16 @@ class BadRecordings(StepCallback):
     @rank_zero_only
     def _write(self, step: int, split: str, damages: list[Damage]) -> None:
         """Rows that are not there yet: a run that goes on from an earlier step meets the same recordings again."""
-        rows = read_metrics(self._path) if self._path.exists() else []
-        there = {(row.get("split"), row.get("key"), row.get("kind")) for row in rows}
-        rows += [
-            {"step": step, "split": split, **damage._asdict()}
-            for damage in damages
-            if (split, damage.key, damage.kind) not in there
-        ]
-        write_durably(self._path, b"".join(map(encode_row, rows)))
+        self._unwritten += [{"step": step, "split": split, **damage._asdict()} for damage in damages]
+        try:
+            rows = read_metrics(self._path) if is_there(self._path) else []
+            there = {(row.get("split"), row.get("key"), row.get("kind")) for row in rows}
+            rows += [row for row in self._unwritten if (row["split"], row["key"], row["kind"]) not in there]
+            write_durably(self._path, b"".join(map(encode_row, rows)))
+            self._unwritten = []
+        except (OSError, UserError) as error:  # on this rank alone, for which the others would wait
+            reason = getattr(error, "strerror", None) or error
+            _log.warning(f"{self._path} could not be written ({reason}); its rows go with the next ones")
         for number, damage in enumerate(damages, start=self.num_bad - len(damages) + 1):
             if number <= _NAMED:
                 _log.warning(f"bad recording: {damage}. It counts for nothing")

@@ -18,6 +18,7 @@ from wavenet_pl.runs.folder import RunFolder, checkpoint_path, checkpoint_step, 
 from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import SAVE_SECONDS
 from wavenet_pl.training.callbacks.ranks import any_rank, gather
+from wavenet_pl.training.callbacks.steps import is_last_step
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.metrics_file import MetricsFile
 
@@ -110,8 +111,6 @@ class Checkpoints(Checkpoint):
             validation.restarting = False
             trainer.validating = True
             validation.run()
-            # Or the loop of an epoch that has all its batches takes this one for its own, and never begins another.
-            validation._has_run = False
             trainer.training = True
 
     def on_train_batch_end(
@@ -119,7 +118,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         """Saves at multiples of the interval, unless a validation comes first; the last step may ask for one."""
         step = trainer.global_step
-        if step == trainer.max_steps and any_rank(trainer, bool(self._bits)):
+        if is_last_step(trainer) and any_rank(trainer, bool(self._bits)):
             trainer.should_stop = True  # it does, and the training loop validates before it stops
         if step > 0 and step % self._config.checkpoint_every_n_steps == 0 and not _is_validation_due(trainer):
             self.save(trainer)
@@ -143,12 +142,17 @@ class Checkpoints(Checkpoint):
             raise StopRun(ExitCode.BAD_DATA, "the end of the training could not be saved")
 
     def _prune(self, trainer: L.Trainer) -> None:
-        paths = list_checkpoints(self._run)
-        validated = [path for path in paths if checkpoint_step(path) in self._bits]
-        best = sorted(validated, key=lambda path: self._bits[checkpoint_step(path)])[: self._config.keep_best]
-        for path in paths[: -self._config.keep_last]:
-            if path not in best:
-                trainer.strategy.checkpoint_io.remove_checkpoint(path)
+        try:
+            paths = list_checkpoints(self._run)
+            validated = [path for path in paths if checkpoint_step(path) in self._bits]
+            best = sorted(validated, key=lambda path: self._bits[checkpoint_step(path)])[
+                : self._config.keep_best
+            ]
+            for path in paths[: -self._config.keep_last]:
+                if path not in best:
+                    trainer.strategy.checkpoint_io.remove_checkpoint(path)
+        except (UserError, OSError) as error:  # on this rank alone, for which the others would wait
+            _log.warning(f"earlier checkpoints stay until the next save: {error}")
 
 
 def _is_validation_due(trainer: L.Trainer) -> bool:

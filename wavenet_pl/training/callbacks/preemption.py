@@ -111,14 +111,6 @@ class Preemption(StepCallback):
         return int(trainer.strategy.reduce(own, reduce_op="max"))
 
 
-def is_last_step(trainer: L.Trainer) -> bool:
-    """Whether training ends with the step that was just taken."""
-    if 0 < trainer.max_steps <= trainer.global_step:
-        return True
-    last_batch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-    return 0 <= (trainer.max_epochs or -1) <= trainer.current_epoch + last_batch
-
-
 def exit_code(trainer: L.Trainer, code: int) -> int:
     """What this process exits with.
 

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import numpy as np
-import numpy.typing as npt
 import soundfile
 from torch import Tensor
 
 from wavenet_pl.audio.levels import measure
-from wavenet_pl.audio.pictures import save_spectrograms
-from wavenet_pl.audio.wav import to_int16
 from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.evaluation.recordings import english_recordings
+from wavenet_pl.tracking.rows import is_there
 from wavenet_pl.training.callbacks.clip_scores import ClipScorer, Scores
+from wavenet_pl.training.callbacks.clip_sets import ClipRow, read_rows, set_folder, steps_of_sets, write_clips
 from wavenet_pl.training.callbacks.clips import ClipPair, Prompt, choose_prompts, make_clips
-from wavenet_pl.training.callbacks.preemption import is_last_step
 from wavenet_pl.training.callbacks.ranks import any_rank
-from wavenet_pl.training.callbacks.steps import StepCallback
+from wavenet_pl.training.callbacks.steps import StepCallback, is_last_step
 from wavenet_pl.training.callbacks.throughput import Throughput
 from wavenet_pl.training.module import WaveNetModule
 from wavenet_pl.training.wandb_logger import RunTracker
+
+_log = logging.getLogger(__name__)
 
 _COLUMNS = (
     "step", "prompt", "condition", "kind", "seed", "clip", "temperature", "seconds", "peak dBFS", "% clipped",
@@ -80,6 +77,7 @@ class SampleLogger(StepCallback):
         self._weights, self._stopping = weights, stopping
         self._prompts: list[Prompt] = []
         self._scorer: ClipScorer | None = None
+        self._refused = False  # whether the newest set could not be written
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Reads the prompts: a mistake in the settings shows at the start. Makes what a run that stopped here owes."""
@@ -96,12 +94,12 @@ class SampleLogger(StepCallback):
                 pl_module.model, english_recordings(data.splits["val"], data.shard_set.labels)
             )
         due = step > 0 and (step % self.config.every_n_steps == 0 or is_last_step(trainer))
-        owed = due and not set_folder(self.folder, step).exists()
+        owed = due and not is_there(set_folder(self.folder, step))
         if any_rank(trainer, owed and trainer.is_global_zero):
             self._make(trainer, pl_module)
         if trainer.is_global_zero:
-            for path in sorted(self.folder.glob("step-*")):
-                if (earlier := int(path.name.removeprefix("step-"))) <= step:
+            for earlier in steps_of_sets(self.folder):
+                if earlier <= step:
                     self._log(trainer, earlier)  # where a kill cost W&B the set; it takes none twice
 
     def on_step_end(self, trainer: L.Trainer, module: WaveNetModule) -> None:
@@ -134,14 +132,29 @@ class SampleLogger(StepCallback):
                 if self._stopping():
                     return
             rows = describe_clips(step, self._prompts, conditions, pairs, self.config, rate, scores.facts)
-            folder = write_clips(self.folder, step, rows, rate)
-            self._log(trainer, step)
+            folder = self._write(step, rows, rate)
+            if folder is not None:
+                self._log(trainer, step)
             for logger in trainer.loggers if scores.metrics else ():
                 logger.log_metrics(scores.metrics, step=step)
-            if trainer.progress_bar_callback is not None:
-                trainer.progress_bar_callback.print(
-                    ": ".join(filter(None, (f"clips in {folder}", scores.summary)))
-                )
+            summary = ": ".join(filter(None, (f"clips in {folder}" if folder else "", scores.summary)))
+            if trainer.progress_bar_callback is not None and summary:
+                trainer.progress_bar_callback.print(summary)
+
+    def _write(self, step: int, rows: list[ClipRow], sample_rate: int) -> Path | None:
+        """The folder of the set; None where the disk refuses it: whether that ends a run, its checkpoints decide."""
+        try:
+            folder = write_clips(self.folder, step, rows, sample_rate)
+        except (OSError, soundfile.SoundFileError) as error:
+            log = _log.debug if self._refused else _log.warning  # once, and not for every set
+            reason = getattr(error, "strerror", None) or error
+            log(
+                f"clips of step {step} could not be written to {self.folder} ({reason}); make room for the next ones"
+            )
+            self._refused = True
+            return None
+        self._refused = False
+        return folder
 
     def _log(self, trainer: L.Trainer, step: int) -> None:
         folder = set_folder(self.folder, step)
@@ -156,22 +169,6 @@ def _gather(pl_module: L.LightningModule, rows: Tensor) -> Tensor:
     )  # (world_size, rows, ...), or as they are where this is the only rank
     assert isinstance(gathered, Tensor)
     return gathered if gathered.ndim == rows.ndim else gathered.flatten(0, 1)
-
-
-@dataclass(frozen=True)
-class ClipRow:
-    """One clip and the facts about it."""
-
-    number: int
-    kind: str
-    audio: npt.NDArray[np.float32]
-    caption: str
-    facts: dict[str, Any]
-
-    @property
-    def file(self) -> str:
-        """Name of the WAV file."""
-        return f"{self.number:02d}-{self.kind}.wav"
 
 
 def describe_clips(
@@ -234,47 +231,14 @@ def describe_clips(
     return rows
 
 
-def set_folder(folder: Path, step: int) -> Path:
-    """Where the clips of a step lie, once they are all there."""
-    return folder / f"step-{step:09d}"
-
-
-def write_clips(folder: Path, step: int, rows: list[ClipRow], sample_rate: int) -> Path:
-    """Write one set to ``folder/step-000001000``, which appears when whole."""
-    target = set_folder(folder, step)
-    beside = folder / f".{target.name}.tmp"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for row in rows:
-        soundfile.write(beside / row.file, to_int16(row.audio), sample_rate, subtype="PCM_16")
-    with open(beside / "clips.jsonl", "w", encoding="utf-8") as file:
-        for row in rows:
-            line = {"file": row.file, "caption": row.caption, **row.facts}
-            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-    for number in sorted({row.number for row in rows}):
-        own = [row for row in rows if row.number == number]
-        panels = [(row.kind, row.audio) for row in own]
-        title = f"step {step:,} · {own[0].facts['prompt']}"
-        save_spectrograms(beside / f"{number:02d}.png", panels, sample_rate, title)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(beside, target)
-    return target
-
-
-def _read_rows(folder: Path) -> list[dict[str, Any]]:
-    """What `write_clips` wrote of each clip of a set."""
-    with open(folder / "clips.jsonl", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
 def _media(wandb: Any, folder: Path) -> dict[str, Any]:
     """The clips of a set's folder as objects of W&B, by their keys; recorded ones where the set before has others."""
 
     def recordings(folder: Path) -> list[tuple[str, float]]:
-        return [(row["prompt"], row["seconds"]) for row in _read_rows(folder) if row["kind"] == "recorded"]
+        return [(row["prompt"], row["seconds"]) for row in read_rows(folder) if row["kind"] == "recorded"]
 
-    rows = _read_rows(folder)
-    sets = sorted(path.parent for path in folder.parent.glob("step-*/clips.jsonl"))
+    rows = read_rows(folder)
+    sets = [set_folder(folder.parent, step) for step in steps_of_sets(folder.parent)]
     before = [path for path in sets if path < folder][-1:]
     kinds = dict.fromkeys(row["kind"] for row in rows)
     if any(recordings(path) == recordings(folder) for path in before):

@@ -1,4 +1,4 @@
-"""When an optimizer step is done, and one row of numbers for every one."""
+"""When an optimizer step is done, which is the last, and one row of numbers for every one."""
 
 from __future__ import annotations
 
@@ -54,3 +54,11 @@ class StepMetrics(StepCallback):
         metrics = {**module.step_metrics, "train/hours_seen": self.step * data.hours_per_step}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=self.step)
+
+
+def is_last_step(trainer: L.Trainer) -> bool:
+    """Whether training ends with the step that was just taken."""
+    if 0 < trainer.max_steps <= trainer.global_step:
+        return True
+    last_batch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return 0 <= (trainer.max_epochs or -1) <= trainer.current_epoch + last_batch

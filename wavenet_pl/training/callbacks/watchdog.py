@@ -42,7 +42,7 @@ class Watchdog(L.Callback):
 
     A thread beside the training looks at a clock that every batch of training and validation sets back. When it has
     run out, each rank writes the stacks of all its threads to ``logs/hang-rank-0.txt`` and says in one line what it was
-    doing. Costs nothing per step.
+    doing. It leaves whether or not that succeeds: what hangs may be the disk. Costs nothing per step.
 
     Args:
         seconds: longest time without a batch.
@@ -85,27 +85,43 @@ class Watchdog(L.Callback):
         while (left := self._beat + self._seconds - time.monotonic()) > 0:
             if self._over.wait(left):
                 return
-        phase = name_phase(sys._current_frames()[main])
+        last = threading.Thread(target=self._leave, args=(trainer, 2 * _OTHERS_SECONDS), daemon=True)
+        last.start()  # before the disk is touched, which may never answer
+        try:
+            self._report(trainer, name_phase(sys._current_frames()[main]))
+        finally:
+            self._leave(trainer, _OTHERS_SECONDS)
+
+    def _report(self, trainer: L.Trainer, phase: str) -> None:
         path = self._folder / f"hang-rank-{trainer.global_rank}.txt"
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(f"step {trainer.global_step}, no batch for {self._seconds:g} s, in: {phase}\n")
-            file.flush()
-            faulthandler.dump_traceback(file, all_threads=True)
+        stacks = f"its stacks are in {path}"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(f"step {trainer.global_step}, no batch for {self._seconds:g} s, in: {phase}\n")
+                file.flush()
+                faulthandler.dump_traceback(file, all_threads=True)
+        except OSError as error:
+            stacks = f"its stacks stand above, as {path} could not be written ({error.strerror})"
+            faulthandler.dump_traceback(sys.stderr, all_threads=True)
         print(
             f"\nrank {trainer.global_rank} hangs at step {trainer.global_step}: no batch for {self._seconds:g} s, in: "
-            f"{phase}; its stacks are in {path}; it exits, and the same command goes on from the newest checkpoint",
+            f"{phase}; {stacks}; it exits, and the same command goes on from the newest checkpoint",
             file=sys.stderr,
             flush=True,
         )
-        if not self._over.wait(_OTHERS_SECONDS):
+
+    def _leave(self, trainer: L.Trainer, seconds: float) -> None:
+        """Ends the process, unless the run does so by itself in this time."""
+        if not self._over.wait(seconds):
             _kill_children(trainer)
             os._exit(exit_code(trainer, ExitCode.SAVED))
 
 
 def name_phase(frame: FrameType) -> str:
     """What a thread is doing, by the functions that it is in."""
-    names = [summary.name for summary in traceback.extract_stack(frame)]
-    return next((_PHASES[name] for name in reversed(names) if name in _PHASES), names[-1])
+    # The innermost comes first. Summaries of frames would read their sources, and the disk may be what hangs.
+    names = [each.f_code.co_name for each, _ in traceback.walk_stack(frame)]
+    return next((_PHASES[name] for name in names if name in _PHASES), names[0])
 
 
 def _kill_children(trainer: L.Trainer) -> None:

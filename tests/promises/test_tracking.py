@@ -289,7 +289,9 @@ def kill_program(run_dir: Path, *, after: float) -> None:
     with program("tests.training.failing_run", str(run_dir), "0", **NO_SERVER) as started:
         assert started.stdout is not None
         assert started.stdout.readline() == "READY\n"
+        service = wandb_service(started.pid)
         time.sleep(after)
+    assert are_gone([service], PATIENCE), "it writes until it sees that the program is gone"
 
 
 def sync(server: WandbServer, *folders: str | Path) -> str:

@@ -103,7 +103,7 @@ def make(name: str, corpora: Path, folder: Path, settings: Sequence[str]) -> Non
         "scores": scores_of(json.loads(numbers.read_text())),
     }  # fmt: skip
     (out / FACTS_NAME).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    # At the end and at once: what a training began with is there until its own model is whole.
+    # Last: what a training began with is there until its own model is whole.
     shutil.copytree(out, own, dirs_exist_ok=True)
 
 

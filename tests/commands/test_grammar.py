@@ -22,8 +22,10 @@ def test_a_folder_that_may_not_be_written_to_is_refused(
         for out in (None, "run/page"):
             with pytest.raises(
                 UserError,
-                match="--out run/page cannot be made or written to .it may not be written to.; name",
+                match="--out run/page cannot be made or written to .the folder may not be written to.; name",
             ):
                 page_folder("run", out, "page")
-        with pytest.raises(UserError, match="--json run/page/x cannot be written .its folder may not be"):
+        with pytest.raises(
+            UserError, match="--json run/page/x cannot be written .the folder may not be written to"
+        ):
             file_to_write("--json", "run/page/x")

@@ -298,7 +298,10 @@ def test_where_no_index_can_be_written_it_is_said_before_the_shards_are_read(
     with as_nobody():
         code, out, err = run(capsys, ".")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "no index can be written to . (it may not be written to); mend that, or name another folder" in err
+    assert (
+        "no index can be written to . (the folder may not be written to); mend that, or name another folder"
+        in err
+    )
 
 
 def test_an_index_that_cannot_take_its_place_is_one_message(

@@ -75,14 +75,23 @@ def page_folder(run: str, out: str | None, name: str) -> Path:
         raise UserError(f"{run} is no folder that the page could go to; name one with --out")
     folder = Path(run) / name if out is None else Path(out)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise OSError(0, "it may not be written to")
+        make_writable(folder)
     except OSError as error:
         raise UserError(
             f"--out {folder} cannot be made or written to ({error.strerror}); name another folder"
         ) from None
     return folder
+
+
+def make_writable(folder: str | os.PathLike[str]) -> None:
+    """Make a folder if it is not there, and see that files can be made in it.
+
+    Raises:
+        OSError: they cannot.
+    """
+    os.makedirs(folder, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(0, "the folder may not be written to")
 
 
 def file_to_write(option: str, name: str) -> Path:
@@ -97,9 +106,9 @@ def file_to_write(option: str, name: str) -> Path:
     """
     path = Path(name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise OSError(0, "it is a folder" if path.is_dir() else "its folder may not be written to")
+        make_writable(path.parent)
+        if path.is_dir():
+            raise OSError(0, "it is a folder")
     except OSError as error:
         raise UserError(
             f"{option} {path} cannot be written ({error.strerror}), expected the name of a file; name another one"

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wavenet_pl.commands.grammar import make_writable
 from wavenet_pl.errors import BadDataError, ExitCode, UserError
 from wavenet_pl.files.redaction import redact
 from wavenet_pl.progress import Progress, duration
@@ -227,9 +228,7 @@ def _write(folder: str, index: Index | None = None) -> str:
     from wavenet_pl.shards.index import INDEX_NAME, save_index
 
     try:
-        os.makedirs(folder, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise OSError(0, "it may not be written to")
+        make_writable(folder)
         return os.path.join(folder, INDEX_NAME) if index is None else str(save_index(index, folder))
     except OSError as error:
         raise UserError(

@@ -20,9 +20,8 @@ def on_temporary_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        folder = (
-            tempfile.tempdir or "any of the usual folders"
-        )  # it is chosen with the first file, if one can be
+        # It is chosen with the first file, if one can be.
+        folder = tempfile.tempdir or "any of the usual folders"
         raise UserError(
             f"temporary files cannot be written to {folder} ({error.strerror or error}), expected room for them; make "
             "room there, or name another folder in TMPDIR, and run the same command again"

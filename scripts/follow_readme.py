@@ -74,7 +74,7 @@ class Reader:
             if language == "python":
                 self._do("the Python of README", [sys.executable, "-c", self._program(block)])
                 continue
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 command = self._command(line.partition("   #")[0].strip())
                 if command:
                     self._do(command, ["bash", "-c", command])

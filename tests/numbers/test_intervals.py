@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from wavenet_pl.numbers.intervals import LEVEL, mean_and_interval, student_quantile
+from wavenet_pl.numbers.intervals import LEVEL, Interval, mean_and_interval, student_quantile
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
@@ -69,3 +69,9 @@ def test_quantile_of_student_is_as_near_as_it_says(degrees, probability):
     surely = {3: 0.028, 4: 0.009}.get(degrees, 0.004) if probability > 0.99 else 0.004
     assert probability_below(quantile * (1 - 1e-4), degrees) < probability, "it is not too large"
     assert probability_below(quantile / (1 - surely), degrees) > probability
+
+
+def test_it_is_written_as_far_as_there_is_one():
+    assert f"{Interval(1, 0.5, 1.5):+7.3f}" == " +1.000 (+0.500 to +1.500)"
+    assert f"{mean_and_interval([3.0], [2]):.2f}" == "1.50"  # one recording says nothing of others
+    assert f"{mean_and_interval([], []):7.3f}" == "      –"

@@ -157,6 +157,20 @@ def test_an_earlier_run_is_set_aside_and_not_deleted(tmp_path):
     assert not run.path.exists() and run.set_aside() is None
 
 
+def test_a_run_that_cannot_be_set_aside_stays_and_the_message_says_why(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = run_folder(small_config("x"), PRINT, Path("runs"))
+    run.create(small_config("x"))
+    with (
+        not_ours(Path("runs"), mode=0o555),
+        pytest.raises(
+            UserError, match="cannot be set aside as .*-old-1.*make runs writable, or leave --fresh"
+        ),
+    ):
+        run.set_aside()
+    assert run.path.exists()
+
+
 def test_a_run_keeps_its_id_over_restarts_and_moves_and_a_fresh_one_has_another(tmp_path):
     run = run_folder(small_config("x"), PRINT, tmp_path)
     assert run.run_id == ""

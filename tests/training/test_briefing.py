@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.nobody import not_ours
 from tests.shards.made import write_shard_set
 from tests.small import small_config
-from wavenet_pl.runs.folder import run_folder
+from wavenet_pl.errors import ExitCode
+from wavenet_pl.runs.folder import RunFolder, run_folder
 from wavenet_pl.shards.index import load_index
 from wavenet_pl.shards.shard_set import open_set
-from wavenet_pl.training.briefing import describe
+from wavenet_pl.signals import StopRun
+from wavenet_pl.training.briefing import describe, say_stopped
 from wavenet_pl.training.train import build_task
 from wavenet_pl.training.trainer_options import build_trainer
 
@@ -102,3 +105,13 @@ def test_other_data_make_another_run_too(shards, tmp_path, lines_of):
     other.create(config)
     (other.checkpoints / "step-000000007.ckpt").touch()
     assert lines_of("trainer.max_steps=9")["beside it"].endswith("(step 7) differs in its data")
+
+
+def test_a_stop_is_said_where_its_folder_can_no_longer_be_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder(Path("run"))
+    run.checkpoints.mkdir(parents=True)
+    with not_ours(run.checkpoints):
+        say_stopped(run, StopRun(ExitCode.SAVED, "the time is up"))
+    line = capsys.readouterr().err
+    assert "the time is up; " in line and f"{run.checkpoints} cannot be" in line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 from wavenet_pl.adaptation.base import TABLE
@@ -12,7 +11,6 @@ from wavenet_pl.audio.pictures import encode_curve
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.files.foreign import printable
 from wavenet_pl.files.markdown import cell, table
-from wavenet_pl.numbers.intervals import Interval
 
 REPORT, NUMBERS, PLOT = "report.md", "report.json", "report.png"
 _MOST_ROWS = 20
@@ -52,8 +50,8 @@ def summary(results: Results) -> list[str]:
             "audio, or method all, may help"
         )
     gained = f"{before.mean - after.mean:+.3f} gained"
-    beginning = f"{_interval(before)} before, as {results.beginning.nearest}"
-    lines = [f"held-out bits per sample: {beginning}; {_interval(after)} after, {gained}", won]
+    beginning = f"{before:.3f} before, as {results.beginning.nearest}"
+    lines = [f"held-out bits per sample: {beginning}; {after:.3f} after, {gained}", won]
     if results.forgetting:
         lines.append(
             f"the speakers of the base cost {results.forgotten:+.4f} bits per sample more than before"
@@ -121,15 +119,9 @@ def _forgetting(results: Results) -> list[str]:
 def _heard(results: Results) -> list[str]:
     if not results.similarity:
         return [cell(f"{results.not_judged}.") if results.not_judged else "No judge of voices was asked."]
-    lines = [(kind, _interval(similarity)) for kind, similarity in results.similarity.items()]
+    lines = [(kind, f"{similarity:.3f}") for kind, similarity in results.similarity.items()]
     return [_JUDGED, table(["clips", "similarity"], lines)]
 
 
 def _list(lines: list[str]) -> str:
     return "\n".join(f"- {cell(line)}" for line in lines)
-
-
-def _interval(interval: Interval) -> str:
-    if not math.isfinite(interval.low):
-        return f"{interval.mean:.3f}"
-    return f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from wavenet_pl.shards.index import SPLITS
 
 if TYPE_CHECKING:
     from wavenet_pl.evaluation.results import Results
-    from wavenet_pl.numbers.intervals import Interval
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,13 +79,6 @@ def main(args: argparse.Namespace) -> int:
     return ExitCode.DONE if stop is None else ExitCode.INTERRUPTED
 
 
-def _interval(interval: Interval, sign: str = "") -> str:
-    """As far as there is one: of one recording only the mean, of nothing a dash."""
-    mean, low, high = interval
-    sure = f"  ({low:{sign}.3f} to {high:{sign}.3f})" if math.isfinite(low) else ""
-    return f"{'–':>7}" if math.isnan(mean) else f"{mean:{sign}7.3f}{sure}"
-
-
 def _say(results: Results) -> None:
     """The most important numbers, on stdout."""
     from wavenet_pl.evaluation.context import effective_receptive_field
@@ -103,11 +94,11 @@ def _say(results: Results) -> None:
         for name, bits in results.baselines.rows.items():
             print(f"  {name:<18}{bits:7.3f}")
     if results.scores:
-        print(f"  {'model':<18}{_interval(overall.comparable_bits)}")
+        print(f"  {'model':<18}{overall.comparable_bits:7.3f}")
         if subject.codes != subject.comparable_codes:
             print(f"  of {subject.codes} the model has {overall.bits.mean:.3f}")
     for name, gap in gaps(results.scores).items():
-        print(f"  a wrong {name:<10}{_interval(gap, '+')}")
+        print(f"  a wrong {name:<10}{gap:+7.3f}")
     if results.context:
         effective = effective_receptive_field(results.context)
         print(f"context      {effective} samples are used of a receptive field of {subject.receptive_field}")

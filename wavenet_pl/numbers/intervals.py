@@ -25,6 +25,13 @@ class Interval(NamedTuple):
     """Minus infinity where there are fewer than two recordings: one says nothing of others."""
     high: float
 
+    def __format__(self, spec: str) -> str:
+        """As far as there is one: of one recording only the mean, of nothing a dash. The spec is that of a number."""
+        if math.isnan(self.mean):
+            return "–".rjust(len(format(0.0, spec)))
+        mean, low, high = (format(number, spec) for number in self)
+        return f"{mean} ({low.strip()} to {high.strip()})" if math.isfinite(self.low) else mean
+
 
 def mean_and_interval(
     sums_N: npt.ArrayLike, counts_N: npt.ArrayLike, of: Sequence[Hashable] | None = None

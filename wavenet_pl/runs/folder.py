@@ -183,13 +183,23 @@ class RunFolder:
                         path.unlink()
 
     def set_aside(self) -> Path | None:
-        """Rename an existing folder, so that a fresh run can take its name; nothing is deleted."""
+        """Rename an existing folder, so that a fresh run can take its name; nothing is deleted.
+
+        Raises:
+            UserError: it cannot be renamed.
+        """
         if not self.path.exists():
             return None
         number = 1
         while (aside := self.path.with_name(f"{self.name}-old-{number}")).exists():
             number += 1
-        os.replace(self.path, aside)
+        try:
+            os.replace(self.path, aside)
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be set aside as {aside.name} ({error.strerror}), expected to rename it; make "
+                f"{aside.parent} writable, or leave --fresh out"
+            ) from None
         return aside
 
 

@@ -175,7 +175,11 @@ def say_lost_rows(run: RunFolder, step: int) -> None:
 
 def say_stopped(run: RunFolder, stop: StopRun) -> None:
     """Why the run ended, what is kept of it, and how it goes on."""
-    paths = list_checkpoints(run)
+    try:
+        paths = list_checkpoints(run)
+    except UserError as error:  # it ends as it should: who requeues it looks at its exit code
+        print(f"\n{stop.message}; {error}", file=sys.stderr)
+        return
     kept = f"the newest checkpoint is {paths[-1]}" if paths else f"there is no checkpoint in {run.path} yet"
     advice = "the same command goes on from there" if paths else "the same command starts again"
     print(f"\n{stop.message}; {kept}; {advice}", file=sys.stderr)

@@ -43,10 +43,8 @@ class Measure:
     """The same of clips beside what they do not belong to."""
 
     def __str__(self) -> str:
-        mean, low, high = self.generated
-        sure = f" ({low:.3f} to {high:.3f})" if math.isfinite(low) else ""
         beside = "" if self.chance is None else f", by chance {shown(self.chance.mean)}"
-        return f"{self.name} {shown(mean)}{sure}; recorded clips {shown(self.recorded.mean)}{beside}"
+        return f"{self.name} {self.generated:.3f}; recorded clips {shown(self.recorded.mean)}{beside}"
 
 
 def shown(mean: float) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 
 import lightning.pytorch as L
 
-from wavenet_pl.errors import ExitCode, UserError
-from wavenet_pl.files.durable import write_durably
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.signals import StopRun
-from wavenet_pl.tracking.rows import encode_row, is_there, read_metrics
+from wavenet_pl.tracking.row_file import RowFile
 from wavenet_pl.training.callbacks.ranks import gather
 from wavenet_pl.training.callbacks.steps import StepCallback
 from wavenet_pl.training.module import WaveNetModule
@@ -34,9 +33,8 @@ class BadNumbers(StepCallback):
     """
 
     def __init__(self, folder: str | os.PathLike[str], max_in_a_row: int) -> None:
-        self._path, self._max_in_a_row = Path(folder) / NAME, max_in_a_row
+        self._file, self._max_in_a_row = RowFile(Path(folder) / NAME), max_in_a_row
         self._in_a_row = 0
-        self._unwritten: list[dict[str, Any]] = []  # rows that the disk refused; they go with the next one
         self._keys: list[str] = []  # of this rank's recordings in this step
 
     def state_dict(self) -> dict[str, Any]:
@@ -64,15 +62,11 @@ class BadNumbers(StepCallback):
         keys = gather(trainer, keys)
         loss, norm = (module.step_metrics[name] for name in ("train/loss", "optim/grad_norm"))
         if trainer.is_global_zero:
-            recordings = f"in {self._path}"
-            self._unwritten.append({"step": self.step, "loss": loss, "grad_norm": norm, "keys": keys})
-            try:
-                rows = read_metrics(self._path) if is_there(self._path) else []
-                write_durably(self._path, b"".join(map(encode_row, [*rows, *self._unwritten])))
-                self._unwritten = []
-            except (OSError, UserError) as error:  # on this rank alone, for which the others would wait
-                reason = getattr(error, "strerror", None) or error
-                recordings = f"{', '.join(keys)}, as {self._path} could not be written ({reason})"
+            path = self._file.path
+            recordings = f"in {path}"
+            problem = self._file.add([{"step": self.step, "loss": loss, "grad_norm": norm, "keys": keys}])
+            if problem:  # on this rank alone: the others would wait for one that stops
+                recordings = f"{', '.join(keys)}, as {path} could not be written ({problem})"
             _log.warning(
                 f"step {self.step} was skipped: loss {loss}, gradient norm {norm}; its recordings are {recordings}"
             )
@@ -81,5 +75,5 @@ class BadNumbers(StepCallback):
                 ExitCode.BAD_DATA,
                 f"{self._in_a_row} steps in a row had a loss or gradient that is not finite, expected fewer than "
                 f"train.max_skipped_steps={self._max_in_a_row}; lower optim.lr or set trainer.gradient_clip_val, and "
-                f"look at the recordings in {self._path}",
+                f"look at the recordings in {self._file.path}",
             )

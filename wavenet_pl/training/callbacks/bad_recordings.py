@@ -11,11 +11,10 @@ import lightning.pytorch as L
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.errors import ExitCode, UserError
-from wavenet_pl.files.durable import write_durably
+from wavenet_pl.errors import ExitCode
 from wavenet_pl.shards.damage import Damage
 from wavenet_pl.signals import StopRun
-from wavenet_pl.tracking.rows import encode_row, is_there, read_metrics
+from wavenet_pl.tracking.row_file import RowFile
 from wavenet_pl.training.callbacks.checkpoints import Checkpoints
 from wavenet_pl.training.callbacks.ranks import any_rank, gather
 from wavenet_pl.training.callbacks.steps import StepCallback
@@ -43,8 +42,7 @@ class BadRecordings(StepCallback):
     """
 
     def __init__(self, folder: str | os.PathLike[str], max_fraction: float, checkpoints: Checkpoints) -> None:
-        self._unwritten: list[dict[str, Any]] = []  # rows that the disk refused
-        self._path = Path(folder) / NAME
+        self._file = RowFile(Path(folder) / NAME, same=("split", "key", "kind"))
         self._max_fraction, self._checkpoints = max_fraction, checkpoints
         self._here: dict[str, list[Damage]] = {"train": [], "val": []}  # of this rank, not reported yet
         self._bad: dict[str, dict[str, Damage]] = {"train": {}, "val": {}}  # by key, the same on all ranks
@@ -95,21 +93,16 @@ class BadRecordings(StepCallback):
     @rank_zero_only
     def _write(self, step: int, split: str, damages: list[Damage]) -> None:
         """Rows that are not there yet: a run that goes on from an earlier step meets the same recordings again."""
-        self._unwritten += [{"step": step, "split": split, **damage._asdict()} for damage in damages]
-        try:
-            rows = read_metrics(self._path) if is_there(self._path) else []
-            there = {(row.get("split"), row.get("key"), row.get("kind")) for row in rows}
-            rows += [row for row in self._unwritten if (row["split"], row["key"], row["kind"]) not in there]
-            write_durably(self._path, b"".join(map(encode_row, rows)))
-            self._unwritten = []
-        except (OSError, UserError) as error:  # on this rank alone, for which the others would wait
-            reason = getattr(error, "strerror", None) or error
-            _log.warning(f"{self._path} could not be written ({reason}); its rows go with the next ones")
+        problem = self._file.add({"step": step, "split": split, **damage._asdict()} for damage in damages)
+        if problem:  # on this rank alone: the others would wait for one that stops
+            _log.warning(
+                f"{self._file.path} could not be written ({problem}); its rows go with the next ones"
+            )
         for number, damage in enumerate(damages, start=self.num_bad - len(damages) + 1):
             if number <= _NAMED:
                 _log.warning(f"bad recording: {damage}. It counts for nothing")
             if number == _NAMED:
-                _log.warning(f"further bad recordings are listed in {self._path}")
+                _log.warning(f"further bad recordings are listed in {self._file.path}")
 
     def _check(self, trainer: L.Trainer, split: str, total: int) -> None:
         bad = self._bad[split]
@@ -120,6 +113,6 @@ class BadRecordings(StepCallback):
         raise StopRun(
             ExitCode.BAD_DATA,
             f"{len(bad)} of {total} recordings in split {split} cannot be read, expected at most a share of "
-            f"data.max_bad_fraction={self._max_fraction:g}: {examples}; {self._path} lists all. Mend them (`wavenet-pl "
-            "index` checks a whole set), or allow more with data.max_bad_fraction",
+            f"data.max_bad_fraction={self._max_fraction:g}: {examples}; {self._file.path} lists all. Mend them "
+            "(`wavenet-pl index` checks a whole set), or allow more with data.max_bad_fraction",
         )

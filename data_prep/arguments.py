@@ -162,16 +162,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="columns of metadata.csv, or fields of the JSON in shards, whose values are tags, too",
     )
     sines = SineOptions()
+    both = "two_sines, many_sines"
     for name, read, letters, what in (
-        ("frequencies", _frequencies, "F,G", "in Hz"),
-        ("amplitude", float, "A", "of each sine"),
-        ("recordings", int, "N", "how many"),
-        ("seconds", float, "S", "length of each"),
-        ("seed", int, "N", "of the phases"),
+        ("frequencies", _frequencies, "F,G", "two_sines: in Hz"),
+        ("amplitude", float, "A", "two_sines: of each"),
+        ("recordings", int, "N", f"{both}: how many"),
+        ("seconds", float, "S", f"{both}: length of each"),
+        ("seed", int, "N", f"{both}: of the phases"),
     ):
         value = getattr(sines, name)
         default = ",".join(f"{each:g}" for each in (value if isinstance(value, tuple) else (value,)))
-        corpora.add_argument(f"--{name}", type=read, metavar=letters, help=f"two_sines: {what} ({default})")
+        corpora.add_argument(f"--{name}", type=read, metavar=letters, help=f"{what} ({default})")
 
 
 def _decibels(text: str) -> float:

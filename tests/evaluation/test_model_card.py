@@ -70,8 +70,8 @@ def test_a_step_that_was_not_validated_is_said_to_be_none(tmp_path):
 def test_averaged_weights_are_called_so(tmp_path):
     run = write_run(tmp_path / "run", "optim.ema_decay=0.99")
     assert row(card_of(run, averaged=True), "weights") == "averages over the steps, with a decay of 0.99"
-    assert row(card_of(run), "weights") == "as they were after the last step"
-    half = "as they were after the last step, rounded to half precision; bits are those before"
+    assert row(card_of(run), "weights") == "as they were after step 10"
+    half = "as they were after step 10, rounded to half precision; bits are those before"
     assert row(card_of(run, half=True), "weights") == half
 
 

@@ -7,15 +7,13 @@ import time
 from pathlib import Path
 
 from wavenet_pl.adaptation.request import METHODS, read_request
-from wavenet_pl.commands.grammar import file_to_write
+from wavenet_pl.commands.grammar import TRAINED, file_to_write
 from wavenet_pl.signals import StopFlag
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl adapt`."""
-    parser.add_argument(
-        "run", metavar="RUN", help="the base: a run, a checkpoint, an export or an adaptation"
-    )
+    parser.add_argument("run", metavar="RUN", help=f"the base: {TRAINED}")
     parser.add_argument(
         "settings", nargs="*", metavar="CONFIG | key=value", help="settings of the training, as of `train`"
     )

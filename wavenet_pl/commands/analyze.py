@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from wavenet_pl.analysis.options import PROBES, AnalysisOptions
-from wavenet_pl.commands.grammar import file_to_write, page_folder, positive
+from wavenet_pl.commands.grammar import TRAINED, file_to_write, page_folder, positive
 from wavenet_pl.errors import ExitCode
 from wavenet_pl.files.durable import write_durably
 from wavenet_pl.shards.index import SPLITS
@@ -18,7 +18,7 @@ from wavenet_pl.shards.index import SPLITS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl analyze`."""
     defaults = AnalysisOptions()
-    parser.add_argument("run", metavar="RUN", help="a run folder, one checkpoint, or an export")
+    parser.add_argument("run", metavar="RUN", help=TRAINED)
     parser.add_argument("--out", metavar="DIR", help="where analysis.html goes (default: RUN/analysis)")
     parser.add_argument("--data", metavar="PATH", help="a shard set (default: that of the run)")
     parser.add_argument("--split", choices=SPLITS, help="whose recordings (default: %(default)s)")

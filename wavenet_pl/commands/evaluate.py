@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from wavenet_pl.commands.grammar import file_to_write, page_folder, positive
+from wavenet_pl.commands.grammar import TRAINED, file_to_write, page_folder, positive
 from wavenet_pl.errors import BadDataError, ExitCode
 from wavenet_pl.evaluation.options import EvaluationOptions
 from wavenet_pl.files.durable import write_durably
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl evaluate`."""
     defaults = EvaluationOptions()
-    parser.add_argument("run", metavar="RUN", help="a run folder, one checkpoint, or an export")
+    parser.add_argument("run", metavar="RUN", help=TRAINED)
     parser.add_argument("--data", metavar="PATH", help="a shard set (default: that of the run)")
     parser.add_argument("--split", choices=SPLITS, help="what is scored (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", help="where report.html goes (default: RUN/evaluation)")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from wavenet_pl.commands.grammar import positive
+from wavenet_pl.commands.grammar import TRAINED, positive
 from wavenet_pl.errors import ExitCode, UserError
 from wavenet_pl.generation.choice import ENGINES, WEIGHTS, Choice
 from wavenet_pl.generation.destination import FORMATS, label, read_destination
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl generate`."""
-    parser.add_argument("run", metavar="RUN", help="a run folder, one checkpoint, or an export")
+    parser.add_argument("run", metavar="RUN", help=TRAINED)
     parser.add_argument(
         "--out",
         required=True,

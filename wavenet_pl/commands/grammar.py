@@ -14,6 +14,10 @@ from typing import NoReturn
 from wavenet_pl.errors import ExitCode, UserError, did_you_mean
 
 PROGRAM = "wavenet-pl"
+TRAINED = (
+    "a run, a checkpoint, an export, an adaptation, or pretrained:NAME (`wavenet-pl models` lists those)"
+)
+"""What a trained model may be named by, for the help of commands that take one."""
 COMMANDS = {
     "prepare": (
         "wavenet_pl.commands.prepare",

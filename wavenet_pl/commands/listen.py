@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from wavenet_pl.commands.grammar import file_to_write, positive
+from wavenet_pl.commands.grammar import TRAINED, file_to_write, positive
 from wavenet_pl.errors import BadDataError, ExitCode
 from wavenet_pl.evaluation.options import ListeningOptions
 from wavenet_pl.generation.choice import ENGINES, WEIGHTS
@@ -18,7 +18,7 @@ from wavenet_pl.shards.index import SPLITS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl listen`."""
     defaults = ListeningOptions()
-    parser.add_argument("run", nargs="+", metavar="RUN", help="run folders, checkpoints or exports")
+    parser.add_argument("run", nargs="+", metavar="RUN", help=f"{TRAINED}; one or more")
     parser.add_argument(
         "--out", metavar="FILE", default="listen.html", help="the page (default: %(default)s)"
     )

@@ -142,7 +142,11 @@ def _follow(name: str, arguments: Sequence[str]) -> int:
         parser.add_argument("--rank", type=int, default=0, metavar="N", help="of which rank (default: 0)")
     if name == "resume":
         parser.add_argument("--dry-run", action="store_true", help="say what would be submitted")
-    defaults = {"status": "all jobs", "summary": "the newest sweep"}
+    defaults = {
+        "status": "all jobs",
+        "summary": "the newest sweep",
+        "stop": "nothing is stopped; name one",
+    }
     parser.epilog = f"Without JOB | RUN: {defaults.get(name, 'the newest job')}."
     args = parser.parse_args(list(arguments))
     return _action(name)(args)

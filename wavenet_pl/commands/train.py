@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from wavenet_pl.config.tree import Config, check_limits, load_config, split_arguments
+from wavenet_pl.config.tree import Config, check_limits, load_config, shipped_configs, split_arguments
 from wavenet_pl.errors import ExitCode
 from wavenet_pl.shards.shard_set import ShardSet, open_set
 from wavenet_pl.signals import StopFlag
@@ -14,6 +14,10 @@ from wavenet_pl.training.launch import check_launch, launch_variables
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `wavenet-pl train`."""
+    parser.epilog = (
+        f"Configs that come with the project: {', '.join(shipped_configs())}. Every setting and what it means: "
+        "docs/settings.md; those of a run, defaults included: its config.yaml."
+    )
     parser.add_argument(
         "settings", nargs="*", metavar="CONFIG | key=value",
         help="YAML files, or names of shipped configs such as `demo`, and settings such as data.path=data/speech; "

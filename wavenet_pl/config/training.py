@@ -197,7 +197,7 @@ class TrainConfig:
     stop_after: float | None = field(default=None, metadata=DURATION)
     """Save and exit with 85 after this time, as HH:MM:SS or in seconds; null for never."""
     init_from: str | None = None
-    """A run, checkpoint or export whose weights it begins with; null for new ones. It is another run then."""
+    """A run, checkpoint, export or pretrained:NAME whose weights it begins with, as another run; null for new ones."""
     compile: bool = False
     """Whether torch.compile makes the layers of the steps, one for all; it takes a C++ compiler, and pays on GPUs."""
     recompute: bool = False
@@ -215,7 +215,7 @@ class TrainConfig:
     max_skipped_steps: int = 10
     """The run stops, exit 3, after so many steps in a row whose loss or gradient is not finite; each is skipped."""
     hang_after: float | None = field(default=1800.0, metadata=DURATION)
-    """After this time without a step every rank writes down its stacks and exits with 85; null for never."""
+    """After this time without a batch every rank writes down its stacks and exits with 85; null for never."""
 
     def __post_init__(self) -> None:
         threads = self.threads

@@ -159,7 +159,7 @@ def shipped_folder() -> Path:
 
 
 def shipped_configs() -> list[str]:
-    """Names of the configs that come with the project, such as `demo` and `cluster/one-node`."""
+    """Names of the configs that come with the project, such as `demo` and `adapt/all`."""
     folder = shipped_folder()
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 

@@ -66,7 +66,7 @@ def describe_model(
         "sample rate": f"{rate:,} Hz",
         "steps": f"{step:,}, each with {config.data.batch_size} crops of {config.data.crop_samples:,} samples",
         **({} if begun_with is None else {"began with": begun_with}),
-        "weights": (average if averaged else "as they were after the last step")
+        "weights": (average if averaged else f"as they were after step {step:,}")
         + (", rounded to half precision; bits are those before" if half else ""),
         **{f"input {each.name}": each.summary() for each in model.inputs},
         "data": _describe_data(model),

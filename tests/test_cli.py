@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def test_each_command_explains_its_options(capsys: pytest.CaptureFixture[str], c
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_option_of_every_command_has_help(name: str) -> None:
-    module = pytest.importorskip(cli.COMMANDS[name][0], reason="not there yet", exc_type=ModuleNotFoundError)
+    module = importlib.import_module(cli.COMMANDS[name][0])
     parser = cli.Parser(prog=name)
     module.add_arguments(parser)
     mute = [action.dest for action in parser._actions if not action.help]

@@ -15,6 +15,7 @@ from tests.shards.made import spoil
 from wavenet_pl.adaptation.clips import KINDS, ClipSet, make_set, similarities
 from wavenet_pl.adaptation.data import AdaptationData
 from wavenet_pl.config.training import SamplesConfig
+from wavenet_pl.evaluation.clips import choose_recordings
 from wavenet_pl.evaluation.judges.voices import VoiceJudge
 from wavenet_pl.shards.index import load_index, shard_storage
 from wavenet_pl.shards.split import Split
@@ -27,10 +28,10 @@ def test_they_are_of_the_same_seeds_and_recordings_and_told_before_and_after(tmp
     config = SamplesConfig(count=2, seconds=0.05, prompt_seconds=0)
     clips = make_set(base, adapted, split, "ben", config)
     assert clips.labels["before"] == ["speaker ben"] * 2 and clips.labels["after"] == [f"speaker {NEW}"] * 2
-    assert (
-        clips.labels["recorded"] == [split[position].key for position in (0, 1)]
-        or len(set(clips.labels["recorded"])) == 2
-    )
+    chosen = choose_recordings([(adapted, split)], seconds=config.seconds, count=2, seed=config.seed)
+    assert clips.labels["recorded"] == [split.key(position) for position in chosen]
+    for position, audio in zip(chosen, clips.audio["recorded"], strict=True):
+        assert np.array_equal(audio, split.read(position)[: len(audio)])
     for before, after in zip(clips.audio["before"], clips.audio["after"], strict=True):
         assert np.array_equal(before, after), "the new row begins as ben's, and the seed is the same"
     assert {kind: [text.split(",")[0] for text, _ in each] for kind, each in clips.captions.items()} == {

@@ -97,7 +97,7 @@ def test_what_is_forgotten_is_of_each_speakers_own_recordings(
         adapted.get_parameter(SPEAKER_TABLE)[1] += 3
     other = measure_forgetting(base, adapted, str(base_set))
     assert [name for name in SPEAKERS if abs(other[name].after - other[name].before) > 1e-4] == ["ben"]
-    with pytest.raises(UserError, match="no such|cannot|index"):
+    with pytest.raises(UserError, match="gone.* cannot be read"):
         measure_forgetting(base, adapted, str(base_set / "gone"))
 
 

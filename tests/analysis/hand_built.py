@@ -6,8 +6,6 @@ makes of the stream the mean of the two samples. So layer k sees the Haar wavele
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -86,8 +84,3 @@ def haar_edges(layer: int, *, summing: bool) -> tuple[float, float]:
     gain *= np.cos(np.pi * grid) ** 2 if summing else 1
     above = np.flatnonzero(gain >= gain.max() / 2)
     return float(grid[above[0]]), float(grid[above[-1]])
-
-
-def pairs(values: list[float]) -> list[tuple[float, float]]:
-    """Neighbours."""
-    return list(pairwise(values))

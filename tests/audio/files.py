@@ -54,7 +54,6 @@ def id3v2(size: int) -> bytes:
 
 
 ID3V1 = b"TAG" + b"title".ljust(125, b"\0")
-APE = b"APETAGEX" + struct.pack("<IIII", 2000, 32 + 20, 1, 0) + bytes(8) + b"x" * 20
 APE_TAG = b"x" * 20 + b"APETAGEX" + struct.pack("<IIII", 2000, 32 + 20, 1, 0) + bytes(8)
 
 

@@ -248,10 +248,13 @@ def test_every_reader_refuses_in_the_same_words(data: bytes, reason: str, tmp_pa
 
 @pytest.mark.parametrize("seconds", [0.01, 0.1, 0.3])
 def test_an_mp3_may_claim_any_delay(seconds: float) -> None:
-    data = mp3(tones(seconds))
-    for delay in range(0, 4_096, 91):
+    data, delays, heard = mp3(tones(seconds)), range(0, 4_096, 91), dict[int, int]()
+    for delay in delays:
         with suppress(BadDataError):  # and no other error
-            assert len(decode_audio(late(data, delay))) <= RATE
+            heard[delay] = len(decode_audio(late(data, delay)))
+    assert 0 < heard[0] <= RATE
+    assert {delay for delay in delays if delay < heard[0]} <= heard.keys(), "a delay within it is taken"
+    assert all(length == max(0, heard[0] - delay) for delay, length in heard.items())
 
 
 @pytest.mark.parametrize("coding", [("MP3", None), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("WAV", "PCM_16")])
@@ -333,7 +336,7 @@ def test_what_is_no_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
         decode_source(path, RATE)
 
 
-def test_audio_is_known_by_its_bytes_and_every_extension_has_a_format() -> None:
+def test_names_of_audio_files_end_like_any_format_that_is_read() -> None:
     assert {"opus", "oga", "aiff", "aif", "sph", "w64", "rf64", "caf"} < set(AUDIO_EXTENSIONS)
 
 

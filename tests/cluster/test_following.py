@@ -217,12 +217,22 @@ def test_a_job_that_could_not_be_remembered_is_not_submitted(here: Path) -> None
         submit_script(record, "", Scheduler())
 
 
-@pytest.mark.parametrize("runs", ["r" * 300, "loop"])
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        (
+            "r" * 300,
+            "cannot be listed (File name too long), expected what `wavenet-pl slurm` wrote; mend that",
+        ),
+        ("loop", "--runs loop is a link to itself, expected a folder; name another one"),
+    ],
+)
 def test_a_folder_of_runs_that_cannot_be_is_refused(
-    here: Path, capsys: pytest.CaptureFixture[str], runs: str
+    here: Path, capsys: pytest.CaptureFixture[str], runs: str, message: str
 ) -> None:
     Path("loop").symlink_to("loop")
-    assert refusal(capsys, *TRAIN, "--runs", runs).endswith("\n")
+    error = refusal(capsys, *TRAIN, "--runs", runs)
+    assert message in error and error.count("\n") == 1
 
 
 def test_logs_of_one_rank_over_all_starts(sweep: Record, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ TRAINING = ("model.kind=speaker", "model.condition.channels=8", "trainer.max_ste
 SETTINGS = ("trainer.max_steps=30", "trainer.val_check_interval=5", "data.batch_size=4", "data.num_workers=0",
             "samples.count=2", "samples.seconds=0.05", "train.threads=1", "train.checkpoint_every_n_steps=4",
             "trainer.accelerator=cpu", "wandb.mode=offline")  # fmt: skip
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 Command = list[str]
 
 
@@ -71,8 +73,7 @@ def command(base: Path, audio: Path, speaker: str, runs: Path, *arguments: str) 
 
 def adapt(words: Command, code: int = 0) -> str:
     """Runs it; returns all that was printed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == code, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
@@ -212,36 +213,48 @@ def test_a_name_that_is_there_is_refused_or_trained_on(place: Path, learned: Pat
 
 
 def test_replay_mixes_in_the_voices_of_the_base(place: Path, learned: Path, tmp_path: Path) -> None:
-    words = command(base_of(place), place / "dora", "dora", learned, "--method", "all")
+    runs = tmp_path / "runs"
+    shutil.copytree(learned, runs)
+    without = run_of(runs, "dora-all-*")
+    words = command(base_of(place), place / "dora", "dora", runs, "--method", "all")
     printed = adapt([*words, "--replay", str(place / "set"), "--replay-share", "0.75"])
     assert printed.count("is finished") == 1, "the row is learned already"
-    with_replay = next(run for run in learned.glob("dora-all-*") if "75 %" in str(numbers(run)["replay"]))
-    without = next(run for run in learned.glob("dora-all-*") if numbers(run)["replay"] == "nothing")
+    [with_replay] = {*runs.glob("dora-all-*")} - {without}
+    assert numbers(without)["replay"] == "nothing" and "75 %" in str(numbers(with_replay)["replay"])
     assert numbers(with_replay)["forgotten"] < numbers(without)["forgotten"]
-    for run in (with_replay,):  # other tests look for one run
-        run.rename(tmp_path / run.name)
 
 
-@pytest.mark.parametrize("moments", [(0.5, 3.0, 5.0, 7.0)])
-def test_killed_again_and_again_it_comes_to_the_same_result(
-    place: Path, learned: Path, tmp_path: Path, moments: tuple[float, ...]
+def wait_for(runs: Path, method: str, step: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the training of a method is at a step; at step 0, until there is any file."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before it was killed"
+        rows = [row for path in runs.glob(f"dora-{method}-*/metrics.jsonl") for row in read_metrics(path)]
+        if any(row["step"] >= step > 0 for row in rows) or (step == 0 and any(runs.rglob("*"))):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no step {step} of {method} within two minutes")
+
+
+def test_killed_again_and_again_it_goes_on_and_comes_to_the_same_result(
+    place: Path, learned: Path, tmp_path: Path
 ) -> None:
-    words = command(base_of(place), place / "dora", "dora", tmp_path, "--method", "all")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for seconds in moments:
-        process = subprocess.Popen(
-            words,
-            env=environment,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    adapt(words)
+    runs, went_on = tmp_path / "runs", []
+    words = command(base_of(place), place / "dora", "dora", runs, "--method", "all")
+    for method, step in (("embedding", 0), ("embedding", 6), ("all", 6), ("all", 14)):
+        with open(tmp_path / "printed", "wb") as file:
+            process = subprocess.Popen(
+                words, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=file
+            )
+            wait_for(runs, method, step, process)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert not list(runs.glob(f"dora-{method}-*/{NUMBERS}")), "it was killed before its end"
+        went_on.append("going on from step-" in (tmp_path / "printed").read_text())
+    went_on.append("going on from step-" in adapt(words))
+    assert went_on == [False, False, True, True, True]
     for method in ("embedding", "all"):
-        ours, theirs = run_of(tmp_path, f"dora-{method}-*"), run_of(learned, f"dora-{method}-*")
+        ours, theirs = run_of(runs, f"dora-{method}-*"), run_of(learned, f"dora-{method}-*")
         assert (ours / DELTA_NAME).read_bytes() == (theirs / DELTA_NAME).read_bytes()
         assert ours.name == theirs.name
         kept = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from wavenet_pl.runs import versions
 from wavenet_pl.runs.versions import Finding
 
 GIB = 2**30
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def only(findings: Iterator[Finding]) -> Finding:
@@ -90,9 +92,16 @@ def test_python_is_held_against_the_range_of_the_project() -> None:
     assert "expected >=3.10,<3.14" in finding.advice
 
 
+@pytest.mark.cold("what has been imported")
 def test_versions_are_read_without_importing_a_package() -> None:
-    assert versions.installed_version("torch")
-    assert versions.installed_version("no-such-package-anywhere") is None
+    program = (
+        "import sys; from wavenet_pl.runs import versions\n"
+        "assert versions.installed_version('torch')\n"
+        "assert versions.installed_version('no-such-package-anywhere') is None\n"
+        "assert not {'torch', 'numpy'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 # --- the machine ---

@@ -226,7 +226,7 @@ def test_a_run_that_is_not_there_is_answered_with_the_nearest(run, tmp_path, mon
         error = capsys.readouterr().err
         assert f"{typed} is not there, expected a run" in error and error.count("\n") == 1
         nearest = error.rpartition("the nearest are ")[2].split(", ")
-        assert "pretrained:" in error or nearest[0].startswith("runs/speech-")
+        assert nearest[0].startswith("runs/speech-")
         assert "runs/speech-notes" not in error, "it is no run"
     assert not (tmp_path / "clips").exists()
 

@@ -316,10 +316,11 @@ def test_killed_at_any_moment_no_half_shard_is_left_and_no_batch_differs(
             process.send_signal(signal.SIGKILL)
         assert are_gone([process.pid], 10)
         left = [path for path in tmp_path.rglob("*") if path.is_file()]
-        killed_while_copying += any(path.name.endswith(".tmp") for path in left)
+        killed_while_copying += any(path.name.endswith(f".{process.pid}.tmp") for path in left)
         for path in left:
             assert path.name.endswith(".tmp") or path.read_bytes() == sound[path.name]
     assert read >= kills
+    assert killed_while_copying or kills == 1
     server.bandwidth = 0
     data = data_of(server.url, cache=str(tmp_path))
     loader = iter(data.train_dataloader())

@@ -81,9 +81,6 @@ def test_each_slot_comes_once_and_no_batch_depends_on_who_asks(plan: LanePlan, d
 def test_windows_of_a_lane_hold_what_the_line_of_shards_has_there(plan: LanePlan) -> None:
     """Walking over the line in plain Python; only the order within a window is the plan's own."""
     size, slots = plan.batch_size, plan.num_slots
-    ends = np.cumsum(
-        [0, *np.add.reduceat(np.append(plan.counts(slice(None)), 0), np.cumsum([0, *plan.shards])[:-1])]
-    )
     key = counter.stream_key("shards", 7, 2, "abc")
     filled = [shard for shard, count in enumerate(plan.shards) if count]
     random = dict(enumerate(counter.random_bits(key, np.arange(len(filled))).tolist()))
@@ -92,7 +89,7 @@ def test_windows_of_a_lane_hold_what_the_line_of_shards_has_there(plan: LanePlan
     firsts = plan.slots_before(starts)
     for _, shard in sorted((random[number], shard) for number, shard in enumerate(filled)):
         line += range(firsts[shard], firsts[shard + 1])
-    assert len(ends) == len(plan.shards) + 1 and sorted(line) == list(range(slots))
+    assert sorted(line) == list(range(slots))
     stretch = max(1, plan.window * slots // len(filled))
     batches = np.stack([plan.batch(number) for number in range(plan.num_batches)])
     for lane in range(size):

@@ -28,6 +28,7 @@ from tests.data_prep.corpus import (
     write,
     write_table,
 )
+from tests.full_disk import full_disk
 from tests.shards.indexes import as_text
 from wavenet_pl.cli import main
 from wavenet_pl.errors import UserError
@@ -439,10 +440,12 @@ def test_a_rate_is_taken_where_flac_can_be_written_at_it(rate: int) -> None:
 
 def test_a_full_disk_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_corpus(tmp_path / "src")
-    (tmp_path / "out/train").mkdir(parents=True)
-    (tmp_path / "out/train/shard-000000.tar").mkdir()  # a folder where the shard should go
-    assert prepare("folder", source, tmp_path / "out") == 2
-    assert "shard-000000.tar" in capsys.readouterr().err
+    with full_disk(20_000):
+        assert prepare("folder", source, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "out/train/shard-000000.tar (File too large); mend that, and run the same command" in error
+    assert error.count("\n") == 1 and "Traceback" not in error
+    assert prepare("folder", source, tmp_path / "out") == 0
 
 
 def test_an_archive_of_the_result_is_all_there_is_to_it(tmp_path: Path) -> None:

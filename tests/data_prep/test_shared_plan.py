@@ -136,6 +136,7 @@ def test_slices_that_begin_together_wait_for_the_one_that_plans(
             warned += capsys.readouterr().err
     for thread in threads:
         thread.join()
+    assert warned.count("another slice plans; waiting for its plan") == 3
     assert len(read) == 1
     assert [plan.shards for plan in plans] == [plans[0].shards] * 3
     assert all(shard.sources for shard in plans[0].shards)

@@ -145,10 +145,6 @@ def test_names_are_text_and_nothing_else(shards):
     assert page.count("</script>") == 1 and 'src="http' not in page and "url(http" not in page
 
 
-PLAYED = """
-new Promise(done => { const look = left => items[0].sound.played.length ? done(true) :
-  left ? setTimeout(() => look(left - 1), 50) : done(false); look(60); })
-"""
 KEYS = {" ": "Space", "ArrowRight": "ArrowRight", "ArrowDown": "ArrowDown"}
 
 

@@ -89,8 +89,11 @@ def test_streams_of_neighbouring_seeds_are_unrelated() -> None:
     assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(50_000)
 
 
-def test_largest_bits_stay_below_one() -> None:
-    assert (np.uint64(2**64 - 1) >> np.uint64(11)) * 2.0**-53 < 1
+def test_of_the_largest_bits_comes_the_largest_number_below_one() -> None:
+    largest = np.array([2**64 - 1], np.uint64)
+    at = counter._counters(7, largest)
+    assert counter.random_bits(7, at) == largest
+    assert counter.uniforms(7, at) == np.nextafter(1, 0)
 
 
 @given(st.lists(st.integers() | st.text(), max_size=4), st.lists(st.integers() | st.text(), max_size=4))

@@ -176,21 +176,24 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        {"config": {"model": {"network": {"stacks": 10**9}}}},
-        {"config": "x"},
-        {"sample_rate": "fast"},
-        {"config": None},
+        (
+            {"config": {"model": {"network": {"stacks": 10**9}}}},
+            "model.network.stacks is 1000000000, expected 1000 or less",
+        ),
+        ({"config": "x"}, "its config is 'x', expected a mapping; use another copy of it"),
+        ({"sample_rate": "fast"}, "its sample rate is 'fast', expected one in Hz"),
+        ({"config": None}, "its config is null, expected a mapping; use another copy of it"),
     ],
 )
-def test_a_checkpoint_that_describes_nonsense_is_one_message(tmp_path, change):
+def test_a_checkpoint_that_describes_nonsense_is_one_message(tmp_path, change, message):
     path = save(RunFolder(tmp_path), 10)
     content = torch.load(path)
     content["wavenet_pl"].update(change)
     changed = tmp_path / "changed.ckpt"
     torch.save(content, changed)
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError, match=message) as error:
         loading.load(changed)
     assert "\n" not in str(error.value)
 

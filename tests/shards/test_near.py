@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,10 +154,16 @@ def test_the_folder_of_a_set_is_below_that_of_all_or_where_the_node_keeps_what_i
     assert NearFolder.of("tmpdir", "ab" * 32).path == tmp_path / f"wavenet-pl-{os.getuid()}/abababababababab"
 
 
-def test_room_is_what_is_free_and_what_copies_take(near: NearFolder, shard_set: Path) -> None:
-    free = room_of([near])
-    fetch(near, shard_set)
-    assert abs(room_of([near]) - free) < 2**30
+def test_room_is_what_is_free_and_what_copies_take(
+    near: NearFolder, shard_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = NearFolder(tmp_path / "other")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1_000))
+    assert room_of([near, other]) == 1_000
+    size = fetch(near, shard_set).bytes
+    assert room_of([near, other]) == room_of([other, near]) == 1_000 + size
+    fetch(other, shard_set)
+    assert room_of([near, other]) == 1_000 + 2 * size
 
 
 @pytest.mark.parametrize("below", ["x" * 300, "file", "closed"])

@@ -62,9 +62,6 @@ def test_every_validation_says_what_a_wrong_condition_costs(folder: Path) -> Non
     assert [row["step"] for row in rows] == [30, 60]
     for row in rows:
         assert row[f"val/bits_shuffled/{name}"] == pytest.approx(row["val/bits"] + row[f"val/gap/{name}"])
-    printed = (folder / "printed").read_text()
-    warned = [int(step) for step in re.findall(rf"at step (\d+) a wrong {name} costs", printed)]
-    assert set(warned) <= {30, 60}, "after the warm-up of 5 steps"
 
 
 def test_two_ranks_measure_the_same(folder: Path, shards: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from wavenet_pl.config import source as config_source
 from wavenet_pl.config.loading import build, plain
-from wavenet_pl.config.mistakes import check
+from wavenet_pl.config.mistakes import check, shown
 from wavenet_pl.config.model import ModelConfig
 from wavenet_pl.config.trainer import check_options
 from wavenet_pl.config.training import DataConfig, OptimConfig, SamplesConfig, TrainConfig, WandbConfig
@@ -197,9 +197,14 @@ def from_plain(tree: Mapping[str, Any], origin: str = "stored config") -> Config
         origin: what messages say about where it stands.
 
     Raises:
-        UserError: an unknown name, a wrong type or a value out of range.
+        UserError: it is no mapping, or has an unknown name, a wrong type or a value out of range.
     """
-    return _build([config_source.read_plain(tree, origin)])
+    given = config_source.read_plain(tree, origin)
+    if not isinstance(given.value, dict):  # none would be the default config, and so another model
+        raise UserError(
+            f"{origin}: its config is {shown(given):.80}, expected a mapping; use another copy of it"
+        )
+    return _build([given])
 
 
 def to_yaml(config: Config) -> str:

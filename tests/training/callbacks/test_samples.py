@@ -257,6 +257,7 @@ def test_a_config_that_keeps_within_the_clip_is_what_the_callback_gets() -> None
         dataclasses.replace(CONFIG, prompt_seconds=1)
 
 
+@pytest.mark.slow
 def test_outputs_that_are_not_finite_cost_a_set_and_end_no_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

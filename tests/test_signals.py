@@ -129,3 +129,17 @@ def test_futures_come_as_they_finish():
         "os._exit(sum(f.result() for s in sets for f in s) if set().union(*sets) == set(jobs) else 99)",
     )
     assert end_of(*WAITING, *lines) == 31
+
+
+@pytest.mark.parametrize(("strikes", "code"), [(1, 85), (2, 130)])
+def test_ctrl_c_is_obeyed_where_nobody_reads_the_answer(strikes, code):
+    """It has ended `tee` too, to which the answer would go."""
+    lines = (
+        "flag.speaks = True",
+        "read_end, write_end = os.pipe()",
+        "os.close(read_end)",
+        "os.dup2(write_end, 2)",
+        *strikes * ["os.kill(os.getpid(), signal.SIGINT)"],
+        "os._exit(85)",
+    )
+    assert end_of(*lines, exits=True) == code

@@ -31,9 +31,6 @@ USED = {
         "lightning.pytorch.Trainer.ckpt_path",
         "lightning.pytorch.strategies.Strategy.checkpoint_io",
     ),
-    "wavenet_pl/training/callbacks/preemption.py": (
-        "lightning.pytorch.strategies.DDPStrategy.cluster_environment",
-    ),
     "wavenet_pl/training/callbacks/resumption.py": (
         "lightning.pytorch.loops.fit_loop._FitLoop.epoch_progress",
         "lightning.pytorch.loops.training_epoch_loop._TrainingEpochLoop.batch_progress",
@@ -47,14 +44,23 @@ USED = {
         "lightning.pytorch.loops.progress._BatchProgress.is_last_batch",
     ),
     "wavenet_pl/training/fit.py": ("lightning.pytorch.strategies.DDPStrategy.cluster_environment",),
-    "wavenet_pl/training/callbacks/ema.py": ("lightning.pytorch.callbacks.WeightAveraging._swap_models",),
+    "wavenet_pl/training/callbacks/ema.py": (
+        "lightning.pytorch.callbacks.WeightAveraging._swap_models",
+        "lightning.pytorch.callbacks.WeightAveraging._latest_update_step",
+    ),
     "wavenet_pl/training/callbacks/watchdog.py": (
         "lightning.pytorch.strategies.Strategy.launcher",
         "lightning.pytorch.strategies.launchers.subprocess_script._SubprocessScriptLauncher.procs",
         "torch.utils.data.dataloader._BaseDataLoaderIter._next_data",
         "sys._current_frames",
     ),
-    "wavenet_pl/training/callbacks/ranks.py": ("lightning.pytorch.utilities.rank_zero.rank_zero_only.rank",),
+    "wavenet_pl/training/callbacks/ranks.py": (
+        "lightning.pytorch.utilities.rank_zero.rank_zero_only.rank",
+        "lightning.pytorch.strategies.DDPStrategy.cluster_environment",
+        "lightning.fabric.strategies.launchers.subprocess_script._ChildProcessObserver._child_processes",
+        "torch.distributed.distributed_c10d._get_default_store",
+        "torch.distributed.Store.clone",
+    ),
     "wavenet_pl/training/callbacks/samples.py": (
         "lightning.pytorch.trainer.connectors.data_connector._DataConnector.datamodule",
         "lightning.pytorch.trainer.connectors.callback_connector._CallbackConnector.callbacks",

@@ -6,15 +6,16 @@ import argparse
 import atexit
 import errno
 import gc
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from wavenet_pl import signals
 from wavenet_pl.commands.grammar import COMMANDS, PROGRAM, Parser, command_module, parse
 from wavenet_pl.errors import BadDataError, ExitCode, UserError
 from wavenet_pl.files.foreign import printable
 from wavenet_pl.files.redaction import redact
+from wavenet_pl.files.standard_streams import drop_unwritten, readers_may_leave
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Errors that say something of the machine and nothing of us: full, over quota, read-only, too large."""
@@ -34,16 +35,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The process is ours: nobody needs a search of all its modules for circles of rubbish at its end.
         atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] in (["train"], ["adapt"]):
+    trains = arguments[:1] in (["train"], ["adapt"])
+    if trains:
         signals.hold()  # first thing in the process: the handlers come with the command
     program = " ".join([PROGRAM, *(argument for argument in arguments[:1] if argument in COMMANDS)])
+    try:
+        with readers_may_leave() if trains else nullcontext():
+            code = _end(program, arguments)
+    except BrokenPipeError:
+        code = ExitCode.BROKEN_PIPE
+    drop_unwritten()
+    return code
+
+
+def _end(program: str, arguments: list[str]) -> int:
+    """Runs the command; what it raises becomes a message and an exit code."""
     try:
         code = _run(arguments)
         sys.stdout.flush()  # so that a reader who left is noticed here
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
-        return ExitCode.BROKEN_PIPE
+        raise
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TypeVar
 
@@ -106,9 +106,10 @@ class StopFlag:
         os._exit(ExitCode.INTERRUPTED)
 
     def _say(self, line: str) -> None:
-        """Past Python's buffers, in whose lock the signal may have come."""
+        """Past Python's buffers, in whose lock the signal may have come; what reads it may have ended of it too."""
         if self.speaks:
-            os.write(_STDERR, f"\n{line}\n".encode())
+            with suppress(OSError):
+                os.write(_STDERR, f"\n{line}\n".encode())
 
 
 def completed(futures: Iterable[Future[T]], poll_seconds: float = 0.2) -> Iterator[set[Future[T]]]:

@@ -10,11 +10,12 @@ from tests.nobody import not_ours
 from tests.shards.made import write_shard_set
 from tests.small import small_config
 from wavenet_pl.errors import ExitCode
-from wavenet_pl.runs.folder import RunFolder, run_folder
+from wavenet_pl.runs.folder import RunFolder, checkpoint_path, run_folder
 from wavenet_pl.shards.index import load_index
 from wavenet_pl.shards.shard_set import open_set
 from wavenet_pl.signals import StopRun
 from wavenet_pl.training.briefing import describe, say_stopped
+from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.train import build_task
 from wavenet_pl.training.trainer_options import build_trainer
 
@@ -115,3 +116,13 @@ def test_a_stop_is_said_where_its_folder_can_no_longer_be_listed(tmp_path, monke
         say_stopped(run, StopRun(ExitCode.SAVED, "the time is up"))
     line = capsys.readouterr().err
     assert "the time is up; " in line and f"{run.checkpoints} cannot be" in line
+
+
+def test_a_stop_names_the_checkpoint_that_the_next_start_takes(tmp_path, capsys):
+    run = RunFolder(tmp_path / "run")
+    run.checkpoints.mkdir(parents=True)
+    for step in (3, 5):
+        AtomicCheckpointIO().save_checkpoint({"step": step}, checkpoint_path(run, step))
+    checkpoint_path(run, 5).write_bytes(b"damaged")
+    say_stopped(run, StopRun(ExitCode.SAVED, "the time is up"))
+    assert f"the newest checkpoint is {checkpoint_path(run, 3)}; the same" in capsys.readouterr().err

@@ -57,12 +57,13 @@ def _train(
     from wavenet_pl.training import briefing
     from wavenet_pl.training.fit import fit
     from wavenet_pl.training.train import build_task
-    from wavenet_pl.training.trainer_options import build_trainer, check_epoch
+    from wavenet_pl.training.trainer_options import build_trainer, check_batches
 
     task = build_task(config, shard_set, args.runs)
     if args.dry_run:
-        check_epoch(config, task.data.num_batches)
+        trainer = build_trainer(config, logger=False, enable_checkpointing=False)
+        check_batches(config, trainer, task.data.num_batches)
         resume = None if args.fresh else newest_valid(task.run)[0]
-        briefing.describe(task, build_trainer(config, logger=False, enable_checkpointing=False), resume)
+        briefing.describe(task, trainer, resume)
         return ExitCode.DONE
     return fit(task, flag, began, fresh=args.fresh)

@@ -18,10 +18,10 @@ from wavenet_pl.evaluation.baselines import (
     save_baselines,
 )
 from wavenet_pl.model import Model
-from wavenet_pl.runs.checkpoints import validation_bits
+from wavenet_pl.runs.checkpoints import newest_valid, validation_bits
 from wavenet_pl.runs.differences import describe_nearest
 from wavenet_pl.runs.examples import print_next
-from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.runs.folder import RunFolder, checkpoint_step
 from wavenet_pl.shards.shard_set import ShardSet
 from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import missing_steps
@@ -176,12 +176,12 @@ def say_lost_rows(run: RunFolder, step: int) -> None:
 def say_stopped(run: RunFolder, stop: StopRun) -> None:
     """Why the run ended, what is kept of it, and how it goes on."""
     try:
-        paths = list_checkpoints(run)
+        newest, _ = newest_valid(run)
     except UserError as error:  # it ends as it should: who requeues it looks at its exit code
         print(f"\n{stop.message}; {error}", file=sys.stderr)
         return
-    kept = f"the newest checkpoint is {paths[-1]}" if paths else f"there is no checkpoint in {run.path} yet"
-    advice = "the same command goes on from there" if paths else "the same command starts again"
+    kept = f"the newest checkpoint is {newest}" if newest else f"there is no checkpoint in {run.path} yet"
+    advice = "the same command goes on from there" if newest else "the same command starts again"
     print(f"\n{stop.message}; {kept}; {advice}", file=sys.stderr)
 
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from wavenet_pl.config.tree import Config, to_plain
 from wavenet_pl.errors import UserError
-from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
+from wavenet_pl.runs.folder import RunFolder, checkpoint_step
 from wavenet_pl.signals import StopFlag, StopRun, hold, ignore_signals, release
 from wavenet_pl.training.task import Extras, Task
-from wavenet_pl.training.trainer_options import build_trainer, check_epoch, refusals, threads_of
+from wavenet_pl.training.trainer_options import build_trainer, check_batches, refusals, threads_of
 
 if TYPE_CHECKING:
     import lightning.pytorch as L
 
     from wavenet_pl.training.wandb_logger import RunTracker
 
+_log = logging.getLogger(__name__)
+
 
 def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int:
-    """Trains from the newest checkpoint on, or from the module as it is; returns the exit code.
+    """Trains from the newest checkpoint on, or from the module as it is; returns the exit code, the same on all ranks.
 
     Args:
         task: what is trained.
@@ -33,7 +36,6 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     """
     import torch
 
-    from wavenet_pl.data.order import check_batch_size
     from wavenet_pl.training.memory import keep_freed_memory
     from wavenet_pl.training.profile import direct_profile
 
@@ -42,8 +44,7 @@ def fit(task: Task, flag: StopFlag, began: float, *, fresh: bool = False) -> int
     trainer = _build_trainer(run, config, flag, task.extras)
     flag.speaks = trainer.is_global_zero
     direct_profile(trainer, run.logs)
-    check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
-    check_epoch(config, task.data.num_batches)
+    check_batches(config, trainer, task.data.num_batches)
     if fresh:
         _check_fresh(trainer)
     task.data.build_keeper(trainer)  # which looks whether there is room, before anything is written
@@ -63,8 +64,7 @@ def _fit(task: Task, trainer: L.Trainer) -> int:
     from wavenet_pl.runs.checkpoints import newest_valid
     from wavenet_pl.runs.starts import enter
     from wavenet_pl.training import briefing
-    from wavenet_pl.training.callbacks.preemption import exit_code
-    from wavenet_pl.training.callbacks.ranks import leave_together
+    from wavenet_pl.training.callbacks.ranks import end_by_itself, leave_together, let_first_process_end
     from wavenet_pl.training.profile import end_profile, say_profile
 
     run, module = task.run, task.module
@@ -84,26 +84,30 @@ def _fit(task: Task, trainer: L.Trainer) -> int:
         if task.extras.at_end is not None and trainer.is_global_zero:
             task.extras.at_end(tracker)
     except StopRun as stop:
-        code = exit_code(trainer, stop.code)
+        code = stop.code
         end_profile(trainer)
         if trainer.is_global_zero:
             briefing.say_stopped(run, stop)
     except BaseException:
         code = 1
+        let_first_process_end(trainer)
         raise
     finally:
         release()
+        if code:
+            end_by_itself()
         if tracker is not None:
-            if code != 1:  # else what failed is the message, and not what cannot be kept of it
+            # Of a run that failed, what failed is the message, and not what cannot be kept of it.
+            if code != 1 and trainer.is_global_zero:
                 _keep_models(run, tracker)
             tracker.finish(code)
-    if trainer.is_global_zero:
-        say_profile(trainer, run.logs)
-    if code == 0 and trainer.is_global_zero and task.extras.at_end is None:
-        briefing.say_end(run, trainer)
     leave_together()
     if code:
         ignore_signals()
+    if trainer.is_global_zero:
+        say_profile(trainer, run.logs)
+        if code == 0 and task.extras.at_end is None:
+            briefing.say_end(run, trainer)
     return code
 
 
@@ -246,13 +250,20 @@ def _prepare_rank_zero(
 
 def _keep_models(run: RunFolder, tracker: RunTracker) -> None:
     """The best and the last checkpoint as model artifacts, where wandb.artifacts asks for them."""
-    from wavenet_pl.runs.checkpoints import best_checkpoint, validation_bits
+    from wavenet_pl.runs.checkpoints import best_checkpoint, newest_valid, validation_bits
 
-    if not tracker.config.artifacts or not list_checkpoints(run):
+    if not tracker.config.artifacts:
         return
-    bits = validation_bits(run)
-    aliases: dict[Path, list[str]] = {best_checkpoint(run): ["best"]}
-    aliases.setdefault(list_checkpoints(run)[-1], []).append("last")
+    try:
+        newest, _ = newest_valid(run)
+        if newest is None:
+            return
+        bits = validation_bits(run)
+        aliases: dict[Path, list[str]] = {best_checkpoint(run): ["best"]}
+    except (UserError, OSError) as error:  # how the run ended is what counts
+        _log.warning(f"no checkpoint is kept as an artifact: {error}")
+        return
+    aliases.setdefault(newest, []).append("last")
     for path, names in aliases.items():
         step = checkpoint_step(path)
         tracker.log_model(path, names, {"step": step, "val/bits": bits.get(step)})

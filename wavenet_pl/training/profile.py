@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
 import lightning.pytorch as L
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
+
+_log = logging.getLogger(__name__)
 
 _NAME = "profile"
 
@@ -27,7 +30,10 @@ def direct_profile(trainer: L.Trainer, folder: Path) -> None:
 def end_profile(trainer: L.Trainer) -> None:
     """Write the report of a run that was stopped: Lightning writes those of others."""
     if profiler := _profiler(trainer):
-        profiler.describe()
+        try:
+            profiler.describe()
+        except OSError as error:  # how the run ended is what counts
+            _log.warning(f"the profile could not be written ({error.strerror or error})")
 
 
 def say_profile(trainer: L.Trainer, folder: Path) -> None:

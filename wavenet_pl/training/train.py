@@ -17,6 +17,7 @@ import lightning.pytorch as L
 from wavenet_pl.config.tree import Config, check_limits, load_config, split_arguments
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.errors import BadDataError, ExitCode
+from wavenet_pl.files.standard_streams import readers_may_leave
 from wavenet_pl.runs.beginning import begin_with
 from wavenet_pl.runs.folder import run_folder
 from wavenet_pl.runs.loading import load
@@ -42,7 +43,8 @@ def train(
 ) -> Path:
     """Train a model, or go on with the run that the same config began.
 
-    Ctrl-C saves at the next step and raises KeyboardInterrupt; the same call then goes on from there.
+    Ctrl-C saves at the next step and raises KeyboardInterrupt; the same call then goes on from there. A second one
+    raises it at once. On several devices each rank raises what ended the training.
 
     Args:
         config: as from `load_config`, or as on the command line: ``["demo", "data.path=data/speech"]``.
@@ -69,8 +71,14 @@ def train(
     quieten()
     task = build_task(config, shard_set, runs, Extras(callbacks=callbacks, loggers=loggers))
     handlers = {number: signal.getsignal(number) for number in EXIT_CODES}
+    flag = StopFlag()
     try:
-        code = fit(task, StopFlag(), began, fresh=fresh)
+        with readers_may_leave():
+            code = fit(task, flag, began, fresh=fresh)
+    except SystemExit:
+        if flag.code == ExitCode.INTERRUPTED:  # what Lightning makes of a KeyboardInterrupt
+            raise KeyboardInterrupt from None
+        raise
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():

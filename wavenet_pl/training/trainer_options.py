@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wavenet_pl.config.mistakes import SettingError, spelled
 from wavenet_pl.config.trainer import OWNED
 from wavenet_pl.config.tree import Config
+from wavenet_pl.data.order import check_batch_size
 from wavenet_pl.errors import UserError, did_you_mean
 from wavenet_pl.runs.machine import usable_cores
 from wavenet_pl.training.launch import check_launch, check_processes, launch_variables
@@ -64,16 +65,18 @@ def refusals() -> Iterator[None]:
         ) from error
 
 
-def check_epoch(config: Config, batches: Mapping[str, int]) -> None:
-    """Compares the options that count batches with those of an epoch.
+def check_batches(config: Config, trainer: Trainer, batches: Mapping[str, int]) -> None:
+    """Compares the global batch with the ranks, and the options that count batches with those of an epoch.
 
     Args:
         config: of the training.
+        trainer: of the training.
         batches: split -> global batches of an epoch over it.
 
     Raises:
-        UserError: there are too few.
+        UserError: the batch cannot be divided by the ranks, or there are too few batches.
     """
+    check_batch_size(config.data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     try:
         _check_epoch(config.trainer, batches)
     except SettingError as error:

@@ -14,10 +14,12 @@ from tests.small_run import small_config, train
 from wavenet_pl.config.model import NetworkConfig
 from wavenet_pl.config.training import OptimConfig, TrainConfig, WandbConfig
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.runs.checkpoints import validation_bits
+from wavenet_pl.runs.checkpoints import newest_valid, validation_bits
 from wavenet_pl.runs.folder import RunFolder, checkpoint_path, checkpoint_step, list_checkpoints
+from wavenet_pl.signals import StopRun
 from wavenet_pl.tracking.rows import read_metrics
 from wavenet_pl.training.briefing import say_lost_rows
+from wavenet_pl.training.callbacks import checkpoints
 from wavenet_pl.training.callbacks.checkpoints import Checkpoints
 from wavenet_pl.training.callbacks.resumption import Resumption
 from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
@@ -143,3 +145,46 @@ def test_rows_that_were_lost_are_said_when_a_run_goes_on(
     say_lost_rows(run, 10)
     error = capsys.readouterr().err
     assert (said in error and "has lost rows" in error and error.count("\n") == 1) if said else not error
+
+
+def test_a_checkpoint_that_was_passed_over_takes_no_place_of_a_good_one(tmp_path: Path) -> None:
+    """Neither as long as it is newer than the run, nor when the run comes beyond it; then it goes."""
+    run = RunFolder(tmp_path / "run")
+
+    def go_on(last: int, every: int, keep_last: int) -> list[int]:
+        config = small_config(
+            tmp_path,
+            wandb=WandbConfig(mode="disabled"),
+            train=TrainConfig(checkpoint_every_n_steps=every, keep_last=keep_last),
+            trainer={"limit_val_batches": 0},
+        )
+        resume, _ = newest_valid(run)
+        train(
+            config, run.path, [Resumption(), Checkpoints(run, config.train)], ckpt_path=resume,
+            enable_checkpointing=True, plugins=[AtomicCheckpointIO()], max_steps=last,
+        )  # fmt: skip
+        return [checkpoint_step(path) for path in list_checkpoints(run)]
+
+    assert go_on(6, 1, 6) == [1, 2, 3, 4, 5, 6]
+    checkpoint_path(run, 3).unlink(), checkpoint_path(run, 4).unlink()
+    for step in (5, 6):
+        checkpoint_path(run, step).write_bytes(b"damaged")
+    assert go_on(4, 1, 2) == [3, 4, 5, 6]
+    assert newest_valid(run)[0] == checkpoint_path(run, 4)
+    assert go_on(7, 100, 2) == [4, 7]
+
+
+def test_rows_that_another_rank_cannot_write_are_its_own_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As if rank 0 said that they wait."""
+    run = RunFolder(tmp_path / "run")
+    config = small_config(tmp_path, wandb=WandbConfig(mode="disabled"), trainer={"limit_val_batches": 0})
+    monkeypatch.setattr(checkpoints, "any_rank", lambda trainer, here: True)
+    with pytest.raises(StopRun, match="could not be saved"):
+        train(
+            config, run.path, [Checkpoints(run, config.train)], enable_checkpointing=True,
+            plugins=[AtomicCheckpointIO()], max_steps=1,
+        )  # fmt: skip
+    assert not list_checkpoints(run)
+    assert "is not saved before" not in caplog.text

@@ -255,3 +255,23 @@ def test_a_set_is_replaced_whole(tmp_path: Path) -> None:
 def test_a_config_that_keeps_within_the_clip_is_what_the_callback_gets() -> None:
     with pytest.raises(ValueError, match="prompt_seconds"):
         dataclasses.replace(CONFIG, prompt_seconds=1)
+
+
+@pytest.mark.slow
+def test_outputs_that_are_not_finite_cost_a_set_and_end_no_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    @contextmanager
+    def diverged(module: WaveNetModule) -> Iterator[None]:
+        weight, number = module.model.network.output.weight, module.trainer.global_step
+        before = weight.detach().clone()
+        with torch.no_grad():
+            weight.fill_(float("inf") if number == 2 else 0.0)
+            yield
+            weight.copy_(before)
+
+    config = small_config(tmp_path, wandb=OFF)
+    run = tmp_path / "run"
+    train(config, run, [SampleLogger(config.samples, run / "clips", weights=diverged)])
+    assert steps(run / "clips") == [4]
+    assert caplog.text.count("step 2 has no clips: the model's outputs are not finite") == 1

@@ -41,7 +41,8 @@ class Checkpoints(Checkpoint):
 
     def __init__(self, run: RunFolder, config: TrainConfig) -> None:
         self._run, self._config = run, config
-        self._saved_step = -1
+        self._began = 0  # at which step this start did
+        self._saved: set[int] = set()  # by this start, or what it began with
         self._validation_due = self._validating = False
         self._bits: dict[int, float] = {}  # by step, on rank 0
 
@@ -67,14 +68,16 @@ class Checkpoints(Checkpoint):
     def try_to_save(self, trainer: L.Trainer) -> bool:
         """As `save`, and returns whether the step is saved; if not, the reason was logged."""
         step = trainer.global_step
-        if step == self._saved_step:
+        if step in self._saved:
             return True
         _check_weights(trainer)
         self._validation_due = self._validating or (trainer.training and _is_validation_due(trainer))
         # Rows that are not on disk would be lost for a run that goes on from here.
-        rows = [logger.write_waiting() for logger in trainer.loggers if isinstance(logger, MetricsFile)]
-        if any_rank(trainer, any(rows)):
-            _log.error(f"step {step} is not saved before its rows are: {'; '.join(rows)}; make room")
+        failures = [logger.write_waiting() for logger in trainer.loggers if isinstance(logger, MetricsFile)]
+        failure = "; ".join(filter(None, failures))
+        if failure:  # rank 0 has rows
+            _log.error(f"step {step} is not saved before its rows are: {failure}; make room")
+        if any_rank(trainer, bool(failure)):
             return False
         began = time.monotonic()
         trainer.save_checkpoint(checkpoint_path(self._run, step), weights_only=False)
@@ -85,7 +88,7 @@ class Checkpoints(Checkpoint):
             _log.error(writer.failure)
         if any_rank(trainer, bool(writer.failure)):
             return False
-        self._saved_step = step
+        self._saved.add(step)
         for logger in trainer.loggers:
             logger.log_metrics({SAVE_SECONDS: seconds}, step)
         if trainer.is_global_zero:
@@ -101,7 +104,8 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """What was resumed from needs no second save; a validation that it owes is done first."""
         _check_agreement(trainer)
-        self._saved_step = trainer.global_step if trainer.ckpt_path else -1
+        self._began = trainer.global_step
+        self._saved = {self._began} if trainer.ckpt_path else set()
         if trainer.is_global_zero:
             self._bits = validation_bits(self._run)
         owed = self._validation_due and trainer.global_step not in self._bits
@@ -142,14 +146,17 @@ class Checkpoints(Checkpoint):
             raise StopRun(ExitCode.BAD_DATA, "the end of the training could not be saved")
 
     def _prune(self, trainer: L.Trainer) -> None:
+        """Removes what is neither among the last nor the best.
+
+        What this start passed over at its beginning stands for none of them: it stays until the run is beyond it.
+        """
         try:
-            paths = list_checkpoints(self._run)
-            validated = [path for path in paths if checkpoint_step(path) in self._bits]
-            best = sorted(validated, key=lambda path: self._bits[checkpoint_step(path)])[
-                : self._config.keep_best
-            ]
-            for path in paths[: -self._config.keep_last]:
-                if path not in best:
+            paths = {checkpoint_step(path): path for path in list_checkpoints(self._run)}
+            trusted = [step for step in paths if step <= self._began or step in self._saved]
+            best = sorted(self._bits.keys() & trusted, key=lambda step: (self._bits[step], step))
+            kept = {*trusted[-self._config.keep_last :], *best[: self._config.keep_best]}
+            for step, path in paths.items():
+                if step <= trainer.global_step and step not in kept:
                     trainer.strategy.checkpoint_io.remove_checkpoint(path)
         except (UserError, OSError) as error:  # on this rank alone, for which the others would wait
             _log.warning(f"earlier checkpoints stay until the next save: {error}")

@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from wavenet_pl.conditioning import Conditioner
 from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.data.datamodule import AudioDataModule
-from wavenet_pl.errors import UserError
+from wavenet_pl.errors import BadDataError, UserError
 from wavenet_pl.evaluation.costs import sum_by_row
 from wavenet_pl.generation.draw import Draw
 from wavenet_pl.generation.engines import Engine
@@ -140,6 +141,9 @@ def make_clips(
         world_size: how many there are.
         gather: rows (R, ...) of this rank -> those of all ranks in their order (world_size * R, ...).
         stopping: whether the clips are to be given up.
+
+    Raises:
+        BadDataError: the model's outputs are not finite on some rank; raised on all.
     """
     engine = model.build_engine()
     until = time.monotonic() + config.budget_seconds
@@ -152,17 +156,23 @@ def make_clips(
     )
     facts = torch.zeros(rows, 5, dtype=torch.float64, device=model.device)
     if numbers:
-        made_codes, made_facts = _make(
-            [prompts[number] for number in numbers], model, config, tuple(numbers), engine,
-            lambda: stopping() or time.monotonic() >= until,
-        )  # fmt: skip
-        codes[: len(numbers)], facts[: len(numbers)] = made_codes, made_facts
+        with suppress(
+            BadDataError
+        ):  # the others would wait for this rank: its rows stay empty, which tells them
+            made_codes, made_facts = _make(
+                [prompts[number] for number in numbers], model, config, tuple(numbers), engine,
+                lambda: stopping() or time.monotonic() >= until,
+            )  # fmt: skip
+            if made_facts.isfinite().all():
+                codes[: len(numbers)], facts[: len(numbers)] = made_codes, made_facts
     codes, facts = gather(codes), gather(facts)
     audio, measured = model.codec.decode(codes).cpu().numpy(), facts.cpu().tolist()
     pairs = []
     for number in range(len(prompts)):
         row = number % world_size * rows + number // world_size
         free, forced, bits, entropy, factor = measured[row]
+        if not free:
+            raise BadDataError("the model's outputs are not finite, expected numbers; lower optim.lr")
         pairs.append(
             ClipPair(
                 audio[row, 0, : int(free)], audio[row, 1, : int(forced)], bits, entropy, factor, engine.name

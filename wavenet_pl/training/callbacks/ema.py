@@ -11,14 +11,16 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from wavenet_pl.training.module import WaveNetModule
+
 
 class AveragedWeights(WeightAveraging):
     """Exponential average of the weights with a warmed decay, min(decay, (1 + n) / (10 + n)) after n updates.
 
-    Acts after every step, at the cost of one pass over the weights and a second copy of them; validation sees
-    the average. Mends three things: a fixed decay would drag the first weights along for 1 / (1 - decay) steps; at
-    the end of training the average would overwrite the weights that a longer run goes on from; and a checkpoint within
-    a validation would have the two in each other's place.
+    Acts after every step that was not skipped, at the cost of one pass over the weights and a second copy of them;
+    validation sees the average. Mends three things: a fixed decay would drag the first weights along for
+    1 / (1 - decay) steps; at the end of training the average would overwrite the weights that a longer run goes on
+    from; and a checkpoint within a validation would have the two in each other's place.
     """
 
     def __init__(self, decay: float) -> None:
@@ -27,6 +29,15 @@ class AveragedWeights(WeightAveraging):
 
         super().__init__(avg_fn=average)
         self._swapped = False
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Averages the weights of a step; one that was skipped has none, also for a run that goes on behind it."""
+        assert isinstance(pl_module, WaveNetModule)
+        if pl_module.step_skipped:
+            self._latest_update_step = trainer.global_step
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Leaves the weights as they are: checkpoints hold both."""

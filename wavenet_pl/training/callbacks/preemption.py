@@ -7,7 +7,6 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
-from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from wavenet_pl.errors import ExitCode
 from wavenet_pl.signals import StopFlag, StopRun
@@ -109,13 +108,3 @@ class Preemption(StepCallback):
         """The exit code of a request to stop on any rank, the same on all; 0 for none."""
         own = torch.tensor(float(self._flag.code), device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(own, reduce_op="max"))
-
-
-def exit_code(trainer: L.Trainer, code: int) -> int:
-    """What this process exits with.
-
-    The ranks that Lightning started itself leave the code to the first one, which it would kill for any other than 0.
-    """
-    environment = getattr(trainer.strategy, "cluster_environment", None)
-    started_by_lightning = isinstance(environment, LightningEnvironment) and not trainer.is_global_zero
-    return 0 if started_by_lightning else code

@@ -16,6 +16,7 @@ from torch import Tensor
 from wavenet_pl.audio.levels import measure
 from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.data.datamodule import AudioDataModule
+from wavenet_pl.errors import BadDataError
 from wavenet_pl.evaluation.recordings import english_recordings
 from wavenet_pl.tracking.rows import is_there
 from wavenet_pl.training.callbacks.clip_scores import ClipScorer, Scores
@@ -54,6 +55,8 @@ class SampleLogger(StepCallback):
 
     Of a model that is told what a recording sounds like, judges say how like it the free-running clips are: val/stoi
     and val/words_understood.
+
+    Where the outputs of the model are not finite there is a warning, and no set.
 
     Args:
         config: when, how many, how long, how drawn.
@@ -119,10 +122,15 @@ class SampleLogger(StepCallback):
         if any_rank(trainer, self._stopping()):
             return
         with self._weights(module):
-            pairs = make_clips(
-                model, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size,
-                gather=lambda rows: _gather(module, rows), stopping=self._stopping,
-            )  # fmt: skip
+            try:
+                pairs = make_clips(
+                    model, self._prompts, self.config, rank=trainer.global_rank, world_size=trainer.world_size,
+                    gather=lambda rows: _gather(module, rows), stopping=self._stopping,
+                )  # fmt: skip
+            except BadDataError as error:  # whether that ends the run, the steps decide
+                if trainer.is_global_zero:
+                    _log.warning(f"step {trainer.global_step} has no clips: {error}")
+                return
         if not any_rank(trainer, self._stopping()) and trainer.is_global_zero:
             step, rate = trainer.global_step, model.sample_rate
             conditions = [prompt.describe(model.conditioner) for prompt in self._prompts]

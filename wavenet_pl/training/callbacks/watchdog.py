@@ -16,7 +16,7 @@ from typing import Any
 import lightning.pytorch as L
 
 from wavenet_pl.errors import ExitCode
-from wavenet_pl.training.callbacks.preemption import exit_code
+from wavenet_pl.training.callbacks.ranks import is_started_by_lightning
 
 _PHASES = {
     "_next_data": "waiting for data",
@@ -114,7 +114,8 @@ class Watchdog(L.Callback):
         """Ends the process, unless the run does so by itself in this time."""
         if not self._over.wait(seconds):
             _kill_children(trainer)
-            os._exit(exit_code(trainer, ExitCode.SAVED))
+            # Lightning would kill the process that started this one for any other code than 0, as it writes its stacks.
+            os._exit(ExitCode.DONE if is_started_by_lightning(trainer) else ExitCode.SAVED)
 
 
 def name_phase(frame: FrameType) -> str:

@@ -34,16 +34,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The process is ours: nobody needs a search of all its modules for circles of rubbish at its end.
         atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] in (["train"], ["adapt"]):
+    if arguments[:1] == ["train"]:
         signals.hold()  # first thing in the process: the handlers come with the command
     program = " ".join([PROGRAM, *(argument for argument in arguments[:1] if argument in COMMANDS)])
     try:
-        code = _run(arguments)
+        code = _answer(program, arguments)
         sys.stdout.flush()  # so that a reader who left is noticed here
         return code
-    except BrokenPipeError:
+    except BrokenPipeError:  # on either stream, and also of what is said about another end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
         return ExitCode.BROKEN_PIPE
+
+
+def _answer(program: str, arguments: list[str]) -> int:
+    """Runs one command line, and says how it ended where that is not what it does itself."""
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED

@@ -39,6 +39,8 @@ def main(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        raise  # of what is printed, and of no file
     except OSError as error:
         path = f" {error.filename}" if error.filename else ""
         raise UserError(

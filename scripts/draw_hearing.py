@@ -35,6 +35,8 @@ SHOWN = {
     "sines": ("The error of the next sample", "Sines of recordings, moved up"),
 }  # fmt: skip
 """Name -> titles of the figures that the page shows of it."""
+_MOST = 9
+"""Models of one name: a digit numbers them."""
 RATE, TONES, LAYERS = 16_000, (3_000.0, 370.0), 6
 """Of the drawing of the essay's idea: two sines, and layers of Haar wavelets."""
 
@@ -65,11 +67,13 @@ def kept() -> dict[str, list[Any]]:
 
 
 def keep(name: str, files: Sequence[Path]) -> None:
-    """Keep the probes of analyses of models of one name, nine at most, and of no others.
+    """Keep the probes of analyses of models of one name, `_MOST` at most, and of no others.
 
     Raises:
-        UserError: a file is not what `wavenet-pl analyze --json` writes; nothing is changed then.
+        UserError: there are more, or a file is not what `wavenet-pl analyze --json` writes; nothing is changed then.
     """
+    if len(files) > _MOST:
+        raise UserError(f"{name} has {len(files)} studies, expected {_MOST} at most; leave some out")
     texts = []
     for file in files:
         try:

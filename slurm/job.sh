@@ -82,6 +82,7 @@ if [[ $rc = 137 || $rc = 143 ]] && ! ending; then
     first=$(sed -n 's/^srun: error: [^:]*: tasks\{0,1\} [^:]*: //p' "$WAVENET_PL_START.srun" | head -n 1)
     case $first in
         "Exited with exit code "*) rc=${first##* } ;;
+        "User defined signal 1"*) rc=138 ;;
         Aborted*) rc=134 ;;
         "Bus error"*) rc=135 ;;
         Killed* | "Out Of Memory"*) rc=137 ;;

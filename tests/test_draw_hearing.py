@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import pytest
 
 from scripts import draw_hearing
+from wavenet_pl.errors import UserError
 
 PAGE = (draw_hearing.FOLDER.parent / "what-it-hears.md").read_text()
 
@@ -35,3 +39,16 @@ def test_a_cell_says_answer_effects_and_the_largest_control() -> None:
     )
     mean, _ = max(verdict.controls.values())
     assert f"{mean:.2f}" in made
+
+
+def test_more_studies_than_digits_are_refused_and_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draw_hearing, "FOLDER", tmp_path)
+    study = tmp_path / "study.json"
+    study.write_text('{"probes": {}}')
+    draw_hearing.keep("speech", [study] * 9)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match="speech has 10 studies, expected 9 at most"):
+        draw_hearing.keep("speech", [study] * 10)
+    assert sorted(tmp_path.iterdir()) == before and len(draw_hearing.kept()["speech"]) == 9

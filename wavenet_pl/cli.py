@@ -35,25 +35,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The process is ours: nobody needs a search of all its modules for circles of rubbish at its end.
         atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    trains = arguments[:1] in (["train"], ["adapt"])
-    if trains:
+    if arguments[:1] == ["train"]:
         signals.hold()  # first thing in the process: the handlers come with the command
     program = " ".join([PROGRAM, *(argument for argument in arguments[:1] if argument in COMMANDS)])
+    goes_on = arguments[:1] in (["train"], ["adapt"])
     try:
-        with readers_may_leave() if trains else nullcontext():
-            code = _end(program, arguments)
-    except BrokenPipeError:
+        with readers_may_leave() if goes_on else nullcontext():
+            code = _answer(program, arguments)
+            sys.stdout.flush()  # so that a reader who left is noticed here
+    except BrokenPipeError:  # on either stream, and also of what is said about another end
         code = ExitCode.BROKEN_PIPE
     drop_unwritten()
     return code
 
 
-def _end(program: str, arguments: list[str]) -> int:
-    """Runs the command; what it raises becomes a message and an exit code."""
+def _answer(program: str, arguments: list[str]) -> int:
+    """Runs one command line, and says how it ended where that is not what it does itself."""
     try:
-        code = _run(arguments)
-        sys.stdout.flush()  # so that a reader who left is noticed here
-        return code
+        return _run(arguments)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:

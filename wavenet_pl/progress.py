@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -22,7 +23,8 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Shows how much of a whole is done and how long the rest takes, inside a ``with``.
+    """Shows how much of a whole is done and how long the rest takes, inside a ``with``. The work goes on where nobody
+    reads it any more.
 
     Args:
         name: of the work, at the beginning of each line.
@@ -113,7 +115,8 @@ class Progress:
         else:
             share = f" ({100 * done / self._total:.0f} %)" if self._unit and self._total else ""
             line = "   ".join([f"{self._name}: {self._amount()}{share}", *facts, *self._left()])
-            print(line, file=self._stream, flush=True)
+            with suppress(BrokenPipeError):
+                print(line, file=self._stream, flush=True)
 
     def _amount(self) -> str:
         if not self._unit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 from tests.adaptation.voices import NEW, make_base, new_config, write_base_set, write_new_set
 from tests.data_prep.corpus import prepare
 from tests.evaluation.installed import DEMO, needs, speech
+from tests.full_disk import full_disk
 from tests.shards.made import spoil
 from wavenet_pl.adaptation.clips import KINDS, ClipSet, make_set, similarities
 from wavenet_pl.adaptation.data import AdaptationData
@@ -62,3 +64,12 @@ def test_a_judge_hears_the_voice_in_its_clips_and_another_in_others(tmp_path: Pa
     )
     spoil(tmp_path / "set", voice.shards[0].name)
     assert similarities(VoiceJudge(), clips, voice)["after"].mean > found["before"].mean
+
+
+def test_a_full_disk_is_an_error_of_the_disk_that_names_the_file(tmp_path: Path) -> None:
+    """Which every command answers with one message."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000).astype(np.float32)
+    clips = ClipSet(8_000, {kind: ["a clip"] for kind in KINDS}, {kind: [noise] for kind in KINDS})
+    with full_disk(10_000), pytest.raises(OSError, match="File too large") as error:
+        clips.save(tmp_path)
+    assert (error.value.errno, error.value.filename) == (errno.EFBIG, str(tmp_path / "before-0.wav"))

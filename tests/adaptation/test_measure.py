@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.adaptation.voices import NEW, SPEAKERS, make_base, new_config
-from tests.shards.made import write_shard_set
+from tests.shards.made import spoil, write_shard_set
 from wavenet_pl.adaptation.base import Base
 from wavenet_pl.adaptation.data import AdaptationData, base_split
 from wavenet_pl.adaptation.measure import BEGINNING, measure_beginning, measure_forgetting, measure_rows
+from wavenet_pl.adaptation.results import mean_forgotten
 from wavenet_pl.adaptation.rows import bits_by_row, bits_of, sums_by_row
 from wavenet_pl.errors import UserError
 from wavenet_pl.evaluation.scoring import Score, score
@@ -113,3 +114,21 @@ def test_every_row_is_scored_on_the_held_out_voice(base: Base, new_set: Path) ->
     own, rows = measure_rows(adapted, data_of(base, new_set).splits["val"], NEW)
     assert list(rows) == [*SPEAKERS, NEW]
     assert own.mean == rows[NEW] == pytest.approx(rows["cleo"])
+
+
+def test_a_speaker_of_whom_nothing_can_be_read_does_not_count(
+    base: Base, new_set: Path, tmp_path: Path
+) -> None:
+    adapted = base.with_row(new_config(new_set), "f" * 64, NEW, 0).eval()
+    shards = write_shard_set(
+        tmp_path, train=3, val=3, speakers=SPEAKERS, frames=3_000, recordings_per_shard=1
+    )
+    spoil(shards, "val/shard-000001.tar")
+    measured = measure_forgetting(base, adapted, str(shards))
+    assert list(measured) == ["anna", "cleo"] and math.isfinite(mean_forgotten(measured))
+    spoil(shards, "val/shard-000000.tar")
+    spoil(shards, "val/shard-000002.tar")
+    with pytest.raises(
+        UserError, match="no validation recording of the speakers of the base that can be read"
+    ):
+        measure_forgetting(base, adapted, str(shards))

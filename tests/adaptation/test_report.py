@@ -105,3 +105,12 @@ def test_names_are_text_whatever_they_say(tmp_path: Path) -> None:
     assert f"| {written} | 0.500 (0.400 to 0.600) |" in lines and f"- replay: {written}" in lines
     [picture] = [line for line in lines if line.startswith("![") or "<b>" in line]
     assert PLOT in picture
+
+
+def test_speakers_of_the_base_who_do_not_count_are_named(tmp_path: Path) -> None:
+    some = results(forgetting={"anna": Forgetting(4.0, 4.2)})
+    assert "1 of 2 speakers of the base cost +0.2000 bits per sample more" in "\n".join(summary(some))
+    assert (
+        "recordings. Without ben, of whom none can be read." in write_report(some, tmp_path, []).read_text()
+    )
+    assert "none can be read" not in write_report(results(), tmp_path, []).read_text()

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from math import log2
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.shards.made import spoil, write_shard_set
-from tests.small import small_config
+from tests.small import small_config, small_model
 from wavenet_pl.errors import UserError
-from wavenet_pl.evaluation.baselines import Baselines, load_baselines, measure_baselines, save_baselines
+from wavenet_pl.evaluation.baselines import (
+    Baselines,
+    _codes_of,
+    load_baselines,
+    measure_baselines,
+    save_baselines,
+)
 from wavenet_pl.evaluation.evaluation import evaluate
 from wavenet_pl.evaluation.linear_prediction import LinearPredictor, Setting
 from wavenet_pl.model import Model
@@ -107,3 +115,21 @@ def test_damaged_baselines_are_one_message(tmp_path, text):
     with pytest.raises(UserError, match="baselines.json cannot be used .*remove it") as error:
         load_baselines(tmp_path / "baselines.json")
     assert "\n" not in str(error.value)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 120))
+def test_no_more_samples_are_taken_than_are_asked_for(lengths: list[int], most: int) -> None:
+    """Whole recordings while they fit; a first one that is longer is cut, as there would be nothing."""
+
+    audio = [np.random.default_rng(n).uniform(-1, 1, n).astype(np.float32) for n in lengths]
+
+    class Recordings(list[SimpleNamespace]):
+        def try_read(self, position: int) -> np.ndarray:
+            return audio[position]
+
+    codec = small_model().codec
+    taken = list(_codes_of(Recordings(SimpleNamespace(frames=n) for n in lengths), codec, most))  # type: ignore[arg-type]
+    fitting = max(1, int((np.cumsum(lengths) <= most).sum()))
+    assert sum(map(len, taken)) <= most and len(taken) == fitting
+    for codes, whole in zip(taken, audio, strict=False):
+        assert np.array_equal(codes, codec.encode(torch.from_numpy(whole))[:most])

@@ -243,3 +243,14 @@ def test_clusters_run_side_by_side(cluster: Cluster, tmp_path: Path) -> None:
         subprocess.run([SCRIPT, "down", other], check=True, timeout=120)
         subprocess.run(["rm", "-rf", other], check=True)
     assert len(cluster.scheduler.partitions()) == 2, "the first one is still up"
+
+
+def test_a_rank_that_a_signal_ends_before_it_is_ready_starts_the_job_again_with_all(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The other one is ended because of it, with the higher 143."""
+    rank = '[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || exit 0\n[ "$SLURM_PROCID" = 0 ] || exec sleep 100\nkill -USR1 $$'
+    job = stand_in(tmp_path, rank)
+    id = cluster.submit(TWO_NODES, job)
+    assert cluster.wait_for_end(id) == "COMPLETED", log_of(job.records, id)
+    assert cluster.state(id).restarts == 1

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from wavenet_pl.adaptation.base import TABLE, Base
 from wavenet_pl.audio.pictures import save_spectrograms
-from wavenet_pl.audio.wav import to_int16
+from wavenet_pl.audio.wav import WavWriter
 from wavenet_pl.config.training import SamplesConfig
 from wavenet_pl.evaluation.clips import make_clips
 from wavenet_pl.evaluation.judges.likeness import cosines
@@ -47,14 +47,18 @@ class ClipSet:
         }
 
     def save(self, folder: Path) -> list[str]:
-        """WAV files, and a picture for each number; returns the names of the pictures."""
+        """WAV files, and a picture for each number; returns the names of the pictures.
+
+        Raises:
+            OSError: they cannot be written.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         pictures = []
         for number in range(len(self.audio[KINDS[0]])):
             panels = [(f"{kind}, {self.labels[kind][number]}", self.audio[kind][number]) for kind in KINDS]
             for kind, (_, audio) in zip(KINDS, panels, strict=True):
-                path = folder / f"{kind}-{number}.wav"
-                soundfile.write(path, to_int16(audio), self.sample_rate, subtype="PCM_16")
+                with closing(WavWriter(folder / f"{kind}-{number}.wav", self.sample_rate)) as file:
+                    file.write(audio)
             pictures.append(f"clips-{number}.png")
             save_spectrograms(folder / pictures[-1], panels, self.sample_rate)
         return pictures

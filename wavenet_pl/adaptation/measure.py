@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -62,7 +63,7 @@ def measure_rows(model: Model, split: Split, speaker: str) -> tuple[Interval, di
 
 
 def measure_forgetting(base: Base, adapted: Model, path: Location) -> dict[str, Forgetting]:
-    """Speaker of the base -> what its validation recordings cost before and after.
+    """Speaker of the base -> what its validation recordings cost before and after, where it has some that can be read.
 
     Raises:
         UserError: the data of the base are not at hand.
@@ -72,11 +73,12 @@ def measure_forgetting(base: Base, adapted: Model, path: Location) -> dict[str, 
     forgetting = {}
     for row, name in enumerate(base.speakers):
         own = split.of_row(TABLE, row)
-        if len(own):
-            own = own.up_to(FORGETTING_SECONDS * base.model.sample_rate)
-            forgetting[name] = Forgetting(bits_of(base.model, own).mean, bits_of(adapted, own).mean)
+        own = own.up_to(FORGETTING_SECONDS * base.model.sample_rate)
+        before = bits_of(base.model, own).mean if len(own) else math.nan
+        if not math.isnan(before):
+            forgetting[name] = Forgetting(before, bits_of(adapted, own).mean)
     if not forgetting:
         raise UserError(
-            f"{set_name(path)} has no validation recording of the speakers of the base, expected some"
+            f"{set_name(path)} has no validation recording of the speakers of the base that can be read, expected some"
         )
     return forgetting

@@ -53,8 +53,9 @@ def summary(results: Results) -> list[str]:
     beginning = f"{before:.3f} before, as {results.beginning.nearest}"
     lines = [f"held-out bits per sample: {beginning}; {after:.3f} after, {gained}", won]
     if results.forgetting:
+        left = f"{len(results.forgetting)} of {len(results.beginning.rows)}" if results.left_out else "the"
         lines.append(
-            f"the speakers of the base cost {results.forgotten:+.4f} bits per sample more than before"
+            f"{left} speakers of the base cost {results.forgotten:+.4f} bits per sample more than before"
         )
     else:
         lines.append(f"forgetting: {results.not_measured}")
@@ -110,8 +111,9 @@ def _forgetting(results: Results) -> list[str]:
         (name, f"{each.before:.4f}", f"{each.after:.4f}", f"{each.after - each.before:+.4f}")
         for name, each in results.forgetting.items()
     ]
+    without = f" Without {', '.join(results.left_out)}, of whom none can be read." if results.left_out else ""
     return [
-        "Bits per sample of their own validation recordings.",
+        f"Bits per sample of their own validation recordings.{cell(without)}",
         table([TABLE, "base", "adapted", "forgotten"], lines),
     ]
 

@@ -10,6 +10,8 @@ from wavenet_pl.errors import UserError
 
 METHODS = ("embedding", "all")
 """What is trained: the new row of the speaker table alone, or every weight after that."""
+OWN = "expected nothing of it: the data are --audio, and the run is named after --speaker; remove it"
+"""What is said of settings that an adaptation makes itself, data.path and name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,8 @@ class Request:
             raise UserError(f"--minutes is {self.minutes:g}, expected a number above 0")
         if not 0 < self.replay_share < 1:
             raise UserError(f"--replay-share is {self.replay_share:g}, expected a share between 0 and 1")
-        if own := next((text for text in self.settings if text.startswith("data.path=")), None):
-            raise UserError(f"{own} is set, expected nothing of it: the data are --audio; remove it")
+        if own := next((text for text in self.settings if text.startswith(("data.path=", "name="))), None):
+            raise UserError(f"{own} is set, {OWN}")
 
 
 def read_request(args: argparse.Namespace) -> Request:

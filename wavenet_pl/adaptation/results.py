@@ -100,6 +100,11 @@ class Results:
         """As `mean_forgotten`; 0 where no weight of the base was trained."""
         return 0.0 if self.method == "embedding" else mean_forgotten(self.forgetting)
 
+    @property
+    def left_out(self) -> list[str]:
+        """Speakers of the base without a number in `forgetting`."""
+        return [name for name in self.beginning.rows if name not in self.forgetting]
+
     def to_plain(self) -> dict[str, Any]:
         """For JSON: an interval is [mean, low, high], with null where there is none."""
         return dict(finite({**asdict(self), "best_row": self.best_row, "forgotten": self.forgotten}))

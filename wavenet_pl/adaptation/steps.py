@@ -15,7 +15,7 @@ from data_prep.choice import Choice, choose
 from data_prep.hearing import examine
 from data_prep.voice import describe, prepare_voice
 from wavenet_pl.adaptation.base import Base, load_base
-from wavenet_pl.adaptation.request import METHODS, Request
+from wavenet_pl.adaptation.request import METHODS, OWN, Request
 from wavenet_pl.adaptation.stage import Replay, Stage, Voice
 from wavenet_pl.config.mistakes import spelled
 from wavenet_pl.config.tree import Config, load_config, split_arguments, to_plain
@@ -40,7 +40,7 @@ def adapt(request: Request, flag: StopFlag, began: float) -> int:
 
     Args:
         request: what is asked for.
-        flag: set by signals.
+        flag: set by signals from the first training on. Before that nothing is lost where they end the process.
         began: when the command did, by `time.monotonic`.
 
     Raises:
@@ -59,9 +59,6 @@ def adapt(request: Request, flag: StopFlag, began: float) -> int:
         print(f"would adapt {base.path}, hash {base.hash[:12]}, to {request.speaker}; nothing was written")
         return 0
     path = _prepared(request, base, choice)
-    if flag:
-        print("stopped before the training began; the same command goes on", file=sys.stderr)
-        return flag.code
     voice = Voice(request.speaker, str(path), choice.seconds / 60, lines)
     replay = None if request.replay is None else Replay(request.replay, request.replay_share)
     start = base.model
@@ -71,8 +68,11 @@ def adapt(request: Request, flag: StopFlag, began: float) -> int:
         stage = Stage(base, voice, config, each, replay if each == "all" else None, Path(request.runs))
         if stage.is_finished and not request.fresh:
             print(f"{stage.run.path} is finished", file=sys.stderr)
-        elif code := fit(stage.task(start), flag, began, fresh=request.fresh):
-            return code
+        else:
+            task = stage.task(start)
+            flag.install()
+            if code := fit(task, flag, began, fresh=request.fresh):
+                return code
         start = load(stage.run.path)
     if is_rank_zero():
         stage.print_summary()
@@ -125,10 +125,14 @@ def _config(request: Request, base: Base, method: str, last: bool) -> Config:
     files, given = split_arguments(request.settings)
     overrides = [each for each in given if last or not each.startswith("optim.")]
     tree = to_plain(base.model.config)
-    under = {"model": tree["model"], "data": {"crop_samples": tree["data"]["crop_samples"]}}
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", request.speaker).strip("-._")[:40] or "voice"
-    mine = [f"name={slug}-{method}", "data.path=."]
-    config = load_config([f"adapt/{method}", *files], [*overrides, *mine], under)
+    mine = {"name": f"{slug}-{method}", "data.path": "--audio"}
+    data = {"crop_samples": tree["data"]["crop_samples"], "path": mine["data.path"]}
+    under = {"name": mine["name"], "model": tree["model"], "data": data}
+    config = load_config([f"adapt/{method}", *files], overrides, under)
+    for name, own in mine.items():
+        if (given := attrgetter(name)(config)) != own:
+            raise UserError(f"{config.origins[name]}: {name} is {spelled(given)}, {OWN}")
     for name in (each for each in config.origins if each.startswith("model.")):
         given, own = (attrgetter(name)(each) for each in (config, base.model.config))
         if given != own:

@@ -24,8 +24,12 @@ class _Whole(io.FileIO):
             OSError: it does not take the rest.
         """
         left = memoryview(content).cast("B")
-        while left:
-            left = left[super().write(left) :]
+        try:
+            while left:
+                left = left[super().write(left) :]
+        except OSError as error:
+            error.filename = os.fspath(self.name)  # a full disk does not say for whom
+            raise
         return len(content)
 
 

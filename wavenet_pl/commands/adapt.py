@@ -53,8 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Adapt, or merge; returns the exit code."""
-    began, flag = time.monotonic(), StopFlag(exits=True)
-    flag.install()
+    began = time.monotonic()
     if args.merge is not None:
         from wavenet_pl.adaptation.merge import merge
 
@@ -65,4 +64,4 @@ def main(args: argparse.Namespace) -> int:
     quieten()
     from wavenet_pl.adaptation.steps import adapt
 
-    return adapt(request, flag, began)
+    return adapt(request, StopFlag(exits=True), began)

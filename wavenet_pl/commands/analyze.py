@@ -57,11 +57,12 @@ def main(args: argparse.Namespace) -> int:
                 study.measure(probe, progress.update)
     except KeyboardInterrupt:
         stopped = True
-        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
     page = out / PAGE_NAME
     write_durably(page, render(study))
     if numbers is not None:
         write_durably(numbers, json.dumps(study.to_plain(), indent=1) + "\n")
+    if stopped:  # said when it is so: whoever was to read it may have left at the same Ctrl-C
+        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
     for verdict in study.verdicts:
         unit = verdict.claim.unit and f" {verdict.claim.unit}"
         note = verdict.note and f" ({verdict.note})"

@@ -68,10 +68,11 @@ def main(args: argparse.Namespace) -> int:
         evaluation.measure(show_progress=True)
     except (KeyboardInterrupt, BadDataError) as reason:
         stop = reason
-        print("stopped; what is finished is kept", file=sys.stderr)
     page = write_report(evaluation.results, out)
     if numbers is not None:
         write_durably(numbers, json.dumps(evaluation.results.to_plain(), indent=1) + "\n")
+    if stop is not None:  # said when it is so: whoever was to read it may have left at the same Ctrl-C
+        print("stopped; what is finished is kept", file=sys.stderr)
     _say(evaluation.results)
     print(f"page         {page}")
     if isinstance(stop, BadDataError):

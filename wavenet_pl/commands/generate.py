@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wavenet_pl.commands.grammar import TRAINED, positive
@@ -135,7 +136,8 @@ def main(args: argparse.Namespace) -> int:
         if samples:
             own = {**requests[number].described(), "seconds": samples / model.sample_rate, "clip": number}
             summary = finish(path, len(clips[number].prompt), {**facts, **own}, picture=args.pictures)
-            print(f"{path}  {summary}")
+            with suppress(BrokenPipeError):  # the other clips get theirs, whoever reads of it
+                print(f"{path}  {summary}")
     print(
         f"{made.describe(model.sample_rate)}, {describe(engine)}; clips in {destination.folder}",
         file=sys.stderr,

@@ -7,11 +7,13 @@ import importlib
 import math
 import os
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 from wavenet_pl.errors import ExitCode, UserError, did_you_mean
+from wavenet_pl.files.durable import beside
 
 PROGRAM = "wavenet-pl"
 TRAINED = (
@@ -113,6 +115,8 @@ def file_to_write(option: str, name: str) -> Path:
         make_writable(path.parent)
         if path.is_dir():
             raise OSError(0, "it is a folder")
+        with suppress(FileNotFoundError):
+            os.lstat(beside(path))  # a name that is as long as can be leaves no room for that one
     except OSError as error:
         raise UserError(
             f"{option} {path} cannot be written ({error.strerror}), expected the name of a file; name another one"

@@ -145,15 +145,13 @@ def _index(args: argparse.Namespace) -> int:
         spool.add(shard)
     scanned = {split: picked(spool, [position[name] for name in some]) for split, some in names.items()}
     sound, damage = survey(scanned, older, tables)
-    if damage:
+    if damage and not args.skip_damaged:
         print("\n".join(damage_table(damage)), end="\n\n")
-        if not args.skip_damaged:
-            raise UserError(
-                f"{storage.location} has {_count(damage)}, listed above; mend the shards, or leave these out "
-                f"with --skip-damaged{_preparation(args.location, args.tables, damage, sound)}"
-            )
-    for line in flaw_lines(sound):
-        print(line)
+        raise UserError(
+            f"{storage.location} has {_count(damage)}, listed above; mend the shards, or leave these out "
+            f"with --skip-damaged{_preparation(args.location, args.tables, damage, sound)}"
+        )
+    report = ([*damage_table(damage), ""] if damage else []) + flaw_lines(sound)
     index = index_of(divide(sound, val_fraction), base, older)
     if unnamed := [name for name in args.tables if name not in index.labels.tables]:
         raise UserError(
@@ -161,26 +159,30 @@ def _index(args: argparse.Namespace) -> int:
             "correct it or leave it out"
         )
     if lost := sorted(older.labels.frames.keys() - index.labels.frames.keys() if older else ()):
-        print(f"not every recording has {', '.join(lost)}: the index says nothing of them any more")
+        report.append(f"not every recording has {', '.join(lost)}: the index says nothing of them any more")
     if lost := sorted(older.labels.tables.keys() - index.labels.tables.keys() if older else ()):
-        print(f"no recording has {', '.join(lost)}: the index says nothing of them any more")
+        report.append(f"no recording has {', '.join(lost)}: the index says nothing of them any more")
     if "val" not in names:
-        print(f"there is no val/: its recordings were taken by a hash (--val-fraction {val_fraction})")
+        report.append(
+            f"there is no val/: its recordings were taken by a hash (--val-fraction {val_fraction})"
+        )
     for split in sorted(index.splits):
-        print(f"{split}: {index.columns(split).num_recordings} recordings, {duration(index.seconds(split))}")
+        counted = f"{index.columns(split).num_recordings} recordings"
+        report.append(f"{split}: {counted}, {duration(index.seconds(split))}")
     instead = as_before = ""
     if older is not None and same_content(older, index):
         index = replace(older)  # which takes its fingerprint anew
         as_before = ", as before" if index.fingerprint == older.fingerprint else ""
         if older_name == INDEX_NAME and as_before:
-            print(f"nothing was changed: the index is right (fingerprint {index.fingerprint[:12]})")
+            report.append(f"nothing was changed: the index is right (fingerprint {index.fingerprint[:12]})")
+            print("\n".join(report))
             return ExitCode.DONE
     if older_name not in (None, INDEX_NAME):
         instead = f" in place of {older_name}"
     path = _write(out, index)
-    if damage:
-        print(f"left out: {_count(damage)}")
-    print(f"wrote {path}{instead} (fingerprint {index.fingerprint[:12]}{as_before})")
+    report += [f"left out: {_count(damage)}"] if damage else []
+    report.append(f"wrote {path}{instead} (fingerprint {index.fingerprint[:12]}{as_before})")
+    print("\n".join(report))  # when it is written: whoever reads may leave after a few lines
     return ExitCode.DONE
 
 

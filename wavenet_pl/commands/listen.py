@@ -81,9 +81,11 @@ def main(args: argparse.Namespace) -> int:
                 session.make(system, progress.update)
     except (KeyboardInterrupt, BadDataError) as reason:
         stop = reason
-        print("stopped; what is finished is kept", file=sys.stderr)
-    if session.result.systems:
-        page = write_page(session.result, out)
+    page = write_page(session.result, out) if session.result.systems else None
+    if stop is not None:  # said when it is so: whoever was to read it may have left at the same Ctrl-C
+        kept = "what is finished is kept" if page else "nothing was finished, so no page was written"
+        print(f"stopped; {kept}", file=sys.stderr)
+    if page:
         for name, measures in session.result.measures.items():
             print(f"{name}:")
             for measure in measures:

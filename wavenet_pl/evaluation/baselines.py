@@ -165,7 +165,9 @@ def baselines_of(train: Split, scored: Split, codec: Codec, *, whole: bool = Fal
 
 
 def _codes_of(recordings: Split, codec: Codec, most: int = MAX_SAMPLES) -> Iterator[Codes]:
-    """Codes (frames,) of each recording that can be read; of so many samples, or of the first."""
+    """Codes (frames,) of each recording that can be read, of so many samples in all: whole ones, or that much of the
+    first.
+    """
     left = most
     for position in range(len(recordings)):
         left -= recordings[position].frames
@@ -173,7 +175,7 @@ def _codes_of(recordings: Split, codec: Codec, most: int = MAX_SAMPLES) -> Itera
             return
         audio = recordings.try_read(position)
         if not isinstance(audio, Damage):  # what is damaged is named where it is trained on or scored
-            yield codec.encode(torch.from_numpy(audio)).numpy()
+            yield codec.encode(torch.from_numpy(audio[:most])).numpy()
 
 
 def _count_pairs(recordings: Iterable[Codes], quantization_channels: int, silence_code: int) -> Codes:

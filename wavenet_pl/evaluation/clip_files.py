@@ -140,7 +140,7 @@ def _begin(path: Path, clip: Clip, sample_rate: int, *, replace: bool) -> Writer
         raise UserError(
             f"{path} was written by another process meanwhile, expected a free name; run the same command again"
         ) from None
-    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+    except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror}), expected a folder to write in; name another with --out"
         ) from None

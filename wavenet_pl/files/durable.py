@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def beside(path: Path) -> Path:
+    """Where this process writes a file before it takes the path's place."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A new file, to be written and read back, that takes the path's place when the block ends.
@@ -26,7 +31,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = beside(path)
     try:
         with open(temporary, "w+b") as file:
             yield file

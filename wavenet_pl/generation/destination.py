@@ -79,10 +79,19 @@ def read_destination(out: str, audio_format: str | None, num_clips: int, *, over
         overwrite: whether files that are there are replaced.
 
     Raises:
-        UserError: they do not fit each other.
+        UserError: they do not fit each other, or no file can have such a name.
     """
     path, suffix = Path(out), Path(out).suffix.casefold()
-    if os.path.isdir(out) or suffix.removeprefix(".") not in (*FORMATS, *(s[1:] for s in _OTHER_AUDIO)):
+    is_folder = os.path.isdir(out) or suffix not in (*(f".{each}" for each in FORMATS), *_OTHER_AUDIO)
+    try:
+        os.lstat(path if is_folder else path.with_suffix(FACTS))  # the longest name
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise UserError(
+            f"--out {out} cannot be used ({error.strerror}), expected a folder for the clips, or a file; name another"
+        ) from None
+    if is_folder:
         suffix = f".{audio_format or FORMATS[0]}"
         return Destination(folder=path, suffix=suffix, stem=None, overwrite=overwrite)
     if suffix in _OTHER_AUDIO:

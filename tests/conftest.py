@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import warm
+from tests.started import end_started
 
 # One recipe for every machine: no deadline (a shared core may stall), the same examples again in CI.
 settings.register_profile(
@@ -102,6 +103,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         monkeypatch.setenv(f"WANDB_X_DISABLE_{name}", "true")
     monkeypatch.setenv("NETRC", str(folder / "no-netrc"))  # a key may also live in ~/.netrc
     monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def no_training_outlives_its_test() -> Iterator[None]:
+    """One that a failed test left behind would take processors from all that follow."""
+    yield
+    end_started()
 
 
 @pytest.fixture(autouse=True)

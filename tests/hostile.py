@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
+from tests.audio.files import claiming
 from tests.shards.damages import audio_bytes, metadata_bytes, write_tar
 from tests.shards.indexes import as_text, change_columns
 from tests.shards.made import write_shard_set
@@ -538,12 +539,7 @@ def giant_header(size: int) -> bytes:
 
 def flac_of_hours(hours: int) -> bytes:
     """A sound FLAC file of a second whose header says hours."""
-    data = bytearray(audio_bytes(8_000, "flac"))
-    # STREAMINFO: 36 bits of "total samples" end 26 bytes into the file.
-    low, total = 21, hours * 3600 * 8_000
-    data[low] = (data[low] & 0xF0) | (total >> 32)
-    data[low + 1 : low + 5] = struct.pack(">I", total & 0xFFFFFFFF)
-    return bytes(data)
+    return claiming(audio_bytes(8_000, "flac"), hours * 3600 * 8_000)
 
 
 def wav_of_one_hertz() -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from tests.small import SETTINGS
+from tests.started import ends_with_test
 from wavenet_pl.runs.folder import RunFolder
 from wavenet_pl.tracking.rows import read_metrics
 
@@ -23,14 +24,18 @@ EACH_STEP = ("train.checkpoint_every_n_steps=1", "train.keep_last=20", "trainer.
 def start(
     shards: Path, folder: Path, *arguments: str, trouble: tuple[str, int, str] | None = None
 ) -> subprocess.Popen[str]:
-    """`wavenet-pl train` in a process of its own, in a session of its own; with `tests.troubled_train`'s trouble."""
+    """`wavenet-pl train` in a process of its own, in a session of its own; with `tests.troubled_train`'s trouble.
+
+    It ends with the test at the latest.
+    """
     module = ["wavenet_pl", "train"] if trouble is None else ["tests.troubled_train", *map(str, trouble)]
     command = [sys.executable, "-m", *module, f"data.path={shards}", *SETTINGS, "--runs", str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
         start_new_session=True,
     )  # fmt: skip
+    return ends_with_test(process)
 
 
 def train(
@@ -84,8 +89,17 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> No
 
 
 def are_gone(pids: list[int], seconds: float) -> bool:
-    """Whether processes end within some time; one whose parent has not asked how it ended is still there."""
+    """Whether processes end within some time, be it that their parents have not asked yet how they ended."""
     limit = time.monotonic() + seconds
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < limit:
+    while any(map(_runs, pids)) and time.monotonic() < limit:
         time.sleep(0.05)
-    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    return not any(map(_runs, pids))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    state, threads = fields[0], int(fields[17])
+    return state not in ("Z", "X") or threads > 1  # as long as one of them is there, its files are open

@@ -7,7 +7,6 @@ import importlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +16,7 @@ from wavenet_pl import cli
 from wavenet_pl.errors import BadDataError, UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = pytest.mark.cold("what each command imports, and how soon it answers")
+pytestmark = pytest.mark.cold("what each command imports")
 HEAVY = ("torch", "lightning", "numpy", "omegaconf", "yaml", "wandb", "matplotlib")
 
 
@@ -83,15 +82,6 @@ def test_help_says_in_one_line_what_each_command_is_for() -> None:
         assert any(line.split() == [name, *purpose.split()] for line in lines), name
         assert len(purpose) <= 80
     assert max(map(len, lines)) <= 100
-
-
-def test_help_takes_less_than_half_a_second() -> None:
-    seconds = []
-    for _ in range(5):  # warm, and the best: the promise is about the program, not about a busy machine
-        start = time.monotonic()
-        assert run("--help").returncode == 0
-        seconds.append(time.monotonic() - start)
-    assert min(seconds) < 0.5, seconds
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["trian"]])

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.decode import EXPLAINED
 from data_prep.flaws import FLAWS
+from tests.audio.files import claiming
 from tests.commands.test_index import run, table
 from tests.data_prep.corpus import dropped, make_corpus, noise, prepare, tally
 from tests.data_prep.test_report import table as report_table
@@ -21,7 +22,6 @@ from tests.processes import losses, the_run, train
 from tests.shards import damages
 from tests.shards.damages import (
     audio_bytes,
-    claiming,
     flipped,
     metadata_bytes,
     overwrite,
@@ -29,6 +29,7 @@ from tests.shards.damages import (
     write_tar,
     write_unchecked_index,
 )
+from tests.shards.made import SAMPLE_RATE
 from wavenet_pl.audio.formats import ODDITIES
 from wavenet_pl.audio.resampling import resample
 from wavenet_pl.config.training import DataConfig
@@ -125,7 +126,7 @@ AUDIO: dict[str, tuple[str, bytes]] = {
     "wrong sample rate": ("wav", audio_bytes(FRAMES, rate=16_000)),
     "wrong channels": ("wav", audio_bytes(FRAMES, channels=2)),
     "header of 1 Hz": ("wav", audio_bytes(FRAMES, rate=1)),
-    "header of 200 hours": ("flac", claiming(audio_bytes(FRAMES, "flac"), 200)),
+    "header of 200 hours": ("flac", claiming(audio_bytes(FRAMES, "flac"), 200 * 3600 * SAMPLE_RATE)),
     "silence": ("wav", wav_bytes(np.zeros(FRAMES), "PCM_16")),
     "offset": ("wav", wav_bytes(SINE / 4 + 0.2, "PCM_16")),
     "clipped": ("wav", wav_bytes(np.clip(1.5 * SINE, -1, 1), "PCM_16")),

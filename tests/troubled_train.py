@@ -3,8 +3,8 @@
 python -m tests.troubled_train TROUBLE RANK STEPS ARGUMENT ...
 
 TROUBLE is nan (its loss is no number), nan-weight (a weight is none), stop (it is told to, after a step) or a phase in
-which it falls asleep: data, forward, save, clips. stop-clips is stop while clips are made, stop-validation within a
-validation. STEPS are numbers of done steps, with commas between.
+which it says that it is asleep, and is: data, forward, save, clips. stop-clips is stop while clips are made,
+stop-validation within a validation. STEPS are numbers of done steps, with commas between.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from wavenet_pl.training.checkpoint_io import AtomicCheckpointIO
 from wavenet_pl.training.module import WaveNetModule
 
 TROUBLE, RANK, STEPS = sys.argv[1], int(sys.argv[2]), {int(step) for step in sys.argv[3].split(",")}
-LONG = 600.0
 
 here: list[WaveNetModule] = []
 """The module, once there is one."""
@@ -38,12 +37,18 @@ def meets_trouble() -> bool:
     return trainer.global_rank == RANK and trainer.global_step in STEPS and stage
 
 
+def sleep() -> None:
+    """Say so, and sleep for long."""
+    print("asleep", flush=True)
+    time.sleep(600)
+
+
 def asleep_before(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, after a sleep where trouble is met."""
 
     def call(*args: Any, **options: Any) -> Any:
         if meets_trouble():
-            time.sleep(LONG)
+            sleep()
         return function(*args, **options)
 
     call.__name__ = function.__name__
@@ -75,14 +80,14 @@ def main() -> int:
         if TROUBLE == "nan-weight":
             self.network.output.weight.data[0, 0] = float("inf")
         if TROUBLE == "forward":
-            time.sleep(LONG)
+            sleep()
         return total * (float("nan") if TROUBLE == "nan" else 1.0), count
 
     def troubled_iter(self: CropLoader) -> Any:
         for batch in iterate(self):
             yield batch
             if here and meets_trouble():
-                time.sleep(LONG)
+                sleep()
 
     if TROUBLE == "stop":
         Preemption.on_train_batch_end = told_before(Preemption.on_train_batch_end)  # type: ignore[method-assign]

@@ -195,15 +195,17 @@ def _wait(line: socket.socket) -> list[str]:
         go, held = os.pipe()
         middle = os.fork()
         if middle == 0:
-            new = os.fork()
-            if new:
-                os.write(forked, str(new).encode())
+            if os.fork():
                 os._exit(0)
+            request = json.loads(words)
+            if request["new_session"]:  # before its number is known: who knows it may signal its group
+                os.setsid()
+            os.write(forked, str(os.getpid()).encode())
             for end in (line.detach(), ready, forked, held):
                 os.close(end)
             os.read(go, 1)  # until the one in the middle is gone
             os.close(go)
-            return _become(json.loads(words), fds)
+            return _become(request, fds)
         for end in (forked, go, *fds):
             os.close(end)
         pid = os.read(ready, 100)
@@ -216,8 +218,6 @@ def _wait(line: socket.socket) -> list[str]:
 def _become(request: dict[str, Any], fds: list[int]) -> list[str]:
     """Makes a fork what was asked for, with a starter of its own."""
     global _starter
-    if request["new_session"]:
-        os.setsid()
     _starter, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         _starter.close()

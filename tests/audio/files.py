@@ -74,7 +74,10 @@ def wav_of(shape: bytes, samples: bytes) -> bytes:
 
 
 def claiming(flac: bytes, samples: int) -> bytes:
-    """A FLAC that claims another length; 0 is none, as where it was written to a pipe."""
+    """A FLAC that claims another length; 0 is none, as where it was written to a pipe.
+
+    In its first block, the lower 36 bits of bytes 18 to 25 are the number of samples.
+    """
     packed = int.from_bytes(flac[18:26], "big") >> 36 << 36 | samples
     return flac[:18] + packed.to_bytes(8, "big") + flac[26:]
 

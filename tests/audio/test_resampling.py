@@ -33,17 +33,6 @@ def noise(samples: int, seed: int = 0) -> npt.NDArray[np.float32]:
     return (0.1 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
 
 
-def test_no_other_file_imports_torchaudio() -> None:
-    pattern = re.compile(r"^\s*(import torchaudio|from torchaudio)|import_module\(.torchaudio", re.MULTILINE)
-    found = [
-        path.relative_to(ROOT).as_posix()
-        for package in ("wavenet_pl", "data_prep")
-        for path in sorted((ROOT / package).rglob("*.py"))
-        if pattern.search(path.read_text())
-    ]
-    assert found == ["wavenet_pl/audio/torchaudio_door.py"]
-
-
 def test_torchaudio_imports_beside_this_torch_and_resamples() -> None:
     import torch
 

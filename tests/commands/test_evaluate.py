@@ -19,6 +19,7 @@ from tests.processes import the_run, train
 from tests.runs.made import write_run as write_exported_run
 from tests.shards.made import spoil, write_shard_set
 from tests.small import SIXTEEN_BITS, small_config
+from tests.started import ends_with_test
 from wavenet_pl import cli
 from wavenet_pl.evaluation.baselines import Baselines, load_baselines
 from wavenet_pl.model import Model
@@ -233,7 +234,9 @@ def test_ctrl_c_leaves_what_is_finished(run, tmp_path):
         [sys.executable, "-m", "wavenet_pl", "evaluate", str(run), "--out", str(tmp_path), "--seconds", "600",
          "--json", str(tmp_path / "numbers.json"), "--threads", "1"],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path,
+        start_new_session=True,
     )  # fmt: skip
+    ends_with_test(process)
     assert process.stderr is not None
     for line in process.stderr:
         if "clips" in line:  # the last stage, which would take minutes

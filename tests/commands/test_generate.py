@@ -20,6 +20,7 @@ import wavenet_pl
 from tests.audio.files import claiming, encoded, tones
 from tests.audio.test_midi import some_notes, write_midi
 from tests.small import only_clip, small_model
+from tests.started import ends_with_test
 from wavenet_pl import ClipRequest, cli
 from wavenet_pl.audio.wav import WavWriter, to_int16
 from wavenet_pl.errors import UserError
@@ -327,7 +328,9 @@ def test_after_a_signal_what_was_made_is_a_valid_file(run, tmp_path, number, cod
     process = subprocess.Popen(
         [sys.executable, "-m", "wavenet_pl", "generate", str(run), "--out", str(tmp_path), "--seconds", "6000"],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path,
+        start_new_session=True,
     )  # fmt: skip
+    ends_with_test(process)
     assert process.stderr is not None
     process.stderr.readline()  # the first line of progress
     time.sleep(0.2)

@@ -22,6 +22,7 @@ from tests.processes import are_gone
 from tests.shards.damages import DAMAGES, audio_bytes, metadata_bytes, write_tar
 from tests.shards.indexes import as_text, change_columns, text_index
 from tests.shards.made import make_audio, write_shard_set
+from tests.started import ends_with_test
 from wavenet_pl import cli
 from wavenet_pl.data.conditions import Conditions
 from wavenet_pl.data.order import EpochPlan
@@ -191,7 +192,9 @@ def started(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "wavenet_pl", "index", str(folder), "--jobs", "2"],
         cwd=Path(__file__).resolve().parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
+    ends_with_test(process)
     until = time.monotonic() + 100
     while True:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

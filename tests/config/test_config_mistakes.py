@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -538,6 +538,12 @@ sys.exit(code)
 """
 
 
+def seconds_of_children() -> float:
+    """Of a processor, by all processes of ours that have ended: on a busy machine as on an idle one."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "part"),
     [
@@ -548,25 +554,21 @@ sys.exit(code)
         ("seed: 1\n", ["nosuch.yaml"], "nosuch.yaml: no such file"),
     ],
 )
-@pytest.mark.cold("how soon it answers")
+@pytest.mark.cold("what it imports before it answers")
 def test_the_command_answers_with_one_message_before_torch_is_imported(
     tmp_path: Path, text: str, arguments: list[str], part: str
 ) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     command = [sys.executable, "-c", PROGRAM, "mine.yaml", DATA, *arguments]
-    seconds = []
-    for _ in range(3):  # the promise is about the program, not about a busy machine: the best of three
-        start = time.monotonic()
-        done = subprocess.run(
-            command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-        )
-        seconds.append(time.monotonic() - start)
-        if seconds[-1] < 1.5:
-            break
+    before = seconds_of_children()
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    seconds = seconds_of_children() - before
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("wavenet-pl train: error: ")
     assert part in done.stderr
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
-    assert min(seconds) < 1.5, seconds
+    assert seconds < 1.5

@@ -22,7 +22,6 @@ from wavenet_pl.errors import UserError
 from wavenet_pl.training.callbacks.resumption import Resumption
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*GPU available but not used"),
 ]

@@ -39,10 +39,7 @@ from wavenet_pl.shards.split import Split
 from wavenet_pl.shards.storage import Patience, Storage
 from wavenet_pl.shards.survey import index_of
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:This DataLoader will create"),  # more workers than cores
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 LENGTHS = (4_000, 7_000, 2_500, 5_501)  # of the recordings in turn, as shards.py has them
 CROP, RECEPTIVE_FIELD = 900, 150

@@ -65,4 +65,4 @@ def test_they_hold_up_no_exit(start_method: str) -> None:
     """Somebody still holds what reads from them, as a traceback does."""
     with reader(start_method, "end") as (process, pids):
         assert process.wait(timeout=20) == 0
-        assert are_gone(pids, 1)
+        assert are_gone(pids, 15)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.data_prep.corpus import entries, make_corpus, noise, prepare, records, tree, write
+from tests.started import ends_with_test
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ("--recordings-per-shard", 3, "--trim", "--loudness", -25)
@@ -190,9 +191,10 @@ def test_a_folder_that_is_somebody_elses_is_left_alone(
 def start(*arguments: object) -> subprocess.Popen[str]:
     """`prepare` as a process of its own, in a process group of its own: as a terminal starts it."""
     command = [sys.executable, "-m", "data_prep", *map(str, arguments)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    return ends_with_test(process)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

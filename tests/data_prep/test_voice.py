@@ -15,6 +15,7 @@ from data_prep.hearing import examine
 from data_prep.voice import describe, prepare_voice
 from tests.data_prep.corpus import entries, noise, prepare, tree, write, write_table
 from tests.data_prep.voices import RATE, chosen, copy_voice, speech
+from tests.started import ends_with_test
 from wavenet_pl.errors import UserError
 from wavenet_pl.inputs.mel import Mel
 from wavenet_pl.shards.index import load_index
@@ -204,7 +205,8 @@ def test_killed_in_the_middle_it_makes_the_same_set(tmp_path: Path, records: int
         "frames = (Mel.default(choice.sample_rate),)\n"
         f"prepare_voice(choice, 'ann', Path({str(tmp_path / 'set')!r}), frames=frames)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+    command = [sys.executable, "-c", program]
+    process = ends_with_test(subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True))
     done = tmp_path / "set/.prepare"
     until = time.monotonic() + 120
     while len(list(done.glob("*/shard-*.json"))) < records or not (done / "plan.json").exists():

@@ -18,6 +18,7 @@ from benchmarks import save_soak
 from tests.processes import EACH_STEP, ROOT, losses, start, the_run, train, wait_for_step
 from tests.shards.made import write_shard_set
 from tests.small import SETTINGS
+from tests.started import end_started, ends_with_test
 from wavenet_pl.runs import checkpoints
 from wavenet_pl.runs.checkpoints import problem
 from wavenet_pl.runs.folder import RunFolder, checkpoint_step, list_checkpoints
@@ -138,7 +139,10 @@ def test_a_full_disk_loses_nothing_once_there_is_room(shards, tmp_path):
         assert all(found[step] == pytest.approx(loss, rel=1e-5) for step, loss in losses(whole).items())
         assert list_checkpoints(the_run(runs))[-1].name == f"step-{len(found):09d}.ckpt"
     finally:
-        subprocess.run(["umount", str(runs)], check=True)
+        end_started()
+        subprocess.run(
+            ["umount", "--lazy", str(runs)], check=True
+        )  # what was killed may still be about to end
 
 
 @pytest.mark.parametrize(
@@ -170,10 +174,14 @@ def test_kill_9_while_saving_leaves_valid_checkpoints_only(tmp_path, kills):
     run = RunFolder(tmp_path)
     for trial in range(kills):
         first = 1 + max((checkpoint_step(path) for path in list_checkpoints(run)), default=0)
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path), str(first)],
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
+        process = ends_with_test(
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(tmp_path), str(first)],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                start_new_session=True,
+            )
         )
         assert process.stdout is not None
         for _ in range(2):  # however busy the machine is, something was saved before the kill

@@ -29,10 +29,6 @@ from tests.shards.made import write_shard_set
 from wavenet_pl.data.datamodule import AudioDataModule
 from wavenet_pl.tracking.rows import read_metrics
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
-]
-
 BATCH_SIZE = 12
 
 RANKS = [(1, 1), (2, 1), (3, 1), (1, 2), (4, 1), (6, 1), (12, 1), (1, 3), (2, 2), (3, 4)]
@@ -268,7 +264,7 @@ def test_a_time_limit_saves_and_asks_to_be_started_again(shards, tmp_path):
 def test_a_second_signal_forces(shards, tmp_path):
     settings = ("trainer.max_steps=50", "train.hang_after=null")
     process = start(shards, tmp_path, *settings, trouble=("forward", 0, "6"))
-    wait_for_step(tmp_path, 6, process)
+    assert "asleep\n" in iter(process.stdout.readline, "")
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(3)  # it sleeps, and the flag waits for the end of the step
@@ -282,7 +278,7 @@ def test_ctrl_c_is_answered_at_once_and_the_second_ends_it(shards, tmp_path):
     process = start(
         shards, tmp_path, "trainer.max_steps=50", "train.hang_after=null", trouble=("forward", 0, "6")
     )
-    wait_for_step(tmp_path, 6, process)
+    assert "asleep\n" in iter(process.stdout.readline, "")
     process.send_signal(signal.SIGINT)
     answer = "stopping after this step, and saving; Ctrl-C again stops without saving"
     assert any(answer in line for line in iter(process.stderr.readline, "")), "while it sleeps"

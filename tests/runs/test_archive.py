@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import torch
 
 from tests.archives import BOMBS
 from tests.hostile import checkpoint_content, header_of
+from tests.memory import taking_at_most
 from tests.small import small_model
 from wavenet_pl.config.tree import to_yaml
 from wavenet_pl.errors import UserError
@@ -24,22 +22,6 @@ from wavenet_pl.shards.labels import Labels
 
 _MORE = 200 * 2**20
 """Bytes that reading may take beyond those of the file."""
-
-
-def _memory(name: str) -> int:
-    """Bytes that the process has now (VmRSS), or had at most (VmHWM)."""
-    [line] = [row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(name)]
-    return 1024 * int(line.split()[1])
-
-
-@contextmanager
-def taking_at_most(size: int) -> Iterator[None]:
-    """Fails where the block takes more memory, and be it for a moment."""
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the most so far is what there is now
-    before = _memory("VmRSS")
-    yield
-    assert _memory("VmHWM") - before < size
 
 
 @pytest.mark.parametrize("name", BOMBS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -49,12 +48,6 @@ def flipped(data: bytes) -> bytes:
     """One bit in the middle is another."""
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
-
-
-def claiming(flac: bytes, hours: int) -> bytes:
-    """A FLAC whose header says so many hours. (STREAMINFO: 36 low bits are the number of samples.)"""
-    (packed,) = struct.unpack(">Q", flac[18:26])
-    return flac[:18] + struct.pack(">Q", packed >> 36 << 36 | hours * 3600 * SAMPLE_RATE) + flac[26:]
 
 
 def metadata_bytes(**metadata: object) -> bytes:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.audio.files import claiming
 from tests.shards.damages import (
     DAMAGES,
     TABLES,
     audio_bytes,
-    claiming,
     metadata_bytes,
     wav_bytes,
     webdataset_samples,
     write_tar,
 )
-from tests.shards.made import make_audio
+from tests.shards.made import SAMPLE_RATE, make_audio
 from wavenet_pl.shards.format import Entry, ShardWriter
 from wavenet_pl.shards.index import load_index
 from wavenet_pl.shards.scan import ScannedShard, scan_shard
@@ -145,7 +145,7 @@ def test_a_table_of_the_users_own_is_read_where_it_is_asked_for(tmp_path: Path) 
 
 
 def test_flac_that_claims_200_hours_is_read_to_its_end_and_not_believed(tmp_path: Path) -> None:
-    found = scanned(tmp_path, [("bomb.flac", claiming(audio_bytes(1_000, "flac"), 200))])
+    found = scanned(tmp_path, [("bomb.flac", claiming(audio_bytes(1_000, "flac"), 200 * 3600 * SAMPLE_RATE))])
     assert kinds(found) == [("bomb", "cut audio")]
     assert (
         found.damage[0].found == "cannot be read (cut short: its header says 720000.00 s, 0.12 s are there)"

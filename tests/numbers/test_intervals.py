@@ -75,3 +75,4 @@ def test_it_is_written_as_far_as_there_is_one():
     assert f"{Interval(1, 0.5, 1.5):+7.3f}" == " +1.000 (+0.500 to +1.500)"
     assert f"{mean_and_interval([3.0], [2]):.2f}" == "1.50"  # one recording says nothing of others
     assert f"{mean_and_interval([], []):7.3f}" == "      –"
+    assert f"{mean_and_interval([], []):.3f}" == "–"

@@ -28,7 +28,8 @@ class Interval(NamedTuple):
     def __format__(self, spec: str) -> str:
         """As far as there is one: of one recording only the mean, of nothing a dash. The spec is that of a number."""
         if math.isnan(self.mean):
-            return "–".rjust(len(format(0.0, spec)))
+            width = spec.lstrip("+").partition(".")[0]
+            return "–".rjust(int(width or 0))
         mean, low, high = (format(number, spec) for number in self)
         return f"{mean} ({low.strip()} to {high.strip()})" if math.isfinite(self.low) else mean
 

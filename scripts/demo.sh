@@ -23,6 +23,6 @@ Type next, after \`. .venv/bin/activate\`:
   wavenet-pl generate $run --mel /path/to/recording.wav --out clips
   wavenet-pl train unconditional small data.path=data/demo     # audio from nothing but audio
   wavenet-pl prepare folder /path/to/your/recordings data/mine
-  wavenet-pl train unconditional data.path=data/mine           # on a GPU; with `small` behind `unconditional`, on a CPU
+  wavenet-pl train unconditional data.path=data/mine           # on a GPU; on a CPU: train unconditional small ...
   wavenet-pl doctor
 TEXT

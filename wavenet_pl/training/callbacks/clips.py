@@ -156,9 +156,8 @@ def make_clips(
     )
     facts = torch.zeros(rows, 5, dtype=torch.float64, device=model.device)
     if numbers:
-        with suppress(
-            BadDataError
-        ):  # the others would wait for this rank: its rows stay empty, which tells them
+        # The other ranks would wait for this one: its rows stay empty, which tells them.
+        with suppress(BadDataError):
             made_codes, made_facts = _make(
                 [prompts[number] for number in numbers], model, config, tuple(numbers), engine,
                 lambda: stopping() or time.monotonic() >= until,
